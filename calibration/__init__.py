@@ -1,0 +1,1 @@
+"""Geometry, the leaf package: cameras, virtual cameras, triangulation, boards and file formats."""

@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: networks, their runtimes, their training, and the fusion of mixtures."""

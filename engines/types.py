@@ -1,0 +1,133 @@
+"""What the stages of the pipeline hand to each other, and the protocols of what stands behind them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.errors import UserError
+
+Array = NDArray[np.floating]
+Bools = NDArray[np.bool_]
+Image = NDArray[np.uint8]
+
+
+class EngineError(UserError):
+    """A detector, a runtime or a weights file that cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One person's 2D joints in one image."""
+
+    xy: Array
+    """(17, 2) float32 pixels in the full image; 0 where not seen."""
+    score: Array
+    """(17,) float32 in 0..1; 0 = not seen, or a joint that the detector does not have."""
+    derived: Bools
+    """(17,) True for joints computed from others (pelvis from the hips, thorax from the shoulders)."""
+    origin: str
+    """Which detector answered."""
+
+    @property
+    def person(self) -> bool:
+        """Whether there is a person at all."""
+        return bool((self.score > 0).any())
+
+
+def nobody(origin: str) -> Detection:
+    """The empty detection: the detector looked and there is no person."""
+    return Detection(np.zeros((17, 2), np.float32), np.zeros(17, np.float32), np.zeros(17, bool), origin)
+
+
+@dataclass(frozen=True, slots=True)
+class LifterInput:
+    """A 2D pose as the lifter's virtual camera sees it."""
+
+    xy: Array
+    """(17, 2) float32 in the virtual camera, centred on the mean of the seen joints and of unit spread."""
+    seen: Bools
+    """(17,) the visible bits; xy is 0 where False."""
+    pitch: float
+    """Radians the virtual camera looks down, NaN where gravity is not known."""
+    R_virtual_to_camera: Array
+    """(3, 3) rotation from the virtual camera's axes to the real camera's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """Hypotheses of the 3D pose: a Gaussian mixture over root-relative joints (Li and Lee 2019, eq. 1)."""
+
+    mean: Array
+    """(M, 17, 3) mm, root-relative, in the real camera's axes."""
+    sigma: Array
+    """(M, 17) mm, one standard deviation an axis; the root's is 0 by definition."""
+    weight: Array
+    """(M,) mixing coefficients, summing to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """One person in the world, fused from the cameras."""
+
+    joints: Array
+    """(17, 3) mm, world axes."""
+    cov: Array
+    """(17, 3, 3) mm2, covariance of each joint."""
+    cameras: tuple[str, ...]
+    """Names of the cameras that were used."""
+    method: str
+    """"hypotheses", "map", "triangulate" or "single"."""
+
+
+class DetectorSession(Protocol):
+    """A detector looking at one camera: it follows one person from frame to frame."""
+
+    def __call__(self, image: Image, t: float) -> Detection:
+        """Detect the person in a BGR image (H, W, 3) taken at t seconds; times must increase."""
+        ...
+
+    def reset(self) -> None:
+        """Forget the person followed so far."""
+        ...
+
+
+class Detector(Protocol):
+    """A 2D joint detector. Loading is done in the constructor and raises EngineError."""
+
+    name: str
+    """The name a user asks for it by, and the origin of its detections."""
+
+    def session(self) -> DetectorSession:
+        """A new session, one a camera."""
+        ...
+
+    def describe(self) -> Mapping[str, str]:
+        """What it is and runs on: at least ``model`` (file name), ``sha256`` and ``runtime``."""
+        ...
+
+
+class Runtime(Protocol):
+    """A compiled network: named arrays in, named arrays out."""
+
+    def __call__(self, **arrays: NDArray) -> dict[str, NDArray]:
+        """Run the network once; every array has the batch first."""
+        ...
+
+    def describe(self) -> Mapping[str, str]:
+        """What really bound: ``runtime``, ``device``, ``model`` and ``sha256``."""
+        ...
+
+
+class Lifter(Protocol):
+    """Lifts 2D poses to mixtures of 3D poses."""
+
+    def __call__(self, inputs: Sequence[LifterInput]) -> list[Mixture]:
+        """One mixture an input, in one batch."""
+        ...
+
+    def describe(self) -> Mapping[str, str]:
+        """What it is and runs on."""
+        ...

@@ -1,0 +1,1 @@
+"""Threads and clocks: sources, synchronisation, the estimator, tracks, sinks and recordings."""

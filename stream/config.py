@@ -1,0 +1,76 @@
+"""Every default and threshold of a run, once. ``run_stream.py`` turns its flags into a Config and nothing else."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class SourceConfig:
+    """One ``--camera``."""
+
+    source: str
+    """Index, device path, file, URL or folder of images, as the user gave it."""
+    name: str
+    """Name of the camera."""
+    size: tuple[int, int] | None = None
+    """Requested width and height of a local camera, pixels."""
+    fps: float | None = None
+    """Requested rate of a local camera; the rate of an image folder (30 when None)."""
+    realtime: bool = False
+    """Play a file at its own pace, as if it were live, instead of at the pace of processing."""
+    stall_s: float = 3.0
+    """A live source whose last new frame is older is stalled: it is closed and opened again."""
+    retry_s: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0)
+    """Back-off between attempts to open a live source again; the last one repeats."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectConfig:
+    """2D detection."""
+
+    names: tuple[str, ...] = ("auto",)
+    """The fallback order, or ("auto",)."""
+    min_score: float = 0.2
+    """A joint below this score counts as not seen by the lifter."""
+    min_joints: int = 6
+    """A person with fewer seen limb joints is not lifted."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiftConfig:
+    """Lifting and tracks."""
+
+    weights: Path | None = None
+    """ONNX file of the lifter with its card beside it; None for the one that is shipped."""
+    runtime: str = "auto"
+    """Name of the runtime, or "auto"."""
+    fov_degrees: float = 60.0
+    """Field of view along the long side where there is no calibration; recorded as assumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputConfig:
+    """Viewer, video and recording."""
+
+    view: str = "auto"
+    """"auto", "window", "open3d" or "none"."""
+    video_out: Path | None = None
+    """An .mp4 to write the composed picture to."""
+    still_out: Path | None = None
+    """A .png of one representative frame of the composed picture, written at the end."""
+    record: Path | None = None
+    """Folder for the recording."""
+    record_video: bool = False
+    """Also record the cameras' frames."""
+    record_buffer_s: float = 10.0
+    """A live recorder that falls this far behind loses moments, which is counted and said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole run."""
+
+    sources: tuple[SourceConfig, ...]
+    detect: DetectConfig = field(default_factory=DetectConfig)
+    lift: LiftConfig = field(default_factory=LiftConfig)
+    output: OutputConfig = field(default_factory=OutputConfig)

@@ -1,0 +1,103 @@
+"""What flows through the pipeline: frames, moments, tracks and estimates. All frozen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.errors import UserError
+from engines.types import Detection, Mixture, Pose
+
+Array = NDArray[np.floating]
+Image = NDArray[np.uint8]
+
+
+class StreamError(UserError):
+    """A source, a sink or a recording that cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One image of one camera."""
+
+    camera: str
+    """Name of the camera."""
+    index: int
+    """Number of the frame in its source, from 0; gaps are frames the source dropped."""
+    t: float
+    """Seconds: the container's PTS for a file, the monotonic clock at grab for a live source."""
+    image: Image
+    """(H, W, 3) uint8 BGR, read-only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The frames of all cameras that belong to one time."""
+
+    index: int
+    """Number of the moment, from 0."""
+    t: float
+    """Seconds: the time the frames were matched to."""
+    frames: tuple[Frame | None, ...]
+    """One a camera, in the fixed order of the cameras; None = absent."""
+    spread_s: float
+    """Seconds between the earliest and the latest frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class HypothesisTrack:
+    """A hypothesis that keeps its identity over time."""
+
+    id: int
+    """Never used again within a run."""
+    birth: float
+    """Seconds: time of the frame it was born in."""
+    pose: Array
+    """(17, 3) mm, root-relative, camera axes: the hypothesis this track holds in this frame."""
+    probability: float
+    """Smoothed over time; those of one frame sum to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one camera says of the person in one moment. Without a person everything but the reference is None."""
+
+    camera: str
+    """Name of the camera."""
+    frame_index: int
+    """``Frame.index``."""
+    t: float
+    """``Frame.t``, seconds."""
+    size: tuple[int, int]
+    """Width and height of the image, pixels."""
+    detection: Detection
+    """The 2D joints; ``detection.person`` is False when there is nobody."""
+    mixture: Mixture | None
+    """The hypotheses, root-relative, real camera's axes."""
+    tracks: tuple[HypothesisTrack, ...]
+    """One a kernel of the mixture, in the mixture's order: ``tracks[i].pose`` is ``mixture.mean[i]``."""
+    answer_raw: Array | None
+    """(17, 3) mm, root-relative, camera axes: the pose of the most probable track."""
+    answer: Array | None
+    """(17, 3) mm: ``answer_raw`` through the causal filter."""
+    root: Array | None
+    """(3,) mm, position of the pelvis in the camera's axes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The result of one moment. Holds references to frames, never images."""
+
+    index: int
+    """``Moment.index``."""
+    t: float
+    """``Moment.t``, seconds."""
+    views: tuple[View | None, ...]
+    """One a camera, in the fixed order of the cameras; None = no frame in this moment."""
+    pose: Pose | None
+    """The fused person in the world, or None where nothing is fused."""
+    spread_s: float = 0.0
+    """``Moment.spread_s``."""
+    stages: Mapping[str, float] | None = None
+    """Seconds each stage took: "detect", "lift", "fuse", "track"."""
