@@ -2,16 +2,17 @@
 
 Which thread calls what:
 
-- The constructor runs in the main thread, before anything is captured. It checks what a user can have got wrong (a folder that
-  cannot be written, no display) and raises ``StreamError`` then.
-- ``open``, every ``write`` and ``close`` run in *one* thread that belongs to this sink alone, in that order. The pipeline feeds it from a
-  ``Channel`` of the sink's own ``policy``, so a slow sink never holds up the cameras or another sink. The window is the
-  exception: toolkits want the main thread, so its three calls all come from there.
-- ``close`` is called exactly once after ``open`` returned, also after ``write`` raised. It may not be called if ``open`` raised.
+- The constructor runs in the main thread, before anything is captured. It checks what a user can have got wrong
+  (a folder that cannot be written, no display) and raises ``StreamError`` then.
+- ``open``, every ``write`` and ``close`` run in *one* thread that belongs to this sink alone, in that order. The
+  pipeline feeds it from a ``Channel`` of the sink's own ``policy``, so a slow sink never holds up the cameras or
+  another sink. The window is the exception: toolkits want the main thread, so its three calls all come from there.
+- ``close`` is called exactly once after ``open`` returned, also after ``write`` raised; not if ``open`` raised.
 
-What an exception means: ``SinkStopped`` from ``write`` (a full disk, an unplugged stick) stops this sink and nothing else: the pipeline
-calls ``close``, shows the message from then on, goes on with the other sinks and ends with a non-zero exit code. ``Quit`` asks the whole run to
-end well (q, a closed window). Anything else ends the run and is raised again in the main thread.
+What an exception means: ``SinkStoppedError`` from ``write`` (a full disk, an unplugged stick) stops this sink and
+nothing else: the pipeline calls ``close``, shows the message from then on, goes on with the other sinks and ends
+with a non-zero exit code. ``QuitRequest`` asks that the whole run end well (q, a closed window). Anything else ends the
+run and is raised again in the main thread.
 """
 
 from collections.abc import Mapping
@@ -32,11 +33,11 @@ AXES = {
 }
 
 
-class SinkStopped(StreamError):
+class SinkStoppedError(StreamError):
     """This sink cannot go on; the rest of the run can."""
 
 
-class Quit(Exception):
+class QuitRequest(Exception):  # noqa: N818 - a wish of the user, not an error
     """The user asked, through a sink, that the run end now and well."""
 
 
@@ -78,7 +79,7 @@ class Header:
     start_utc: datetime
     """Time of day (UTC, aware) at which the monotonic clock showed ``start_monotonic``."""
     start_monotonic: float
-    """Seconds. The time of day of a live frame is ``start_utc + (Frame.t - start_monotonic)``; a file's time is its own."""
+    """Seconds. A live frame's time of day is ``start_utc + (Frame.t - start_monotonic)``; a file's time is its own."""
     fps: float | None = None
     """Moments a second that are expected, or None."""
     detectors: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -103,8 +104,9 @@ class Sink(Protocol):
     """Something that takes estimates. See the module's docstring for threads and exceptions."""
 
     policy: Policy
-    """A class attribute. "latest": shows the newest, drops are counted. "every": keeps all; from files the pipeline waits for
-    it, from live sources what does not fit its bounded channel is dropped and seen here as a jump of ``Estimate.index``."""
+    """A class attribute. "latest": takes the newest, drops are counted. "every": keeps all; for files the pipeline
+    waits for it, and what of a live source does not fit its bounded channel is dropped, counted and seen here as a
+    jump of ``Estimate.index``."""
     wants_images: bool
     """Whether ``write`` gets images; without, its channel holds none and may be long."""
 
@@ -117,15 +119,15 @@ class Sink(Protocol):
 
         Args:
             estimate: the result of the moment.
-            images: camera name -> (H, W, 3) uint8 BGR, read-only, shared with other sinks: copy before drawing on it. None for a camera
-                without a frame in this moment; empty when ``wants_images`` is False.
+            images: camera name -> (H, W, 3) uint8 BGR, read-only and shared with other sinks: copy before drawing on
+                it. None for a camera without a frame in this moment; empty when ``wants_images`` is False.
 
         Raises:
-            SinkStopped: this sink cannot go on, the run can.
-            Quit: the user wants the run to end.
+            SinkStoppedError: this sink cannot go on, the run can.
+            QuitRequest: the user wants the run to end.
         """
         ...
 
     def close(self) -> str | None:
-        """Finish and free everything. Returns one line for the summary of the run (what was written, and where), or None."""
+        """Finish and free everything; one line for the run's summary (what was written, and where), or None."""
         ...
