@@ -1,0 +1,90 @@
+"""Calibration files. The directory is the registry: a module with ``FORMAT`` is a format.
+
+A format module has ``FORMAT`` (its name), ``TITLE`` (one line for a person), ``matches(path) -> bool`` (decides on
+name and content, cheaply) and ``read(path, **options) -> Calibration``; with ``write(calibration, path)`` it can be
+written too. The options are ``unit`` (mm a unit of length of the file, None: as the format says) and ``size`` (the
+image size where the file has none). Errors name the file and the key.
+"""
+
+import importlib
+import pkgutil
+from pathlib import Path
+from types import ModuleType
+
+from calibration.errors import CalibrationError
+from calibration.types import Calibration
+
+_PICKLES = (".pkl", ".pickle", ".p")
+
+
+def formats() -> dict[str, ModuleType]:
+    """Every format there is, by name, in alphabetical order."""
+    modules = (importlib.import_module(f"{__name__}.{info.name}") for info in pkgutil.iter_modules(__path__))
+    return {module.FORMAT: module for module in modules if hasattr(module, "FORMAT")}
+
+
+def _format(name: str) -> ModuleType:
+    known = formats()
+    if name not in known:
+        raise CalibrationError(f"unknown calibration format {name!r}; there are {', '.join(known)}")
+    return known[name]
+
+
+def _detect(path: Path) -> ModuleType:
+    known = formats()
+    for module in known.values():
+        if module.matches(path):
+            return module
+    raise CalibrationError(
+        f"{path}: not a calibration in a format known here ({', '.join(known)}); name it with --from"
+    )
+
+
+def load_calibration(
+    path: str | Path, name: str | None = None, *, unit: float | None = None, size: tuple[int, int] | None = None
+) -> Calibration:
+    """Read a calibration file (or, for EasyMocap and OpenCV, the folder it lies in).
+
+    Args:
+        path: the file or folder.
+        name: the format's name, or None to find it out by extension and content.
+        unit: mm a unit of length of the file, or None for what the format says.
+        size: image width and height for files that do not hold one.
+
+    Raises:
+        CalibrationError: if it is missing, of no known format, or holds a value that cannot be right.
+    """
+    path = Path(path)
+    if path.suffix.lower() in _PICKLES:
+        raise CalibrationError(
+            f"{path}: pickle files are refused, since loading one runs whatever code is in it; "
+            "convert it with the program that wrote it to TOML or yml"
+        )
+    if not path.exists():
+        raise CalibrationError(f"{path}: no such calibration file")
+    module = _format(name) if name else _detect(path)
+    try:
+        return module.read(path, unit=unit, size=size)
+    except CalibrationError as error:
+        if str(path) in str(error):
+            raise
+        raise CalibrationError(f"{path}: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise CalibrationError(f"{path}: cannot be read ({error})") from error
+
+
+def save_calibration(calibration: Calibration, path: str | Path, name: str = "native") -> None:
+    """Write a calibration file.
+
+    Raises:
+        CalibrationError: if the format cannot be written or the file not opened.
+    """
+    module, path = _format(name), Path(path)
+    if not hasattr(module, "write"):
+        writable = [key for key, value in formats().items() if hasattr(value, "write")]
+        raise CalibrationError(f"format {name!r} can only be read; writable are {', '.join(writable)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        module.write(calibration, path)
+    except OSError as error:
+        raise CalibrationError(f"{path}: cannot be written ({error.strerror or error})") from error

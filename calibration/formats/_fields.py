@@ -1,0 +1,142 @@
+"""Reading fields with errors that name the file and the key, and writing the little TOML that is needed."""
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.errors import CalibrationError
+
+Array = NDArray[np.floating]
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Parse a TOML file.
+
+    Raises:
+        CalibrationError: with the line where it is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise CalibrationError(f"{path}: not a TOML file: {error}") from error
+
+
+def peek(path: Path) -> str:
+    """The first 20000 bytes as text of a file, "" for a folder or what is not text."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return file.read(20000).decode("utf-8", "replace")
+
+
+def array(table: Mapping[str, Any], key: str, shapes: Sequence[tuple[int, ...]], where: str) -> Array:
+    """A numeric array of one of the shapes.
+
+    Raises:
+        CalibrationError: naming where and key when it is missing, not numbers, not finite or of another shape.
+    """
+    if key not in table:
+        raise CalibrationError(f"{where}: {key} is missing")
+    try:
+        value = np.array(table[key], np.float64)
+    except (ValueError, TypeError) as error:
+        raise CalibrationError(f"{where}: {key} is not an array of numbers") from error
+    if value.shape not in shapes:
+        raise CalibrationError(f"{where}: {key} has shape {value.shape}, expected {' or '.join(map(str, shapes))}")
+    if not np.isfinite(value).all():
+        raise CalibrationError(f"{where}: {key} holds values that are not finite")
+    return value
+
+
+def image_size(value: Any, where: str, key: str = "size") -> tuple[int, int]:
+    """Width and height as positive whole numbers.
+
+    Raises:
+        CalibrationError: if they are not.
+    """
+    try:
+        width, height = (float(v) for v in value)
+    except (TypeError, ValueError) as error:
+        raise CalibrationError(f"{where}: {key} is {value!r}, expected [width, height]") from error
+    if not (width > 0 and height > 0 and width.is_integer() and height.is_integer()):
+        raise CalibrationError(f"{where}: {key} is [{width:g}, {height:g}], expected two whole numbers above 0")
+    return int(width), int(height)
+
+
+def rotation(value: Array, where: str, key: str) -> Array:
+    """A (3, 3) rotation from a Rodrigues vector or a matrix; a matrix of few digits is made orthogonal.
+
+    Raises:
+        CalibrationError: if the matrix is no rotation to 1e-3.
+    """
+    if value.size == 3:
+        return cv2.Rodrigues(value.reshape(3, 1))[0]
+    if np.abs(value @ value.T - np.eye(3)).max() > 1e-3 or np.linalg.det(value) < 0:
+        raise CalibrationError(
+            f"{where}: {key} is not a rotation (R R^T = 1, det R = 1; det is {np.linalg.det(value):.3f})"
+        )
+    U, _, V = np.linalg.svd(value)
+    return U @ V
+
+
+def unit_of(lengths: Array, unit: float | None, where: str) -> float:
+    """Millimetres a unit of length where a format leaves it open.
+
+    Cameras that see a person stand 0.3 to 30 m from the origin and from each other, so the largest coordinate tells
+    metres (up to 30) from millimetres (from 100 up). Between the two it is not guessed.
+
+    Args:
+        lengths: (V, 3) translations or positions in the file's unit.
+        unit: the user's word for it, which wins, or None.
+        where: file, for the error.
+
+    Raises:
+        CalibrationError: if it cannot be told or the user's is not positive.
+    """
+    if unit is not None:
+        if not (np.isfinite(unit) and unit > 0):
+            raise CalibrationError(f"unit of {unit} mm; give a length above 0")
+        return float(unit)
+    largest = float(np.abs(lengths).max(initial=0.0))
+    if largest <= 30:
+        return 1000.0
+    if largest >= 100:
+        return 1.0
+    raise CalibrationError(
+        f"{where}: translation of {largest:.1f}: neither surely metres nor millimetres; give --unit mm|cm|m"
+    )
+
+
+def unit_name(unit: float) -> str:
+    """The unit in words."""
+    return {1.0: "mm", 10.0: "cm", 1000.0: "m"}.get(unit, f"{unit:g} mm")
+
+
+def write_value(value: Any) -> str:
+    """One value as TOML."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(write_value(v) for v in value) + "]"
+    return repr(value)
+
+
+def write_table(name: Sequence[str], values: Mapping[str, Any]) -> str:
+    """One table as TOML; None values are left out."""
+    rows = [f"{_key(key)} = {write_value(value)}" for key, value in values.items() if value is not None]
+    return "\n".join([f"[{'.'.join(_key(part) for part in name)}]", *rows]) + "\n"
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else write_value(key)

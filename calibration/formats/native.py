@@ -1,0 +1,91 @@
+"""This project's own TOML: mm, the rotation as a matrix, gravity, what each camera is attached to, how it was made."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calibration.camera import Camera
+from calibration.errors import CalibrationError
+from calibration.formats._fields import array, image_size, peek, read_toml, rotation, write_table
+from calibration.types import Calibration
+
+FORMAT = "native"
+TITLE = "this project's TOML (mm; gravity, devices and how it was made included)"
+VERSION = 1
+_DIST = [(n,) for n in (4, 5, 8, 12, 14)]
+
+
+def matches(path: Path) -> bool:
+    """A .toml with our marker."""
+    return path.suffix.lower() == ".toml" and "hypothesis-stream calibration" in peek(path)
+
+
+def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None = None) -> Calibration:
+    """Read it; ``unit`` and ``size`` are refused, since the file holds both.
+
+    Raises:
+        CalibrationError: naming the key.
+    """
+    if unit is not None or size is not None:
+        raise CalibrationError(f"{path}: a native file holds its own unit (mm) and sizes; leave --unit and --size out")
+    data = read_toml(path)
+    if data.get("format") != "hypothesis-stream calibration" or data.get("version") != VERSION:
+        raise CalibrationError(
+            f"{path}: format/version are {data.get('format')!r} {data.get('version')!r}, "
+            f"expected 'hypothesis-stream calibration' {VERSION}"
+        )
+    placed = bool(data.get("placed", True))
+    up = array(data, "up", [(3,)], str(path)) if "up" in data else None
+    tables = data.get("camera", [])
+    if not (isinstance(tables, list) and tables):
+        raise CalibrationError(f"{path}: no [[camera]] in it")
+    cameras = tuple(_camera(table, placed, up, f"{path}: camera {i + 1}") for i, table in enumerate(tables))
+    return Calibration(
+        cameras,
+        placed,
+        tuple(_text(table, "device", f"{path}: camera {i + 1}") for i, table in enumerate(tables)),
+        tuple(_text(table, "serial", f"{path}: camera {i + 1}") for i, table in enumerate(tables)),
+        data.get("made", {}),
+    )
+
+
+def _text(table: dict[str, Any], key: str, where: str) -> str | None:
+    value = table.get(key)
+    if value is not None and not isinstance(value, str):
+        raise CalibrationError(f"{where}: {key} is {value!r}, expected text in quotes")
+    return value
+
+
+def _camera(table: dict[str, Any], placed: bool, up: np.ndarray | None, where: str) -> Camera:
+    name = _text(table, "name", where)
+    if not name:
+        raise CalibrationError(f"{where}: name is missing")
+    where = f"{where} ({name})"
+    K = array(table, "K", [(3, 3)], where)
+    dist = array(table, "dist", _DIST, where)
+    R, t = np.eye(3), np.zeros(3)
+    if placed:
+        R = rotation(array(table, "R", [(3, 3)], where), where, "R")
+        t = array(table, "t", [(3,)], where)
+    return Camera(name, image_size(table.get("size"), where), K, dist, R, t, up)
+
+
+def write(calibration: Calibration, path: Path) -> None:
+    """Write it, every number with all its digits."""
+    head = [
+        "# Cameras as OpenCV has them: x right, y down, z forward, pixel centres at whole numbers.",
+        "# Lengths are mm; X_camera = R X_world + t; up is the unit vector against gravity in the world.",
+        'format = "hypothesis-stream calibration"',
+        f"version = {VERSION}",
+        'unit = "mm"',
+        f"placed = {'true' if calibration.placed else 'false'}",
+    ]
+    if calibration.up is not None:
+        head.append(f"up = {calibration.up.tolist()}")
+    parts = ["\n".join(head) + "\n", write_table(["made"], calibration.made)]
+    for camera, device, serial in zip(calibration.cameras, calibration.devices, calibration.serials, strict=True):
+        values = {"name": camera.name, "size": list(camera.size), "K": camera.K, "dist": camera.dist}
+        values |= {"R": camera.R, "t": camera.t} if calibration.placed else {}
+        parts.append("[" + write_table(["camera"], values | {"device": device, "serial": serial}).replace("]", "]]", 1))
+    path.write_text("\n".join(parts), encoding="utf-8")

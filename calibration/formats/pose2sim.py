@@ -1,0 +1,92 @@
+"""Pose2Sim and aniposelib TOML: a table a camera, Rodrigues rotation, metres or board units.
+
+Pose2Sim writes metres, aniposelib the unit its board was given in (mostly mm), and neither says so in the file. So
+the unit is the user's ``--unit``; else the one we wrote in [metadata]; else told by size (``_fields.unit_of``).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from calibration.camera import Camera
+from calibration.errors import CalibrationError
+from calibration.formats._fields import array, image_size, peek, read_toml, rotation, unit_name, unit_of, write_table
+from calibration.types import Calibration
+
+FORMAT = "pose2sim"
+TITLE = "Pose2Sim / aniposelib TOML"
+_UNITS = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
+_DIST = [(n,) for n in (0, 1, 4, 5, 8, 12, 14)]
+
+
+def matches(path: Path) -> bool:
+    """A .toml with a matrix and distortions in top-level tables."""
+    if path.suffix.lower() != ".toml":
+        return False
+    text = peek(path)
+    return "matrix" in text and "distortions" in text and "[cameras." not in text and "hypothesis-stream" not in text
+
+
+def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None = None) -> Calibration:
+    """Read it.
+
+    Raises:
+        CalibrationError: naming the key.
+    """
+    data = read_toml(path)
+    metadata = data.get("metadata", {})
+    tables = {key: value for key, value in data.items() if key != "metadata" and isinstance(value, dict)}
+    if unit is None and isinstance(metadata, dict):
+        unit = _UNITS.get(str(metadata.get("unit")))
+    return from_tables(path, tables, unit, size, "Pose2Sim/aniposelib TOML")
+
+
+def from_tables(
+    path: Path, tables: dict[str, dict[str, Any]], unit: float | None, size: tuple[int, int] | None, title: str
+) -> Calibration:
+    """Cameras from tables of size, matrix, distortions, rotation, translation: this format's and caliscope's."""
+    placed = [name for name, table in tables.items() if "rotation" in table and "translation" in table]
+    if placed and len(placed) < len(tables):
+        missing = sorted(set(tables) - set(placed))
+        raise CalibrationError(f"{path}: [{missing[0]}] has no rotation and translation, but others have")
+    translations = {name: array(tables[name], "translation", [(3,)], f"{path}: [{name}]") for name in placed}
+    mm = unit_of(np.array(list(translations.values())), unit, str(path)) if placed else 1.0
+    cameras = []
+    for key, table in tables.items():
+        where = f"{path}: [{key}]"
+        if table.get("fisheye"):
+            raise CalibrationError(
+                f"{where}: fisheye = true; OpenCV's fisheye model is not supported, recalibrate without"
+            )
+        dist = array(table, "distortions", _DIST, where)
+        # aniposelib writes one coefficient when only k1 was fitted.
+        dist = np.pad(dist, (0, 4 - dist.size)) if dist.size == 1 else dist
+        R, t = np.eye(3), np.zeros(3)
+        if placed:
+            R = rotation(array(table, "rotation", [(3,), (3, 3)], where), where, "rotation")
+            t = translations[key] * mm
+        name = str(table.get("name", table.get("cam_id", key)))
+        K = array(table, "matrix", [(3, 3)], where)
+        cameras.append(Camera(name, image_size(table.get("size", size), where), K, dist, R, t))
+    made = {"imported_from": path.name, "format": title} | ({"unit_of_file": unit_name(mm)} if placed else {})
+    return Calibration(tuple(cameras), bool(placed), made=made)
+
+
+def write(calibration: Calibration, path: Path) -> None:
+    """Write what Pose2Sim reads: metres. Gravity, devices and how it was made have no place in it."""
+    parts = []
+    for camera in calibration.cameras:
+        values = {
+            "name": camera.name,
+            "size": list(camera.size),
+            "matrix": camera.K,
+            "distortions": camera.dist,
+        }
+        if calibration.placed:
+            rodrigues = cv2.Rodrigues(np.array(camera.R))[0].ravel()
+            values |= {"rotation": rodrigues, "translation": camera.t / 1000}
+        parts.append(write_table([camera.name], values | {"fisheye": False}))
+    parts.append(write_table(["metadata"], {"adjusted": False, "error": 0.0, "unit": "m"}))
+    path.write_text("\n".join(parts), encoding="utf-8")

@@ -1,0 +1,92 @@
+"""A calibration: the cameras of one set-up, what they are attached to, and how it was made."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.camera import Camera
+from calibration.errors import CalibrationError
+
+Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Cameras in one world frame (mm), or only their intrinsics.
+
+    Raises:
+        CalibrationError: without cameras, with a name twice, or when the per-camera fields differ in length.
+    """
+
+    cameras: tuple[Camera, ...]
+    """In the order of the file; every name occurs once."""
+    placed: bool = True
+    """Whether R and t are known. False: intrinsics only, and every R is 1, every t 0."""
+    devices: tuple[str | None, ...] = ()
+    """One a camera: the device path or URL it was calibrated on, None when unknown; () for none known."""
+    serials: tuple[str | None, ...] = ()
+    """One a camera: serial number, None when unknown; () for none known."""
+    made: Mapping[str, str | int | float] = field(default_factory=dict)
+    """How it was made: free text and numbers, kept in the native file."""
+
+    def __post_init__(self) -> None:
+        """Check names and lengths."""
+        if not self.cameras:
+            raise CalibrationError("a calibration without cameras")
+        names = [camera.name for camera in self.cameras]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise CalibrationError(
+                f"camera {twice[0]!r} occurs more than once in the calibration; give each its own name"
+            )
+        ups = {None if camera.up is None else tuple(camera.up) for camera in self.cameras}
+        if len(ups) > 1:
+            raise CalibrationError("the cameras of a calibration must agree on up: they share one world")
+        for key in ("devices", "serials"):
+            value = tuple(getattr(self, key)) or (None,) * len(names)
+            if len(value) != len(names):
+                raise CalibrationError(f"{len(value)} {key} for {len(names)} cameras")
+            object.__setattr__(self, key, value)
+        object.__setattr__(self, "made", MappingProxyType(dict(self.made)))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The cameras' names, in order."""
+        return tuple(camera.name for camera in self.cameras)
+
+    @property
+    def up(self) -> Array | None:
+        """(3,) unit vector against gravity in the world, or None where it is not known (it is one for all cameras)."""
+        return self.cameras[0].up
+
+    def __getitem__(self, name: str) -> Camera:
+        """The camera of that name.
+
+        Raises:
+            CalibrationError: naming those there are.
+        """
+        for camera in self.cameras:
+            if camera.name == name:
+                return camera
+        raise CalibrationError(f"no camera {name!r} in the calibration; it has {', '.join(self.names)}")
+
+
+def with_up(calibration: Calibration, up: Array | None) -> Calibration:
+    """The same calibration with gravity stated.
+
+    Args:
+        calibration: any.
+        up: (3,) direction against gravity in world axes, of any length, or None for unknown.
+
+    Raises:
+        CalibrationError: if up is zero or not finite.
+    """
+    if up is not None:
+        up = np.asarray(up, np.float64).reshape(-1)
+        if up.shape != (3,) or not np.isfinite(up).all() or np.linalg.norm(up) < 1e-9:
+            raise CalibrationError(f"up is {up}; give a direction of three numbers such as 0,0,1")
+        up = up / np.linalg.norm(up)
+    return replace(calibration, cameras=tuple(replace(camera, up=up) for camera in calibration.cameras))
