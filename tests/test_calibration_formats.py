@@ -12,6 +12,7 @@ import pytest
 from calibration.camera import Camera
 from calibration.errors import CalibrationError
 from calibration.formats import formats, load_calibration, save_calibration
+from calibration.rotations import rotation_matrix
 from calibration.types import Calibration, with_up
 
 CACHE = Path.home() / ".cache" / "hypothesis-stream"
@@ -38,7 +39,7 @@ def rig(n=3, placed=True, names=("left cam", "b", 'x"].y')):
     rng = np.random.default_rng(1)
     cameras = []
     for k in range(n):
-        R = cv2.Rodrigues(rng.normal(0, 1, 3))[0] if placed else np.eye(3)
+        R = rotation_matrix(rng.normal(0, 1, 3)) if placed else np.eye(3)
         t = rng.normal(0, 3000, 3) if placed else np.zeros(3)
         K = np.array([[900.1 + k, 0, 320.25], [0, 901, 240.5], [0, 0, 1]])
         cameras.append(Camera(names[k], (640, 480), K, rng.normal(0, 0.1, 5), R, t))

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from calibration.errors import CalibrationError
+from calibration.rotations import rotation_matrix
 
 Array = NDArray[np.floating]
 
@@ -77,7 +77,7 @@ def rotation(value: Array, where: str, key: str) -> Array:
         CalibrationError: if the matrix is no rotation to 1e-3.
     """
     if value.size == 3:
-        return cv2.Rodrigues(value.reshape(3, 1))[0]
+        return rotation_matrix(value.ravel())
     if np.abs(value @ value.T - np.eye(3)).max() > 1e-3 or np.linalg.det(value) < 0:
         raise CalibrationError(
             f"{where}: {key} is not a rotation (R R^T = 1, det R = 1; det is {np.linalg.det(value):.3f})"

@@ -7,12 +7,12 @@ the unit is the user's ``--unit``; else the one we wrote in [metadata]; else tol
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from calibration.camera import Camera
 from calibration.errors import CalibrationError
 from calibration.formats._fields import array, image_size, peek, read_toml, rotation, unit_name, unit_of, write_table
+from calibration.rotations import rotation_vector
 from calibration.types import Calibration
 
 FORMAT = "pose2sim"
@@ -75,7 +75,13 @@ def from_tables(
 
 
 def write(calibration: Calibration, path: Path) -> None:
-    """Write what Pose2Sim reads: metres. Gravity, devices and how it was made have no place in it."""
+    """Write what Pose2Sim reads: metres. Gravity, devices and how it was made have no place in it.
+
+    Raises:
+        CalibrationError: for a camera named "metadata", which the format keeps for itself.
+    """
+    if "metadata" in calibration.names:
+        raise CalibrationError("a camera named 'metadata' cannot be written in this format; rename it")
     parts = []
     for camera in calibration.cameras:
         values = {
@@ -85,8 +91,7 @@ def write(calibration: Calibration, path: Path) -> None:
             "distortions": camera.dist,
         }
         if calibration.placed:
-            rodrigues = cv2.Rodrigues(np.array(camera.R))[0].ravel()
-            values |= {"rotation": rodrigues, "translation": camera.t / 1000}
+            values |= {"rotation": rotation_vector(camera.R), "translation": camera.t / 1000}
         parts.append(write_table([camera.name], values | {"fisheye": False}))
     parts.append(write_table(["metadata"], {"adjusted": False, "error": 0.0, "unit": "m"}))
     path.write_text("\n".join(parts), encoding="utf-8")
