@@ -129,5 +129,9 @@ class Sink(Protocol):
         ...
 
     def close(self) -> str | None:
-        """Finish and free everything; one line for the run's summary (what was written, and where), or None."""
+        """Finish and free everything; one line for the run's summary (what was written, and where), or None.
+
+        Raises:
+            SinkStoppedError: the end of it could not be written, and ``write`` had not said so before.
+        """
         ...

@@ -1,0 +1,103 @@
+"""A recording as the estimates it was made of: ``python -m stream.replay DIR`` lists them."""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+
+import av
+import numpy as np
+
+from calibration.errors import UserError
+from stream.recording import ESTIMATES, FRAMES, MOMENTS, decode_estimates, decode_moments
+from stream.segments import Span
+from stream.takes import Take, open_take
+from stream.types import Estimate, Frame, StreamError
+
+
+def replay(take: Take, on_fault: Callable[[Span], None] = lambda _: None) -> Iterator[Estimate]:
+    """The estimates of a take, in order, arrays bit for bit as recorded (float32).
+
+    Where one of the two streams lost rows that the other still has, the estimate holds what is left: no views,
+    or no pose with a spread of 0.
+
+    Args:
+        take: from ``open_take``.
+        on_fault: called with each span that cannot be read.
+    """
+    order = [camera.name for camera in take.header.cameras]
+    rows = (row for batch in take.batches(ESTIMATES, on_fault) for row in decode_estimates(batch))
+    views = groupby(rows, key=lambda row: row[0])
+    moments = (moment for batch in take.batches(MOMENTS, on_fault) for moment in decode_moments(batch))
+    group, moment = next(views, None), next(moments, None)
+    while group is not None or moment is not None:
+        index = min(x for x in (group and group[0], moment and moment.index) if x is not None)
+        seen, t = {}, float("nan")
+        if group is not None and group[0] == index:
+            rows_here = list(group[1])
+            t = rows_here[0][1]
+            seen = {view.camera: view for _, _, view in rows_here}
+            group = next(views, None)
+        estimate = Estimate(index, t, (), None)
+        if moment is not None and moment.index == index:
+            estimate, moment = moment, next(moments, None)
+        yield replace(estimate, views=tuple(seen.get(name) for name in order))
+
+
+def read_frames(take: Take, camera: str, on_fault: Callable[[Span], None] = lambda _: None) -> Iterator[Frame]:
+    """The recorded images of a camera as the frames they came from, with their own index and time.
+
+    Args:
+        take: from ``open_take``, recorded with ``--record-video``.
+        camera: name of the camera.
+        on_fault: called with each span of the table of frames that cannot be read.
+
+    Raises:
+        StreamError: if the take has no images of this camera.
+    """
+    rows = [row for batch in take.batches(FRAMES, on_fault) for row in batch.to_pylist() if row["camera"] == camera]
+    if not rows:
+        raise StreamError(f"{take.folder} holds no images of camera {camera!r}: it was recorded without --record-video")
+    for name, of_file in groupby(rows, key=lambda row: row["file"]):
+        known = {row["number"]: row for row in of_file}
+        with av.open(str((take.folder / name).resolve())) as container:
+            for number, decoded in enumerate(container.decode(video=0)):
+                row = known.get(number)
+                if row is None:
+                    continue  # written in the last instant before a kill: the image is there, its time is not
+                image = np.asarray(decoded.to_ndarray(format="bgr24"), np.uint8)
+                image.flags.writeable = False
+                yield Frame(camera, row["frame_index"], row["time"], image)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """List a take: one line a moment."""
+    parser = argparse.ArgumentParser(prog="python -m stream.replay", description=main.__doc__)
+    parser.add_argument("take", type=Path, metavar="DIR", help="the take, or the folder given to --record")
+    options = parser.parse_args(arguments)
+    try:
+        take = open_take(options.take)
+        for estimate in replay(take, lambda span: print(f"unreadable: {span}", file=sys.stderr)):
+            parts = []
+            for camera, view in zip(take.header.cameras, estimate.views, strict=True):
+                if view is None:
+                    parts.append(f"{camera.name}: no frame")
+                elif not view.detection.person:
+                    parts.append(f"{camera.name}: frame {view.frame_index}, nobody")
+                else:
+                    best = max((track.probability for track in view.tracks), default=float("nan"))
+                    parts.append(f"{camera.name}: frame {view.frame_index}, {view.detection.origin}, answer {best:.0%}")
+            fused = f"; fused by {estimate.pose.method} from {len(estimate.pose.cameras)}" if estimate.pose else ""
+            print(f"{estimate.index:6d} {estimate.t:10.3f} s  {'; '.join(parts)}{fused}")
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output (head, less) has seen enough
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
