@@ -1,27 +1,52 @@
 """Every default and threshold of a run, once. ``run_stream.py`` turns its flags into a Config and nothing else."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
+
+# Cameras take passwords as user:password@host, as ?pwd=..., and some as /user=admin_password=..._channel=1.
+_SECRET = re.compile(r"([\w-]*(?:pass|pwd|psw|secret|token|key|auth|sign|credential)[\w-]*)=[^&;/#\s]*", re.IGNORECASE)
+
+
+def redact(text: str) -> str:
+    """The text with the passwords of a URL in it replaced by ``***``; anything that is not a URL stays as it is.
+
+    It rather hides too much: everything between ``://`` and the *last* ``@`` goes, because cameras' passwords hold
+    unescaped ``@``, ``/`` and ``?``.
+    """
+    scheme, mark, rest = text.partition("://")
+    if not mark:
+        return text
+    user, at, host = rest.rpartition("@")
+    return scheme + mark + _SECRET.sub(r"\1=***", f"***@{host}" if at else user + host)
 
 
 @dataclass(frozen=True, slots=True)
 class SourceConfig:
     """One ``--camera``."""
 
-    source: str
-    """Index, device path, file, URL or folder of images, as the user gave it."""
+    source: str = field(repr=False)
+    """Index, device path, file, URL or folder of images, as the user gave it: it may hold a password, so show and
+    record ``shown`` and never this."""
     name: str
     """Name of the camera."""
     size: tuple[int, int] | None = None
     """Requested width and height of a local camera, pixels."""
     fps: float | None = None
-    """Requested rate of a local camera; the rate of an image folder (30 when None)."""
+    """Requested rate of a local camera; the rate of an image folder (30 when None) and of a file without times."""
     realtime: bool = False
     """Play a file at its own pace, as if it were live, instead of at the pace of processing."""
     stall_s: float = 3.0
     """A live source whose last new frame is older is stalled: it is closed and opened again."""
     retry_s: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0)
     """Back-off between attempts to open a live source again; the last one repeats."""
+    open_s: float = 5.0
+    """A network source that needs longer to answer is not there."""
+
+    @property
+    def shown(self) -> str:
+        """The source without its passwords: what messages, logs and recordings say."""
+        return redact(self.source)
 
 
 @dataclass(frozen=True, slots=True)

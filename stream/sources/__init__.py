@@ -1,4 +1,112 @@
-"""Where frames come from. One file a kind of source; ``open_source`` chooses.
+"""Where frames come from. The directory is the registry: each module without an underscore is one kind of source.
 
-Written against one protocol so that the pipeline needs to know nothing but whether a source is live.
+A module has ``claims(source) -> bool``, whether a text can only be of its kind, and ``make(config) -> Source``.
 """
+
+import importlib
+import os
+import pkgutil
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, cast
+
+from stream.config import SourceConfig
+from stream.sources._devices import CameraDevice, list_cameras
+from stream.sources._source import Source, SourceInfo, SourceStatus
+from stream.types import StreamError
+
+__all__ = [
+    "CameraDevice",
+    "Source",
+    "SourceInfo",
+    "SourceStatus",
+    "kind_of",
+    "kinds",
+    "list_cameras",
+    "make_source",
+    "parse_source",
+    "parse_sources",
+]
+
+_NAMED = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)=(.*)", re.DOTALL)
+
+
+class _Module(Protocol):
+    def claims(self, source: str) -> bool: ...
+    def make(self, config: SourceConfig) -> Source: ...
+
+
+def kinds() -> tuple[str, ...]:
+    """The kinds of source there are."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")))
+
+
+def _module(kind: str) -> _Module:
+    return cast(_Module, importlib.import_module(f"{__name__}.{kind}"))
+
+
+def kind_of(source: str) -> str:
+    """The kind of a source's text. What no module claims is a file."""
+    return next((kind for kind in kinds() if _module(kind).claims(source)), "file")
+
+
+def make_source(config: SourceConfig) -> Source:
+    """The source of a ``--camera``, not yet open.
+
+    Raises:
+        StreamError: if its text cannot be right.
+    """
+    return _module(kind_of(config.source)).make(config)
+
+
+def parse_source(text: str, position: int) -> SourceConfig:
+    """Read ``[NAME=]SOURCE``.
+
+    NAME is letters, digits, ``_`` and ``-``, and begins with a letter. The ``=`` of a URL is none of ours, because
+    ``http://`` is no name, and a file or folder that exists under the whole text is that file.
+
+    Args:
+        text: what was given.
+        position: number of this source among all, from 0; the name is "cam" and this unless one is given.
+
+    Raises:
+        StreamError: if there is no source in it.
+    """
+    match = None if os.path.exists(text) else _NAMED.fullmatch(text)
+    name, source = (match[1], match[2]) if match else (f"cam{position}", text)
+    if not source.strip():
+        raise StreamError(
+            f"--camera {text!r}: no source in it; give an index, a file, a folder, or an rtsp:// or http:// address"
+        )
+    return SourceConfig(source, name)
+
+
+def parse_sources(texts: Sequence[str]) -> tuple[SourceConfig, ...]:
+    """Read every ``--camera``, in order.
+
+    Raises:
+        StreamError: also if two have one name, or are the same camera, file or address.
+    """
+    configs = tuple(parse_source(text, position) for position, text in enumerate(texts))
+    names: dict[str, SourceConfig] = {}
+    places: dict[str, SourceConfig] = {}
+    for config in configs:
+        # Without case: a recording's files are called after them, and not every file system tells case apart.
+        other = names.setdefault(config.name.casefold(), config)
+        if other is not config:
+            raise StreamError(
+                f"two cameras are called {config.name}: {other.shown} and {config.shown}; name them, as in left=..."
+            )
+        other = places.setdefault(_place(config.source), config)
+        if other is not config:
+            raise StreamError(f"{config.shown} is given twice, as {other.name} and as {config.name}")
+    return configs
+
+
+def _place(source: str) -> str:
+    """The same text for two ways to write the same source."""
+    kind = kind_of(source)
+    if kind == "camera" and source.isdecimal():
+        source = f"/dev/video{int(source)}"
+    return f"{kind} {Path(source).resolve() if kind in ('camera', 'file', 'images') else source}"

@@ -1,0 +1,211 @@
+"""What cameras and network streams share: a thread that drains the device, a slot for the newest frame, reopening."""
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from stream.channel import Channel, Closed
+from stream.config import SourceConfig
+from stream.sources._clock import RateMeter
+from stream.sources._source import SourceInfo, SourceStatus
+from stream.types import Frame, Image, StreamError
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """What a device gave, before it has a name and a number."""
+
+    t: float
+    """``Frame.t``, seconds."""
+    image: Image | None
+    """(H, W, 3) uint8 BGR, or None where there is none to hand out."""
+    lost: Literal["", "corrupt", "old"] = ""
+    """Why there is none: damaged, or old when it came. Empty where no frame was lost, only time passed."""
+
+
+class Session(Protocol):
+    """A device while it is open. Made, used and closed in the drain thread."""
+
+    @property
+    def info(self) -> SourceInfo:
+        """What it gives. With ``live`` false it is a recording: it ends, and every frame of it comes."""
+        ...
+
+    def captures(self) -> Iterator[Capture]:
+        """What comes, with at most a few seconds between two. It ends where a recording ends.
+
+        Raises:
+            StreamError: when a live stream is lost.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the device."""
+        ...
+
+
+class LiveSource(ABC):
+    """A source that goes on until it is closed.
+
+    A thread of its own drains the device, so that nothing waits in anybody's buffer (a consumer of 10 frames a second
+    is otherwise 10 s behind a 30 fps RTSP stream after 16 s), and so that a device that hangs in a system call stops
+    neither ``status`` nor ``close``. ``read`` hands out the newest frame; those that were overtaken are counted.
+    """
+
+    kind: str
+    live = True
+
+    def __init__(self, config: SourceConfig) -> None:
+        self.config = config
+        self.name = config.name
+        self._info: SourceInfo | None = None
+        self._slot: Channel[tuple[float, Frame]] = Channel("latest", 1)
+        """(monotonic seconds at which it came, frame)."""
+        self._stop = threading.Event()
+        self._ready = threading.Event()
+        """Set when the first attempt to open it has succeeded or failed."""
+        self._failure: BaseException | None = None
+        self._thread: threading.Thread | None = None
+        self._rate = RateMeter()
+        # Each count has one thread that writes it.
+        self._index = self._refused = self._corrupt = self._reconnects = 0
+        self._read = self._expired = 0
+        self._last_new: float | None = None
+        self._since = 0.0
+        """Monotonic seconds at which the present session began."""
+        self._note = ""
+        self._ended = False
+
+    @abstractmethod
+    def _connect(self) -> Session:
+        """Open the device and see one image.
+
+        Raises:
+            StreamError: if it is not there.
+        """
+
+    def open(self) -> SourceInfo:
+        """See ``Source.open``."""
+        if self._thread is not None:
+            raise RuntimeError(f"source {self.name!r} was opened twice")
+        # A daemon, because a driver that never returns must not keep the process from ending.
+        self._thread = threading.Thread(target=self._drain, name=f"drain-{self.name}", daemon=True)
+        self._thread.start()
+        self._ready.wait()
+        if self._failure is not None:
+            raise self._failure
+        if self._info is None:
+            raise StreamError(f"{self.config.shown}: closed before it was open")
+        return self._info
+
+    def read(self) -> Frame | None:
+        """See ``Source.read``."""
+        if self._info is None:
+            raise RuntimeError(f"source {self.name!r} was read before it was opened")
+        while True:
+            try:
+                came, frame = self._slot.get()
+            except Closed:
+                if self._failure is not None and not self._stop.is_set():
+                    raise self._failure from None
+                return None
+            if self._stop.is_set():
+                return None
+            if self.live and time.monotonic() - came > self.config.stall_s:
+                self._expired += 1  # it waited for its reader: a camera that died meanwhile must not look alive
+                continue
+            self._read += 1
+            return frame
+
+    def status(self) -> SourceStatus:
+        """See ``Source.status``."""
+        age = None if not self.live or self._last_new is None else time.monotonic() - self._last_new
+        stalled = age is not None and age > self.config.stall_s and not self._ended and not self._stop.is_set()
+        note = self._note or (f"{self.config.shown}: no new frame for {age:.0f} s" if stalled else "")
+        dropped = self._refused + self._expired + self._slot.dropped
+        return SourceStatus(self._read, dropped, self._corrupt, self._reconnects, self._rate.fps, age, stalled, note)
+
+    def close(self) -> None:
+        """See ``Source.close``. A device that hangs is left to its thread, which releases it when it comes back."""
+        self._stop.set()
+        self._slot.close()
+        self._ready.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout=1.0)
+
+    def _drain(self) -> None:
+        """The thread: open, hand out until it is lost, wait a little longer each time, open again."""
+        try:
+            attempt = 0
+            while not self._stop.is_set():
+                before = self._last_new
+                try:
+                    self._session()
+                    break
+                except StreamError as error:
+                    if self._info is None or not self.live:
+                        raise
+                    self._note = str(error)
+                attempt = 0 if self._last_new != before else attempt + 1
+                self._stop.wait(self.config.retry_s[min(attempt, len(self.config.retry_s) - 1)])
+        except Closed:
+            pass
+        except BaseException as error:  # whatever it is, the thread that reads must hear of it
+            self._failure = error
+        finally:
+            self._ended = True
+            self._slot.close()
+            self._ready.set()
+
+    def _session(self) -> None:
+        """One stretch of an open device; returns when it is at its end for good."""
+        session = self._connect()
+        try:
+            if self._info is None:
+                self.live = session.info.live
+                if not self.live:
+                    self._slot = Channel("every", 2)
+                self._last_new = time.monotonic()  # the session has seen an image
+                self._info = session.info
+                self._ready.set()
+            else:
+                self._reconnects += 1
+            self._since = time.monotonic()
+            for capture in session.captures():
+                if self._stop.is_set():
+                    return
+                self._take(capture, self._info)
+        finally:
+            session.close()
+
+    def _take(self, capture: Capture, info: SourceInfo) -> None:
+        """Hand out what came, or count why not.
+
+        Raises:
+            StreamError: if nothing new came for too long, or what comes has another size.
+        """
+        now = time.monotonic()
+        if capture.image is None:
+            self._corrupt += capture.lost == "corrupt"
+            self._refused += capture.lost == "old"
+            self._index += bool(capture.lost)
+            if self.live and now - max(self._since, self._last_new or 0.0) > self.config.stall_s:
+                raise StreamError(f"{info.source}: no new frame for {self.config.stall_s:g} s; opening it again")
+            return
+        height, width = capture.image.shape[:2]
+        index = self._index
+        self._index += 1
+        if (width, height) != info.size:
+            self._refused += 1
+            raise StreamError(
+                f"{info.source}: now gives {width}x{height} instead of {info.size[0]}x{info.size[1]}, which a "
+                "calibration does not hold for; waiting for the old size (or start again)"
+            )
+        self._last_new = now
+        self._rate.add(now)
+        self._note = ""
+        capture.image.flags.writeable = False
+        self._slot.put((now, Frame(self.name, index, capture.t, capture.image)))

@@ -1,0 +1,93 @@
+"""What a source is: the protocol, and what it says of itself."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+from stream.types import Frame
+
+Clock = Literal["monotonic", "media"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What is known of a source once it is open."""
+
+    name: str
+    """Name of the camera."""
+    kind: str
+    """Its module in this directory: "camera", "file", "images", "network" or "synthetic"."""
+    source: str
+    """What the user gave, without passwords."""
+    size: tuple[int, int]
+    """Width and height of every image it will hand out, pixels."""
+    fps: float | None
+    """Frames a second, from the container's time stamps or measured; None where neither is to be had."""
+    frames: int | None
+    """About how many frames will come, for a progress bar; None for a live source or where it is not known."""
+    live: bool
+    """Whether the newest frame wins; otherwise every frame comes, in order."""
+    clock: Clock
+    """What ``Frame.t`` is: the monotonic clock, or the file's own time (also when a file is played in real time)."""
+    device: str | None = None
+    """Path of a local camera that survives a reboot where the system has one."""
+    serial: str | None = None
+    """Serial number of a local camera. Cheap ones often share one."""
+    messages: tuple[str, ...] = ()
+    """One-line notes for the user, such as a setting that the camera did not take."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """How a source is doing. Counts are since it was opened."""
+
+    read: int
+    """Frames handed out."""
+    dropped: int
+    """Frames that came but were too old, or of another size, and so not handed out."""
+    corrupt: int
+    """Frames that could not be decoded whole. A file's damaged images are handed out, a live source's are not."""
+    reconnects: int
+    """Times it was opened again."""
+    fps: float | None
+    """Measured over the last frames; None before there are two."""
+    age_s: float | None
+    """Seconds since the last new frame of a live source; None for one that is not live, or that has none yet."""
+    stalled: bool
+    """Whether a live source has had no new frame for ``SourceConfig.stall_s``."""
+    note: str
+    """What is wrong, in one line; empty when nothing is."""
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where frames come from. One thread reads; ``status`` and ``close`` may be called from any other."""
+
+    name: str
+    live: bool
+    """As ``SourceInfo.live``, which is known for certain once the source is open."""
+
+    def open(self) -> SourceInfo:
+        """Open it and see a first frame; call once.
+
+        Raises:
+            StreamError: if there is no such thing, or no image in it.
+        """
+        ...
+
+    def read(self) -> Frame | None:
+        """The next frame (live: the newest), waiting for it; None at the end or once closed.
+
+        A live source that fails is opened again in here, for as long as it takes.
+
+        Raises:
+            StreamError: if what comes cannot be used, such as a file that changes its size half-way.
+        """
+        ...
+
+    def status(self) -> SourceStatus:
+        """How it is doing."""
+        ...
+
+    def close(self) -> None:
+        """Release it; a read that waits returns None soon. Idempotent."""
+        ...

@@ -1,0 +1,178 @@
+"""Containers through PyAV: opened with only what is allowed, decoded to upright BGR images, errors in plain words."""
+
+import time
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+
+import av
+import av.error
+import cv2
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+
+from stream.types import Image, StreamError
+
+# PyAV leaves FFmpeg's own log off, and it must stay off: FFmpeg logs URLs with their passwords.
+
+# Formats whose time stamps the demuxer invents (always 25 a second), so that they mean nothing.
+UNTIMED = frozenset({"mpjpeg", "mjpeg", "h264", "hevc", "m4v", "mpegvideo", "obu", "av1", "dirac", "cavsvideo"})
+# Each decoder thread holds about a dozen images of its own; four decode 1080p several times faster than real time.
+_THREADS = 4
+_ROTATE = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
+_REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (av.error.HTTPUnauthorizedError, "user name or password refused (401); write them as scheme://user:password@host"),
+    (av.error.HTTPForbiddenError, "access refused (403)"),
+    (av.error.HTTPNotFoundError, "there is nothing at this path (404)"),
+    (av.error.HTTPClientError, "the server refuses the request"),
+    (av.error.HTTPServerError, "the server has an error (5xx)"),
+    (ConnectionRefusedError, "connection refused; is the camera on and the port right?"),
+    (PermissionError, "permission denied"),
+    (av.error.ExitError, "no answer in time"),
+    (TimeoutError, "no answer in time"),
+    (EOFError, "it ended"),
+    (av.error.InvalidDataError, "not a video, or damaged beyond reading"),
+    (av.error.ArgumentError, "not a kind of video that is read here"),
+    (av.error.ProtocolNotFoundError, "not a kind of address that is read here"),
+    (OSError, "cannot be reached; check the address and the network"),
+)
+
+
+def reason(error: av.error.FFmpegError) -> str:
+    """Why FFmpeg failed, in a few words. Never the error's own text: that holds the URL with its password."""
+    return next((text for kind, text in _REASONS if isinstance(error, kind)), f"FFmpeg says {type(error).__name__}")
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One decoded image."""
+
+    pts: float | None
+    """Seconds in the container's clock, or None."""
+    arrival: float
+    """Monotonic seconds at which the packet came that completed it, before it was decoded."""
+    image: Image
+    """(H, W, 3) uint8 BGR, turned upright."""
+    corrupt: bool
+    """Whether the decoder had to fill in damaged parts."""
+
+
+class Video:
+    """An open container and its first real video stream.
+
+    Args:
+        target: a URL for FFmpeg; use the prefix ``file:`` for files, lest a name is taken for a protocol.
+        shown: what to call it in messages.
+        options: FFmpeg's, among them ``protocol_whitelist`` and ``format_whitelist``.
+        timeout: seconds to open and seconds to read, or None for files.
+        low_delay: trade speed for frames that come out as soon as they are in.
+
+    Raises:
+        StreamError: if it cannot be opened or has no video.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        shown: str,
+        options: Mapping[str, str],
+        timeout: tuple[float, float] | None = None,
+        low_delay: bool = False,
+    ) -> None:
+        self.shown = shown
+        self.corrupt = 0
+        """Packets that could not be decoded at all."""
+        problem = ""
+        try:
+            self.container: InputContainer = av.open(
+                target, "r", options=dict(options), timeout=timeout, metadata_errors="replace"
+            )
+        except av.error.FFmpegError as error:
+            problem = reason(error)
+        # Raised out here so that the error with the URL in it is not chained to ours.
+        if problem:
+            raise StreamError(f"{shown}: {problem}")
+        try:
+            self.stream = self._choose()
+        except StreamError:
+            self.container.close()
+            raise
+        self.format = self.container.format.name
+        self.untimed = self.format in UNTIMED
+        codec = self.stream.codec_context
+        # Frame threads hold a frame back each, which is nothing in a file and half a second in a live view.
+        codec.thread_type = "SLICE" if low_delay else "AUTO"
+        codec.thread_count = _THREADS
+        self._reformatter = VideoReformatter()
+        """Kept: VideoFrame.to_ndarray would set up a new converter for every frame."""
+
+    def _choose(self) -> VideoStream:
+        for stream in self.container.streams.video:
+            if not stream.disposition & Disposition.attached_pic:
+                if stream.codec_context is None:
+                    raise StreamError(f"{self.shown}: its codec is not one that is read here; convert it to H.264")
+                return stream
+        raise StreamError(f"{self.shown}: there is no video in it")
+
+    @property
+    def rate(self) -> float | None:
+        """Frames a second by the container's time stamps, or None where it has none or they make no sense."""
+        rate = self.stream.average_rate
+        return float(rate) if rate and not self.untimed and 0.1 <= rate <= 1000 else None
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds, or None where the container does not say."""
+        duration = self.container.duration
+        return duration / av.time_base if duration and duration > 0 else None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of it."""
+        ratio = self.stream.sample_aspect_ratio
+        if ratio and ratio > 0 and ratio != 1:
+            return (f"{self.shown}: its pixels are {float(ratio):.3f} times as wide as high; calibrate it as it is",)
+        return ()
+
+    def images(self) -> Generator[Decoded, None, None]:
+        """Every image in order of presentation. Damaged ones are marked, undecodable packets counted in ``corrupt``.
+
+        Raises:
+            StreamError: if reading fails before the end.
+        """
+        packets = self.container.demux()  # every stream: a wait for video among endless audio would have no timeout
+        while True:
+            problem = ""
+            packet: Packet | None = None
+            try:
+                packet = next(packets, None)
+            except av.error.FFmpegError as error:
+                problem = reason(error)
+            if problem:
+                raise StreamError(f"{self.shown}: {problem}")
+            if packet is None:
+                return
+            if packet.stream_index != self.stream.index:
+                continue
+            arrival = time.monotonic()
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                self.corrupt += 1
+                continue
+            for frame in frames:
+                if isinstance(frame, VideoFrame):
+                    yield Decoded(frame.time, arrival, self._bgr(frame), frame.is_corrupt)
+
+    def _bgr(self, frame: VideoFrame) -> Image:
+        image = np.asarray(self._reformatter.reformat(frame, format="bgr24", threads=1).to_ndarray(), np.uint8)
+        turn = round(frame.rotation / 90) % 4 * 90
+        return np.asarray(cv2.rotate(image, _ROTATE[turn]), np.uint8) if turn else image
+
+    def close(self) -> None:
+        """Release the container. Idempotent."""
+        self.container.close()

@@ -1,0 +1,171 @@
+"""Local cameras, through OpenCV."""
+
+import itertools
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+from cv2.typing import MatLike
+
+from stream.config import SourceConfig
+from stream.sources._devices import CameraDevice, describe, list_cameras, quiet_opencv
+from stream.sources._live import Capture, LiveSource
+from stream.sources._source import SourceInfo
+from stream.types import Image, StreamError
+
+_MEASURED = 8
+"""Frames that are timed at the start to know the real rate: drivers report what they were asked for."""
+
+
+class CaptureDevice(Protocol):
+    """The part of cv2.VideoCapture that is used."""
+
+    def isOpened(self) -> bool: ...  # noqa: D102
+    def grab(self) -> bool: ...  # noqa: D102
+    def retrieve(self) -> tuple[bool, MatLike]: ...  # noqa: D102
+    def get(self, propId: int, /) -> float: ...  # noqa: D102
+    def set(self, propId: int, value: float, /) -> bool: ...  # noqa: D102
+    def release(self) -> None: ...  # noqa: D102
+
+
+def claims(source: str) -> bool:
+    """Whether it is an index or the path of a device."""
+    return (source.isascii() and source.isdecimal()) or source.startswith("/dev/")
+
+
+def make(config: SourceConfig) -> "CameraSource":
+    """The source of one local camera."""
+    return CameraSource(config)
+
+
+def open_capture(target: int | str) -> CaptureDevice:
+    """OpenCV's capture of a device path (Linux) or an index (elsewhere)."""
+    # Only V4L2 for a path: OpenCV would else hand it to FFmpeg, which opens anything.
+    with quiet_opencv():
+        return cv2.VideoCapture(target, cv2.CAP_V4L2) if isinstance(target, str) else cv2.VideoCapture(target)
+
+
+class CameraSource(LiveSource):
+    """A local camera.
+
+    Args:
+        config: with an index or a device path.
+        opener: makes a capture of a path or index.
+        cameras: lists the cameras of this machine.
+    """
+
+    kind = "camera"
+
+    def __init__(
+        self,
+        config: SourceConfig,
+        opener: Callable[[int | str], CaptureDevice] = open_capture,
+        cameras: Callable[[], Sequence[CameraDevice]] = list_cameras,
+    ) -> None:
+        super().__init__(config)
+        self._opener = opener
+        self._cameras = cameras
+        self._device: CameraDevice | None = None
+        """Kept over reconnects: a camera plugged in again may get another index, but keeps its stable path."""
+
+    def _connect(self) -> "_CameraSession":
+        cameras = self._cameras()
+        device = self._find(cameras)
+        if device is None:
+            raise StreamError(f"there is no camera {self.config.shown}; {describe(cameras)}")
+        target = str(Path(device.stable).resolve()) if sys.platform.startswith("linux") else device.index
+        session = _CameraSession(self.config, device, self._opener(target))
+        self._device = device
+        return session
+
+    def _find(self, cameras: Sequence[CameraDevice]) -> CameraDevice | None:
+        if self._device is not None:
+            return next((camera for camera in cameras if camera.stable == self._device.stable), None)
+        source = self.config.source
+        if source.isdecimal():
+            return next((camera for camera in cameras if camera.index == int(source)), None)
+        path = Path(source).resolve()
+        return next((camera for camera in cameras if Path(camera.path).resolve() == path), None)
+
+
+class _CameraSession:
+    def __init__(self, config: SourceConfig, device: CameraDevice, capture: CaptureDevice) -> None:
+        self._capture = capture
+        self._shown = shown = config.shown
+        self._last: Image | None = None
+        try:
+            if not capture.isOpened():
+                raise StreamError(
+                    f"camera {shown} does not open: in use by another program, or no permission (group video)? "
+                    f"It is {device}"
+                )
+            _configure(capture, config)
+            times = [time.monotonic() for _ in range(_MEASURED) if capture.grab()]
+            ok, image = capture.retrieve() if times else (False, None)
+            if not ok or image is None:
+                raise StreamError(f"camera {shown} opens but gives no image; unplug it and plug it in again")
+            # Without the first: it waits for the camera to start.
+            fps = (len(times) - 2) / (times[-1] - times[1]) if len(times) > 2 and times[-1] > times[1] else None
+            size = (image.shape[1], image.shape[0])
+            self.info = SourceInfo(
+                name=config.name,
+                kind=CameraSource.kind,
+                source=shown,
+                size=size,
+                fps=fps,
+                frames=None,
+                live=True,
+                clock="monotonic",
+                device=device.stable,
+                serial=device.serial,
+                messages=tuple(_differences(config, size, fps, capture.get(cv2.CAP_PROP_FPS))),
+            )
+        except BaseException:
+            capture.release()
+            raise
+
+    def captures(self) -> Iterator[Capture]:
+        """See ``Session.captures``. An image that repeats the last one bit by bit is not new: sensors have noise, and
+        drivers go on giving the last image of a camera that is gone.
+        """
+        for _ in itertools.count():
+            grabbed = self._capture.grab()
+            t = time.monotonic()
+            if not grabbed:
+                raise StreamError(f"camera {self._shown} gives no more images; unplugged? Opening it again")
+            ok, image = self._capture.retrieve()
+            if not ok or image is None:
+                yield Capture(t, None, "corrupt")
+            elif self._last is not None and np.array_equal(image, self._last):
+                yield Capture(t, None)
+            else:
+                self._last = image = np.ascontiguousarray(image, np.uint8)
+                yield Capture(t, image)
+
+    def close(self) -> None:
+        """Release the device."""
+        self._capture.release()
+
+
+def _configure(capture: CaptureDevice, config: SourceConfig) -> None:
+    if config.size is not None:
+        # First: over USB 2, uncompressed images above 640x480 come at 10 a second or fewer.
+        capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, config.size[0])
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, config.size[1])
+    if config.fps is not None:
+        capture.set(cv2.CAP_PROP_FPS, config.fps)
+
+
+def _differences(config: SourceConfig, size: tuple[int, int], fps: float | None, reported: float) -> Iterator[str]:
+    """What was asked for and not given, both values in the message."""
+    if config.size is not None and size != config.size:
+        asked = f"asked for {config.size[0]}x{config.size[1]}"
+        yield f"camera {config.shown}: {asked}, it gives {size[0]}x{size[1]}"
+    if config.fps is not None and fps is not None and abs(fps - config.fps) > 0.1 * config.fps:
+        says = f" (and says {reported:g})" if reported > 0 else ""
+        yield f"camera {config.shown}: asked for {config.fps:g} fps, it gives {fps:.1f}{says}; more light may help"

@@ -1,0 +1,102 @@
+"""Video files, through PyAV: every frame, in order, with the container's own times."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from stream.config import SourceConfig
+from stream.sources._clock import MediaClock
+from stream.sources._sequence import SequenceSource, Shot
+from stream.sources._source import SourceInfo
+from stream.sources._video import Video
+from stream.types import StreamError
+
+# Self-contained formats only. Playlists (HLS, DASH, concat, SDP ...) make FFmpeg open whatever other file or address
+# their text names, so a video from a stranger could read files here or call home.
+FORMATS = (
+    "mov,matroska,avi,mpegts,mpeg,mpegvideo,mjpeg,mpjpeg,h264,hevc,m4v,obu,av1,ivf,flv,asf,ogg,gif,nut,mxf,dv,rm,"
+    "yuv4mpegpipe,3gp,wtv,dhav,apng"
+)
+_DEFAULT_FPS = 25.0
+
+
+def claims(source: str) -> bool:
+    """Whether it can only be a file. What no other kind claims is taken for one."""
+    return False
+
+
+def make(config: SourceConfig) -> "FileSource":
+    """The source of one video file."""
+    return FileSource(config)
+
+
+class FileSource(SequenceSource):
+    """A video file. Turned upright by its rotation mark. Damaged images are handed out as far as they decode."""
+
+    kind = "file"
+    _video: Video | None = None
+
+    def _begin(self) -> Iterator[Shot]:
+        shown = self.config.shown
+        path = Path(self.config.source)
+        try:
+            status = os.stat(path)
+        except FileNotFoundError:
+            raise StreamError(f"{shown}: there is no such file") from None
+        except (OSError, ValueError) as error:
+            raise StreamError(f"{shown}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        if not stat.S_ISREG(status.st_mode):
+            raise StreamError(f"{shown}: not a file")
+        if status.st_size == 0:
+            raise StreamError(f"{shown}: the file is empty")
+        options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+        self._video = Video(f"file:{path.resolve()}", shown, options)
+        return self._run(self._video)
+
+    def _fps(self, video: Video) -> float:
+        return video.rate or self.config.fps or _DEFAULT_FPS
+
+    def _run(self, video: Video) -> Iterator[Shot]:
+        clock = MediaClock(1.0 / self._fps(video))
+        damaged = 0
+        index = 0
+        try:
+            for decoded in video.images():
+                damaged += decoded.corrupt
+                self.corrupt = damaged + video.corrupt
+                yield Shot(index, clock.time(None if video.untimed else decoded.pts), decoded.image)
+                index += 1
+        except StreamError as error:
+            if index == 0:
+                raise
+            # What came so far is good: it ends here, and says so.
+            self.note = f"{error}, after {index} frames"
+        self.corrupt = damaged + video.corrupt
+
+    def _describe(self, first: Shot) -> SourceInfo:
+        video = self._video
+        if video is None:
+            raise RuntimeError("described before it was opened")
+        messages = list(video.notes)
+        fps = self._fps(video)
+        if video.rate is None:
+            messages.append(f"{self.config.shown}: it holds no times; taken as {fps:g} frames a second (--fps)")
+        frames = video.stream.frames
+        if frames <= 0 and video.duration is not None and not video.untimed:
+            frames = round(video.duration * fps)
+        return SourceInfo(
+            name=self.name,
+            kind=self.kind,
+            source=self.config.shown,
+            size=(first.image.shape[1], first.image.shape[0]),
+            fps=fps,
+            frames=frames if frames > 0 else None,
+            live=self.live,
+            clock="media",
+            messages=tuple(messages),
+        )
+
+    def _release(self) -> None:
+        if self._video is not None:
+            self._video.close()
