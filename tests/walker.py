@@ -1,0 +1,113 @@
+"""A synthetic person for tests of pictures: a walker facing the camera with the right arm raised. No networks."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+
+from calibration.camera import Camera, camera_from_fov, camera_to_image, world_to_camera
+from engines.skeleton import HEAD, NECK, SPINE, derive
+from engines.types import Detection, Mixture, Pose, nobody
+from stream.sinks import CameraHeader, Header
+from stream.types import Estimate, HypothesisTrack, View
+
+KERNELS = 5
+WEIGHTS = np.array([0.62, 0.17, 0.11, 0.07, 0.03])
+UP = np.array([0.0, 0.0, 1.0])
+
+
+def walker(t: float) -> np.ndarray:
+    """(17, 3) mm, z up, walking towards -y: the person's right is at -x. The right wrist is above the head."""
+    swing = np.sin(2 * np.pi * 0.9 * t)
+    hip, leg = 930.0, 430.0
+    joints = np.zeros((17, 3))
+    joints[0] = [0, 0, hip]
+    for first, side, phase in ((1, -1, swing), (4, 1, -swing)):
+        a, bend = 0.45 * phase, 0.35 + 0.3 * max(-phase, 0)
+        joints[first] = [110 * side, 0, hip]
+        joints[first + 1] = joints[first] + [10 * side, -leg * np.sin(a + 0.1), -leg * np.cos(a + 0.1)]
+        joints[first + 2] = joints[first + 1] + [0, leg * np.sin(bend - a), -leg * np.cos(bend - a)]
+    joints[7], joints[8], joints[9], joints[10] = [0, -10, 1160], [0, 0, 1400], [0, -45, 1530], [0, -20, 1680]
+    joints[11], joints[14] = [185, 0, 1390], [-185, 0, 1390]
+    joints[12] = joints[11] + [45, 110 * swing, -255]
+    joints[13] = joints[12] + [15, 80 * swing - 90, -225]
+    joints[15] = joints[14] + [-170, -60, 190]
+    joints[16] = joints[15] + [60, -60, 240]
+    joints[:, 2] -= joints[[3, 6], 2].min() - 80
+    return joints
+
+
+def looking_at(name: str, eye: np.ndarray, target: np.ndarray, size: tuple[int, int], up: np.ndarray | None) -> Camera:
+    """A level camera of 55 degrees at ``eye`` (mm, z up) looking at ``target``."""
+    z = (target - eye) / np.linalg.norm(target - eye)
+    x = np.cross(z, UP) / np.linalg.norm(np.cross(z, UP))
+    R = np.stack([x, np.cross(z, x), z])
+    return Camera(name, size, camera_from_fov(name, size, 55).K, np.zeros(5), R, -R @ eye, up)
+
+
+def view_of(camera: Camera, world: np.ndarray, index: int, t: float) -> View:
+    """What an ideal detector and a lifter unsure of depth would say: kernel k leans further towards the camera."""
+    local = world_to_camera(camera, world)
+    xy, score = camera_to_image(camera, local), np.full(17, 0.9)
+    score[[SPINE, NECK, HEAD]] = 0
+    score[[13, 6]] = 0.45, 0.25
+    xy, score, derived = derive(xy, score)
+    detection = Detection(xy.astype(np.float32), score.astype(np.float32), derived, "movenet-thunder")
+    relative = local - local[0]
+    lean = np.array([0.0, -0.55, 0.5, -1.0, 0.95])
+    means = np.repeat(relative[None], KERNELS, 0)
+    for k in range(KERNELS):
+        shape = lean[k] * np.array([0, 0, 60, 120, 0, -60, -150, 20, 40, 60, 60, 40, -110, -230, 40, 170, 330])
+        means[k, :, 2] += shape
+        means[k, :, 0] += 0.12 * shape
+    tracks = tuple(HypothesisTrack(k + 1, 0.0, means[k], float(WEIGHTS[k])) for k in range(KERNELS))
+    mixture = Mixture(means, np.full((KERNELS, 17), 45.0), WEIGHTS)
+    return View(camera.name, index, t, camera.size, detection, mixture, tracks, means[0], means[0], local[0])
+
+
+def empty_view(camera: str, size: tuple[int, int], index: int = 0, t: float = 0.0) -> View:
+    """A view in which there is nobody."""
+    return View(camera, index, t, size, nobody("movenet-thunder"), None, (), None, None, None)
+
+
+def photograph(size: tuple[int, int]) -> np.ndarray:
+    """A room-like BGR background: a bright wall with windows over a darker floor."""
+    w, h = size
+    image = np.zeros((h, w, 3), np.uint8)
+    image[: int(h * 0.72)] = (176, 186, 190)
+    image[int(h * 0.72) :] = (96, 112, 128)
+    image[int(h * 0.1) : int(h * 0.4), int(w * 0.06) : int(w * 0.25)] = (235, 235, 230)
+    image[int(h * 0.1) : int(h * 0.4), int(w * 0.75) : int(w * 0.94)] = (90, 80, 70)
+    shade = np.linspace(1.0, 0.8, h)[:, None, None]
+    return (image * shade).astype(np.uint8)
+
+
+def single(t: float = 0.1, size: tuple[int, int] = (1280, 720), index: int = 0):
+    """One camera that nobody calibrated: estimate, images, header."""
+    camera = looking_at("cam0", np.array([0, -4200.0, 1150]), np.array([0, 0, 950.0]), size, None)
+    seen = view_of(camera, walker(t), index, t)
+    header = Header(
+        (CameraHeader("cam0", "synthetic", "synthetic", size, None, 55.0),), KERNELS, datetime.now(UTC), 0.0
+    )
+    return Estimate(index, t, (seen,), None), {"cam0": photograph(size)}, header
+
+
+def ring(count: int, size: tuple[int, int], up: np.ndarray | None = UP) -> list[Camera]:
+    """Cameras around the origin."""
+    cameras = []
+    for k in range(count):
+        a = 2 * np.pi * (k + 0.5) / count - np.pi / 2
+        eye = np.array([3600 * np.cos(a), 3600 * np.sin(a), 1900.0])
+        cameras.append(looking_at(f"cam{k + 1:02d}", eye, np.array([0, 0, 900.0]), size, up))
+    return cameras
+
+
+def multi(count: int, t: float = 0.1, size: tuple[int, int] = (1280, 720), absent: tuple[int, ...] = ()):
+    """Calibrated cameras around one person, fused: estimate, images, header."""
+    cameras, world = ring(count, size), walker(t)
+    views = tuple(None if k in absent else view_of(c, world, 0, t) for k, c in enumerate(cameras))
+    cov = np.repeat(np.diag([900.0, 900.0, 400.0])[None], 17, 0)
+    cov[16] *= 9
+    pose = Pose(world, cov, tuple(c.name for k, c in enumerate(cameras) if k not in absent), "map")
+    images = {c.name: None if k in absent else photograph(size) for k, c in enumerate(cameras)}
+    headers = tuple(CameraHeader(c.name, "synthetic", "synthetic", size, c) for c in cameras)
+    return Estimate(0, t, views, pose, 0.004), images, Header(headers, KERNELS, datetime.now(UTC), 0.0)
