@@ -1,0 +1,150 @@
+"""From a checkpoint to the weights that run: torch -> ONNX, checked against torch on real inputs.
+
+    python -m engines.build --checkpoint runs/live/checkpoint.pt --out engines/weights/lifter.onnx
+"""
+
+import argparse
+import copy
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from calibration.errors import UserError
+from engines import cards, mdn, runtimes
+from engines.models.mdn import MDN
+from engines.training import recalibrate
+from engines.training.batches import evaluation_batch
+from engines.training.mocap import TEST_SUBJECTS, VALIDATION_SUBJECTS, load_training
+from engines.training.train_mdn import Settings, build, load_checkpoint
+
+OUTPUTS = ("mean", "sigma", "log_weight")
+MAX_PARITY_MM = 1.0
+"""A build whose hypotheses differ more from torch's than this, anywhere in 1000 real inputs, is refused."""
+
+
+def fold(network: MDN) -> MDN:
+    """A copy of an eval-mode network with every batch norm folded into the linear layer before it, no dropout."""
+    folded = copy.deepcopy(network).eval()
+    for module in folded.modules():
+        if isinstance(module, nn.Sequential) and len(module) == 4 and isinstance(module[1], nn.BatchNorm1d):
+            module[0] = nn.utils.fusion.fuse_linear_bn_eval(module[0], module[1])
+            module[1], module[3] = nn.Identity(), nn.Identity()
+    return folded
+
+
+def export(network: MDN, path: Path) -> None:
+    """Write an ONNX file with a free batch axis and its weights stored as fp16, computed in fp32."""
+    batch = torch.export.Dim("batch", min=1, max=1 << 20)
+    torch.onnx.export(
+        fold(network), (torch.zeros(2, network.shape.inputs),), str(path), input_names=["x"], output_names=OUTPUTS,
+        dynamic_shapes=({0: batch},), opset_version=20, dynamo=True, external_data=False, verbose=False,
+    )  # fmt: skip
+    model = onnx.load(path)
+    # Value infos are torch's own shapes; they go stale with the casts below and stop quantisation tools later.
+    del model.graph.value_info[:]
+    store_half(model)
+    model.doc_string = ""
+    for node in model.graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+def store_half(model: onnx.ModelProto) -> None:
+    """Store every large fp32 weight as fp16 with a cast behind it, which runtimes fold away when they load."""
+    graph, casts = model.graph, []
+    for weight in list(graph.initializer):
+        array = onnx.numpy_helper.to_array(weight)
+        if array.dtype != np.float32 or array.size < 256:
+            continue
+        half = onnx.numpy_helper.from_array(array.astype(np.float16), f"{weight.name}_half")
+        graph.initializer.remove(weight)
+        graph.initializer.append(half)
+        casts.append(onnx.helper.make_node("Cast", [half.name], [weight.name], to=onnx.TensorProto.FLOAT))
+    for cast in reversed(casts):
+        graph.node.insert(0, cast)
+
+
+def parity(network: MDN, path: Path, x: NDArray[np.float32], scale_mm: float) -> dict[str, float]:
+    """Largest and mean distance, mm, between hypotheses of torch and of the file for inputs x (N, 54)."""
+    with torch.inference_mode():
+        wanted = network.eval()(torch.from_numpy(x))[0].numpy()
+    got = runtimes.load(path)(x=x)["mean"]
+    distance = np.linalg.norm(got - wanted, axis=-1) * scale_mm
+    return {"parity_max_mm": float(distance.max()), "parity_mean_mm": float(distance.mean())}
+
+
+def write_card(path: Path, source: str, values: Mapping[str, float | int | str]) -> None:
+    """Write the card of a lifter beside its weights."""
+    lines = [
+        f'source = "{source}"',
+        'licence = "MIT for the weights; the motion capture they were trained on: CMU Graphics Lab Motion Capture Database '
+        "(mocap.cs.cmu.edu, NSF EIA-0196217; free to use) and HDM05 (Mueller et al. 2007, CC BY-SA 3.0)\"",
+        f'sha256 = "{cards.digest(path)}"',
+        'joints = "h36m17 without the root"',
+        'input = "float32 x (batch, 54): 17 x (x, y) in the virtual camera, 17 visible bits, (known, sin, cos) of the '
+        'pitch; see engines/mdn.py"',
+        "",
+        "[values]",
+        *(f'{key} = "{v}"' if isinstance(v, str) else f"{key} = {v}" for key, v in values.items()),
+    ]
+    path.with_suffix(".toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def build_lifter(checkpoint: Path, data: Path, out: Path) -> dict[str, float]:
+    """Export a checkpoint, fit its temperature and sigma scale, check it, and write its card.
+
+    Returns:
+        The parity report.
+
+    Raises:
+        UserError: if the checkpoint or the data cannot be read, or the file differs too much from torch.
+    """
+    state = load_checkpoint(checkpoint)
+    settings = Settings(**state["settings"])
+    network = build(settings)
+    network.load_state_dict(state["averaged"])
+    network.eval()
+    _, validation, _ = load_training(data)
+    export(network, out)
+    batch, _ = evaluation_batch(validation.joints[:1000], np.random.default_rng(0), noise=2.0)
+    report = parity(network, out, batch.inputs, settings.scale_mm)
+    if report["parity_max_mm"] > MAX_PARITY_MM:
+        out.unlink()
+        raise UserError(f"{out} differs from torch by up to {report['parity_max_mm']:.2f} mm; it was not kept")
+    fitted = recalibrate.fit(network, validation, settings.scale_mm)
+    values = {
+        "scale_mm": settings.scale_mm, "kernels": settings.kernels, **fitted, **report,
+        "samples": state["done"], "seed": settings.seed, "width": settings.width, "blocks": settings.blocks,
+        "dropout": settings.dropout, "sigma": settings.sigma, "prior": settings.prior,
+        "test_subjects": ", ".join(TEST_SUBJECTS), "validation_subjects": ", ".join(VALIDATION_SUBJECTS),
+    }  # fmt: skip
+    write_card(out, f"trained here: python -m engines.training.train_mdn --samples {settings.samples}", values)
+    return report
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; see ``--help``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="checkpoint.pt of train_mdn")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/mocap"), help="folder of the mocap files")
+    parser.add_argument("--out", type=Path, default=mdn.SHIPPED, help="the ONNX file to write")
+    args = parser.parse_args(arguments)
+    try:
+        report = build_lifter(args.checkpoint, args.data, args.out)
+    except UserError as error:
+        print(f"build: {error}", file=sys.stderr)
+        return 2
+    print(f"wrote {args.out}: " + ", ".join(f"{key} {value:.4f}" for key, value in report.items()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Data, augmentation, losses, training and evaluation (torch)."""

@@ -1,0 +1,92 @@
+"""Motion capture poses to train and test the lifter on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.types import EngineError
+
+TRAIN_FILES = ("cmu17_bvh.npz", "cmu17_txt.npz", "cmu17_daz_rerig.npz", "hdm05_17.npz")
+TEST_SUBJECTS = ("CMU_08", "CMU_09", "HDM05_mm", "HDM05_tr")
+"""Never trained on, and used for no choice."""
+VALIDATION_SUBJECTS = ("CMU_07", "HDM05_dg")
+"""For every choice and for fitting temperatures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Poses:
+    """3D poses with the person and the sequence they come from."""
+
+    joints: NDArray[np.float32]
+    """(N, 17, 3) mm, z up, right-handed, any origin, Human3.6M-17 order."""
+    subject: NDArray[np.str_]
+    """(N,) name of the person."""
+    sequence: NDArray[np.str_]
+    """(N,) name of the sequence."""
+
+    def __len__(self) -> int:
+        """How many poses."""
+        return len(self.joints)
+
+    def select(self, keep: NDArray) -> "Poses":
+        """The poses where keep (N,) is true, or at these indices."""
+        return Poses(self.joints[keep], self.subject[keep], self.sequence[keep])
+
+
+def load_poses(path: Path) -> Poses:
+    """Read one .npz of poses.
+
+    Args:
+        path: file with ``joints`` (N, 17, 3) mm, z up; ``subject`` with ``subject_names`` and ``seq`` with
+            ``seq_names`` are used when there.
+
+    Raises:
+        EngineError: if the file is missing, is no npz, or ``joints`` is missing, misshapen or not finite.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            arrays = {key: data[key] for key in data.files}
+    except (OSError, ValueError, EOFError) as error:
+        raise EngineError(f"cannot read {path}: {error}; it must be an .npz file without pickles") from error
+    if "joints" not in arrays:
+        raise EngineError(f"{path} has no array 'joints'; it has {', '.join(sorted(arrays)) or 'none'}")
+    joints = arrays["joints"].astype(np.float32)
+    if joints.ndim != 3 or joints.shape[1:] != (17, 3) or not len(joints):
+        raise EngineError(f"'joints' in {path} has shape {joints.shape}; expected (N, 17, 3) in mm, z up")
+    if not np.isfinite(joints).all():
+        raise EngineError(f"'joints' in {path} holds values that are not finite; remove those poses")
+    return Poses(joints, *(_names(arrays, key, len(joints)) for key in ("subject", "seq")))
+
+
+def _names(arrays: dict[str, NDArray], key: str, n: int) -> NDArray[np.str_]:
+    """Labels as text, whether they are stored as text, as numbers, or as numbers with a table of names."""
+    if key not in arrays:
+        return np.full(n, "all")
+    label = arrays[key]
+    table = arrays.get(f"{key}_names")
+    return (table[label] if table is not None and label.dtype.kind in "iu" else label).astype(str)
+
+
+def load_training(folder: Path) -> tuple[Poses, Poses, Poses]:
+    """Read the motion capture folder and split it by person into (training, validation, test).
+
+    Raises:
+        EngineError: if a file is missing or misshapen.
+    """
+    parts = [load_poses(folder / name) for name in TRAIN_FILES]
+    poses = Poses(*(np.concatenate([getattr(p, key) for p in parts]) for key in ("joints", "subject", "sequence")))
+    test, validation = np.isin(poses.subject, TEST_SUBJECTS), np.isin(poses.subject, VALIDATION_SUBJECTS)
+    return poses.select(~test & ~validation), poses.select(validation), poses.select(test)
+
+
+def balance(subject: Sequence[str] | NDArray[np.str_], power: float = 0.5) -> NDArray[np.float64]:
+    """Sampling probability (N,) of each pose: a person with n poses is drawn in proportion to n ** power.
+
+    One person climbing on a playground is 44 % of one file; with power 1 the network would learn mostly him.
+    """
+    _, index, count = np.unique(subject, return_inverse=True, return_counts=True)
+    weight = count[index] ** (power - 1.0)
+    return weight / weight.sum()

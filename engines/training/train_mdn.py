@@ -1,0 +1,247 @@
+"""Train the lifter on motion capture seen by random virtual cameras.
+
+    python -m engines.training.train_mdn --out runs/live
+    python -m engines.training.train_mdn --out runs/live --resume
+"""
+
+import argparse
+import dataclasses
+import math
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from calibration.errors import UserError
+from engines import mdn
+from engines.models.mdn import MDN, MDNShape
+from engines.training.batches import TrainingSampler, evaluation_batch
+from engines.training.losses import mixture_loss
+from engines.training.metrics import score_mixtures
+from engines.training.mocap import Poses, load_training
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that decides the outcome of a training; stored in the checkpoint."""
+
+    # the network
+    kernels: int = 5
+    width: int = 1024
+    blocks: int = 2
+    dropout: float = 0.1
+    sigma: str = "joint"
+    # the loss
+    prior: float = 1.1  # lambda of the Dirichlet prior; 1 = off. 2 (the paper) costs the single answers 3 to 8 mm
+    anneal: float = 0.05  # share of the training after which the kernels no longer share samples; 0 = never share
+    # the optimiser
+    samples: int = 16_000_000  # in all; the poses are augmented without end, so epochs mean nothing
+    batch: int = 1024
+    rate: float = 1e-3
+    warm_up: float = 0.02  # share of the steps
+    weight_decay: float = 1e-4
+    clip: float = 1.0  # norm of the gradient
+    average: float = 0.999  # decay of the averaged weights, which are what is shipped
+    precision: str = "auto"  # "float32", "bfloat16" (matrix products only), or whichever this machine does faster
+    # the data
+    max_noise: float = 4.0  # per cent
+    scale_mm: float = 300.0  # one scalar for all outputs, so that sigma is in millimetres
+    seed: int = 0
+
+
+PRESETS = {
+    "live": Settings(),
+    # The paper's density: one sigma a kernel, dropout 0.5, batch 64. (Input and data stay those of `live`.)
+    "kernel-sigma": Settings(sigma="kernel", dropout=0.5, batch=64, prior=2.0, anneal=0.0),
+}
+VALIDATE_EVERY = 250_000  # samples
+
+
+def build(settings: Settings) -> MDN:
+    """The network of these settings, newly initialised."""
+    return MDN(MDNShape(mdn.INPUTS, 16, settings.kernels, settings.width, settings.blocks, settings.dropout, settings.sigma))
+
+
+def fastest_precision() -> str:
+    """Time a matrix product in both: with AMX or on a GPU bfloat16 is 3 to 7 times faster, without it is slower."""
+    seconds = {}
+    for name in ("float32", "bfloat16"):
+        a = torch.ones(512, 1024, dtype=getattr(torch, name))
+        for _ in range(4):
+            start = time.perf_counter()
+            a @ a.T @ a
+            seconds[name] = time.perf_counter() - start
+    return min(seconds, key=seconds.__getitem__)
+
+
+def learning_rate(settings: Settings, done: float) -> float:
+    """Linear warm-up, then a cosine to zero; ``done`` is the share of the training that is over."""
+    if done < settings.warm_up:
+        return settings.rate * done / settings.warm_up
+    return settings.rate * 0.5 * (1 + math.cos(math.pi * (done - settings.warm_up) / (1 - settings.warm_up)))
+
+
+def sharpness(settings: Settings, done: float) -> float:
+    """How sharply samples are given to kernels: from 0.01, geometrically, to 1 at ``anneal``."""
+    return 0.01 ** max(0.0, 1 - done / settings.anneal) if settings.anneal else 1.0
+
+
+@torch.inference_mode()
+def validate(network: torch.nn.Module, poses: Poses, scale_mm: float, noise: float) -> dict[str, float]:
+    """Errors in mm on fixed random level views of poses (seed 1)."""
+    batch, _ = evaluation_batch(poses.joints, np.random.default_rng(1), noise)
+    network.eval()
+    mean, _, log_weight = (x.numpy() for x in network(torch.from_numpy(batch.inputs)))
+    network.train()
+    root = ((0, 0), (0, 0), (1, 0), (0, 0))
+    return score_mixtures(np.pad(mean * scale_mm, root), np.exp(log_weight), np.pad(batch.targets, root[1:]))
+
+
+def save(path: Path, **state: object) -> None:
+    """Write a checkpoint so that a crash leaves the old one or the new one, never half of one."""
+    torch.save(state, path.with_suffix(".tmp"))
+    path.with_suffix(".tmp").replace(path)
+
+
+def load_checkpoint(path: Path) -> dict:
+    """Read a checkpoint of this script.
+
+    Raises:
+        UserError: if it is missing or is not one.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"there is no checkpoint {path}; train without --resume first") from None
+    except Exception as error:  # torch.load raises whatever the bytes provoke
+        raise UserError(f"{path} is not a checkpoint of this script ({error.__class__.__name__})") from error
+    return state
+
+
+def train(settings: Settings, data: Path, out: Path, *, resume: bool = False, stop_after: float = math.inf) -> MDN:
+    """Train and leave ``checkpoint.pt`` and ``log.tsv`` in ``out``.
+
+    Args:
+        settings: what to train; a resumed training keeps those of its checkpoint.
+        data: folder of the motion capture files.
+        out: folder of the checkpoint.
+        resume: go on from the checkpoint in ``out``.
+        stop_after: seconds after which the training stops at a checkpoint, to be resumed.
+
+    Returns:
+        The network with the averaged weights.
+
+    Raises:
+        UserError: for missing or misshapen data, or no checkpoint to resume from.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    checkpoint = out / "checkpoint.pt"
+    state = load_checkpoint(checkpoint) if resume else None
+    if state:
+        settings = Settings(**state["settings"])
+    training, validation, _ = load_training(data)
+
+    if settings.precision == "auto":
+        settings = dataclasses.replace(settings, precision=fastest_precision())
+    torch.manual_seed(settings.seed)
+    torch.set_flush_denormal(True)  # gradients of dead units otherwise cost ten times as much
+    network, averaged = build(settings), build(settings)
+    averaged.load_state_dict(network.state_dict())
+    optimiser = torch.optim.AdamW(network.parameters(), settings.rate, weight_decay=settings.weight_decay, fused=True)
+    sampler = TrainingSampler(training, settings.seed, settings.max_noise)
+    done = 0
+    if state:
+        network.load_state_dict(state["network"])
+        averaged.load_state_dict(state["averaged"])
+        optimiser.load_state_dict(state["optimiser"])
+        torch.set_rng_state(state["torch_rng"])
+        sampler.rng.bit_generator.state = state["numpy_rng"]
+        done = state["done"]
+
+    log = (out / "log.tsv").open("a")
+    started, validated = time.monotonic(), done
+    chunk = settings.batch * 8  # drawn together: numpy's cost a call is then small beside the network's
+    with tqdm(total=settings.samples, initial=done, unit="pose", unit_scale=True, mininterval=5, smoothing=0.05) as bar:
+        while done < settings.samples:
+            drawn = sampler.draw(chunk)
+            inputs, targets = torch.from_numpy(drawn.inputs), torch.from_numpy(drawn.targets) / settings.scale_mm
+            for x, y in zip(inputs.split(settings.batch), targets.split(settings.batch), strict=True):
+                for group in optimiser.param_groups:
+                    group["lr"] = learning_rate(settings, done / settings.samples)
+                with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bfloat16"):
+                    features = network.trunk(x)
+                sharp = sharpness(settings, done / settings.samples)
+                nll, prior = mixture_loss(*network.heads(features.float()), y, prior=settings.prior, sharpness=sharp)
+                optimiser.zero_grad(set_to_none=True)
+                (nll + prior).backward()
+                torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
+                optimiser.step()
+                done += len(x)
+                # Early in a training an average over 1000 steps is mostly the initial weights.
+                decay = min(settings.average, (done / len(x) + 1) / (done / len(x) + 10))
+                average_weights(averaged, network, decay)
+            bar.update(chunk)
+            late = time.monotonic() - started > stop_after
+            if done - validated >= VALIDATE_EVERY or done >= settings.samples or late:
+                validated = done
+                row = {"samples": done, "nll": nll.item()} | {
+                    f"{key}@{noise}": value
+                    for noise in (0, 2)
+                    for key, value in validate(averaged, validation, settings.scale_mm, noise).items()
+                    if not key.startswith("p_")
+                }
+                bar.set_postfix_str(f"best {row['best_mpjpe_mm@0']:.1f} argmax {row['argmax_mpjpe_mm@0']:.1f}")
+                if not log.tell():
+                    log.write("\t".join(row) + "\n")
+                log.write("\t".join(f"{v:.2f}" for v in row.values()) + "\n")
+                log.flush()
+                save(
+                    checkpoint, settings=dataclasses.asdict(settings), network=network.state_dict(),
+                    averaged=averaged.state_dict(), optimiser=optimiser.state_dict(), done=done,
+                    torch_rng=torch.get_rng_state(), numpy_rng=sampler.rng.bit_generator.state,
+                )  # fmt: skip
+            if late:
+                break
+    log.close()
+    return averaged.eval()
+
+
+@torch.no_grad()
+def average_weights(averaged: torch.nn.Module, network: torch.nn.Module, decay: float) -> None:
+    """Exponential moving average of the weights; running statistics of batch norm are copied."""
+    for a, b in zip(averaged.parameters(), network.parameters(), strict=True):
+        a.lerp_(b, 1 - decay)
+    for a, b in zip(averaged.buffers(), network.buffers(), strict=True):
+        a.copy_(b)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; see ``--help``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint.pt and log.tsv")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/mocap"), help="folder of the mocap files")
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="live")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    parser.add_argument("--stop-after", type=float, default=math.inf, metavar="SECONDS")
+    parser.add_argument("--threads", type=int, default=0, help="0 = all cores")
+    for f in dataclasses.fields(Settings):
+        parser.add_argument(f"--{f.name.replace('_', '-')}", type=type(f.default), help=f"default: the preset's")
+    args = parser.parse_args(arguments)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    given = {f.name: v for f in dataclasses.fields(Settings) if (v := getattr(args, f.name)) is not None}
+    settings = dataclasses.replace(PRESETS[args.preset], **given)
+    try:
+        train(settings, args.data, args.out, resume=args.resume, stop_after=args.stop_after)
+    except UserError as error:
+        print(f"train_mdn: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

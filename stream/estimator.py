@@ -1,0 +1,151 @@
+"""A moment in, an estimate out: detect, lift, fuse, track. No threads, no queues; live and offline run this same code."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.camera import Camera
+from engines.mdn import locate, see
+from engines.skeleton import LIMBS
+from engines.types import Detection, Detector, DetectorSession, Lifter, Mixture, Pose
+from stream.config import DetectConfig
+from stream.tracks import TrackConfig, Tracker
+from stream.types import Estimate, Frame, Moment, View
+
+Array = NDArray[np.floating]
+
+# 2D joints are interpolated between two frames only when these are near: a joint's path over 0.1 s is no line.
+_MAX_INTERPOLATED_S = 0.1
+
+
+class Fuser(Protocol):
+    """Fuses the views of one moment; may keep what it needs to start warm."""
+
+    def __call__(
+        self, detections: Sequence[Detection | None], mixtures: Sequence[Mixture | None], t: float
+    ) -> Pose | None:
+        """The person in the world, or None where no view has one."""
+        ...
+
+
+@dataclass(slots=True)
+class _Eye:
+    """What the estimator keeps of one camera."""
+
+    session: DetectorSession
+    tracker: Tracker
+    frame_index: int = -1
+    t: float = -np.inf
+    detection: Detection | None = None
+    before: tuple[float, Detection] | None = None
+
+
+class Estimator:
+    """Estimates moments of a fixed set of cameras.
+
+    Args:
+        cameras: one a view, in the order of ``Moment.frames``; only the calibrated have a known place.
+        detector: 2D joints; a session is opened a camera.
+        lifter: 3D hypotheses.
+        detect: thresholds of the detection.
+        tracks: parameters of the tracks.
+        fuse: fuses the views in the world; None where the cameras are not calibrated.
+        clock: seconds; only to measure stages, nothing depends on it.
+    """
+
+    def __init__(
+        self,
+        cameras: Sequence[Camera],
+        detector: Detector,
+        lifter: Lifter,
+        detect: DetectConfig | None = None,
+        tracks: TrackConfig | None = None,
+        fuse: Fuser | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._cameras = tuple(cameras)
+        self._lifter = lifter
+        self._detect = detect or DetectConfig()
+        self._fuse = fuse
+        self._clock = clock
+        self._eyes = [_Eye(detector.session(), Tracker(tracks)) for _ in cameras]
+
+    def __call__(self, moment: Moment) -> Estimate:
+        """Estimate one moment. The images are not kept."""
+        start = self._clock()
+        detections = [
+            None if frame is None else self._look(eye, frame, moment.t)
+            for eye, frame in zip(self._eyes, moment.frames, strict=True)
+        ]
+        detected = self._clock()
+        mixtures = self._lift(detections)
+        lifted = self._clock()
+        pose = self._fuse(detections, mixtures, moment.t) if self._fuse else None
+        fused = self._clock()
+        views = tuple(
+            None if frame is None or detection is None else self._view(k, frame, detection, mixtures[k])
+            for k, (frame, detection) in enumerate(zip(moment.frames, detections, strict=True))
+        )
+        stages = {"detect": detected - start, "lift": lifted - detected, "track": self._clock() - fused}
+        if self._fuse:
+            stages["fuse"] = fused - lifted
+        return Estimate(moment.index, moment.t, views, pose, moment.spread_s, stages)
+
+    def _look(self, eye: _Eye, frame: Frame, target: float) -> Detection:
+        """Detect, once a frame, and interpolate to the target time where a frame before it is known."""
+        if frame.index != eye.frame_index or eye.detection is None:
+            if eye.detection is not None:
+                eye.before = (eye.t, eye.detection)
+            if frame.t <= eye.t:
+                # A file that begins again, or a reconnected camera: nothing of before is of use.
+                eye.session.reset()
+                eye.tracker.reset()
+                eye.before = None
+            begin = self._clock()
+            eye.detection = eye.session(frame.image, frame.t)
+            eye.session.report(self._clock() - begin)
+            eye.frame_index, eye.t = frame.index, frame.t
+        if eye.before is None or not eye.before[0] < target < eye.t - 1e-6 or eye.t - eye.before[0] > _MAX_INTERPOLATED_S:
+            return eye.detection
+        return interpolate(eye.before[1], eye.detection, (target - eye.before[0]) / (eye.t - eye.before[0]))
+
+    def _lift(self, detections: Sequence[Detection | None]) -> list[Mixture | None]:
+        """All views in one batch; None for a view in which there is too little of a person to lift."""
+        mixtures: list[Mixture | None] = [None] * len(detections)
+        chosen, inputs = [], []
+        for k, detection in enumerate(detections):
+            if detection is None or self._seen_limbs(detection) < self._detect.min_joints:
+                continue
+            chosen.append(k)
+            inputs.append(see(detection, self._cameras[k], self._detect.min_score))
+        for k, mixture in zip(chosen, self._lifter(inputs), strict=True):
+            mixtures[k] = mixture
+        return mixtures
+
+    def _seen_limbs(self, detection: Detection) -> int:
+        return int((detection.score[list(LIMBS)] >= self._detect.min_score).sum())
+
+    def _view(self, k: int, frame: Frame, detection: Detection, mixture: Mixture | None) -> View:
+        height, width = frame.image.shape[:2]
+        empty = View(frame.camera, frame.index, frame.t, (width, height), detection, None, (), None, None, None)
+        if mixture is None:
+            return empty
+        tracks, raw, answer = self._eyes[k].tracker(mixture, frame.t)
+        root = locate(raw, detection, self._cameras[k], self._detect.min_score)
+        return replace(empty, mixture=mixture, tracks=tracks, answer_raw=raw, answer=answer, root=root)
+
+
+def interpolate(a: Detection, b: Detection, share: float) -> Detection:
+    """The detection a share of the way from a to b; a joint that one of them does not see is not seen.
+
+    Linear in pixels: at 30 fps a wrist at 5 m/s is then 5 mm off its path, against 18 mm unmatched.
+    """
+    if a.origin != b.origin or not (a.person and b.person):
+        return b if share >= 0.5 else a
+    score = np.where((a.score > 0) & (b.score > 0), (1 - share) * a.score + share * b.score, 0).astype(np.float32)
+    xy = np.where(score[:, None] > 0, (1 - share) * a.xy + share * b.xy, 0).astype(np.float32)
+    return Detection(xy, score, b.derived, b.origin)

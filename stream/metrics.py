@@ -1,0 +1,176 @@
+"""Stage timers, drops and percentiles. The only place besides the sources that reads a clock."""
+
+import threading
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run did."""
+
+    moments: int
+    """Moments that were estimated."""
+    people: int
+    """Views in which there was a person."""
+    views: int
+    """Views in all."""
+    seconds: float
+    """From the first frame to the last estimate."""
+    busy_s: float
+    """Time the compute thread worked."""
+    stage_ms: Mapping[str, float]
+    """Mean milliseconds a moment of each stage."""
+    detectors: Mapping[str, int]
+    """Views each detector answered."""
+    mean_probability: float
+    """Mean probability of the track that was the answer; NaN without a person."""
+    drops: Mapping[str, int]
+    """What was dropped, by where; only what is not 0."""
+    latency_ms: tuple[float, float] | None
+    """Median and 95th percentile from grab to estimate of live sources; None for files."""
+    skew_ms: tuple[float, float, float] | None
+    """p50, p95 and maximum of the time between the frames of a moment; None with one camera."""
+    lines: tuple[str, ...] = ()
+    """What the sinks say of what they wrote."""
+    failures: tuple[str, ...] = ()
+    """Sinks that had to stop, and why; the exit code is then not 0."""
+
+    @property
+    def fps(self) -> float:
+        """Moments a second."""
+        return self.moments / self.seconds if self.seconds > 0 else 0.0
+
+
+class Meter:
+    """Counts and times, from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stages: dict[str, float] = defaultdict(float)
+        self._recent: deque[float] = deque(maxlen=60)
+        # A float an hour-long run records a moment: 16 bytes x 108,000 is nothing, but all day is not nothing.
+        self._latency: deque[float] = deque(maxlen=100_000)
+        self._skew: deque[float] = deque(maxlen=100_000)
+        self._probability = 0.0
+        self._detectors: Counter[str] = Counter()
+        self._moments = self._people = self._views = 0
+        self._busy = 0.0
+        self._start = time.monotonic()
+
+    def start(self) -> None:
+        """The first frame is about to come; loading is not counted."""
+        self._start = time.monotonic()
+
+    @contextmanager
+    def stage(self, times: dict[str, float], name: str) -> Iterator[None]:
+        """Time a stage into ``times`` as well as into the totals."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            times[name] = times.get(name, 0.0) + time.perf_counter() - begin
+
+    def done(
+        self, stages: Mapping[str, float], busy: float, origins: list[str | None], probability: list[float],
+        latency: float | None, skew: float | None,
+    ) -> None:  # fmt: skip
+        """A moment was estimated.
+
+        Args:
+            stages: seconds of each stage.
+            busy: seconds the compute thread worked on it.
+            origins: detector that answered each view with a frame, None for a view without a person.
+            probability: of the answer, of each view with a person.
+            latency: seconds since the oldest frame of the moment was grabbed; None for files.
+            skew: seconds between the earliest and latest frame; None with one camera.
+        """
+        with self._lock:
+            for name, seconds in stages.items():
+                self._stages[name] += seconds
+            self._busy += busy
+            self._recent.append(time.monotonic())
+            self._moments += 1
+            self._views += len(origins)
+            self._people += len(probability)
+            self._probability += sum(probability)
+            self._detectors.update(o for o in origins if o)
+            if latency is not None:
+                self._latency.append(latency)
+            if skew is not None:
+                self._skew.append(skew)
+
+    @property
+    def moments(self) -> int:
+        """Moments estimated so far."""
+        return self._moments
+
+    @property
+    def fps(self) -> float | None:
+        """Moments a second over the last two seconds at most."""
+        with self._lock:
+            recent = [t for t in self._recent if t > self._recent[-1] - 2.0] if self._recent else []
+        return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 else None
+
+    @property
+    def latency_ms(self) -> float | None:
+        """Median over the last 30 moments."""
+        with self._lock:
+            recent = list(self._latency)[-30:] if len(self._latency) < 1000 else [self._latency[-k] for k in range(1, 31)]
+        return float(np.median(recent)) * 1e3 if recent else None
+
+    @property
+    def skew_ms(self) -> float | None:
+        """Of the last moment."""
+        with self._lock:
+            return self._skew[-1] * 1e3 if self._skew else None
+
+    def summary(
+        self, drops: Mapping[str, int], lines: tuple[str, ...] = (), failures: tuple[str, ...] = ()
+    ) -> Summary:
+        """What the run did so far."""
+        with self._lock:
+            n = max(self._moments, 1)
+            end = self._recent[-1] if self._recent else self._start
+            return Summary(
+                moments=self._moments,
+                people=self._people,
+                views=self._views,
+                seconds=end - self._start,
+                busy_s=self._busy,
+                stage_ms={name: seconds / n * 1e3 for name, seconds in self._stages.items()},
+                detectors=dict(self._detectors),
+                mean_probability=self._probability / self._people if self._people else float("nan"),
+                drops={name: count for name, count in drops.items() if count},
+                latency_ms=_percentiles(self._latency, 50, 95) if self._latency else None,
+                skew_ms=_percentiles(self._skew, 50, 95, 100) if self._skew else None,
+                lines=lines,
+                failures=failures,
+            )
+
+
+def _percentiles(seconds: deque[float], *which: float) -> tuple:
+    return tuple(float(v) * 1e3 for v in np.percentile(np.array(seconds), which))
+
+
+def report(summary: Summary) -> list[str]:
+    """The summary as lines for a terminal."""
+    lines = [f"{summary.moments} moments in {summary.seconds:.1f} s ({summary.fps:.1f} fps); "
+             f"a person in {summary.people} of {summary.views} views"]  # fmt: skip
+    if summary.stage_ms:
+        lines.append("stages, ms a moment: " + ", ".join(f"{k} {v:.1f}" for k, v in summary.stage_ms.items()))
+    if summary.detectors:
+        lines.append("detector: " + ", ".join(f"{k} ({n} views)" for k, n in summary.detectors.items()))
+    if summary.people:
+        lines.append(f"mean probability of the answer: {summary.mean_probability:.2f}")
+    if summary.latency_ms:
+        lines.append("latency, ms: p50 {:.0f}, p95 {:.0f}".format(*summary.latency_ms))
+    if summary.skew_ms:
+        lines.append("skew between cameras, ms: p50 {:.1f}, p95 {:.1f}, max {:.1f}".format(*summary.skew_ms))
+    drops = ", ".join(f"{n} {where}" for where, n in summary.drops.items()) or "none"
+    return [*lines, f"drops: {drops}", *summary.lines]

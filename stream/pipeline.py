@@ -1,0 +1,325 @@
+"""Threads: cameras to moments to estimates to sinks. Starts, stops, and raises the first error in the main thread."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from stream.channel import Channel, Closed
+from stream.estimator import Estimator
+from stream.metrics import Meter, Summary
+from stream.sinks import Header, QuitRequest, Sink, SinkStoppedError
+from stream.sources import Source, SourceInfo
+from stream.sync import LiveMatcher, SyncConfig, match_files
+from stream.tracks import most_probable
+from stream.types import Estimate, Frame, Image, Moment
+
+_FILE_AHEAD = 4  # frames decoded ahead of the detector, a file: enough to hide a keyframe, little enough memory
+_WAKE_S = 0.1  # how often a waiting thread looks whether it should stop
+
+Packet = tuple[Estimate, Mapping[str, Image | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A source that is open, and what was found out about it."""
+
+    source: Source
+    info: SourceInfo
+    offset_s: float = 0.0
+    """Added to every ``Frame.t`` of it."""
+
+
+class SinkWorker:
+    """One sink, its channel and its thread."""
+
+    def __init__(self, sink: Sink, header: Header, size: int, failed: Callable[["SinkWorker", BaseException], None]) -> None:
+        self.sink = sink
+        self.channel: Channel[Packet] = Channel(sink.policy, size)
+        self.line: str | None = None
+        """What the sink said of itself when it was closed."""
+        self._header = header
+        self._failed = failed
+        self._thread = threading.Thread(target=self.run, name=f"sink-{type(sink).__name__.lower()}")
+
+    def start(self) -> None:
+        """Run in a thread of its own. A sink that wants the main thread is ``run`` there instead."""
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait for its thread."""
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def put(self, packet: Packet, *, block: bool) -> None:
+        """Hand over one moment; a sink that has ended takes nothing."""
+        with suppress(Closed):
+            self.channel.put(packet if self.sink.wants_images else (packet[0], {}), block=block)
+
+    def run(self) -> None:
+        """Open, write until the channel is closed, close."""
+        try:
+            self.sink.open(self._header)
+        except Exception as error:
+            self.channel.close()
+            self._failed(self, error)
+            return
+        try:
+            while True:
+                try:
+                    packet = self.channel.get()
+                except Closed:
+                    break
+                self.sink.write(*packet)
+        except Exception as error:
+            self._failed(self, error)
+        finally:
+            self.channel.close()
+            try:
+                self.line = self.sink.close()
+            except Exception as error:
+                self._failed(self, error)
+
+
+class Pipeline:
+    """Runs opened sources through an estimator into sinks.
+
+    Args:
+        sources: open, in the order of the estimator's cameras. All live or all not.
+        estimator: called by the compute thread alone.
+        header: what the sinks are told.
+        meter: counts; shared with what shows them.
+        sync: how frames are matched.
+        buffer_s: seconds an "every" sink of a live source may fall behind before it loses moments.
+    """
+
+    def __init__(
+        self, sources: Sequence[Opened], estimator: Estimator, header: Header, meter: Meter,
+        sync: SyncConfig | None = None, buffer_s: float = 10.0,
+    ) -> None:  # fmt: skip
+        self.live = any(opened.info.live for opened in sources)
+        self.stop = threading.Event()
+        """Set to end the run well: what is under way is finished and written."""
+        self.paused = threading.Event()
+        """While set, a file waits; a live source goes on."""
+        self._sources = sources
+        self._estimator = estimator
+        self._header = header
+        self._meter = meter
+        self._sync = sync
+        self._ahead = max(2, round(buffer_s * (header.fps or 30.0)))
+        self._workers: list[SinkWorker] = []
+        self._lock = threading.Lock()
+        self._errors: list[BaseException] = []
+        self._failures: list[str] = []
+        self._lines: list[str] = []
+        self._lost: dict[str, int] = {}
+        # Live: one channel for all cameras, in the order of arrival. Files: one each, so that none runs ahead.
+        self._arrivals: Channel[tuple[int, Frame]] = Channel("latest", 4 * len(sources))
+        self._files: list[Channel[Frame]] = [Channel("every", _FILE_AHEAD) for _ in sources]
+        self._matcher = LiveMatcher([opened.info.fps for opened in sources], sync)
+
+    # sinks
+
+    def add(self, sink: Sink) -> SinkWorker:
+        """Give estimates to a sink from now on, in a thread of its own."""
+        worker = self._worker(sink)
+        worker.start()
+        with self._lock:
+            self._workers.append(worker)
+        return worker
+
+    def remove(self, worker: SinkWorker) -> None:
+        """Close a sink, when it has written what it was given; its line goes to the summary."""
+        worker.channel.close()
+        worker.join()
+        with self._lock:
+            if worker not in self._workers:
+                return
+            self._workers.remove(worker)
+            if worker.line:
+                self._lines.append(worker.line)
+            if worker.channel.dropped and worker.sink.policy == "every":
+                name = f"by {type(worker.sink).__name__.lower()}"
+                self._lost[name] = self._lost.get(name, 0) + worker.channel.dropped
+
+    @property
+    def note(self) -> str:
+        """What the user should know now: a sink that stopped, a camera that is stalled; empty when all is well."""
+        notes = list(self._failures)
+        notes += [note for opened in self._sources if (note := opened.source.status().note)]
+        return "; ".join(notes)
+
+    @property
+    def dropped(self) -> int:
+        """Frames of live sources that were not used, so far."""
+        return sum(count for name, count in self._drops().items() if name != "corrupt")
+
+    # the run
+
+    def run(self, main: Sink | None = None) -> Summary:
+        """Run until the sources end, ``stop`` is set or something fails.
+
+        Args:
+            main: a sink that wants the main thread (a window); it is run here.
+
+        Returns:
+            The summary.
+
+        Raises:
+            BaseException: the first error of any thread, after everything is closed.
+        """
+        threads = [
+            threading.Thread(target=self._guard, args=(self._capture, k), name=f"camera-{opened.info.name}")
+            for k, opened in enumerate(self._sources)
+        ]
+        compute = threading.Thread(target=self._guard, args=(self._compute,), name="compute")
+        self._meter.start()
+        viewer = self._worker(main) if main else None
+        if viewer:
+            with self._lock:
+                self._workers.append(viewer)
+        try:
+            for thread in (*threads, compute):
+                thread.start()
+            if viewer:
+                viewer.run()
+                if not compute.is_alive() or not self._errors:
+                    self._wait(compute)
+            else:
+                self._wait(compute)
+        finally:
+            self.stop.set()
+            for opened in self._sources:
+                opened.source.close()
+            for channel in (self._arrivals, *self._files):
+                channel.close()
+            compute.join()
+            for thread in threads:
+                thread.join()
+            for worker in list(self._workers):
+                self.remove(worker)
+        if self._errors:
+            raise self._errors[0]
+        return self._meter.summary(self._drops(), tuple(self._lines), tuple(self._failures))
+
+    def _wait(self, thread: threading.Thread) -> None:
+        """Join in short steps: a signal handler only runs when the main thread gets to run."""
+        while thread.is_alive():
+            thread.join(_WAKE_S)
+
+    def _worker(self, sink: Sink) -> SinkWorker:
+        size = 1 if sink.policy == "latest" else (self._ahead if self.live and not sink.wants_images else 4)
+        if self.live and sink.policy == "every" and sink.wants_images:
+            # A second of full HD images is 180 MB a camera; what encodes images must keep up.
+            size = 16
+        return SinkWorker(sink, self._header, size, self._sink_failed)
+
+    def _sink_failed(self, worker: SinkWorker, error: BaseException) -> None:
+        if isinstance(error, QuitRequest):
+            self.stop.set()
+        elif isinstance(error, SinkStoppedError):
+            self._failures.append(str(error))
+        else:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        with self._lock:
+            self._errors.append(error)
+        self.stop.set()
+
+    def _guard(self, work: Callable[..., None], *args: object) -> None:
+        """A thread's outermost frame: the first exception is kept, and everything is told to stop."""
+        try:
+            work(*args)
+        except Closed:
+            pass
+        except BaseException as error:
+            self._fail(error)
+        finally:
+            if work == self._compute:
+                self.stop.set()
+                for worker in list(self._workers):
+                    worker.channel.close()
+
+    def _capture(self, k: int) -> None:
+        opened = self._sources[k]
+        try:
+            while not self.stop.is_set() and (frame := opened.source.read()) is not None:
+                if opened.offset_s:
+                    frame = replace(frame, t=frame.t + opened.offset_s)
+                if self.live:
+                    self._arrivals.put((k, frame))
+                else:
+                    self._files[k].put(frame)
+        finally:
+            self._files[k].close()
+            if self.live and len(self._sources) == 1:
+                self._arrivals.close()
+
+    def _compute(self) -> None:
+        moments = self._live_moments() if self.live else self._file_moments()
+        for moment in moments:
+            begin = time.perf_counter()
+            estimate = self._estimator(moment)
+            busy = time.perf_counter() - begin
+            self._measure(moment, estimate, busy)
+            packet = (estimate, {f.camera: f.image for f in moment.frames if f is not None})
+            for worker in list(self._workers):
+                worker.put(packet, block=not self.live)
+            while self.paused.is_set() and not self.live and not self.stop.is_set():
+                time.sleep(_WAKE_S)
+            if self.stop.is_set():
+                break
+
+    def _file_moments(self) -> Iterator[Moment]:
+        def reader(channel: Channel[Frame]) -> Callable[[], Frame | None]:
+            def read() -> Frame | None:
+                try:
+                    return channel.get()
+                except Closed:
+                    return None
+
+            return read
+
+        return match_files([reader(c) for c in self._files], [o.info.fps for o in self._sources], self._sync)
+
+    def _live_moments(self) -> Iterator[Moment]:
+        while not self.stop.is_set():
+            try:
+                k, frame = self._arrivals.get(timeout=_WAKE_S)
+                self._matcher.add(k, frame)
+                while len(self._arrivals):
+                    self._matcher.add(*self._arrivals.get())
+            except TimeoutError:
+                continue
+            except Closed:
+                return
+            if (moment := self._matcher.next()) is not None:
+                yield moment
+
+    def _measure(self, moment: Moment, estimate: Estimate, busy: float) -> None:
+        views = [view for view in estimate.views if view is not None]
+        clocked = [f.t - o.offset_s for f, o in zip(moment.frames, self._sources, strict=True)
+                   if f is not None and o.info.clock == "monotonic"]  # fmt: skip
+        self._meter.done(
+            estimate.stages or {}, busy,
+            [view.detection.origin if view.detection.person else None for view in views],
+            [view.tracks[most_probable(view.tracks)].probability for view in views if view.tracks],
+            time.monotonic() - min(clocked) if clocked else None,
+            moment.spread_s if len(moment.frames) > 1 else None,
+        )  # fmt: skip
+
+    def _drops(self) -> dict[str, int]:
+        statuses = [opened.source.status() for opened in self._sources]
+        drops = {
+            "frames by cameras": sum(s.dropped for s in statuses),
+            "frames between camera and detector": self._arrivals.dropped + self._matcher.superseded,
+            "corrupt": sum(s.corrupt for s in statuses),
+        }
+        with self._lock:
+            for worker in self._workers:
+                if worker.sink.policy == "every":
+                    drops[f"by {type(worker.sink).__name__.lower()}"] = worker.channel.dropped
+        return drops | self._lost

@@ -1,0 +1,159 @@
+"""Frames of several cameras to moments: by their times, never in lock-step, and never with a stale frame.
+
+Files are matched in order and completely, so that the same files always give the same moments. Live cameras are
+matched to the newest time that every living camera has reached.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from stream.types import Frame, Moment
+
+# Times of one clock read twice differ by rounding; half a frame must still count as half a frame.
+_EPSILON = 1e-6
+_HISTORY = 8  # frames kept a live camera: enough for the slowest pair that still counts as matched
+
+
+@dataclass(frozen=True, slots=True)
+class SyncConfig:
+    """How frames are matched."""
+
+    tolerance_s: float | None = None
+    """A frame further than this from the target time is left out; None: half a frame of its camera."""
+    stale_frames: float = 2.0
+    """A live camera whose newest frame is older than this many of its frames ..."""
+    stale_s: float = 0.1
+    """... and than this, is left out of the moment, and not waited for."""
+    interpolate: bool = True
+    """Take the first frame at or after the target time, so that 2D joints can be interpolated to it."""
+
+
+def match(target: float, frames: Sequence[Sequence[Frame]], tolerance: Sequence[float], after: bool) -> list[Frame | None]:
+    """Choose one frame a camera for a target time.
+
+    Args:
+        target: seconds.
+        frames: the candidates of each camera in order of time; may be empty.
+        tolerance: seconds a frame may differ from the target, one a camera.
+        after: prefer the first frame at or after the target, within *one frame* (twice the tolerance), to the nearest.
+
+    Returns:
+        One frame a camera, None where there is none near enough.
+    """
+    chosen: list[Frame | None] = []
+    for candidates, limit in zip(frames, tolerance, strict=True):
+        best = min(candidates, key=lambda f: abs(f.t - target), default=None)
+        if best is not None and abs(best.t - target) > limit + _EPSILON:
+            best = None
+        if after and best is not None and best.t < target - _EPSILON:
+            best = next((f for f in candidates if target - _EPSILON <= f.t <= target + 2 * limit + _EPSILON), best)
+        chosen.append(best)
+    return chosen
+
+
+def moment(index: int, target: float, frames: Sequence[Frame | None]) -> Moment:
+    """A moment of these frames."""
+    times = [frame.t for frame in frames if frame is not None]
+    return Moment(index, target, tuple(frames), max(times) - min(times) if times else 0.0)
+
+
+class Interval:
+    """The time between two frames of a camera, from its frames: the median of the last few."""
+
+    def __init__(self, fps: float | None) -> None:
+        self._steps: deque[float] = deque([1 / fps] if fps else [], maxlen=15)
+        self._last: float | None = None
+
+    def add(self, t: float) -> None:
+        """A frame of t seconds came."""
+        if self._last is not None and t > self._last:
+            self._steps.append(t - self._last)
+        self._last = t
+
+    @property
+    def seconds(self) -> float:
+        """Of one frame; 1/30 s until two frames are known."""
+        return sorted(self._steps)[len(self._steps) // 2] if self._steps else 1 / 30
+
+
+def match_files(
+    readers: Sequence[Callable[[], Frame | None]], fps: Sequence[float | None], config: SyncConfig | None = None
+) -> Iterator[Moment]:
+    """The moments of files: one a frame of the first camera.
+
+    Args:
+        readers: next frame of each camera, None at its end.
+        fps: frames a second of each camera, None where not known.
+        config: how to match.
+
+    Yields:
+        Moments in order; a camera that has ended or has no frame near enough is None in them.
+    """
+    config = config or SyncConfig()
+    intervals = [Interval(f) for f in fps]
+    windows: list[deque[Frame]] = [deque(maxlen=2) for _ in readers]
+    ended = [False] * len(readers)
+    index = 0
+    while (first := readers[0]()) is not None:
+        for k in range(1, len(readers)):
+            window = windows[k]
+            while not ended[k] and (not window or window[-1].t < first.t - _EPSILON):
+                frame = readers[k]()
+                if frame is None:
+                    ended[k] = True
+                else:
+                    intervals[k].add(frame.t)
+                    window.append(frame)
+        limits = [_tolerance(config, interval) for interval in intervals]
+        candidates = [[first], *(list(window) for window in windows[1:])]
+        yield moment(index, first.t, match(first.t, candidates, limits, config.interpolate))
+        index += 1
+
+
+class LiveMatcher:
+    """The buffer of live cameras: frames in as they come, the newest complete moment out."""
+
+    def __init__(self, fps: Sequence[float | None], config: SyncConfig | None = None) -> None:
+        self._config = config or SyncConfig()
+        self._frames: list[deque[Frame]] = [deque(maxlen=_HISTORY) for _ in fps]
+        self._intervals = [Interval(f) for f in fps]
+        self._used = [-1.0] * len(fps)
+        self._index = 0
+        self.superseded = 0
+        """Frames that a newer one overtook before they were in a moment."""
+
+    def add(self, camera: int, frame: Frame) -> None:
+        """A new frame of the camera with this number."""
+        self._frames[camera].append(frame)
+        self._intervals[camera].add(frame.t)
+
+    def next(self) -> Moment | None:
+        """The newest moment all living cameras have reached, or None until each has a new frame."""
+        newest = [frames[-1].t if frames else None for frames in self._frames]
+        now = max((t for t in newest if t is not None), default=None)
+        if now is None:
+            return None
+        living = [
+            k for k, t in enumerate(newest)
+            if t is not None and now - t <= max(self._config.stale_frames * self._intervals[k].seconds, self._config.stale_s)
+        ]  # fmt: skip
+        if any(self._frames[k][-1].t <= self._used[k] for k in living):
+            return None
+        target = min(self._frames[k][-1].t for k in living)
+        candidates = [list(frames) if k in living else [] for k, frames in enumerate(self._frames)]
+        limits = [_tolerance(self._config, interval) for interval in self._intervals]
+        chosen = match(target, candidates, limits, self._config.interpolate and len(living) > 1)
+        for k, frame in enumerate(chosen):
+            if frame is not None:
+                self.superseded += sum(self._used[k] < f.t < frame.t for f in self._frames[k])
+                self._used[k] = frame.t
+                while self._frames[k] and self._frames[k][0].t < frame.t:
+                    self._frames[k].popleft()
+        result = moment(self._index, target, chosen)
+        self._index += 1
+        return result
+
+
+def _tolerance(config: SyncConfig, interval: Interval) -> float:
+    return interval.seconds / 2 if config.tolerance_s is None else config.tolerance_s

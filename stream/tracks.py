@@ -1,0 +1,152 @@
+"""Which hypothesis: identity and probability of hypotheses over time. A pure state machine, no clock of its own.
+
+The kernels of a mixture have no identity: the network may exchange two of them from one frame to the next, and the
+most probable one flickers where two are nearly as likely. Here the kernels of a frame are the states of a hidden
+Markov model. A state is likely where its own mixing coefficient is large *and* where a likely pose of the frame before
+can have moved to it; so evidence accumulates and the answer changes only when the evidence does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from engines.types import Mixture
+from stream.types import HypothesisTrack
+
+Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True)
+class TrackConfig:
+    """Chosen on the validation subjects (``benchmarks/tracks.py``)."""
+
+    evidence: float = 0.3
+    """Exponent on the mixing coefficients: those of two frames 33 ms apart are far from independent."""
+    still_mm: float = 20.0
+    """Root mean square joint distance that a hypothesis is expected to move or flicker in no time at all."""
+    speed_mm_s: float = 600.0
+    """The same, growing with the time between two frames."""
+    jump: float = 1e-4
+    """Probability of a jump between any two hypotheses; keeps one wrong belief from lasting for ever."""
+    new_mm: float = 400.0
+    """A kernel further than this from every track of the frame before is a new track."""
+    gap_s: float = 0.5
+    """After a longer gap nothing is known of what came before."""
+    min_cutoff_hz: float = 1.5
+    """One Euro filter: cut-off of a still joint."""
+    beta: float = 0.01
+    """One Euro filter: how fast the cut-off rises with speed, Hz per mm/s."""
+    derivative_hz: float = 1.0
+    """One Euro filter: cut-off of the speed itself."""
+
+
+class OneEuro:
+    """The One Euro filter (Casiez, Roussel and Vogel, CHI 2012), on each joint's speed, with the frames' own times."""
+
+    def __init__(self, config: TrackConfig) -> None:
+        self._config = config
+        self._t = -np.inf
+        self._x: Array = np.zeros(0)
+        self._speed: Array = np.zeros(0)
+
+    def reset(self) -> None:
+        """Forget everything: the next pose passes unchanged."""
+        self._t = -np.inf
+
+    def __call__(self, pose: Array, t: float) -> Array:
+        """Filter (J, 3) mm at t seconds."""
+        dt = t - self._t
+        if not 0 < dt <= self._config.gap_s:
+            self._t, self._x, self._speed = t, pose, np.zeros_like(pose)
+            return pose
+        # The speed is measured from the last filtered pose, so that a standing offset is caught up with.
+        a = _smoothing(self._config.derivative_hz, dt)
+        self._speed = self._speed + a * ((pose - self._x) / dt - self._speed)
+        cutoff = self._config.min_cutoff_hz + self._config.beta * np.linalg.norm(self._speed, axis=-1, keepdims=True)
+        self._x = self._x + _smoothing(cutoff, dt) * (pose - self._x)
+        self._t = t
+        return self._x
+
+
+def _smoothing(cutoff_hz: float | Array, dt: float) -> float | Array:
+    r = 2 * np.pi * cutoff_hz * dt
+    return r / (r + 1)
+
+
+class Tracker:
+    """The hypotheses of one camera over time."""
+
+    def __init__(self, config: TrackConfig | None = None) -> None:
+        self._config = config or TrackConfig()
+        self._filter = OneEuro(self._config)
+        self._next_id = 0
+        self._tracks: tuple[HypothesisTrack, ...] = ()
+        self._t = -np.inf
+        self._answer_id = -1
+
+    def reset(self) -> None:
+        """Forget the person; ids go on counting."""
+        self._tracks = ()
+        self._filter.reset()
+
+    def __call__(self, mixture: Mixture, t: float) -> tuple[tuple[HypothesisTrack, ...], Array, Array]:
+        """Take the mixture of the frame at t seconds.
+
+        Returns:
+            One track a kernel, in the mixture's order; ``answer_raw`` (17, 3) mm: the pose of the most probable track;
+            ``answer`` (17, 3) mm: the same through the causal filter.
+        """
+        dt = t - self._t
+        if not 0 < dt <= self._config.gap_s:
+            self.reset()
+        self._t = t
+        self._tracks = self._follow(mixture, t, dt) if self._tracks else self._begin(mixture, t)
+        best = max(self._tracks, key=lambda track: track.probability)
+        if best.id != self._answer_id:
+            # Another hypothesis is another pose: gliding there would show poses that nobody believes in.
+            self._filter.reset()
+            self._answer_id = best.id
+        return self._tracks, best.pose, self._filter(best.pose, t)
+
+    def _begin(self, mixture: Mixture, t: float) -> tuple[HypothesisTrack, ...]:
+        return tuple(
+            HypothesisTrack(self._new_id(), t, pose, float(w))
+            for pose, w in zip(mixture.mean, mixture.weight, strict=True)
+        )
+
+    def _follow(self, mixture: Mixture, t: float, dt: float) -> tuple[HypothesisTrack, ...]:
+        config = self._config
+        before = np.array([track.probability for track in self._tracks])
+        distance = rms_distance(np.array([track.pose for track in self._tracks]), mixture.mean)
+        spread = config.still_mm + config.speed_mm_s * dt
+        move = np.exp(-0.5 * (distance / spread) ** 2) + config.jump
+        probability = (before @ (move / move.sum(1, keepdims=True))) * np.maximum(mixture.weight, 1e-8) ** config.evidence
+        probability /= probability.sum()
+        old, new = linear_sum_assignment(distance)
+        source = dict(zip(new.tolist(), old.tolist(), strict=True))
+        tracks = []
+        for kernel, pose in enumerate(mixture.mean):
+            kept = self._tracks[source[kernel]] if kernel in source else None
+            if kept is None or distance[source[kernel], kernel] > config.new_mm:
+                identity, birth = self._new_id(), t
+            else:
+                identity, birth = kept.id, kept.birth
+            tracks.append(HypothesisTrack(identity, birth, pose, float(probability[kernel])))
+        return tuple(tracks)
+
+    def _new_id(self) -> int:
+        self._next_id += 1
+        return self._next_id - 1
+
+
+def rms_distance(a: Array, b: Array) -> Array:
+    """(A, B) root mean square joint distance, mm, between poses (A, J, 3) and (B, J, 3)."""
+    return np.sqrt(((a[:, None] - b[None]) ** 2).sum(-1).mean(-1))
+
+
+def most_probable(tracks: Sequence[HypothesisTrack]) -> int:
+    """Index of the most probable track."""
+    return int(np.argmax([track.probability for track in tracks]))
