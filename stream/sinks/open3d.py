@@ -1,0 +1,237 @@
+"""The 3D panel in a window of its own, to be turned with the mouse: Open3D's legacy visualizer, an optional install."""
+
+import importlib
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.skeleton import EDGES
+from stream.channel import Policy
+from stream.sinks import Header, QuitRequest, paint, window
+from stream.sinks.draw import Status
+from stream.sinks.scene import ViewState, calibrated, figure, follow, world_axes
+from stream.types import Estimate, Image, StreamError
+
+Array = NDArray[np.floating]
+
+INSTALL: Final = "pip install -r requirements-open3d.txt"
+_SIDES: Final = 12
+_BONE_MM, _GHOST_MM = 24.0, 9.0
+_GLFW: Final = {"q": 81, "r": 82, "space": 32}
+
+
+def available() -> str | None:
+    """Why this viewer cannot be used here, or None when it can; imports Open3D (1 s)."""
+    # Without a display that answers, Open3D draws off the screen and says nothing, so it has to be asked for here.
+    if os.environ.get("DISPLAY") or not os.environ.get("WAYLAND_DISPLAY"):
+        reason = window.available()
+        if reason is not None:
+            return reason
+    try:
+        importlib.import_module("open3d")
+    except ImportError as error:
+        return f"Open3D is not installed; {INSTALL}" if error.name == "open3d" else f"Open3D does not load: {error}"
+    return None
+
+
+def tubes(a: Array, b: Array, radius: Array) -> Array:
+    """Vertices of closed tubes, ``_SIDES`` around each end.
+
+    Args:
+        a: (N, 3) starts, mm.
+        b: (N, 3) ends, mm; a tube with a NaN becomes a point where nobody sees it.
+        radius: (N,) mm.
+
+    Returns:
+        (N * 2 * _SIDES, 3) mm.
+    """
+    good = np.asarray(np.isfinite(a) & np.isfinite(b)).all(-1, keepdims=True)
+    a, b = np.where(good, a, 0), np.where(good, b, 0)
+    radius = np.where(good, radius[:, None], 0.0)[:, 0]
+    along = b - a
+    along = along / np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1e-6)
+    # Any direction that is not along the tube will do for the first of the two across it.
+    other = np.where(np.abs(along[:, 2:]) < 0.9, [0.0, 0.0, 1.0], [1.0, 0.0, 0.0])
+    u = np.cross(along, other)
+    u = u / np.maximum(np.linalg.norm(u, axis=-1, keepdims=True), 1e-6)
+    v = np.cross(along, u)
+    angle = np.arange(_SIDES) * 2 * np.pi / _SIDES
+    ring = (np.cos(angle)[:, None] * u[:, None] + np.sin(angle)[:, None] * v[:, None]) * radius[:, None, None]
+    return np.concatenate([a[:, None] + ring, b[:, None] + ring], 1).reshape(-1, 3)
+
+
+def tube_triangles(count: int) -> NDArray[np.int32]:
+    """(count * 4 * (_SIDES - 1), 3) vertex indexes of the triangles of ``tubes``, sides and both ends."""
+    k = np.arange(_SIDES)
+    following = (k + 1) % _SIDES
+    sides = np.concatenate(
+        [np.stack([k, following, k + _SIDES], 1), np.stack([following, following + _SIDES, k + _SIDES], 1)]
+    )
+    fan = np.stack([np.zeros(_SIDES - 2, int), k[2:], k[1:-1]], 1)
+    caps = np.concatenate([fan, fan[:, ::-1] + _SIDES])
+    one = np.concatenate([sides, caps])
+    return (one[None] + np.arange(count)[:, None, None] * 2 * _SIDES).reshape(-1, 3).astype(np.int32)
+
+
+def _rgb(colour: paint.Colour) -> Array:
+    return np.array(colour[::-1]) / 255.0
+
+
+class Open3DViewer:
+    """Shows the person, the ghosts and the cameras in Open3D. Every call comes from the main thread."""
+
+    policy: Policy = "latest"
+    wants_images = False
+
+    def __init__(
+        self,
+        status: Callable[[], Status] = Status,
+        *,
+        record: Callable[[], None] | None = None,
+        pause: Callable[[bool], None] | None = None,
+        title: str = "hypothesis stream 3D",
+    ) -> None:
+        """Check that Open3D is there and that it has a display; arguments as those of ``Window``.
+
+        Raises:
+            StreamError: if it cannot be used, with the line that installs it.
+        """
+        reason = available()
+        if reason is not None:
+            raise StreamError(f"no Open3D view: {reason}")
+        self._o3d: Any = importlib.import_module("open3d")
+        self._status, self._record, self._pause, self._title = status, record, pause, title
+        self._view = ViewState()
+        self._visualizer: Any = None
+        self._quit = False
+        self._paused = False
+        self._aimed = False
+
+    def open(self, header: Header) -> None:
+        """Open the window. Raises StreamError when Open3D cannot."""
+        o3d = self._o3d
+        self._view = ViewState(cameras=header.cameras)
+        visualizer = o3d.visualization.VisualizerWithKeyCallback()
+        if not visualizer.create_window(self._title, 960, 720):
+            raise StreamError(
+                "no Open3D view: its window cannot be opened (no OpenGL here?); use --view window or none"
+            )
+        option = visualizer.get_render_option()
+        option.background_color = _rgb(paint.PANEL)
+        option.mesh_show_back_face = True
+        self._visualizer = visualizer
+        self._ghosts = max(header.kernels - 1, 0)
+        tubes_in_all = len(EDGES) * (1 + self._ghosts)
+        self._mesh = o3d.geometry.TriangleMesh()
+        self._mesh.vertices = o3d.utility.Vector3dVector(np.zeros((tubes_in_all * 2 * _SIDES, 3)))
+        self._mesh.triangles = o3d.utility.Vector3iVector(tube_triangles(tubes_in_all))
+        visualizer.add_geometry(self._mesh)
+        self._floor = o3d.geometry.LineSet()
+        at = np.arange(-2000.0, 2001.0, 500.0)
+        ends = [[[x, -2000, 0], [x, 2000, 0]] for x in at] + [[[-2000, y, 0], [2000, y, 0]] for y in at]
+        self._grid = np.array(ends, float).reshape(-1, 3)
+        self._floor.points = o3d.utility.Vector3dVector(self._grid)
+        self._floor.lines = o3d.utility.Vector2iVector(np.arange(len(self._grid)).reshape(-1, 2))
+        self._floor.paint_uniform_color(_rgb(paint.GRID))
+        visualizer.add_geometry(self._floor)
+        self._add_cameras()
+        for name, action in (("q", self._on_quit), ("space", self._on_pause), ("r", self._on_record)):
+            visualizer.register_key_callback(_GLFW[name], action)
+
+    def write(self, estimate: Estimate, images: Mapping[str, Image | None]) -> None:
+        """Show a moment, unless the picture is held. Raises QuitRequest on q or when the window was closed."""
+        if not self._paused:
+            self._view = follow(self._view, estimate)
+            self._update(estimate)
+        self.poll()
+
+    def poll(self, wait_ms: int = 0) -> None:
+        """Let the toolkit work; to be called when nothing comes. Raises QuitRequest as ``write`` does."""
+        if self._visualizer is None:
+            return
+        if not self._visualizer.poll_events() or self._quit:
+            raise QuitRequest
+        self._visualizer.update_renderer()
+
+    def close(self) -> str | None:
+        """Close the window."""
+        if self._visualizer is not None:
+            self._visualizer.destroy_window()
+            self._visualizer = None
+        return None
+
+    def _update(self, estimate: Estimate) -> None:
+        o3d = self._o3d
+        person, stage = figure(estimate, self._view), self._view.stage
+        bodies = np.full((1 + self._ghosts, 17, 3), np.nan)
+        opacity = np.ones(1 + self._ghosts)
+        if person is not None and stage is not None:
+            single = len(calibrated(self._view)) < 2
+            shift = stage.root - person.joints[0] if single else np.zeros(3)
+            bodies[0] = person.joints + shift
+            # The most probable ghosts, should there be more of them than were announced.
+            for k, (joints, probability) in enumerate(person.ghosts[::-1][: self._ghosts], 1):
+                bodies[k], opacity[k] = joints + shift, 0.2 + 0.6 * probability
+        a, b = np.array(EDGES).T
+        radius = np.repeat(np.where(np.arange(len(bodies)) == 0, _BONE_MM, _GHOST_MM), len(EDGES))
+        vertices = tubes(bodies[:, a].reshape(-1, 3), bodies[:, b].reshape(-1, 3), radius)
+        sides = np.array([_rgb(paint.side_colour(int(j))) for j in b])
+        # The legacy renderer has no transparency: a ghost is mixed with the background instead.
+        colours = _rgb(paint.PANEL) * (1 - opacity[:, None, None]) + sides * opacity[:, None, None]
+        self._mesh.vertices = o3d.utility.Vector3dVector(vertices)
+        self._mesh.vertex_colors = o3d.utility.Vector3dVector(np.repeat(colours.reshape(-1, 3), 2 * _SIDES, 0))
+        self._mesh.compute_vertex_normals()
+        self._visualizer.update_geometry(self._mesh)
+        if stage is not None:
+            corner = np.array([*(np.round(stage.root[:2] / 500) * 500), stage.floor])
+            self._floor.points = o3d.utility.Vector3dVector(self._grid + corner)
+            self._visualizer.update_geometry(self._floor)
+            if not self._aimed:
+                self._aim(stage.root)
+                self._aimed = True
+
+    def _aim(self, target: Array) -> None:
+        """Look at the person from the same side as the drawn panel does; from then on the mouse decides."""
+        self._visualizer.reset_view_point(True)
+        yaw, pitch = np.radians(self._view.yaw), np.radians(self._view.pitch)
+        control = self._visualizer.get_view_control()
+        control.set_front([np.sin(yaw) * np.cos(pitch), -np.cos(yaw) * np.cos(pitch), np.sin(pitch)])
+        control.set_lookat(target)
+        control.set_up([0, 0, 1])
+        control.set_zoom(0.5)
+
+    def _add_cameras(self) -> None:
+        o3d = self._o3d
+        cameras = calibrated(self._view)
+        if len(cameras) < 2:
+            return
+        R, _ = world_axes(cameras)
+        turn = np.eye(4)
+        turn[:3, :3] = R.T
+        for camera in cameras:
+            extrinsic = np.eye(4)
+            extrinsic[:3, :3], extrinsic[:3, 3] = camera.R, camera.t
+            lines = o3d.geometry.LineSet.create_camera_visualization(
+                *camera.size, np.array(camera.K), extrinsic @ turn, 300.0
+            )
+            lines.paint_uniform_color(_rgb(paint.DIM))
+            self._visualizer.add_geometry(lines)
+
+    # Open3D swallows what a key's callback raises, so these only take notes. False: no redraw is needed.
+    def _on_quit(self, _: Any) -> bool:
+        self._quit = True
+        return False
+
+    def _on_pause(self, _: Any) -> bool:
+        self._paused = not self._paused
+        if self._pause is not None:
+            self._pause(self._paused)
+        return False
+
+    def _on_record(self, _: Any) -> bool:
+        if self._record is not None:
+            self._record()
+        return False

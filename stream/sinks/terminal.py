@@ -1,0 +1,107 @@
+"""What the terminal says while a run goes on: one line for a live source, a progress bar for a file."""
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import TextIO
+
+from tqdm import tqdm
+
+from stream.channel import Policy
+from stream.sinks import Header
+from stream.sinks.draw import Status, status_facts
+from stream.types import Estimate, Image
+
+_TTY_S = 0.2
+_LOG_S = 5.0
+
+
+def status_line(status: Status, estimate: Estimate) -> str:
+    """The state of the run in one line."""
+    values = {what: value for what, value in status_facts(status) if value not in ("", "–")}
+    words = [f"{values.pop('fps')} fps"] if "fps" in values else []
+    words += [f"{what} {value}" for what, value in values.items()]
+    people = [v for v in estimate.views if v is not None and v.tracks]
+    if people:
+        words.append("p " + "/".join(f"{max(t.probability for t in v.tracks):.2f}" for v in people))
+    elif estimate.pose is None:
+        words.append("nobody in view")
+    if status.recording:
+        words.append("recording")
+    if status.note:
+        words.append(status.note)
+    return ", ".join(words)
+
+
+class Terminal:
+    """A line rewritten in place on a terminal, a new line every 5 s in a log; a bar where the end is known."""
+
+    policy: Policy = "latest"
+    wants_images = False
+
+    def __init__(
+        self,
+        status: Callable[[], Status] = Status,
+        *,
+        out: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Nothing is written before the first moment.
+
+        Args:
+            status: gives the facts to show; with ``total`` known there is a bar.
+            out: where to; None for standard error.
+            clock: seconds, for how often a line is written.
+        """
+        self._status, self._clock = status, clock
+        self._out = sys.stderr if out is None else out
+        self._bar: tqdm | None = None
+        self._last: float | None = None
+        self._in_place = False
+
+    def open(self, header: Header) -> None:
+        """Begin."""
+        self._tty = self._out.isatty()
+
+    def write(self, estimate: Estimate, images: Mapping[str, Image | None]) -> None:
+        """Say how the run goes, at most five times a second on a terminal and every 5 s in a log."""
+        status = self._status()
+        if self._tty and status.total:
+            self._progress(estimate, status)
+            return
+        now = self._clock()
+        if self._last is not None and now - self._last < (_TTY_S if self._tty else _LOG_S):
+            return
+        self._last = now
+        line = status_line(status, estimate)
+        if status.total:
+            line = f"{estimate.index + 1}/{status.total} frames, {line}"
+        if self._tty:
+            width = shutil.get_terminal_size().columns - 1
+            self._out.write("\r" + line[:width] + "\x1b[K")
+            self._in_place = True
+        else:
+            self._out.write(line + "\n")
+        self._out.flush()
+
+    def close(self) -> str | None:
+        """End the line, so that what comes next begins on its own."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+        elif self._in_place:
+            self._out.write("\n")
+            self._out.flush()
+            self._in_place = False
+        return None
+
+    def _progress(self, estimate: Estimate, status: Status) -> None:
+        if self._bar is None:
+            self._bar = tqdm(total=status.total, unit=" frames", file=self._out, dynamic_ncols=True, mininterval=_TTY_S)
+        # Moments may have been dropped for this sink, so the number comes from the moment, not from counting calls.
+        self._bar.update(max(estimate.index + 1 - self._bar.n, 0))
+        words = [f"drops {status.drops}"] if status.drops else []
+        words += [status.detector] if status.detector else []
+        words += [status.note] if status.note else []
+        self._bar.set_postfix_str(", ".join(words), refresh=False)

@@ -1,0 +1,197 @@
+"""The composed picture as an MP4 that keeps the frames' own times, and one of its frames as a PNG."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+import av
+import cv2
+import numpy as np
+from av.container import OutputContainer
+from av.video.stream import VideoStream
+
+from engines.skeleton import LIMBS
+from stream.channel import Policy
+from stream.sinks import Header, SinkStoppedError
+from stream.sinks.draw import Status, compose
+from stream.sinks.scene import ViewState, follow
+from stream.types import Estimate, Image, StreamError, View
+
+_CLOCK: Final = 90_000  # ticks a second: MPEG's own, exact for 24, 25, 30, 50 and 60 frames a second
+_SHORTEST: Final = _CLOCK // 1000
+# Fragments of a second are written as they come, so that a killed run leaves what it had; when the file is closed
+# well, FFmpeg (7.1 and later) turns it into a plain MP4 that every player can seek in.
+_MOVFLAGS: Final = {"movflags": "hybrid_fragmented", "frag_duration": "1000000", "flush_packets": "1"}
+_X264: Final = {"preset": "veryfast", "crf": "20", "bf": "0", "rc-lookahead": "0", "sc_threshold": "0"}
+
+
+def _writable(path: Path, suffix: str, what: str) -> Path:
+    """Check where an output goes before anything is captured; makes the folder."""
+    if path.suffix.lower() != suffix:
+        raise StreamError(f"{what} {path}: give a file that ends in {suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("ab").close()
+    except OSError as error:
+        raise StreamError(f"{what} {path} cannot be written: {error.strerror or error}") from error
+    return path
+
+
+def representative(estimate: Estimate) -> float:
+    """How well a moment shows what this is about, 0..1: all limbs seen well inside the image, and ghosts to be seen.
+
+    The product, averaged over the cameras, of the mean limb score cubed (a joint out of the image counts 0), the
+    person's height in the image (best from half of it on), and how far the hypotheses are apart (0.5 at 60 mm).
+    """
+    values = [0.0 if view is None else _shows(view) for view in estimate.views]
+    return float(np.mean(values)) if values else 0.0
+
+
+def _shows(view: View) -> float:
+    seen = view.detection
+    if view.mixture is None or not seen.person:
+        return 0.0
+    limbs = list(LIMBS)
+    w, h = view.size
+    xy = seen.xy[limbs]
+    inside = ((xy > [0.01 * w, 0.01 * h]) & (xy < [0.99 * w, 0.99 * h])).all(-1)
+    score = float(np.where(inside, seen.score[limbs], 0).mean())
+    tall = min(float(np.ptp(xy[inside, 1])) / (0.5 * h), 1.0) if inside.any() else 0.0
+    apart = np.linalg.norm(view.mixture.mean - view.mixture.mean.mean(0), axis=-1).mean()
+    # A cube, because one missing foot spoils a still more than a little less spread.
+    return score**3 * tall * float(apart / (apart + 60.0))
+
+
+class Video:
+    """Writes every moment's composed picture, and at the end the most representative one as a still."""
+
+    policy: Policy = "every"
+    wants_images = True
+
+    def __init__(
+        self,
+        video: Path | None,
+        still: Path | None = None,
+        status: Callable[[], Status] = Status,
+        *,
+        size: tuple[int, int] = (1280, 720),
+    ) -> None:
+        """Check that the files can be written.
+
+        Args:
+            video: an .mp4, or None for only a still. An existing file is replaced.
+            still: a .png, or None.
+            status: gives the facts to show.
+            size: of the picture, pixels; made even, as 4:2:0 colour needs it.
+
+        Raises:
+            StreamError: if a file cannot be written.
+        """
+        self._video = None if video is None else _writable(video, ".mp4", "video")
+        self._still = None if still is None else _writable(still, ".png", "still")
+        self._status = status
+        self._view = ViewState(size=(size[0] // 2 * 2, size[1] // 2 * 2))
+        self._container: OutputContainer | None = None
+        self._stream: VideoStream | None = None
+        self._first: float | None = None
+        self._pts = -1
+        self._frames = 0
+        self._best: tuple[float, Image] | None = None
+        self._failed = False
+
+    def open(self, header: Header) -> None:
+        """Begin the file. Raises StreamError when it cannot."""
+        self._view = replace(self._view, cameras=header.cameras)
+        if self._video is None:
+            return
+        rate = Fraction(header.fps or 30.0).limit_denominator(1001)
+        self._step = max(round(_CLOCK / float(rate)), 1)
+        x264 = "libx264" in av.codecs_available
+        try:
+            self._container = av.open(str(self._video), "w", format="mp4", options=dict(_MOVFLAGS))
+            stream = self._container.add_stream("libx264" if x264 else "mpeg4", rate=rate)
+            stream.width, stream.height = self._view.size
+            stream.pix_fmt = "yuv420p"
+            stream.codec_context.time_base = stream.time_base = Fraction(1, _CLOCK)
+            stream.codec_context.gop_size = max(round(float(rate)), 1)
+            if x264:
+                stream.options = dict(_X264)
+            else:
+                stream.bit_rate = 6_000_000
+            self._stream = stream
+        except (OSError, ValueError) as error:
+            raise StreamError(f"video {self._video} cannot be written: {_why(error)}") from error
+
+    def write(self, estimate: Estimate, images: Mapping[str, Image | None]) -> None:
+        """Add a moment. Raises SinkStoppedError when the file cannot take it."""
+        self._view = follow(self._view, estimate)
+        picture = compose(images, estimate, self._status(), self._view)
+        if self._still is not None:
+            value = representative(estimate)
+            if self._best is None or value > self._best[0]:
+                self._best = (value, picture)
+        if self._container is None or self._stream is None:
+            return
+        frame = av.VideoFrame.from_ndarray(picture, format="bgr24").reformat(format="yuv420p", dst_colorspace="ITU709")
+        frame.pts = self._time(estimate.t)
+        frame.time_base = Fraction(1, _CLOCK)
+        try:
+            for packet in self._stream.encode(frame):
+                self._container.mux(packet)
+        except OSError as error:
+            self._failed = True
+            raise SinkStoppedError(f"video {self._video} stopped: {_why(error)}; its first part is kept") from error
+        self._frames += 1
+
+    def close(self) -> str | None:
+        """Finish the file and write the still.
+
+        Raises:
+            SinkStoppedError: if the end of the video or the still cannot be written.
+        """
+        lines = [line for line in (self._close_video(), self._write_still()) if line]
+        return "; ".join(lines) or None
+
+    def _time(self, t: float) -> int:
+        """The frame's time in ticks from the first, always later than the last one's."""
+        if self._first is None:
+            self._first = t
+        pts = round((t - self._first) * _CLOCK)
+        # A clock that stands or jumps back (a looping file, a reconnect): go on at the expected pace from there.
+        if pts < self._pts + _SHORTEST and self._pts >= 0:
+            pts = self._pts + self._step
+            self._first = t - pts / _CLOCK
+        self._pts = pts
+        return pts
+
+    def _close_video(self) -> str | None:
+        if self._container is None:
+            return None
+        try:
+            if not self._failed and self._stream is not None and self._frames:
+                for packet in self._stream.encode(None):
+                    self._container.mux(packet)
+            self._container.close()
+        except OSError as error:
+            if not self._failed:
+                raise SinkStoppedError(f"video {self._video} has no proper end: {_why(error)}") from error
+        finally:
+            self._container = None
+        return f"video: {self._video} ({self._frames} frames{', cut short' if self._failed else ''})"
+
+    def _write_still(self) -> str | None:
+        if self._still is None or self._best is None:
+            return None
+        _, data = cv2.imencode(".png", self._best[1])
+        try:
+            self._still.write_bytes(data.tobytes())
+        except OSError as error:
+            raise SinkStoppedError(f"still {self._still} cannot be written: {error.strerror or error}") from error
+        return f"still: {self._still}"
+
+
+def _why(error: Exception) -> str:
+    """What the system says, without FFmpeg's decorations."""
+    return getattr(error, "strerror", None) or str(error)
