@@ -1,7 +1,8 @@
 """The format of a recording: its header, its two tables and how estimates become rows and back.
 
-A take is a folder with two streams of segments (``stream.segments``): ``estimates``, one row a moment and camera, and
-``moments``, one row a moment with the fused person. The header is JSON in the metadata of every segment's schema.
+A take is a folder with streams of segments (``stream.segments``): ``estimates``, one row a moment and camera;
+``moments``, one row a moment with the fused person; and, where images are recorded, ``frames``, one row an image. The
+header is JSON in the metadata of every segment's schema.
 ``docs/recording.md`` tells a stranger how to read it.
 """
 
@@ -129,8 +130,19 @@ def schemas(header: Header) -> dict[str, pa.Schema]:
         _field("pose_cameras", pa.list_(text), what="cameras that were used"),
         _field("stages", pa.map_(text, f64), unit="s", what="what each stage took"),
     ]
+    frames = [
+        _field("camera", text),
+        _field("frame_index", i64, what="number of the frame in its source"),
+        _field("time", f64, unit="s", what="as in the estimates"),
+        _field("file", text, what="video file in this folder"),
+        _field("number", i64, what="which image of that file, from 0"),
+        _field("video_time", f64, unit="s", what="its presentation time in that file"),
+    ]
     metadata = {FORMAT: header_to_json(header)}
-    return {ESTIMATES: pa.schema(estimates, metadata), MOMENTS: pa.schema(moments, metadata)}
+    return {
+        name: pa.schema(fields, metadata)
+        for name, fields in ((ESTIMATES, estimates), (MOMENTS, moments), (FRAMES, frames))
+    }
 
 
 def header_of(schema: pa.Schema) -> Header:
@@ -249,16 +261,3 @@ def decode_moments(batch: pa.RecordBatch) -> Iterator[Estimate]:
         pose = Pose(joints[i], cov[i], tuple(row["pose_cameras"]), row["pose_method"]) if row["fused"] else None
         stages = None if row["stages"] is None else dict(row["stages"])
         yield Estimate(row["moment"], row["time"], (), pose, row["spread_s"], stages)
-
-
-def frames_schema(header: Header) -> pa.Schema:
-    """The schema of the ``frames`` stream: one row a recorded image, in the order of its file."""
-    fields = [
-        _field("camera", pa.string()),
-        _field("frame_index", pa.int64(), what="number of the frame in its source"),
-        _field("time", pa.float64(), unit="s", what="as in the estimates"),
-        _field("file", pa.string(), what="video file in this folder"),
-        _field("number", pa.int64(), what="which image of that file, from 0"),
-        _field("video_time", pa.float64(), unit="s", what="its presentation time in that file"),
-    ]
-    return pa.schema(fields, {FORMAT: header_to_json(header)})

@@ -4,6 +4,7 @@ The take itself is never changed. Export and replay read a damaged take as it is
 """
 
 import argparse
+import os
 import shutil
 import sys
 from collections import Counter
@@ -15,8 +16,8 @@ from av.error import FFmpegError
 
 from calibration.errors import UserError
 from stream.recording import ESTIMATES, FRAMES, MOMENTS
-from stream.segments import END, SegmentWriter, Span, read_schema, read_segment, segments
-from stream.takes import find_take
+from stream.segments import END, SegmentWriter, Span, read_segment, segments
+from stream.takes import Take, open_take
 from stream.types import StreamError
 
 
@@ -36,20 +37,19 @@ class Report:
     """Whether the recorder ended it; False after a kill or a full disk."""
 
 
-def check(folder: Path, stream: str, copy: Path | None = None) -> Report:
+def check(take: Take, stream: str, copy: Path | None = None) -> Report:
     """Read every batch of a stream against its journal.
 
     Args:
-        folder: of the take.
+        take: from ``open_take``.
         stream: which.
         copy: a folder to write all good batches to, with a journal of its own.
 
     Raises:
-        StreamError: if the stream cannot be read at all.
         OSError: if the copy cannot be written.
     """
-    paths = segments(folder, stream)
-    schema = read_schema(paths)
+    paths = segments(take.folder, stream)
+    schema = take.schema(stream)
     rows: Counter[str] = Counter()
     faults: list[Span] = []
     writer = None if copy is None else SegmentWriter(copy, stream, schema, max_s=float("inf"))
@@ -63,7 +63,9 @@ def check(folder: Path, stream: str, copy: Path | None = None) -> Report:
                 writer.append(batch)
     if writer is not None:
         writer.close()
-    closed = bool(paths) and paths[-1].read_bytes()[-len(END) :] == END
+    with paths[-1].open("rb") as file:
+        file.seek(-min(len(END), paths[-1].stat().st_size), os.SEEK_END)
+        closed = file.read() == END
     return Report(stream, rows.total(), rows["unverified"], tuple(faults), closed)
 
 
@@ -85,12 +87,13 @@ def _count_images(path: Path) -> int:
         return sum(1 for packet in container.demux(video=0) if packet.size)
 
 
-def recover(folder: Path, out: Path | None) -> tuple[list[str], bool]:
+def recover(take: Take, out: Path | None) -> tuple[list[str], bool]:
     """Check all of a take; (what to tell the user, whether nothing is lost).
 
     Raises:
-        StreamError: if ``out`` exists or cannot be written, or nothing can be read.
+        StreamError: if ``out`` exists or cannot be written.
     """
+    folder = take.folder
     lines, whole = [f"take {folder}"], True
     try:
         if out is not None:
@@ -101,12 +104,7 @@ def recover(folder: Path, out: Path | None) -> tuple[list[str], bool]:
                     lines.append(f"{stream}: missing")
                     whole = False
                 continue
-            try:
-                report = check(folder, stream, out)
-            except StreamError as error:
-                lines.append(f"{stream}: {error}")
-                whole = False
-                continue
+            report = check(take, stream, out)
             lines += describe(report)
             whole &= not report.faults
         for video in sorted(folder.glob(f"{FRAMES}-*.mkv")):
@@ -138,7 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write a clean copy to this new folder")
     options = parser.parse_args(arguments)
     try:
-        lines, whole = recover(find_take(options.take), options.out)
+        lines, whole = recover(open_take(options.take), options.out)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1

@@ -199,8 +199,7 @@ def read_schema(paths: list[Path]) -> pa.Schema:
                 return pa.ipc.read_schema(pa.ipc.read_message(file))
         except (pa.ArrowException, OSError, EOFError):
             continue
-    where = paths[0].parent if paths else "the folder"
-    raise StreamError(f"{where}: no segment begins with a readable Arrow schema; this recording cannot be read")
+    raise StreamError("no segment begins with a readable Arrow schema")
 
 
 def read_segment(path: Path, schema: pa.Schema) -> Iterator[tuple[Span, pa.RecordBatch | None]]:

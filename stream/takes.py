@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from stream.recording import ESTIMATES, header_of
+from stream.recording import ESTIMATES, FRAMES, MOMENTS, header_of, schemas
 from stream.segments import Span, read_schema, read_segment, segments
 from stream.sinks import Header
 from stream.types import StreamError
@@ -67,6 +67,13 @@ class Take:
     header: Header
     """What was known of the run."""
 
+    def schema(self, stream: str) -> pa.Schema:
+        """The schema of a stream; where every copy of it is damaged, the one that this program writes."""
+        try:
+            return read_schema(segments(self.folder, stream))
+        except StreamError:
+            return schemas(self.header)[stream]
+
     def batches(self, stream: str, on_fault: Callable[[Span], None] = _ignore) -> Iterator[pa.RecordBatch]:
         """The batches of a stream ("estimates", "moments", "frames"), one in memory at a time.
 
@@ -77,7 +84,7 @@ class Take:
         paths = segments(self.folder, stream)
         if not paths:
             return
-        schema = read_schema(paths)
+        schema = self.schema(stream)
         for path in paths:
             for span, batch in read_segment(path, schema):
                 if batch is None:
@@ -87,13 +94,19 @@ class Take:
 
 
 def open_take(path: Path) -> Take:
-    """Open the take that ``find_take`` finds.
+    """Open the take that ``find_take`` finds. The header is in every segment, so one intact segment is enough.
 
     Raises:
         StreamError: if there is none, or its header cannot be read.
     """
     folder = find_take(path)
-    try:
-        return Take(folder, header_of(read_schema(segments(folder, ESTIMATES))))
-    except StreamError as error:
-        raise StreamError(f"{folder}: {error}" if str(folder) not in str(error) else str(error)) from None
+    for stream in (ESTIMATES, MOMENTS, FRAMES):
+        try:
+            schema = read_schema(segments(folder, stream))
+        except StreamError:
+            continue
+        try:
+            return Take(folder, header_of(schema))
+        except StreamError as error:
+            raise StreamError(f"{folder}: {error}") from None
+    raise StreamError(f"{folder}: no file in it begins with a readable header; this take cannot be read")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stream.channel import Policy
-from stream.recording import encode_estimates, encode_moments, schemas
+from stream.recording import ESTIMATES, MOMENTS, encode_estimates, encode_moments, schemas
 from stream.segments import SegmentWriter
 from stream.sinks import Header, SinkStoppedError
 from stream.types import Estimate, Image, StreamError
@@ -63,8 +63,8 @@ class Recorder:
         self._assumed = {camera.name: camera.fov_assumed for camera in header.cameras}
         writers: list[SegmentWriter] = []
         try:
-            for stream, schema in schemas(header).items():
-                writers.append(SegmentWriter(self.take, stream, schema, **self._limits))
+            for stream in (ESTIMATES, MOMENTS):
+                writers.append(SegmentWriter(self.take, stream, schemas(header)[stream], **self._limits))
         except OSError as error:
             for writer in writers:
                 writer.close()

@@ -1,0 +1,137 @@
+"""Recordings as tables for other programs: ``python -m stream.export DIR --to csv|parquet|npz|trc|c3d --out FILE``.
+
+Whole or damaged, closed or killed takes are read alike; what cannot be read is said and left out.
+``docs/recording.md`` lists the columns.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pyarrow as pa
+from tqdm import tqdm
+
+from calibration.errors import UserError
+from stream import export_markers, export_tables
+from stream.segments import Span, read_journal, segments
+from stream.takes import Take, open_take
+from stream.types import StreamError
+
+# Batches of a live recording hold half a second; row groups and CSV blocks want to be larger.
+_ROWS = 4096
+
+
+class Reading:
+    """A take being exported: shows progress and remembers what could not be read."""
+
+    def __init__(self, take: Take) -> None:
+        self.take = take
+        self._faults: dict[tuple[str, int], Span] = {}
+
+    def __call__(self, stream: str) -> Iterator[pa.RecordBatch]:
+        """The batches of a stream, gathered to a few thousand rows each."""
+        journals = [path.with_suffix(".journal") for path in segments(self.take.folder, stream)]
+        total = sum(entry[2] for journal in journals for entry in read_journal(journal))
+        # disable=None: no bar where nobody looks at a terminal.
+        with tqdm(total=total, unit="rows", desc=stream, disable=None, leave=False) as bar:
+            # The empty one tells the columns of a take in which nothing was recorded.
+            waiting = [self._empty(stream)] if journals else []
+            for batch in self.take.batches(stream, self._fault):
+                waiting.append(batch)
+                bar.update(batch.num_rows)
+                if sum(b.num_rows for b in waiting) >= _ROWS:
+                    yield pa.concat_batches(waiting)
+                    waiting.clear()
+            if waiting:
+                yield pa.concat_batches(waiting)
+
+    @property
+    def faults(self) -> list[Span]:
+        """What could not be read, each once, however often the take was gone through."""
+        return list(self._faults.values())
+
+    def _fault(self, span: Span) -> None:
+        self._faults[span.segment, span.offset] = span
+
+    def _empty(self, stream: str) -> pa.RecordBatch:
+        schema = self.take.schema(stream)
+        return pa.record_batch([pa.array([], field.type) for field in schema], schema=schema)
+
+
+def export(take: Take, to: str, out: Path, *, camera: str | None = None, force: bool = False) -> list[str]:
+    """Write a take as one file, or two where a table of fused poses goes beside that of the views.
+
+    Args:
+        take: from ``open_take``.
+        to: "csv", "parquet", "npz", "trc" or "c3d".
+        out: the file; the fused poses of csv and parquet go to ``STEM.poses.SUFFIX`` beside it.
+        camera: whose answer becomes the markers of trc and c3d where nothing is fused.
+        force: write over existing files.
+
+    Returns:
+        Lines that tell the user what was written and what to know about it.
+
+    Raises:
+        StreamError: if there is nothing to export, a file exists, or it cannot be written.
+    """
+    poses = out.with_name(f"{out.stem}.poses{out.suffix}")
+    targets = (out, poses) if to in ("csv", "parquet") else (out,)
+    for target in targets:
+        if target.exists() and not force:
+            raise StreamError(f"{target} exists; give another --out, or --force to write over it")
+    reading = Reading(take)
+    writers: dict[str, Callable[[Reading, Path], list[str]]] = {
+        "csv": export_tables.write_csv,
+        "parquet": export_tables.write_parquet,
+        "npz": export_tables.write_npz,
+        "trc": lambda reading, folder: export_markers.write_trc(reading, folder, out.name, camera),
+        "c3d": lambda reading, folder: export_markers.write_c3d(reading, folder, camera),
+    }
+    try:
+        # Written beside its place and then renamed: a file that is there is whole.
+        with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=".export-") as folder:
+            notes = writers[to](reading, Path(folder))
+            if to in ("csv", "parquet") and (Path(folder) / export_tables.POSES).exists():
+                os.replace(Path(folder) / export_tables.POSES, poses)
+                notes.append(f"wrote {poses}")
+            os.replace(Path(folder) / export_tables.MAIN, out)
+            notes.append(f"wrote {out}")
+    except OSError as error:
+        raise StreamError(f"cannot write {out}: {error.strerror or error}") from None
+    for fault in reading.faults:
+        rows = f"{fault.rows} rows are" if fault.rows else "what follows is"
+        notes.append(f"{fault.segment} is {fault.state} at byte {fault.offset}: {rows} left out (see stream.recover)")
+    if any(camera.fov_assumed for camera in take.header.cameras):
+        notes.append("a field of view was assumed (fov_assumed): positions and sizes are only as good as that guess")
+    return notes
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Export a recording as a table or as markers."""
+    parser = argparse.ArgumentParser(prog="python -m stream.export", description=main.__doc__)
+    parser.add_argument("take", type=Path, metavar="DIR", help="the take, or the folder given to --record")
+    parser.add_argument("--to", required=True, choices=("csv", "parquet", "npz", "trc", "c3d"), help="format")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="file to write")
+    parser.add_argument("--camera", metavar="NAME", help="trc, c3d: whose answer, where nothing is fused")
+    parser.add_argument("--force", action="store_true", help="write over existing files")
+    options = parser.parse_args(arguments)
+    try:
+        take = open_take(options.take)
+        notes = export(take, options.to, options.out, camera=options.camera, force=options.force)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        with suppress(BrokenPipeError):
+            print("stopped; nothing was written", file=sys.stderr)
+        return 130
+    print("\n".join(notes))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,333 @@
+"""Exports of a recording, read back by other programs' readers and compared with what was recorded."""
+
+import csv
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+from test_recording import M, flip, make_estimates, make_header, record
+
+from engines.skeleton import JOINTS
+from stream import export_markers
+from stream.export import main as export
+from stream.export_markers import turn
+from stream.recording import ESTIMATES
+from stream.segments import read_journal, segments
+from stream.sinks.recorder import Recorder
+from stream.takes import new_take
+from stream.types import Estimate, View
+
+
+def rows_of(estimates: list[Estimate]) -> list[View]:
+    return [view for estimate in estimates for view in estimate.views if view is not None]
+
+
+def run(take: Path, to: str, out: Path, *more: str) -> int:
+    return export([str(take), "--to", to, "--out", str(out), *more])
+
+
+def test_npz(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    estimates = make_estimates(50)
+    record(tmp_path, estimates)
+    assert run(tmp_path, "npz", tmp_path / "out.npz") == 0
+    said = capsys.readouterr().out
+    views = rows_of(estimates)
+    F, T = len(views), len(estimates)
+    assert f"{F} rows, {T} fused poses" in said
+    with np.load(tmp_path / "out.npz", allow_pickle=False) as data:
+        shapes = {key: data[key].shape for key in data.files}
+        assert shapes == {
+            "time": (F,), "frame_index": (F,), "camera": (F,), "detector": (F,), "xy": (F, 17, 2), "score": (F, 17),
+            "hypotheses": (F, M, 17, 3), "weights": (F, M), "sigmas": (F, M, 17), "track_ids": (F, M),
+            "answer": (F, 17, 3), "answer_raw": (F, 17, 3), "root": (F, 3), "fov_assumed": (F,),
+            "pose_time": (T,), "pose_world": (T, 17, 3), "pose_cov": (T, 17, 3, 3), "pose_sigma": (T, 17),
+            "pose_method": (T,), "pose_cameras": (T,),
+        }  # fmt: skip
+        assert data["camera"].dtype.kind == data["detector"].dtype.kind == data["pose_method"].dtype.kind == "U"
+        assert not data["fov_assumed"].any()
+        for i, view in enumerate(views):
+            assert (data["time"][i], data["frame_index"][i], data["camera"][i]) == (
+                view.t,
+                view.frame_index,
+                view.camera,
+            )
+            if view.detection.person:
+                np.testing.assert_array_equal(data["xy"][i], view.detection.xy)
+                np.testing.assert_array_equal(data["score"][i], view.detection.score)
+            else:
+                assert np.isnan(data["xy"][i]).all()
+                assert np.isnan(data["score"][i]).all()
+            if view.mixture is None:
+                for key in ("hypotheses", "weights", "sigmas", "answer", "answer_raw", "root"):
+                    assert np.isnan(data[key][i]).all()
+                assert (data["track_ids"][i] == -1).all()
+                continue
+            np.testing.assert_array_equal(data["hypotheses"][i], view.mixture.mean)
+            np.testing.assert_array_equal(data["weights"][i], view.mixture.weight)
+            np.testing.assert_array_equal(data["sigmas"][i], view.mixture.sigma)
+            np.testing.assert_array_equal(data["track_ids"][i], [track.id for track in view.tracks])
+            for key in ("answer", "answer_raw", "root"):
+                np.testing.assert_array_equal(data[key][i], getattr(view, key))
+        for i, estimate in enumerate(estimates):
+            assert data["pose_time"][i] == estimate.t
+            if estimate.pose is None:
+                assert np.isnan(data["pose_world"][i]).all()
+                assert data["pose_cameras"][i] == data["pose_method"][i] == ""
+                continue
+            np.testing.assert_array_equal(data["pose_world"][i], estimate.pose.joints)
+            sigma = np.sqrt(np.trace(estimate.pose.cov, axis1=1, axis2=2) / 3)
+            np.testing.assert_allclose(data["pose_sigma"][i], sigma, rtol=1e-6)
+            assert data["pose_cameras"][i] == "cam0,cam1"
+
+
+def test_npz_of_a_single_camera_has_no_poses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record(tmp_path, make_estimates(20, 1, fused=False), make_header(1, calibrated=False))
+    assert run(tmp_path, "npz", tmp_path / "out.npz") == 0
+    assert "field of view was assumed" in capsys.readouterr().out
+    with np.load(tmp_path / "out.npz", allow_pickle=False) as data:
+        assert not [key for key in data.files if key.startswith("pose")]
+        assert data["fov_assumed"].all()
+
+
+@pytest.mark.parametrize("to", ["npz", "csv", "parquet"])
+def test_a_take_without_a_single_row(tmp_path: Path, to: str, capsys: pytest.CaptureFixture[str]) -> None:
+    recorder = Recorder(new_take(tmp_path))
+    recorder.open(make_header())
+    recorder.close()
+    assert run(tmp_path, to, tmp_path / "out") == 0
+    assert "0 rows" in capsys.readouterr().out
+    if to == "npz":
+        with np.load(tmp_path / "out", allow_pickle=False) as data:
+            assert data["hypotheses"].shape == (0, M, 17, 3)
+            assert data["camera"].shape == (0,)
+    for marker in ("trc", "c3d"):
+        assert run(tmp_path, marker, tmp_path / "out2", "--camera", "cam0") == 1
+    assert not (tmp_path / "out2").exists()
+
+
+def test_csv(tmp_path: Path) -> None:
+    estimates = make_estimates(30)
+    record(tmp_path, estimates)
+    assert run(tmp_path, "csv", tmp_path / "out.csv") == 0
+    views = rows_of(estimates)
+    with (tmp_path / "out.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(views)
+    for row, view in zip(rows, views, strict=True):
+        assert float(row["time_s"]) == view.t
+        assert (row["camera"], int(row["frame_index"])) == (view.camera, view.frame_index)
+        assert (row["image_head_x_px"] != "") == view.detection.person
+        if view.mixture is None:
+            assert row["hypothesis_3_left_knee_z_mm"] == row["answer_head_x_mm"] == ""
+            assert row["track_id_0"] == "-1"
+            continue
+        knee = JOINTS.index("left_knee")
+        assert np.float32(row["hypothesis_3_left_knee_z_mm"]) == view.mixture.mean[3, knee, 2]
+        assert np.float32(row["sigma_4_left_knee_mm"]) == view.mixture.sigma[4, knee]
+        assert np.float32(row["weight_2"]) == view.mixture.weight[2]
+        assert int(row["track_id_1"]) == view.tracks[1].id
+        assert float(row["track_probability_1"]) == view.tracks[1].probability
+        assert view.answer is not None
+        assert view.root is not None
+        assert np.float32(row["answer_head_x_mm"]) == view.answer[10, 0]
+        assert np.float32(row["root_z_mm"]) == view.root[2]
+        assert np.float32(row["image_head_y_px"]) == view.detection.xy[10, 1]
+    with (tmp_path / "out.poses.csv").open(newline="") as file:
+        poses = list(csv.DictReader(file))
+    for row, estimate in zip(poses, estimates, strict=True):
+        assert (row["method"] == "map") == (estimate.pose is not None)
+        if estimate.pose is not None:
+            assert np.float32(row["world_head_y_mm"]) == estimate.pose.joints[10, 1]
+            assert np.float32(row["cov_head_xz_mm2"]) == estimate.pose.cov[10, 0, 2]
+
+
+def test_parquet(tmp_path: Path) -> None:
+    estimates = make_estimates(30)
+    record(tmp_path, estimates)
+    assert run(tmp_path, "parquet", tmp_path / "out.parquet") == 0
+    table = pyarrow.parquet.read_table(tmp_path / "out.parquet")
+    views = rows_of(estimates)
+    assert table.num_rows == len(views)
+    assert b"hypothesis-stream" in table.schema.metadata
+    assert table.schema.field("hypotheses").metadata[b"shape"] == b"5,17,3"
+    for row, view in zip(table.to_pylist(), views, strict=True):
+        if view.mixture is not None:
+            np.testing.assert_array_equal(np.float32(row["hypotheses"]), view.mixture.mean.ravel())
+        assert np.isnan(row["xy"]).all() != view.detection.person
+    poses = pyarrow.parquet.read_table(tmp_path / "out.poses.parquet").to_pylist()
+    first = next(e for e in estimates if e.pose is not None)
+    assert first.pose is not None
+    sigma = np.sqrt(np.trace(first.pose.cov, axis1=1, axis2=2) / 3)
+    np.testing.assert_allclose(poses[first.index]["pose_sigma"], sigma, rtol=1e-6)
+
+
+def read_trc(path: Path) -> tuple[dict[str, str], list[str], np.ndarray, np.ndarray]:
+    """A reader of its own: (fields of the head, names, time (T,), points (T,N,3))."""
+    lines = path.read_text("ascii").split("\n")
+    assert lines[0].split("\t") == ["PathFileType", "4", "(X/Y/Z)", path.name]
+    head = dict(zip(lines[1].split("\t"), lines[2].split("\t"), strict=True))
+    names = [name for name in lines[3].split("\t")[2:] if name]
+    assert len(lines[3].split("\t")) == len(lines[4].split("\t")) == 2 + 3 * len(names)
+    assert lines[4].split("\t")[2:6] == ["X1", "Y1", "Z1", "X2"]
+    cells = [[float(c) if c else np.nan for c in line.split("\t")] for line in lines[5:] if line]
+    table = np.array(cells)
+    assert [int(n) for n in table[:, 0]] == list(range(1, len(table) + 1))
+    return head, names, table[:, 1], table[:, 2:].reshape(len(table), -1, 3)
+
+
+def test_trc_of_the_fused_pose(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    estimates = make_estimates(40)
+    record(tmp_path, estimates)
+    assert run(tmp_path, "trc", tmp_path / "out.trc") == 0
+    assert "fused pose, world axes" in capsys.readouterr().out
+    head, names, time, points = read_trc(tmp_path / "out.trc")
+    assert tuple(names) == JOINTS
+    assert (head["Units"], head["NumFrames"], head["NumMarkers"]) == ("m", "40", "17")
+    assert float(head["DataRate"]) == pytest.approx(30, rel=1e-4)
+    np.testing.assert_allclose(time, [e.t - estimates[0].t for e in estimates], atol=1e-6)
+    for estimate, found in zip(estimates, points, strict=True):
+        if estimate.pose is None:
+            assert np.isnan(found).all()
+        else:  # z up becomes y up: (x, y, z) -> (y, z, x)
+            np.testing.assert_allclose(found, estimate.pose.joints[:, [1, 2, 0]] / 1000, atol=1e-6)
+
+
+def test_trc_of_one_camera(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    estimates = make_estimates(30, fused=False)
+    record(tmp_path, estimates, make_header(2, calibrated=False))
+    assert run(tmp_path, "trc", tmp_path / "out.trc") == 1
+    assert "choose one camera's answer with --camera: cam0, cam1" in capsys.readouterr().err
+    assert run(tmp_path, "trc", tmp_path / "out.trc", "--camera", "cam7") == 1
+    assert "no camera 'cam7'" in capsys.readouterr().err
+    assert run(tmp_path, "trc", tmp_path / "out.trc", "--camera", "cam1") == 0
+    assert "no fused pose: this is the answer of camera 'cam1'" in capsys.readouterr().out
+    _, _, _, points = read_trc(tmp_path / "out.trc")
+    views = [v for v in rows_of(estimates) if v.camera == "cam1"]
+    assert len(points) == len(views)
+    for view, found in zip(views, points, strict=True):
+        if view.answer is None:
+            assert np.isnan(found).all()
+        else:  # x right, y down, z forward becomes y up, still right-handed
+            assert view.root is not None
+            np.testing.assert_allclose(found, (view.answer + view.root) * [1, -1, -1] / 1000, atol=2e-6)
+
+
+@pytest.mark.parametrize("target", [[0, 1, 0], [0, 0, 1]])
+def test_turn(target: list[float]) -> None:
+    rng = np.random.default_rng(0)
+    ups = [*np.eye(3), *-np.eye(3), *rng.normal(size=(20, 3))]
+    for up in ups:
+        up = np.asarray(up, float) / np.linalg.norm(up)
+        R = turn(up, np.array(target, float))
+        np.testing.assert_allclose(R @ up, target, atol=1e-9)
+        np.testing.assert_allclose(R @ R.T, np.eye(3), atol=1e-9)
+        assert np.linalg.det(R) == pytest.approx(1)
+
+
+def test_c3d(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ezc3d = pytest.importorskip("ezc3d")
+    estimates = [e for e in make_estimates(40) if e.index not in (10, 11)]
+    record(tmp_path, estimates)
+    assert run(tmp_path, "c3d", tmp_path / "out.c3d") == 0
+    assert "40 frames at 30 Hz, 2 of them without a row" in capsys.readouterr().out
+    file = ezc3d.c3d(str(tmp_path / "out.c3d"))
+    point = file["parameters"]["POINT"]
+    assert tuple(point["LABELS"]["value"]) == JOINTS
+    assert point["UNITS"]["value"] == ["mm"]
+    assert point["RATE"]["value"][0] == pytest.approx(30, rel=1e-5)
+    points, residuals = file["data"]["points"], file["data"]["meta_points"]["residuals"]
+    assert points.shape == (4, 17, 40)
+    poses = {e.index: e.pose for e in estimates}
+    for frame in range(40):
+        pose = poses.get(frame)
+        if pose is None:
+            assert (residuals[0, :, frame] == -1).all()
+        else:
+            assert (residuals[0, :, frame] == 0).all()
+            np.testing.assert_allclose(points[:3, :, frame].T, pose.joints, rtol=1e-6)
+
+
+def test_a_take_too_long_for_c3d(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("ezc3d")
+    estimates = make_estimates(3, fused=True)
+    late = replace(estimates[2], index=80_000, t=estimates[1].t + 70_000 / 30)
+    record(tmp_path, [*estimates[:2], late])
+    assert run(tmp_path, "c3d", tmp_path / "out.c3d") == 1
+    assert "holds 65535 frames, 36 minutes" in capsys.readouterr().err
+
+
+def test_c3d_without_its_package_tells_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(tmp_path, make_estimates(5))
+    monkeypatch.setitem(sys.modules, "ezc3d", None)
+    assert run(tmp_path, "c3d", tmp_path / "out.c3d") == 1
+    assert "pip install ezc3d" in capsys.readouterr().err
+
+
+def test_never_overwrites(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record(tmp_path, make_estimates(5))
+    out = tmp_path / "out.csv"
+    (tmp_path / "out.poses.csv").write_text("mine")
+    assert run(tmp_path, "csv", out) == 1
+    assert "out.poses.csv exists" in capsys.readouterr().err
+    assert not out.exists()
+    assert run(tmp_path, "csv", out, "--force") == 0
+    assert (tmp_path / "out.poses.csv").read_text() != "mine"
+    assert run(tmp_path, "npz", tmp_path / "no" / "folder.npz") == 1
+    assert "cannot write" in capsys.readouterr().err
+    assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == ["out.csv", "out.poses.csv"]
+
+
+def test_damage_is_said_and_the_rest_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    take = record(tmp_path, make_estimates(50))
+    part = segments(take, ESTIMATES)[0]
+    offset, length, rows, _ = read_journal(part.with_suffix(".journal"))[2]
+    flip(part, offset + length // 2)
+    for to in ("npz", "csv", "parquet"):
+        assert run(take, to, tmp_path / f"out.{to}") == 0
+        said = capsys.readouterr().out
+        assert said.count(f"estimates-00000.arrows is corrupt at byte {offset}: {rows} rows are left out") == 1
+        assert f"{len(rows_of(make_estimates(50))) - rows} rows" in said
+
+
+def test_a_full_disk_while_exporting_leaves_nothing_half(tmp_path: Path) -> None:
+    record(tmp_path / "r", make_estimates(200))
+    code = (
+        "import resource, signal, sys; sys.path.insert(0, sys.argv.pop(1));"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (20_000,) * 2);"
+        "from stream.export import main; sys.exit(main())"
+    )
+    assert hasattr(signal, "SIGXFSZ")
+    (tmp_path / "o").mkdir()
+    for to in ("npz", "csv", "parquet", "trc", "c3d"):
+        if to == "c3d" and importlib.util.find_spec("ezc3d") is None:
+            continue
+        arguments = [str(tmp_path / "r"), "--to", to, "--out", str(tmp_path / "o" / f"out.{to}")]
+        root = str(Path(__file__).parents[1])
+        done = subprocess.run(
+            [sys.executable, "-c", code, root, *arguments], capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 1, done.stderr
+        assert "cannot write" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert os.listdir(tmp_path / "o") == []
+
+
+def test_memory_does_not_grow_with_the_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(tmp_path, make_estimates(60), every=1)
+    monkeypatch.setattr("stream.export._ROWS", 7)
+    sizes = []
+    convert = export_markers.array_of
+    monkeypatch.setattr("stream.export_tables.array_of", lambda b, n: sizes.append(b.num_rows) or convert(b, n))
+    for to in ("npz", "csv", "parquet"):
+        assert run(tmp_path, to, tmp_path / f"out.{to}") == 0
+    assert 0 < max(sizes) < 10
