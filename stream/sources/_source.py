@@ -62,7 +62,10 @@ class SourceStatus:
 class Source(Protocol):
     """Where frames come from. One thread reads; ``status`` and ``close`` may be called from any other."""
 
+    kind: str
+    """As ``SourceInfo.kind``."""
     name: str
+    """Name of the camera."""
     live: bool
     """As ``SourceInfo.live``, which is known for certain once the source is open."""
 

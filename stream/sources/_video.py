@@ -1,5 +1,6 @@
 """Containers through PyAV: opened with only what is allowed, decoded to upright BGR images, errors in plain words."""
 
+import heapq
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
@@ -61,6 +62,36 @@ class Decoded:
     """Whether the decoder had to fill in damaged parts."""
 
 
+class _Lost:
+    """Counts the images that went in and never came out.
+
+    The H.264 decoder drops most of what it cannot make sense of without an error. Its images come out in order of
+    presentation, so that a packet is lost once a later one is out. Only for codecs that give one image a packet.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._waiting: list[int] = []
+
+    def expect(self, packet: Packet) -> bool:
+        """A packet goes in; whether it will be counted here if it is lost."""
+        if packet.stream.codec_context.name not in ("h264", "hevc") or packet.pts is None or packet.is_discard:
+            return False
+        heapq.heappush(self._waiting, packet.pts)
+        return True
+
+    def came(self, frame: VideoFrame) -> None:
+        """An image came out."""
+        while self._waiting and frame.pts is not None and self._waiting[0] <= frame.pts:
+            # Interlaced images may come as two packets, one a field.
+            self.count += heapq.heappop(self._waiting) < frame.pts and not frame.interlaced_frame
+
+    def end(self) -> None:
+        """Nothing more comes out."""
+        self.count += len(self._waiting)
+        self._waiting.clear()
+
+
 class Video:
     """An open container and its first real video stream.
 
@@ -84,8 +115,8 @@ class Video:
         low_delay: bool = False,
     ) -> None:
         self.shown = shown
-        self.corrupt = 0
-        """Packets that could not be decoded at all."""
+        self._errors = 0
+        self._lost = _Lost()
         problem = ""
         try:
             self.container: InputContainer = av.open(
@@ -117,6 +148,11 @@ class Video:
                     raise StreamError(f"{self.shown}: its codec is not one that is read here; convert it to H.264")
                 return stream
         raise StreamError(f"{self.shown}: there is no video in it")
+
+    @property
+    def corrupt(self) -> int:
+        """Images of which nothing could be decoded, so far."""
+        return self._errors + self._lost.count
 
     @property
     def rate(self) -> float | None:
@@ -155,17 +191,20 @@ class Video:
             if problem:
                 raise StreamError(f"{self.shown}: {problem}")
             if packet is None:
+                self._lost.end()
                 return
             if packet.stream_index != self.stream.index:
                 continue
             arrival = time.monotonic()
+            counted = self._lost.expect(packet)
             try:
                 frames = packet.decode()
             except av.error.FFmpegError:
-                self.corrupt += 1
-                continue
+                self._errors += not counted
+                frames = []
             for frame in frames:
                 if isinstance(frame, VideoFrame):
+                    self._lost.came(frame)
                     yield Decoded(frame.time, arrival, self._bgr(frame), frame.is_corrupt)
 
     def _bgr(self, frame: VideoFrame) -> Image:

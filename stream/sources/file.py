@@ -65,7 +65,8 @@ class FileSource(SequenceSource):
             for decoded in video.images():
                 damaged += decoded.corrupt
                 self.corrupt = damaged + video.corrupt
-                yield Shot(index, clock.time(None if video.untimed else decoded.pts), decoded.image)
+                t = clock.time(None if video.untimed else decoded.pts)
+                yield Shot(index + video.corrupt, t, decoded.image)
                 index += 1
         except StreamError as error:
             if index == 0:
@@ -73,6 +74,16 @@ class FileSource(SequenceSource):
             # What came so far is good: it ends here, and says so.
             self.note = f"{error}, after {index} frames"
         self.corrupt = damaged + video.corrupt
+        expected = self._expected(video) or 0
+        if not self.note and index + video.corrupt < 0.95 * expected - 1:
+            # FFmpeg takes the end of a truncated file for the end of the video.
+            self.note = f"{self.config.shown}: ends after {index} of about {expected} frames; is the file cut off?"
+
+    def _expected(self, video: Video) -> int | None:
+        """About how many frames there are, by the container's header."""
+        if video.stream.frames > 0:
+            return video.stream.frames
+        return round(video.duration * self._fps(video)) if video.duration is not None and not video.untimed else None
 
     def _describe(self, first: Shot) -> SourceInfo:
         video = self._video
@@ -82,16 +93,13 @@ class FileSource(SequenceSource):
         fps = self._fps(video)
         if video.rate is None:
             messages.append(f"{self.config.shown}: it holds no times; taken as {fps:g} frames a second (--fps)")
-        frames = video.stream.frames
-        if frames <= 0 and video.duration is not None and not video.untimed:
-            frames = round(video.duration * fps)
         return SourceInfo(
             name=self.name,
             kind=self.kind,
             source=self.config.shown,
             size=(first.image.shape[1], first.image.shape[0]),
             fps=fps,
-            frames=frames if frames > 0 else None,
+            frames=self._expected(video),
             live=self.live,
             clock="media",
             messages=tuple(messages),

@@ -1,0 +1,55 @@
+"""A real RTSP server for the tests, run by the system's Python because GStreamer's bindings live there."""
+
+import argparse
+import sys
+
+PIPELINE = (
+    "( videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate=30/1 ! "
+    "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 threads=1 ! rtph264pay name=pay0 pt=96 )"
+)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", default="0")
+    parser.add_argument("--login")
+    parser.add_argument("--check", action="store_true")
+    arguments = parser.parse_args()
+    try:
+        import gi  # pyright: ignore[reportMissingImports]
+
+        gi.require_version("Gst", "1.0")
+        gi.require_version("GstRtspServer", "1.0")
+        from gi.repository import GLib, Gst, GstRtspServer  # pyright: ignore[reportMissingImports]
+    except (ImportError, ValueError) as error:
+        sys.exit(str(error))
+    Gst.init(None)
+    missing = [name for name in ("videotestsrc", "x264enc", "rtph264pay") if Gst.ElementFactory.find(name) is None]
+    if missing:
+        sys.exit(f"GStreamer lacks {', '.join(missing)}")
+    if arguments.check:
+        return
+    server = GstRtspServer.RTSPServer()
+    server.set_address("127.0.0.1")
+    server.set_service(arguments.port)
+    factory = GstRtspServer.RTSPMediaFactory()
+    factory.set_launch(PIPELINE)
+    factory.set_shared(True)
+    if arguments.login:
+        user, password = arguments.login.split(":")
+        auth = GstRtspServer.RTSPAuth()
+        token = GstRtspServer.RTSPToken()
+        token.set_string("media.factory.role", "user")
+        auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
+        server.set_auth(auth)
+        factory.add_role_from_structure(
+            Gst.Structure.new_from_string("user,media.factory.access=true,media.factory.construct=true")
+        )
+    server.get_mount_points().add_factory("/cam", factory)
+    server.attach(None)
+    print(f"port {server.get_bound_port()}", flush=True)
+    GLib.MainLoop().run()
+
+
+if __name__ == "__main__":
+    main()
