@@ -134,6 +134,8 @@ class LiveMatcher:
         now = max((t for t in newest if t is not None), default=None)
         if now is None:
             return None
+        if any(t is None for t in newest) and now - self._first() <= self._config.stale_s:
+            return None  # at the start: give every camera the time to come
         living = [
             k for k, t in enumerate(newest)
             if t is not None and now - t <= max(self._config.stale_frames * self._intervals[k].seconds, self._config.stale_s)
@@ -153,6 +155,9 @@ class LiveMatcher:
         result = moment(self._index, target, chosen)
         self._index += 1
         return result
+
+    def _first(self) -> float:
+        return min(frames[0].t for frames in self._frames if frames)
 
 
 def _tolerance(config: SyncConfig, interval: Interval) -> float:

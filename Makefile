@@ -1,0 +1,42 @@
+# make run                      the demo on a real video; leaves out/demo.mp4 and out/demo.png
+# make run ARGS="--camera 0"    the same program with your flags
+# make test                     every test
+PYTHON ?= python3
+ARGS ?= --demo
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test check bench clean
+
+run: $(VENV)/.run
+	@$(BIN)/python run_stream.py $(ARGS)
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.pipeline
+	$(BIN)/python -m benchmarks.tracks
+
+# The stamps are files, so that an unchanged requirements file costs nothing.
+$(VENV)/.run: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "make: Python 3.11 or newer is needed (make run PYTHON=python3.12)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "make: no venv module; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "installing what running needs into $(VENV) (about a minute, once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.run
+	@echo "installing what the tests need into $(VENV) (about a minute, once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV) out

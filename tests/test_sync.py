@@ -1,0 +1,109 @@
+"""Matching frames to moments, with known times."""
+
+import numpy as np
+import pytest
+
+from stream.sync import LiveMatcher, SyncConfig, match_files
+from stream.types import Frame
+
+IMAGE = np.zeros((2, 2, 3), np.uint8)
+
+
+def frames(camera, times):
+    return [Frame(camera, i, t, IMAGE) for i, t in enumerate(times)]
+
+
+def readers(*lists):
+    return [lambda it=iter(items): next(it, None) for items in lists]
+
+
+def times_of(moment):
+    return [None if f is None else round(f.t, 4) for f in moment.frames]
+
+
+def test_one_file_gives_every_frame():
+    items = frames("a", np.arange(50) / 30)
+    moments = list(match_files(readers(items), [30.0]))
+    assert [m.frames[0] for m in moments] == items
+    assert [m.index for m in moments] == list(range(50))
+
+
+def test_files_with_equal_times_are_matched_one_to_one():
+    a, b = frames("a", np.arange(40) / 60), frames("b", np.arange(40) / 60)
+    assert all(m.frames[0].index == m.frames[1].index for m in match_files(readers(a, b), [60, 60]))
+
+
+def test_a_skewed_file_is_matched_to_the_nearest_frame():
+    a, b = frames("a", np.arange(40) / 30), frames("b", np.arange(40) / 30 + 0.010)
+    moments = list(match_files(readers(a, b), [30, 30], SyncConfig(interpolate=False)))
+    assert all(m.frames[0].index == m.frames[1].index for m in moments)
+    assert moments[5].spread_s == pytest.approx(0.010)
+
+
+def test_interpolation_takes_the_frame_after_the_target():
+    a, b = frames("a", np.arange(40) / 30), frames("b", np.arange(40) / 30 - 0.010)
+    moments = list(match_files(readers(a, b), [30, 30], SyncConfig(interpolate=True)))
+    assert all(m.frames[1].t >= m.t for m in moments[:-1])
+    nearest = list(match_files(readers(frames("a", np.arange(40) / 30), b), [30, 30], SyncConfig(interpolate=False)))
+    assert times_of(nearest[3]) == [0.1, 0.09]
+
+
+def test_half_the_rate_still_matches_within_half_of_its_frame():
+    a, b = frames("a", np.arange(60) / 60), frames("b", np.arange(30) / 30)
+    moments = list(match_files(readers(a, b), [60, 30], SyncConfig(interpolate=False)))
+    assert len(moments) == 60
+    assert all(m.frames[1] is not None for m in moments)
+
+
+def test_a_gap_leaves_the_camera_out_and_never_holds_its_frame():
+    b = [f for f in frames("b", np.arange(60) / 30) if not 0.5 < f.t < 1.0]
+    moments = list(match_files(readers(frames("a", np.arange(60) / 30), b), [30, 30]))
+    absent = [round(m.t, 3) for m in moments if m.frames[1] is None]
+    assert absent[0] == pytest.approx(16 / 30, abs=1e-3)
+    assert len(absent) >= 13
+    assert moments[-1].frames[1] is not None
+
+
+def test_a_file_that_ends_early_is_absent_from_then_on():
+    moments = list(match_files(readers(frames("a", np.arange(30) / 30), frames("b", np.arange(10) / 30)), [30, 30]))
+    assert len(moments) == 30
+    assert all(m.frames[1] is None for m in moments[11:])
+
+
+def run_live(events, fps, config=None):
+    matcher = LiveMatcher(fps, config)
+    out = []
+    for k, frame in sorted(events, key=lambda e: e[1].t):
+        matcher.add(k, frame)
+        while (moment := matcher.next()) is not None:
+            out.append(moment)
+    return out, matcher
+
+
+def test_live_two_cameras_out_of_phase_give_one_moment_a_frame():
+    events = [(0, f) for f in frames("a", np.arange(60) / 30)] + [(1, f) for f in frames("b", np.arange(60) / 30 + 0.012)]
+    moments, _ = run_live(events, [30, 30])
+    assert 55 <= len(moments) <= 60
+    assert all(m.spread_s < 0.5 / 30 for m in moments if None not in m.frames)
+    used = [m.frames[0].index for m in moments if m.frames[0]]
+    assert len(used) == len(set(used)), "no frame is used twice"
+
+
+def test_live_a_camera_that_dies_is_left_out_and_comes_back():
+    b = [f for f in frames("b", np.arange(120) / 30 + 0.001) if not 1.0 < f.t < 2.0]
+    moments, _ = run_live([(0, f) for f in frames("a", np.arange(120) / 30)] + [(1, f) for f in b], [30, 30])
+    during = [m for m in moments if 1.2 < m.t < 1.9]
+    assert during
+    assert all(m.frames[1] is None for m in during)
+    assert all(m.frames[1] is not None for m in moments if m.t > 2.2)
+
+
+def test_live_one_camera_newest_wins_and_the_rest_is_counted():
+    matcher = LiveMatcher([30.0])
+    for frame in frames("a", np.arange(4) / 30):
+        matcher.add(0, frame)
+    moment = matcher.next()
+    assert moment is not None
+    assert moment.frames[0].index == 3
+    assert matcher.superseded == 3
+    assert matcher.next() is None
