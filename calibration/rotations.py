@@ -1,5 +1,7 @@
 """Rotation vectors and matrices, vectorised (``cv2.Rodrigues`` does one at a time)."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +15,7 @@ def skew(v: Array) -> Array:
     return out - np.swapaxes(out, -1, -2)
 
 
-def rotation_matrix(v: Array) -> Array:
+def rotation_matrix(v: NDArray[Any]) -> Array:
     """Rotation matrices (..., 3, 3) from rotation vectors (..., 3), radians (Rodrigues' formula)."""
     v = np.asarray(v, np.float64)
     angle = np.linalg.norm(v, axis=-1)[..., None, None]
@@ -22,7 +24,7 @@ def rotation_matrix(v: Array) -> Array:
     return np.eye(3) + np.sinc(angle / np.pi) * S + 0.5 * np.sinc(angle / (2 * np.pi)) ** 2 * (S @ S)
 
 
-def rotation_vector(R: Array) -> Array:
+def rotation_vector(R: NDArray[Any]) -> Array:
     """Rotation vectors (..., 3) of length 0..pi from rotation matrices (..., 3, 3)."""
     R = np.asarray(R, np.float64)
     # Through the quaternion of largest component: accurate also near pi, where the plain formula is 0 / 0.
