@@ -447,6 +447,13 @@ def test_envelope_clock_pts_that_starts_again():
     assert np.abs([t - made - 0.02 for made, t, _ in second[30:]]).max() < 0.01
 
 
+def test_envelope_clock_that_is_set_back_a_little():
+    clock, network = EnvelopeClock(), NetworkSimulation()
+    stamp(clock, network.frames(100, 105, pts0=50.0))
+    second = stamp(clock, network.frames(105, 108, pts0=54.5))
+    assert np.abs([t - made - 0.02 for made, t, _ in second[30:]]).max() < 0.01
+
+
 def test_envelope_clock_pts_that_leaps_ahead():
     clock, network = EnvelopeClock(), NetworkSimulation()
     stamp(clock, network.frames(100, 105, pts0=50.0))
@@ -474,6 +481,15 @@ def test_envelope_clock_without_stamps_is_the_arrival():
     clock = EnvelopeClock()
     assert [clock.time(None, t) for t in (1.0, 1.03, 1.06)] == [1.0, 1.03, 1.06]
     assert clock.settled
+
+
+def test_envelope_clock_without_stamps_a_fast_camera_is_no_burst_for_ever():
+    clock = EnvelopeClock()
+    settled = []
+    for k in range(1000):
+        clock.time(None, 10 + k / 300)
+        settled.append(clock.settled)
+    assert not settled[300] and settled[-1]
 
 
 def test_envelope_clock_is_never_ahead_of_the_arrival_and_increases():
@@ -962,6 +978,12 @@ def test_mjpeg_over_http_in_order_and_up_to_date():
         assert numbers == sorted(set(numbers))
         assert server.number - numbers[-1] < 30
         assert source.status().fps is not None
+
+
+def test_what_a_server_had_buffered_is_old_and_not_handed_out():
+    with MjpegServer(fps=5) as server, opened(file_source(server.url(), **{**FAST, "stall_s": 5.0})) as source:
+        assert following(source).index >= 1, "of the first frame nobody knows when it was made"
+        assert source.status().dropped >= 1
 
 
 def test_a_slow_reader_of_mjpeg_does_not_fall_behind():

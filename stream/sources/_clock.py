@@ -48,7 +48,8 @@ class EnvelopeClock:
     """Maps a live stream's PTS to the monotonic clock on the lower envelope of (arrival - PTS).
 
     A network only ever delays, so the least delay of the last seconds is the best guess of the constant between the
-    two clocks. A sliding window lets it follow their drift. A PTS that goes back, or leaps ahead, is a new clock.
+    two clocks. A sliding window lets it follow their drift. A PTS that goes back is a new clock; one that leaps
+    ahead is the least delay at once.
     """
 
     def __init__(self, window_s: float = 10.0, leap_s: float = 1.0, burst_s: float = 2.0) -> None:
@@ -70,7 +71,7 @@ class EnvelopeClock:
         buffered: they are old, and when they were made is not known yet."""
 
     def time(self, pts: float | None, arrival: float) -> float:
-        """Monotonic seconds at which the frame was made, at most its arrival, and later than the last one.
+        """Monotonic seconds at which the frame was made: not after its arrival, and later than the last one's.
 
         Args:
             pts: the frame's time stamp, seconds of the sender's clock, or None where it has none.
@@ -80,11 +81,12 @@ class EnvelopeClock:
         if pts is None:
             # Without stamps a burst shows only in that a network was not waited for.
             self.settled |= self._previous is not None and arrival - self._previous[1] > _WAITED_S
+            self._begin(arrival)
             self._previous = (0.0, arrival)
         else:
             if self._previous is not None:
                 pts_step, arrival_step = pts - self._previous[0], arrival - self._previous[1]
-                if pts_step <= 0 or pts_step > arrival_step + self._leap:
+                if pts_step <= 0:
                     self.reset()
                 elif arrival_step >= 0.5 * pts_step:
                     self.settled = True
@@ -98,12 +100,16 @@ class EnvelopeClock:
         self._last_t = max(t, self._last_t + 1e-4)
         return self._last_t
 
-    def _map(self, pts: float, arrival: float) -> float:
-        """PTS plus the least offset of the window that ends with this frame. Amortised O(1)."""
+    def _begin(self, arrival: float) -> None:
+        """No burst lasts for long: what still comes fast after that is a fast camera."""
         if self._first_arrival is None:
             self._first_arrival = arrival
         elif arrival - self._first_arrival > self._burst:
             self.settled = True
+
+    def _map(self, pts: float, arrival: float) -> float:
+        """PTS plus the least offset of the window that ends with this frame. Amortised O(1)."""
+        self._begin(arrival)
         self._previous = (pts, arrival)
         offset = arrival - pts
         while self._least and self._least[-1][1] >= offset:

@@ -26,7 +26,7 @@ class Capture:
     """Why there is none: damaged, or old when it came. Empty where no frame was lost, only time passed."""
 
 
-class Session(Protocol):
+class Connection(Protocol):
     """A device while it is open. Made, used and closed in the drain thread."""
 
     @property
@@ -75,12 +75,12 @@ class LiveSource(ABC):
         self._read = self._expired = 0
         self._last_new: float | None = None
         self._since = 0.0
-        """Monotonic seconds at which the present session began."""
+        """Monotonic seconds at which the present connection began."""
         self._note = ""
         self._ended = False
 
     @abstractmethod
-    def _connect(self) -> Session:
+    def _connect(self) -> Connection:
         """Open the device and see one image.
 
         Raises:
@@ -143,7 +143,7 @@ class LiveSource(ABC):
             while not self._stop.is_set():
                 before = self._last_new
                 try:
-                    self._session()
+                    self._one_connection()
                     break
                 except StreamError as error:
                     if self._info is None or not self.live:
@@ -160,26 +160,26 @@ class LiveSource(ABC):
             self._slot.close()
             self._ready.set()
 
-    def _session(self) -> None:
+    def _one_connection(self) -> None:
         """One stretch of an open device; returns when it is at its end for good."""
-        session = self._connect()
+        connection = self._connect()
         try:
             if self._info is None:
-                self.live = session.info.live
+                self.live = connection.info.live
                 if not self.live:
                     self._slot = Channel("every", 2)
-                self._last_new = time.monotonic()  # the session has seen an image
-                self._info = session.info
+                self._last_new = time.monotonic()  # the connection has seen an image
+                self._info = connection.info
                 self._ready.set()
             else:
                 self._reconnects += 1
             self._since = time.monotonic()
-            for capture in session.captures():
+            for capture in connection.captures():
                 if self._stop.is_set():
                     return
                 self._take(capture, self._info)
         finally:
-            session.close()
+            connection.close()
 
     def _take(self, capture: Capture, info: SourceInfo) -> None:
         """Hand out what came, or count why not.

@@ -72,15 +72,15 @@ class CameraSource(LiveSource):
         self._device: CameraDevice | None = None
         """Kept over reconnects: a camera plugged in again may get another index, but keeps its stable path."""
 
-    def _connect(self) -> "_CameraSession":
+    def _connect(self) -> "_CameraConnection":
         cameras = self._cameras()
         device = self._find(cameras)
         if device is None:
             raise StreamError(f"there is no camera {self.config.shown}; {describe(cameras)}")
         target = str(Path(device.stable).resolve()) if sys.platform.startswith("linux") else device.index
-        session = _CameraSession(self.config, device, self._opener(target))
+        connection = _CameraConnection(self.config, device, self._opener(target))
         self._device = device
-        return session
+        return connection
 
     def _find(self, cameras: Sequence[CameraDevice]) -> CameraDevice | None:
         if self._device is not None:
@@ -92,7 +92,7 @@ class CameraSource(LiveSource):
         return next((camera for camera in cameras if Path(camera.path).resolve() == path), None)
 
 
-class _CameraSession:
+class _CameraConnection:
     def __init__(self, config: SourceConfig, device: CameraDevice, capture: CaptureDevice) -> None:
         self._capture = capture
         self._shown = shown = config.shown
@@ -129,7 +129,7 @@ class _CameraSession:
             raise
 
     def captures(self) -> Iterator[Capture]:
-        """See ``Session.captures``. An image that repeats the last one bit by bit is not new: sensors have noise, and
+        """See ``Connection.captures``. An image that repeats the last one bit by bit is not new: sensors have noise, and
         drivers go on giving the last image of a camera that is gone.
         """
         for _ in itertools.count():

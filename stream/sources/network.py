@@ -57,12 +57,12 @@ class NetworkSource(LiveSource):
         super().__init__(config)
         self._clock = EnvelopeClock()
 
-    def _connect(self) -> "_NetworkSession":
+    def _connect(self) -> "_NetworkConnection":
         self._clock.reset()
-        return _NetworkSession(self.config, self._clock)
+        return _NetworkConnection(self.config, self._clock)
 
 
-class _NetworkSession:
+class _NetworkConnection:
     def __init__(self, config: SourceConfig, clock: EnvelopeClock) -> None:
         shown = config.shown
         http = config.source.lower().startswith("http")
@@ -95,7 +95,7 @@ class _NetworkSession:
         )
 
     def captures(self) -> Iterator[Capture]:
-        """See ``Session.captures``."""
+        """See ``Connection.captures``."""
         media = MediaClock(1.0 / (self._video.rate or 25.0))
         decoded, self._first = self._first, None
         while decoded is not None:
