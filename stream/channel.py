@@ -8,7 +8,7 @@ T = TypeVar("T")
 Policy = Literal["latest", "every"]
 
 
-class Closed(Exception):
+class Closed(Exception):  # noqa: N818 - a state, no error, as queue.Empty is
     """The channel is closed and, for a reader, empty."""
 
 
