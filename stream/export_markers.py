@@ -188,8 +188,9 @@ def write_c3d(reading: _Reading, folder: Path, camera: str | None) -> list[str]:
         # ezc3d does not check its writes: on a full disk it leaves a short file and says nothing.
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     written.rename(folder / MAIN)
-    empty = len(points) - len(np.unique(slot))
-    gaps = f", {empty} of them without a row" if empty else ""
+    filled = len(np.unique(slot))
+    gaps = f", {len(points) - filled} of them without a row" if len(points) > filled else ""
+    gaps += f", {len(slot) - filled} rows too close to another to have one" if len(slot) > filled else ""
     return [
         *markers.notes,
         f"{len(points)} frames at {rate:.6g} Hz{gaps}, mm, z up; frame 1 is {_start(markers)} s of the recording",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.error import FFmpegError
 
 from calibration.errors import UserError
 from stream.recording import ESTIMATES, FRAMES, MOMENTS, decode_estimates, decode_moments
@@ -55,21 +56,25 @@ def read_frames(take: Take, camera: str, on_fault: Callable[[Span], None] = lamb
         on_fault: called with each span of the table of frames that cannot be read.
 
     Raises:
-        StreamError: if the take has no images of this camera.
+        StreamError: if the take has no images of this camera, or a video cannot be read.
     """
     rows = [row for batch in take.batches(FRAMES, on_fault) for row in batch.to_pylist() if row["camera"] == camera]
     if not rows:
         raise StreamError(f"{take.folder} holds no images of camera {camera!r}: it was recorded without --record-video")
     for name, of_file in groupby(rows, key=lambda row: row["file"]):
         known = {row["number"]: row for row in of_file}
-        with av.open(str((take.folder / name).resolve())) as container:
-            for number, decoded in enumerate(container.decode(video=0)):
-                row = known.get(number)
-                if row is None:
-                    continue  # written in the last instant before a kill: the image is there, its time is not
-                image = np.asarray(decoded.to_ndarray(format="bgr24"), np.uint8)
-                image.flags.writeable = False
-                yield Frame(camera, row["frame_index"], row["time"], image)
+        try:
+            with av.open(str((take.folder / name).resolve())) as container:
+                for number, decoded in enumerate(container.decode(video=0)):
+                    row = known.get(number)
+                    if row is None:
+                        continue  # written in the last instant before a kill: the image is there, its time is not
+                    image = np.asarray(decoded.to_ndarray(format="bgr24"), np.uint8)
+                    image.flags.writeable = False
+                    yield Frame(camera, row["frame_index"], row["time"], image)
+        except (OSError, FFmpegError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise StreamError(f"{take.folder / name} cannot be read: {why}") from None
 
 
 def main(arguments: list[str] | None = None) -> int:

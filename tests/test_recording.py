@@ -13,12 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from calibration.camera import Camera
 from engines.types import Detection, Mixture, Pose, nobody
+from stream.export import main as export
 from stream.recording import ESTIMATES, MOMENTS, header_from_json, header_to_json
 from stream.recover import main as recover
 from stream.replay import main as list_take
@@ -189,6 +191,16 @@ def test_rotation_and_a_stranger_with_pyarrow_alone(tmp_path: Path) -> None:
     assert same(tuple(replay(open_take(take))), tuple(make_estimates(100)))
 
 
+def test_what_the_document_tells_a_stranger_works(tmp_path: Path) -> None:
+    take = record(tmp_path, make_estimates(20))
+    text = (ROOT / "docs" / "recording.md").read_text("utf-8")
+    code = text.split("```python\n")[1].split("```")[0].replace("20260102T030405Z", str(take))
+    found: dict[str, Any] = {}
+    exec(code, found)
+    assert found["hypotheses"].shape[1:] == (M, 17, 3)
+    assert found["header"]["kernels"] == M
+
+
 def test_a_new_segment_begins_with_age(tmp_path: Path) -> None:
     take = record(tmp_path, make_estimates(30), max_s=0.0)
     assert len(segments(take, MOMENTS)) == 4  # every batch finds the one before too old, the first too
@@ -301,16 +313,21 @@ def test_kill_9_loses_at_most_a_second(tmp_path: Path, pause: bool, capsys: pyte
     written, pace = kill_while_recording(tmp_path, 100, pause)
     take = open_take(tmp_path)
     back = list(replay(take))
-    whole = [e for e in back if any(e.views)]
+    # A spread of 0: the kill came between the writes to the two streams.
+    whole = [e for e in back if any(e.views) and e.spread_s > 0]
     assert same(tuple(whole), tuple(make_estimates(len(whole))))
     # Paused, everything is a second old: then nothing at all may be missing.
     lost = (written - len(whole)) * pace
     assert lost <= (0 if pause else 1.0), f"{written - len(whole)} of {written} moments, {lost:.2f} s"
     frames = list(read_frames(take, "cam0"))
-    assert [f.index for f in frames] == [v.frame_index for e in back[: len(back)] if (v := e.views[0])][: len(frames)]
-    assert (sum(e.views[0] is not None for e in make_estimates(written)) - len(frames)) * pace <= 1.2
+    shown = [v for e in make_estimates(written + 1) if (v := e.views[0])]
+    assert [(f.index, f.t) for f in frames] == [(v.frame_index, v.t) for v in shown][: len(frames)]
+    assert (len(shown) - len(frames)) * pace <= 1.2
     assert recover([str(take.folder)]) == 0
     assert "was not closed" in capsys.readouterr().out
+    assert export([str(take.folder), "--to", "npz", "--out", str(tmp_path / "killed.npz")]) == 0
+    with np.load(tmp_path / "killed.npz", allow_pickle=False) as data:
+        assert len(data["time"]) >= sum(v is not None for e in whole for v in e.views)
 
 
 def test_a_full_disk_stops_loudly_and_leaves_all_readable(tmp_path: Path) -> None:
@@ -480,6 +497,32 @@ def test_frames_come_back_with_their_times(tmp_path: Path) -> None:
     assert len(list(take.glob("frames-0-cam0-*.mkv"))) == 2
     with pytest.raises(StreamError, match="no images of camera 'cam9'"):
         next(read_frames(opened, "cam9"))
+
+
+def test_images_are_in_the_file_half_a_second_later(tmp_path: Path) -> None:
+    frames = FrameRecorder(new_take(tmp_path))
+    frames.open(make_header())
+    # 0.8 s: less than the second after which a key frame would begin a cluster by itself.
+    for number in range(24):
+        view = make_view(np.random.default_rng(0), "cam0", number, number / 30, "nobody")
+        frames.write(Estimate(number, number / 30, (view,), None), {"cam0": moving_picture(number, (160, 120))})
+    with av.open(str(next(frames.take.glob("*.mkv")))) as container:
+        assert sum(1 for _ in container.decode(video=0)) >= 24 - 14
+    frames.close()
+
+
+def test_a_video_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    take = new_take(tmp_path)
+    sinks = Recorder(take), FrameRecorder(take)
+    for sink in sinks:
+        sink.open(make_header())
+        sink.write(make_estimates(1)[0], {"cam0": moving_picture(0, (160, 120))})
+        sink.close()
+    video = next(take.glob("*.mkv"))
+    video.write_bytes(b"not a video")
+    with pytest.raises(StreamError, match=f"{video.name} cannot be read"):
+        list(read_frames(open_take(take), "cam0"))
+    assert recover([str(take)]) == 1
 
 
 def test_a_full_disk_stops_the_frames_loudly(tmp_path: Path) -> None:
