@@ -129,8 +129,8 @@ class _CameraConnection:
             raise
 
     def captures(self) -> Iterator[Capture]:
-        """See ``Connection.captures``. An image that repeats the last one bit by bit is not new: sensors have noise, and
-        drivers go on giving the last image of a camera that is gone.
+        """See ``Connection.captures``. An image that repeats the last one bit by bit is not new: sensors have noise,
+        and drivers go on giving the last image of a camera that is gone.
         """
         for _ in itertools.count():
             grabbed = self._capture.grab()

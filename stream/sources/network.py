@@ -15,8 +15,8 @@ _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 # What a server may make FFmpeg open: never a file. No playlists (HLS, DASH): they name further addresses, and come a
 # segment at a time, which is no live view.
 _RTSP = {
-    "protocol_whitelist": "rtsp,rtsps,tcp,tls,udp,rtp,srtp,http,https,crypto",
-    "format_whitelist": "rtsp,rtp,sdp,mpegts,h264,hevc,mjpeg,mpeg,mov,asf,aac,mp3",
+    "protocol_whitelist": "rtsp,rtsps,tcp,tls,udp,rtp,srtp,crypto",
+    "format_whitelist": "rtsp,rtp,mpegts,asf",
     "rtsp_transport": "tcp",  # over UDP a lost packet smears the picture until the next key frame
     "allowed_media_types": "video",
     "analyzeduration": "500000",
