@@ -24,6 +24,8 @@ Ints = NDArray[np.integer]
 
 # Parameters of a camera: rotation vector, translation, log focal length, centre, k1, k2.
 _POSE, _LENS = 6, 5
+# The normal matrix is symmetric and positive: without pivoting the factors stay sparse.
+_SYMMETRIC = {"SymmetricMode": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def _minimise(problem: "_Problem", x: Array, loss_px: float, steps: int) -> tupl
     for _ in range(steps):
         damped = A + diags_array(damping * np.maximum(A.diagonal(), 1e-12), format="csc")
         try:
-            step = splu(damped, permc_spec="MMD_AT_PLUS_A").solve(-g)
+            step = splu(damped, "MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=_SYMMETRIC).solve(-g)
         except RuntimeError as error:
             raise CalibrationError("the views leave a camera or a board undetermined; film more positions") from error
         r_new = problem.residual(x + step)
@@ -105,7 +107,7 @@ def _minimise(problem: "_Problem", x: Array, loss_px: float, steps: int) -> tupl
         if cost_new < cost:
             gained = (cost - cost_new) / cost
             x, r, cost, damping = x + step, r_new, cost_new, max(damping / 8, 1e-12)
-            if gained < 1e-9:
+            if gained < 1e-7:
                 return x, True
             A, g = _normal(problem, x, r, loss_px)
         else:

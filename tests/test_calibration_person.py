@@ -1,0 +1,168 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from calibration_scene import BOARD, aligned_errors, board_walk, pose_errors, room, see
+
+from calibration.camera import world_to_image
+from calibration.errors import CalibrationError
+from calibration.floor import floor_from_ankles, floor_from_board, move_world
+from calibration.person import Body, solve_from_person
+from calibration.rotations import angle_degrees, rotation_matrix
+
+BODY = Body(hips=(1, 4), knees=(2, 5), ankles=(3, 6), shoulders=(14, 11), elbows=(15, 12), wrists=(16, 13))
+MOCAP = Path(__file__).parents[2] / "shared" / "data" / "mocap" / "sequences_30fps_test.npz"
+HEIGHT = 1750.0
+
+
+def walker(frames=150):
+    """A made-up walker of average proportions, 1750 mm tall, walking a figure of eight on z = 0; (F, 17, 3) mm."""
+    t = np.arange(frames) / 30
+    place = np.stack([1300 * np.sin(1.4 * t), 900 * np.sin(2.8 * t), np.zeros(frames)], 1)
+    heading = np.arctan2(np.gradient(place[:, 1]), np.gradient(place[:, 0]))
+    out = np.zeros((frames, 17, 3))
+    H = HEIGHT
+    phase = 2 * np.pi * 0.9 * t
+    for side, hip, knee, ankle, shoulder, elbow, wrist in ((-1, 1, 2, 3, 14, 15, 16), (1, 4, 5, 6, 11, 12, 13)):
+        swing = 0.45 * np.sin(phase + (0 if side < 0 else np.pi))
+        bend = swing - np.maximum(0, 0.7 * np.cos(phase + (0 if side < 0 else np.pi)))
+
+        def down(start, angle, length):
+            return start + length * np.stack([np.sin(angle), np.zeros(frames), -np.cos(angle)], 1)
+
+        out[:, hip] = [0, side * 0.095 * H, 0.53 * H]
+        out[:, knee] = down(out[:, hip], swing, 0.245 * H)
+        out[:, ankle] = down(out[:, knee], bend, 0.246 * H)
+        out[:, shoulder] = [0, side * 0.129 * H, 0.53 * H + np.sqrt(0.288**2 - 0.034**2) * H]
+        out[:, elbow] = down(out[:, shoulder], -0.7 * swing, 0.186 * H)
+        out[:, wrist] = down(out[:, elbow], -0.7 * swing + 0.4, 0.146 * H)
+    # The lower foot is on the floor, its ankle 80 mm above it.
+    out[:, :, 2] += 80 - out[:, [3, 6], 2].min(1)[:, None]
+    c, s = np.cos(heading)[:, None], np.sin(heading)[:, None]
+    x, y = out[..., 0].copy(), out[..., 1].copy()
+    out[..., 0], out[..., 1] = c * x - s * y, s * x + c * y
+    return out + place[:, None]
+
+
+def look(cameras, joints, rng, noise=2.0, outliers=0.03, missing=0.1):
+    xy = np.stack([world_to_image(c, joints) for c in cameras])
+    xy += rng.normal(0, noise, xy.shape)
+    bad = rng.random(xy.shape[:-1]) < outliers
+    xy[bad] += rng.normal(0, 80, (int(bad.sum()), 2))
+    inside = ((xy > 0) & (xy < np.array([c.size for c in cameras])[:, None, None])).all(-1)
+    score = np.where(inside & (rng.random(bad.shape) > missing), 0.8, 0.0)
+    score[:, :, [0, 7, 8, 9, 10]] = 0
+    return xy, score
+
+
+def unplaced(cameras):
+    return [replace(c, R=np.eye(3), t=np.zeros(3)) for c in cameras]
+
+
+@pytest.mark.parametrize("n", [2, 4])
+def test_a_walker_places_the_cameras(n):
+    true = room(n, arc=80.0 if n == 2 else 240.0)
+    xy, score = look(true, walker(), np.random.default_rng(n))
+    result = solve_from_person(unplaced(true), xy, score, BODY, HEIGHT)
+    turn, move = pose_errors(result.cameras, true)
+    # Joints with 2 px of noise are no board: half a degree, and one per cent of the distances.
+    assert turn < 0.5 and move < 60
+    assert max(result.rms_px.values()) < 4
+    up = result.cameras[0].R.T @ true[0].R @ np.array([0, 0, 1.0])
+    assert np.degrees(np.arccos(result.up @ up)) < 3
+    floor = floor_from_ankles(result.cameras, result.joints[:, list(BODY.ankles)], result.up)
+    assert floor.cameras[0].up is not None
+    for placed, camera in zip(floor.cameras, true, strict=True):
+        tilt = np.degrees(np.arccos(np.clip((placed.R[:, 2] @ camera.R[:, 2]), -1, 1)))
+        assert tilt < 1.5 and placed.centre[2] == pytest.approx(camera.centre[2], abs=60)
+
+
+@pytest.mark.skipif(not MOCAP.exists(), reason="the motion capture data is not beside the repository")
+def test_a_real_walk_places_the_cameras():
+    data = np.load(MOCAP)
+    names = [str(name) for name in data["seq_names"]]
+    joints = data["joints"][data["seq"] == names.index("09_12")][::3].astype(float)
+    joints[..., :2] -= joints[..., :2].mean((0, 1))
+    # The scale under test is the geometry's, so the height is the one whose average body this skeleton is.
+    legs = [np.linalg.norm(joints[:, a] - joints[:, b], axis=-1).mean() for a, b in BODY.bones()[0]]
+    height = sum(legs[k] for k in (0, 1, 2, 3, 6, 7)) / (2 * (0.245 + 0.246 + 0.288))
+    true = room(4, arc=240.0, radius=4500.0)
+    xy, score = look(true, joints, np.random.default_rng(0))
+    result = solve_from_person(unplaced(true), xy, score, BODY, height)
+    turn, move = pose_errors(result.cameras, true)
+    assert turn < 0.5 and move < 60
+
+
+def test_cameras_that_never_see_the_person_together_are_named():
+    true = room(3, arc=120)
+    xy, score = look(true, walker(), np.random.default_rng(0))
+    score[2, 20:] = 0
+    score[:2, :20] = 0
+    with pytest.raises(CalibrationError, match=r"not linked to camera c0: c2 \(20 frames"):
+        solve_from_person(unplaced(true), xy, score, BODY, HEIGHT)
+    with pytest.raises(CalibrationError, match="--height 1750"):
+        solve_from_person(unplaced(true), xy, score, BODY, 1.75)
+
+
+def test_recordings_out_of_step_do_not_pass_quietly():
+    true = room(3, arc=120)
+    xy, score = look(true, walker(), np.random.default_rng(0))
+    xy[1], score[1] = np.roll(xy[1], 45, axis=0), np.roll(score[1], 45, axis=0)
+    try:
+        result = solve_from_person(unplaced(true), xy, score, BODY, HEIGHT)
+    except CalibrationError:
+        return
+    assert any("is large" in remark for remark in result.remarks)
+
+
+def some_world(cameras):
+    A = rotation_matrix(np.array([0.4, -0.8, 1.1]))
+    return move_world(cameras, A, np.array([500.0, 100, -900]), None)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_board_on_the_floor_makes_the_world(n):
+    rng = np.random.default_rng(n)
+    true = room(3, arc=120)
+    # Face up: the board's z points into the floor.
+    R = rotation_matrix(np.array([0, 0, 0.6])) @ np.diag([1.0, -1, -1])
+    views = {c.name: see(c, BOARD, R, np.array([120.0, 300, 4.0]), rng, 0.2) for c in true[:n]}
+    frame = {name: view for name, view in views.items() if view is not None}
+    assert len(frame) == n
+    floor = floor_from_board(some_world(true), BOARD, frame, thickness_mm=4.0)
+    assert bool(floor.remarks) == (n == 1)
+    for placed, camera in zip(floor.cameras, true, strict=True):
+        assert placed.centre[2] == pytest.approx(camera.centre[2], abs=25 if n == 1 else 10)
+    # The origin is the board's outer corner on the floor.
+    expected = move_world(
+        true, rotation_matrix(np.array([0, 0, -0.6])), -rotation_matrix(np.array([0, 0, -0.6])) @ [120, 300, 0], None
+    )
+    for placed, camera in zip(floor.cameras, expected, strict=True):
+        assert angle_degrees(placed.R, camera.R) < 0.5
+        np.testing.assert_allclose(placed.centre, camera.centre, atol=25 if n == 1 else 10)
+
+
+def test_a_floor_board_of_another_size_or_unseen_is_refused():
+    rng = np.random.default_rng(0)
+    true = room(3, arc=120)
+    frame = board_walk(true, BOARD, 1, rng)[0]
+    with pytest.raises(CalibrationError, match="no camera sees"):
+        floor_from_board(true, BOARD, {})
+    bad = {k: replace(v, xy=v.xy + 40 * i) for i, (k, v) in enumerate(frame.items())}
+    with pytest.raises(CalibrationError, match="disagree on the board"):
+        floor_from_board(true, BOARD, bad)
+
+
+def test_the_floor_of_one_line_keeps_the_bodys_up():
+    rng = np.random.default_rng(0)
+    true = room(2)
+    t = np.linspace(0, 1, 100)
+    ankles = np.stack([3000 * t - 1500, rng.normal(0, 10, 100), 80 + 200 * np.maximum(0, np.sin(60 * t))], 1)
+    floor = floor_from_ankles(true, ankles + rng.normal(0, 5, ankles.shape), np.array([0, 0.02, 1.0]))
+    assert any("one line" in remark for remark in floor.remarks)
+    tilt = np.degrees(np.arccos(np.clip(floor.cameras[0].R[:, 2] @ true[0].R[:, 2], -1, 1)))
+    assert tilt < 1.5
+    with pytest.raises(CalibrationError, match="located 3 times"):
+        floor_from_ankles(true, ankles[:3], np.array([0, 0, 1.0]))
+    assert aligned_errors(floor.cameras, true)[1] < 1
