@@ -255,7 +255,7 @@ def test_a_covariance_is_drawn_as_it_is_seen() -> None:
     view = ViewState(cameras=header.cameras, yaw=0, pitch=0)
     R, _ = world_axes([c.calibration for c in header.cameras if c.calibration is not None])
 
-    def extent(direction: np.ndarray) -> tuple[int, int]:
+    def extent(direction: np.ndarray) -> tuple[int, int, float]:
         axis = R.T @ direction
         assert estimate.pose is not None
         cov = np.repeat((1e-4 * np.eye(3))[None], 17, 0)
@@ -264,12 +264,12 @@ def test_a_covariance_is_drawn_as_it_is_seen() -> None:
         cov[HEAD] += np.outer(axis, axis) * 400.0**2
         wide = compose(images, replace(estimate, pose=replace(estimate.pose, cov=cov)), STATUS, view)
         ys, xs = np.nonzero(np.abs(panel_of(wide, header).astype(int) - panel_of(plain, header)).max(-1) > 6)
-        return int(np.ptp(xs)), int(np.ptp(ys))
+        return int(np.ptp(xs)), int(np.ptp(ys)), float(np.corrcoef(xs, ys)[0, 1])
 
-    x, y = extent(np.array([1.0, 0, 0]))
+    x, y, _ = extent(np.array([1.0, 0, 0]))
     assert x > 3 * y, "uncertain to the right: a flat ellipse"
-    x, y = extent(np.array([1.0, 0, 1.0]) / np.sqrt(2))
-    assert x == pytest.approx(y, rel=0.3)
+    x, y, lean = extent(np.array([1.0, 0, 1.0]) / np.sqrt(2))
+    assert x == pytest.approx(y, rel=0.3) and lean < -0.6, "right and up, in an image whose y points down"
 
 
 def test_an_oblique_covariance_leans_the_right_way() -> None:

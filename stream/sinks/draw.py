@@ -61,8 +61,13 @@ def compose(images: Mapping[str, Image | None], estimate: Estimate, status: Stat
 
     Returns:
         (height, width, 3) uint8 BGR of ``view.size``, writable.
+
+    Raises:
+        ValueError: if ``view.size`` is below 640x360: the text has a size of its own.
     """
     width, height = view.size
+    if width < 640 or height < 360:
+        raise ValueError(f"a picture of {width}x{height} has no room for its text; 640x360 is the least")
     canvas = np.empty((height, width, 3), np.uint8)
     paint.fill(canvas, paint.BACK)
     names = _names(estimate, view)

@@ -201,7 +201,7 @@ class Open3DViewer:
         control.set_front([np.sin(yaw) * np.cos(pitch), -np.cos(yaw) * np.cos(pitch), np.sin(pitch)])
         control.set_lookat(target)
         control.set_up([0, 0, 1])
-        control.set_zoom(0.5)
+        control.set_zoom(0.7)
 
     def _add_cameras(self) -> None:
         o3d = self._o3d

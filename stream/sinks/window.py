@@ -110,6 +110,8 @@ class Window:
     def open(self, header: Header) -> None:
         """Open the window."""
         self._view = replace(self._view, cameras=header.cameras)
+        # OpenCV's wheel names a folder of Qt fonts that it does not have; Qt would say so at every window.
+        os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")
         # GUI_NORMAL: Qt's toolbar and its context menu would take the keys and the right button.
         cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         cv2.resizeWindow(self._title, *self._view.size)
@@ -122,6 +124,7 @@ class Window:
         Raises:
             QuitRequest: on q, escape, or when the window was closed.
         """
+        self._alive()
         if not self._view.paused:
             self._view = follow(self._view, estimate)
             self._shown = (estimate, images)
@@ -137,9 +140,7 @@ class Window:
         if not self._open:
             return
         code = cv2.waitKeyEx(max(wait_ms, 1))
-        if cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1:
-            self._open = False
-            raise QuitRequest
+        self._alive()
         if code == 27:
             raise QuitRequest
         self._press(key_name(code))
@@ -151,6 +152,16 @@ class Window:
             cv2.waitKeyEx(1)
             self._open = False
         return None
+
+    def _alive(self) -> None:
+        """Notice that the user closed the window, before ``imshow`` would open another one."""
+        try:
+            visible = cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE)
+        except cv2.error:
+            visible = -1.0  # OpenCV 5 with Qt raises when the last window is gone
+        if self._open and visible < 1:
+            self._open = False
+            raise QuitRequest
 
     def _draw(self) -> None:
         if self._shown is not None:
