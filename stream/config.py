@@ -92,10 +92,29 @@ class OutputConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RigConfig:
+    """Several cameras: where they stand, how they are matched and fused."""
+
+    calibration: Path | None = None
+    """File of the calibration, in any format that ``python -m calibration convert`` reads."""
+    up: tuple[float, float, float] | None = None
+    """Unit vector against gravity in the calibration's world, where its file does not say."""
+    letterbox: tuple[str, ...] = ()
+    """``[NAME=]SCALE,DX,DY`` or ``[NAME=]fit``: how the calibrated picture lies in frames of another shape."""
+    fusion: str = "auto"
+    """"hypotheses", "map", "triangulate" or "auto"."""
+    sync_offset: tuple[str, ...] = ()
+    """``NAME=SECONDS``, added to that camera's times."""
+    sync_delay: int = 0
+    """1: live, too, 2D joints are interpolated to the moment's time."""
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A whole run."""
 
     sources: tuple[SourceConfig, ...]
     detect: DetectConfig = field(default_factory=DetectConfig)
     lift: LiftConfig = field(default_factory=LiftConfig)
+    rig: RigConfig = field(default_factory=RigConfig)
     output: OutputConfig = field(default_factory=OutputConfig)

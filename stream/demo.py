@@ -9,11 +9,19 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from stream.config import Config, LiftConfig, RigConfig, SourceConfig
 from stream.types import StreamError
+
+OUT: Final = Path("out")
+"""Where the demo leaves its results."""
+WALKER_FOV: Final = 38.7
+"""Degrees along the long side: the focal length of the wheel's own Calib_demo.toml (2520 px at 1768 px)."""
+LETTERBOX: Final = "0.99265,0,7.05"
+"""cam01 and cam02 were scaled by this and moved down by a strip of black rows after they were calibrated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,40 @@ MULTI: Final = DemoSet(
     "Pose2Sim/Demo_SinglePerson/",
 )
 """Four calibrated, synchronised cameras: ``videos/cam0N.mp4``, ``calibration/Calib.qca.txt``."""
+
+
+def configure(config: Config, which: str) -> Config:
+    """The configuration of a demo: its videos and calibration, and results in ``out/`` where nothing else is said.
+
+    Args:
+        config: what the user's flags say; its sources are replaced.
+        which: "single" or "multi".
+
+    Raises:
+        StreamError: if the videos cannot be fetched.
+    """
+    output = replace(
+        config.output,
+        video_out=config.output.video_out or OUT / "demo.mp4",
+        still_out=config.output.still_out or OUT / "demo.png",
+        record=config.output.record or OUT / "recordings",
+    )
+    config = replace(config, output=output)
+    if which == "single":
+        lift = config.lift
+        if lift.fov_degrees == LiftConfig().fov_degrees:
+            lift = replace(lift, fov_degrees=WALKER_FOV)
+        return replace(config, sources=(SourceConfig(str(fetch(SINGLE) / "demo.mp4"), "walker"),), lift=lift)
+    folder = fetch(MULTI)
+    names = [f"cam0{k}" for k in range(1, 5)]
+    rig = RigConfig(
+        calibration=folder / "calibration" / "Calib.qca.txt",
+        up=(0.0, 0.0, 1.0),
+        letterbox=(f"cam01={LETTERBOX}", f"cam02={LETTERBOX}"),
+        fusion=config.rig.fusion,
+    )
+    sources = tuple(SourceConfig(str(folder / "videos" / f"{name}.mp4"), name) for name in names)
+    return replace(config, sources=sources, rig=rig)
 
 
 def cache_folder() -> Path:

@@ -3,8 +3,7 @@
 import threading
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,20 +60,12 @@ class Meter:
         self._detectors: Counter[str] = Counter()
         self._moments = self._people = self._views = 0
         self._busy = 0.0
+        self._detector = ""
         self._start = time.monotonic()
 
     def start(self) -> None:
         """The first frame is about to come; loading is not counted."""
         self._start = time.monotonic()
-
-    @contextmanager
-    def stage(self, times: dict[str, float], name: str) -> Iterator[None]:
-        """Time a stage into ``times`` as well as into the totals."""
-        begin = time.perf_counter()
-        try:
-            yield
-        finally:
-            times[name] = times.get(name, 0.0) + time.perf_counter() - begin
 
     def done(
         self, stages: Mapping[str, float], busy: float, origins: list[str | None], probability: list[float],
@@ -100,6 +91,7 @@ class Meter:
             self._people += len(probability)
             self._probability += sum(probability)
             self._detectors.update(o for o in origins if o)
+            self._detector = next((o for o in origins if o), self._detector)
             if latency is not None:
                 self._latency.append(latency)
             if skew is not None:
@@ -109,6 +101,11 @@ class Meter:
     def moments(self) -> int:
         """Moments estimated so far."""
         return self._moments
+
+    @property
+    def detector(self) -> str:
+        """Which detector last found a person; "" before."""
+        return self._detector
 
     @property
     def fps(self) -> float | None:

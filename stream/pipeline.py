@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from stream.channel import Channel, Closed
 from stream.estimator import Estimator
@@ -16,7 +17,16 @@ from stream.tracks import most_probable
 from stream.types import Estimate, Frame, Image, Moment
 
 _FILE_AHEAD = 4  # frames decoded ahead of the detector, a file: enough to hide a keyframe, little enough memory
+_POLL_S = 0.03  # how often a window gets to act on keys while no estimate comes
 _WAKE_S = 0.1  # how often a waiting thread looks whether it should stop
+
+class MainSink(Sink, Protocol):
+    """A sink that lives in the main thread."""
+
+    def poll(self) -> None:
+        """Let its toolkit work; called when no estimate comes. Raises QuitRequest when the user wants to end."""
+        ...
+
 
 Packet = tuple[Estimate, Mapping[str, Image | None]]
 
@@ -57,8 +67,8 @@ class SinkWorker:
         with suppress(Closed):
             self.channel.put(packet if self.sink.wants_images else (packet[0], {}), block=block)
 
-    def run(self) -> None:
-        """Open, write until the channel is closed, close."""
+    def run(self, poll: Callable[[], None] | None = None) -> None:
+        """Open, write until the channel is closed, close; ``poll`` is called while nothing comes."""
         try:
             self.sink.open(self._header)
         except Exception as error:
@@ -68,9 +78,13 @@ class SinkWorker:
         try:
             while True:
                 try:
-                    packet = self.channel.get()
+                    packet = self.channel.get(None if poll is None else _POLL_S)
                 except Closed:
                     break
+                except TimeoutError:
+                    if poll:
+                        poll()
+                    continue
                 self.sink.write(*packet)
         except Exception as error:
             self._failed(self, error)
@@ -158,7 +172,7 @@ class Pipeline:
 
     # the run
 
-    def run(self, main: Sink | None = None) -> Summary:
+    def run(self, main: MainSink | None = None) -> Summary:
         """Run until the sources end, ``stop`` is set or something fails.
 
         Args:
@@ -183,12 +197,9 @@ class Pipeline:
         try:
             for thread in (*threads, compute):
                 thread.start()
-            if viewer:
-                viewer.run()
-                if not compute.is_alive() or not self._errors:
-                    self._wait(compute)
-            else:
-                self._wait(compute)
+            if viewer and main:
+                viewer.run(main.poll)
+            self._wait(compute)
         finally:
             self.stop.set()
             for opened in self._sources:

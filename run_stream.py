@@ -1,0 +1,19 @@
+"""From cameras to 3D hypotheses, live: flags -> Config -> run -> summary.
+
+    python run_stream.py --camera 0
+    python run_stream.py --camera walk.mp4 --record takes --video-out walk-3d.mp4
+    python run_stream.py --camera left=0 --camera right=1 --calibration lab.toml
+"""
+
+import sys
+
+try:
+    from stream.command_line import main
+except ImportError as error:
+    # A missing system library (libGL.so.1 of OpenCV) or a package that is not installed: say what to do.
+    from stream.install_hint import hint
+
+    sys.exit(f"run_stream: {hint(error)}")
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,210 @@
+"""From a Config to a run: opens what it names, checks it before the capture starts, and puts the pieces together."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from calibration.camera import Camera, camera_from_fov
+from calibration.errors import UserError
+from engines.detectors import fallback
+from engines.mdn import MDNLifter
+from stream import rig
+from stream.config import Config, OutputConfig
+from stream.estimator import Estimator
+from stream.interrupt import finish_on_interrupt
+from stream.metrics import Meter, Summary
+from stream.pipeline import MainSink, Opened, Pipeline, SinkWorker
+from stream.sinks import CameraHeader, Header, Sink
+from stream.sinks.draw import Status
+from stream.sinks.frames import FrameRecorder
+from stream.sinks.recorder import Recorder
+from stream.sinks.terminal import Terminal
+from stream.sinks.video import Video
+from stream.sources import make_source
+from stream.sync import SyncConfig
+from stream.takes import new_take
+from stream.tracks import TrackConfig
+from stream.types import StreamError
+
+VERSION: Final = "0.1.0"
+RECORD_FOLDER: Final = Path("recordings")
+"""Where the r key records to when no --record was given."""
+
+Say = Callable[[str], None]
+
+
+def run(config: Config, say: Say) -> Summary:
+    """Run until the sources end or the user stops.
+
+    Args:
+        config: the whole run.
+        say: told single lines for the user.
+
+    Raises:
+        UserError: for everything the user can mend, in one line.
+    """
+    check_outputs(config.output)
+    plan = rig.load(config.rig, config.sources)
+    lifter = MDNLifter(config.lift.weights, config.lift.runtime)
+    with ExitStack() as stack:
+        opened = open_sources(config, stack, say)
+        cameras, lines = plan.cameras(opened, config.lift.fov_degrees)
+        for line in lines:
+            say(line)
+        rates = [o.info.fps for o in opened if o.info.fps]
+        live = any(o.info.live for o in opened)
+        detector = fallback.Fallback(config.detect.names, rate=max(rates, default=30.0) if live else None, say=say)
+        estimator = Estimator(
+            [fitted.camera for fitted in cameras], detector, lifter, config.detect, TrackConfig(), plan.fuser(cameras, config)
+        )
+        header = Header(
+            cameras=tuple(camera_header(o, fitted, config) for o, fitted in zip(opened, cameras, strict=True)),
+            kernels=lifter.kernels,
+            start_utc=datetime.now(UTC),
+            start_monotonic=time.monotonic(),
+            fps=rates[0] if rates else None,
+            detectors=detector.describe_all(),
+            lifter=lifter.describe(),
+            runtime=lifter.describe()["runtime"],
+            software=f"hypothesis-stream {VERSION}",
+            settings={"detect": asdict(config.detect), "tracks": asdict(TrackConfig()), "fusion": plan.method,
+                      "sync_offset": {o.info.name: o.offset_s for o in opened}},
+        )  # fmt: skip
+        say(f"detector {', '.join(config.detect.names)}; lifter on {header.runtime} ({lifter.describe()['device']})")
+        meter = Meter()
+        sync = SyncConfig(interpolate=not live or config.rig.sync_delay > 0)
+        pipeline = Pipeline(opened, estimator, header, meter, sync, config.output.record_buffer_s)
+        outputs = Outputs(config.output, pipeline, meter, opened, header, say)
+        main = outputs.start()
+        with finish_on_interrupt(pipeline.stop):
+            return pipeline.run(main)
+
+
+def open_sources(config: Config, stack: ExitStack, say: Say) -> list[Opened]:
+    """Open every source, closing all of them when the stack ends.
+
+    Raises:
+        StreamError: if one cannot be opened, or live sources and files are mixed.
+    """
+    offsets = rig.parse_offsets(config.rig.sync_offset, [s.name for s in config.sources])
+    opened = []
+    for source_config in config.sources:
+        source = make_source(source_config)
+        stack.callback(source.close)
+        info = source.open()
+        for message in info.messages:
+            say(f"{info.name}: {message}")
+        opened.append(Opened(source, info, offsets.get(info.name, 0.0)))
+    if len({o.info.live for o in opened}) > 1:
+        raise StreamError("live cameras and files cannot be mixed in one run; play the files with --realtime")
+    return opened
+
+
+def camera_header(opened: Opened, fitted: rig.Fitted, config: Config) -> CameraHeader:
+    """What a recording says of one camera."""
+    info = opened.info
+    return CameraHeader(
+        info.name, info.source, info.kind, info.size,
+        fitted.camera if fitted.calibrated else None,
+        None if fitted.calibrated else config.lift.fov_degrees,
+        info.device, info.serial,
+    )  # fmt: skip
+
+
+def check_outputs(output: OutputConfig) -> None:
+    """Find out before anything is opened what cannot be written or shown.
+
+    Raises:
+        StreamError: for a viewer that is unknown or not there.
+    """
+    if output.view not in ("auto", "window", "open3d", "none"):
+        raise StreamError(f"unknown view {output.view!r}; there are auto, window, open3d, none")
+    if output.record_video and output.record is None:
+        raise StreamError("--record-video needs --record DIR")
+
+
+class Outputs:
+    """The sinks of a run, and the recording that can be switched on and off while it goes on."""
+
+    def __init__(
+        self, config: OutputConfig, pipeline: Pipeline, meter: Meter, opened: Sequence[Opened], header: Header, say: Say
+    ) -> None:
+        self._config = config
+        self._pipeline = pipeline
+        self._meter = meter
+        self._header = header
+        self._say = say
+        frames = [o.info.frames for o in opened]
+        self._total = frames[0] if frames[0] and not pipeline.live else None
+        self._recording: list[SinkWorker] = []
+        # Everything that can be refused is made first, so that nothing has been started when it is.
+        self._takes = self._recorders() if config.record else []
+        self._video = Video(config.video_out, config.still_out, self.status) if config.video_out or config.still_out else None
+        self._main = self._viewer()
+
+    def start(self) -> MainSink | None:
+        """Start every sink that has a thread; returns the one that wants the main thread, if there is one."""
+        self._pipeline.add(Terminal(self.status))
+        if self._video:
+            self._pipeline.add(self._video)
+        self._recording = [self._pipeline.add(sink) for sink in self._takes]
+        return self._main
+
+    def status(self) -> Status:
+        """What is known of the run at this moment."""
+        return Status(
+            fps=self._meter.fps,
+            latency_ms=self._meter.latency_ms,
+            drops=self._pipeline.dropped,
+            detector=self._meter.detector,
+            runtime=self._header.runtime,
+            note=self._pipeline.note,
+            recording=any(not worker.channel.closed for worker in self._recording),
+            skew_ms=self._meter.skew_ms,
+            done=self._meter.moments,
+            total=self._total,
+        )
+
+    def toggle_recording(self) -> None:
+        """Begin a new take, or end the one that is being written."""
+        if self._recording:
+            for worker in self._recording:
+                self._pipeline.remove(worker)
+            self._recording = []
+            return
+        try:
+            self._recording = [self._pipeline.add(sink) for sink in self._recorders()]
+        except UserError as error:
+            self._say(str(error))
+
+    def _recorders(self) -> list[Sink]:
+        take = new_take(self._config.record or RECORD_FOLDER)
+        sinks: list[Sink] = [Recorder(take)]
+        if self._config.record_video:
+            sinks.append(FrameRecorder(take))
+        return sinks
+
+    def _pause(self, held: bool) -> None:
+        if held:
+            self._pipeline.paused.set()
+        else:
+            self._pipeline.paused.clear()
+
+    def _viewer(self) -> MainSink | None:
+        view = self._config.view
+        if view == "none":
+            return None
+        from stream.sinks import open3d, window
+
+        if view == "open3d":
+            return open3d.Open3D(self.status, record=self.toggle_recording, pause=self._pause)
+        reason = window.available() if view == "auto" else None
+        if reason is not None:
+            instead = "" if self._config.video_out else "; give --video-out FILE.mp4 to see the result"
+            self._say(f"no window: {reason}; going on without one{instead}")
+            return None
+        return window.Window(self.status, record=self.toggle_recording, pause=self._pause)

@@ -1,0 +1,140 @@
+"""The flags of ``run_stream.py``: flags -> Config -> run -> summary, and one line for every mistake."""
+
+import argparse
+import sys
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from calibration.errors import UserError
+from engines import detectors, runtimes
+from stream import assemble, demo
+from stream.config import Config, DetectConfig, LiftConfig, OutputConfig, RigConfig
+from stream.metrics import report
+from stream.sources import list_cameras, parse_sources
+
+EXIT_USER = 2
+"""Exit code of a mistake or fault that the user can mend."""
+EXIT_SINK = 3
+"""Exit code of a run that went to its end but lost an output on the way (a full disk)."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every flag."""
+    p = argparse.ArgumentParser(
+        prog="run_stream.py",
+        description="Live 3D human pose hypotheses from ordinary cameras.",
+        epilog="Ctrl-C once finishes and summarises, twice leaves at once.",
+    )
+    source = p.add_argument_group("cameras")
+    source.add_argument(
+        "--camera", action="append", default=[], metavar="[NAME=]SOURCE",
+        help="index or device path, video file, rtsp:// or http:// address, or folder of images; repeatable",
+    )  # fmt: skip
+    source.add_argument("--list-cameras", action="store_true", help="list the local cameras and stop")
+    source.add_argument("--demo", nargs="?", const="single", choices=["single", "multi"],
+                        help="a real video, fetched once: one walker (single) or four calibrated cameras (multi)")  # fmt: skip
+    source.add_argument("--size", type=size, metavar="WxH", help="size to ask a local camera for")
+    source.add_argument("--fps", type=float, metavar="N", help="rate to ask a local camera for; rate of an image folder")
+    source.add_argument("--realtime", action="store_true", help="play files at their own pace, dropping what comes late")
+    source.add_argument("--fov", type=float, default=LiftConfig().fov_degrees, metavar="DEGREES",
+                        help="field of view along the long side, where there is no calibration (default %(default)s)")  # fmt: skip
+    rig = p.add_argument_group("several cameras")
+    rig.add_argument("--calibration", type=Path, metavar="FILE", help="made by python -m calibration, or another tool")
+    rig.add_argument("--up", type=vector, metavar="X,Y,Z", help="against gravity in the calibration's world")
+    rig.add_argument("--letterbox", action="append", default=[], metavar="[NAME=]SCALE,DX,DY",
+                     help="how the calibrated picture lies in frames of another shape; or [NAME=]fit")  # fmt: skip
+    rig.add_argument("--fusion", default="auto", metavar="METHOD", help="hypotheses, map, triangulate or auto (map)")
+    rig.add_argument("--sync-offset", action="append", default=[], metavar="NAME=SECONDS", help="added to its times")
+    rig.add_argument("--sync-delay", type=int, default=0, choices=[0, 1],
+                     help="1: live too, 2D joints are interpolated to one time")  # fmt: skip
+    engine = p.add_argument_group("detection and lifting")
+    engine.add_argument("--detector", default="auto", metavar="NAMES",
+                        help=f"auto, or the fallback order, of: {', '.join(detectors.names())}")  # fmt: skip
+    engine.add_argument("--weights", type=Path, metavar="ONNX", help="another lifter, with its card beside it")
+    engine.add_argument("--runtime", default="auto", metavar="NAME", help=f"auto, {', '.join(runtimes.names())}")
+    output = p.add_argument_group("output")
+    output.add_argument("--view", default="auto", metavar="VIEW", help="auto, window, open3d or none")
+    output.add_argument("--video-out", type=Path, metavar="MP4", help="write what the window shows")
+    output.add_argument("--still-out", type=Path, metavar="PNG", help="write one representative picture at the end")
+    output.add_argument("--record", type=Path, metavar="DIR", help="record the hypotheses; every take gets a folder")
+    output.add_argument("--record-video", action="store_true", help="record the cameras' frames beside them")
+    return p
+
+
+def size(text: str) -> tuple[int, int]:
+    """``WxH`` in pixels."""
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 1280x720")
+    return int(width), int(height)
+
+
+def vector(text: str) -> tuple[float, float, float]:
+    """``X,Y,Z``, not zero."""
+    try:
+        x, y, z = (float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a vector such as 0,0,1") from None
+    if not 0 < x * x + y * y + z * z < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} has no direction")
+    return x, y, z
+
+
+def config_of(args: argparse.Namespace) -> Config:
+    """The Config of parsed flags.
+
+    Raises:
+        UserError: if they cannot be right.
+    """
+    if args.demo and args.camera:
+        raise UserError("--demo brings its own video; leave out --demo or --camera")
+    if not args.demo and not args.camera:
+        raise UserError("no camera; give --camera 0, --camera FILE.mp4 or --demo (--list-cameras shows those there are)")
+    config = Config(
+        sources=tuple(
+            replace(source, size=args.size, fps=args.fps, realtime=args.realtime) for source in parse_sources(args.camera)
+        ),
+        detect=DetectConfig(names=tuple(name.strip() for name in args.detector.split(",") if name.strip())),
+        lift=LiftConfig(args.weights, args.runtime, args.fov),
+        rig=RigConfig(args.calibration, args.up, tuple(args.letterbox), args.fusion, tuple(args.sync_offset), args.sync_delay),
+        output=OutputConfig(args.view, args.video_out, args.still_out, args.record, args.record_video),
+    )
+    return demo.configure(config, args.demo) if args.demo else config
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the program.
+
+    Returns:
+        0 when it went well (also after Ctrl-C), 2 for a mistake the user can mend, 3 when an output was lost.
+    """
+    args = parser().parse_args(arguments)
+    try:
+        if args.list_cameras:
+            print("\n".join(camera_lines()))
+            return 0
+        summary = assemble.run(config_of(args), say)
+    except UserError as error:
+        print(f"run_stream: {error}", file=sys.stderr)
+        return EXIT_USER
+    print("\n".join(report(summary)))
+    for failure in summary.failures:
+        print(f"run_stream: {failure}", file=sys.stderr)
+    return EXIT_SINK if summary.failures else 0
+
+
+def camera_lines() -> list[str]:
+    """The local cameras, a line each."""
+    cameras = list_cameras()
+    return [str(camera) for camera in cameras] or ["no local camera was found; is it plugged in, and may you read it?"]
+
+
+def say(line: str) -> None:
+    """Tell the user one line, without spoiling a progress bar."""
+    if find_spec("tqdm"):
+        from tqdm import tqdm
+
+        tqdm.write(line, file=sys.stderr)
+    else:
+        print(line, file=sys.stderr)

@@ -1,0 +1,22 @@
+"""What to install when an import fails. Standard library only, as it must work when nothing else does."""
+
+APT = {
+    "libGL.so.1": "libgl1",
+    "libEGL.so.1": "libegl1",
+    "libGLESv2.so.2": "libgles2",
+    "libgthread-2.0.so.0": "libglib2.0-0",
+    "libglib-2.0.so.0": "libglib2.0-0",
+    "libxcb.so.1": "libxcb1",
+    "libX11.so.6": "libx11-6",
+}
+"""System libraries that the wheels need, with the Debian and Ubuntu package that brings them."""
+
+
+def hint(error: ImportError) -> str:
+    """One line that says what is missing and how to get it."""
+    for library, package in APT.items():
+        if library in str(error):
+            return f"the system library {library} is missing; on Debian or Ubuntu: sudo apt install {package}"
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"the Python package {error.name!r} is not installed; pip install -r requirements.txt, or use: make run"
+    return f"something that is needed does not load ({error}); try: pip install -r requirements.txt"

@@ -1,0 +1,116 @@
+"""The set-up of a run: which camera is calibrated how, and how the views are fused."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from calibration.bind import Letterbox, SourceId, bind, centred_letterbox, fit_camera, parse_letterbox
+from calibration.camera import Camera, camera_from_fov
+from calibration.formats import load_calibration
+from calibration.types import Calibration, with_up
+from engines.fusion import METHODS, Fuser
+from stream import estimator
+from stream.config import Config, RigConfig, SourceConfig
+from stream.pipeline import Opened
+from stream.types import StreamError
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """The camera of one source, for the frames that it gives."""
+
+    camera: Camera
+    """Named like the source."""
+    calibrated: bool
+    """Whether it comes from a calibration; otherwise its lens is assumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """A calibration and how it is to be used; without one every lens is assumed."""
+
+    calibration: Calibration | None
+    letterboxes: dict[str | None, Letterbox | None]
+    """By camera name; None is for all cameras, and the value None for the largest centred fit."""
+    method: str
+    """How views are fused; "none" where they cannot be."""
+    named: tuple[bool, ...]
+    """Whether the user gave each source its name."""
+
+    def cameras(self, opened: Sequence[Opened], fov_degrees: float) -> tuple[list[Fitted], list[str]]:
+        """The camera of every source, and lines for the user.
+
+        Raises:
+            CalibrationError: if a source has no calibration or its frames are of another shape.
+        """
+        if self.calibration is None:
+            cameras = [camera_from_fov(o.info.name, o.info.size, fov_degrees) for o in opened]
+            return [Fitted(camera, False) for camera in cameras], []
+        ids = [
+            SourceId(o.info.source, o.info.name if named else None, o.info.device, o.info.serial)
+            for o, named in zip(opened, self.named, strict=True)
+        ]
+        binding = bind(self.calibration, ids)
+        lines, fitted = list(binding.warnings), []
+        for camera, o in zip(binding.cameras, opened, strict=True):
+            camera, line = fit_camera(camera, o.info.size, self._letterbox(camera, o.info.size))
+            lines += [line] if line else []
+            fitted.append(Fitted(replace(camera, name=o.info.name), True))
+        return fitted, lines
+
+    def _letterbox(self, camera: Camera, size: tuple[int, int]) -> Letterbox | None:
+        for key in (camera.name, None):
+            if key in self.letterboxes:
+                return self.letterboxes[key] or centred_letterbox(camera, size)
+        return None
+
+    def fuser(self, cameras: Sequence[Fitted], config: Config) -> estimator.Fuser | None:
+        """What fuses the views, or None where they cannot be fused."""
+        if self.method == "none":
+            return None
+        return Fuser([fitted.camera for fitted in cameras], self.method, config.detect.min_score)
+
+
+def load(config: RigConfig, sources: Sequence[SourceConfig]) -> Rig:
+    """Read and check what the user says of the set-up, before any camera is opened.
+
+    Raises:
+        UserError: for a calibration that cannot be read, an unknown method, or a letterbox for no camera.
+    """
+    if config.fusion not in ("auto", *METHODS):
+        raise StreamError(f"unknown fusion {config.fusion!r}; there are auto, {', '.join(METHODS)}")
+    named = tuple(source.name != f"cam{k}" for k, source in enumerate(sources))
+    if config.calibration is None:
+        for flag, given in (("--fusion", config.fusion != "auto"), ("--letterbox", config.letterbox), ("--up", config.up)):
+            if given:
+                raise StreamError(f"{flag} needs --calibration FILE; make one with python -m calibration")
+        return Rig(None, {}, "none", named)
+    calibration = load_calibration(config.calibration)
+    if config.up is not None:
+        up = np.array(config.up, float)
+        calibration = with_up(calibration, up / max(np.linalg.norm(up), 1e-9))
+    letterboxes = dict(parse_letterbox(text) for text in config.letterbox)
+    unknown = [name for name in letterboxes if name is not None and name not in calibration.names]
+    if unknown:
+        raise StreamError(f"--letterbox for {unknown[0]}, which the calibration has not; it has {', '.join(calibration.names)}")
+    method = config.fusion if calibration.placed else "none"
+    return Rig(calibration, letterboxes, "map" if method == "auto" else method, named)
+
+
+def parse_offsets(texts: Sequence[str], names: Sequence[str]) -> dict[str, float]:
+    """Read every ``NAME=SECONDS`` of --sync-offset.
+
+    Raises:
+        StreamError: if it is not one, or there is no such camera.
+    """
+    offsets = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name not in names:
+            raise StreamError(f"--sync-offset {text}: there is no camera {name!r}; there are {', '.join(names)}")
+        try:
+            offsets[name] = float(value)
+        except ValueError:
+            raise StreamError(f"--sync-offset {text}; give NAME=SECONDS, as in left=-0.012") from None
+    return offsets

@@ -1,0 +1,119 @@
+"""The estimator offline: the same code as live, without a thread."""
+
+import numpy as np
+import pytest
+
+from engines.mdn import MDNLifter
+from stream.estimator import Estimator, interpolate
+from stream.sync import moment
+from stream.types import Frame
+from tests.known import KnownDetector, figure
+
+
+@pytest.fixture(scope="module")
+def lifter():
+    return MDNLifter()
+
+
+def frames(source, n, name="cam0"):
+    blank = np.zeros((480, 640, 3), np.uint8)
+    return [Frame(name, k, k / 30, blank) for k in range(n)]
+
+
+def test_the_figure_is_lifted_placed_and_tracked(lifter):
+    source = figure()
+    detector = KnownDetector(source)
+    estimator = Estimator([source.camera], detector, lifter)
+    errors, roots = [], []
+    for frame in frames(source, 40):
+        estimate = estimator(moment(frame.index, frame.t, [frame]))
+        (view,) = estimate.views
+        truth = source.pose(frame.index)
+        errors.append(np.linalg.norm(view.answer - (truth - truth[0]), axis=-1).mean())
+        roots.append(view.root)
+        assert view.mixture.mean.shape == (5, 17, 3)
+        assert view.mixture.weight.sum() == pytest.approx(1, abs=1e-5)
+        assert len(view.tracks) == 5
+        assert estimate.pose is None
+        assert set(estimate.stages) == {"detect", "lift", "track"}
+    # A stick figure with straight limbs is no captured person; a constant guess is off by 250 mm and more.
+    assert np.mean(errors) < 130
+    np.testing.assert_allclose(np.mean(roots, 0), [0, 0, 4000], atol=500)
+    assert len(detector.reports) == 40
+
+
+def test_nobody_is_nobody(lifter):
+    source = figure()
+    estimator = Estimator([source.camera], KnownDetector(source, absent=range(5, 10)), lifter)
+    views = [estimator(moment(f.index, f.t, [f])).views[0] for f in frames(source, 15)]
+    for k, view in enumerate(views):
+        present = not 5 <= k < 10
+        assert view.detection.person == present
+        assert (view.mixture is None) == (view.answer is None) == (view.root is None) == (not present)
+        assert bool(view.tracks) == present
+
+
+def test_a_camera_without_a_frame_is_none(lifter):
+    source = figure()
+    estimator = Estimator([source.camera] * 2, KnownDetector(source), lifter)
+    (frame,) = frames(source, 1)
+    estimate = estimator(moment(0, 0.0, [None, frame]))
+    assert estimate.views[0] is None
+    assert estimate.views[1].answer is not None
+
+
+def test_two_views_are_lifted_in_one_batch_as_they_would_be_alone(lifter):
+    source = figure()
+    (frame,) = frames(source, 1)
+    both = Estimator([source.camera] * 2, KnownDetector(source), lifter)(moment(0, 0.0, [frame, frame]))
+    one = Estimator([source.camera], KnownDetector(source), lifter)(moment(0, 0.0, [frame]))
+    for view in both.views:
+        np.testing.assert_allclose(view.mixture.mean, one.views[0].mixture.mean, atol=0.5)
+
+
+def test_a_frame_used_twice_is_detected_once(lifter):
+    source = figure()
+    detector = KnownDetector(source)
+    estimator = Estimator([source.camera], detector, lifter)
+    (frame,) = frames(source, 1)
+    for k in range(3):
+        estimator(moment(k, 0.0, [frame]))
+    assert len(detector.reports) == 1
+
+
+def test_joints_are_interpolated_to_the_moments_time(lifter):
+    """A camera 12 ms late: the joints at the moment's time, from the frames around it, are nearly the true ones."""
+    source = figure("synthetic:frames=60,speed=1")
+    estimator = Estimator([source.camera], KnownDetector(source), lifter)
+    cells = frames(source, 30)
+    plain, mended = [], []
+    for frame in cells[1:]:
+        target = frame.t - 0.012
+        (view,) = estimator(moment(frame.index, target, [frame])).views
+        truth = source.joints(frame.index)
+        between = source.joints(frame.index - 1) * 0.36 + truth * 0.64
+        if frame.index > 1:
+            seen = view.detection.score > 0
+            plain.append(np.abs(truth - between)[seen].mean())
+            mended.append(np.abs(view.detection.xy - between)[seen].mean())
+    assert np.mean(mended) < 0.05 * np.mean(plain)
+
+
+def test_interpolation_needs_both_neighbours():
+    source = figure()
+    session = KnownDetector(source, absent=[1]).session()
+    a, b, c = (session(None, k / 30) for k in (0, 1, 2))
+    assert interpolate(a, b, 0.4) is a
+    assert interpolate(a, b, 0.6) is b
+    half = interpolate(a, c, 0.5)
+    np.testing.assert_allclose(half.xy[2], (a.xy[2] + c.xy[2]) / 2, rtol=1e-6)
+    assert half.score[9] == 0
+
+
+def test_a_clock_that_goes_back_begins_anew(lifter):
+    source = figure()
+    estimator = Estimator([source.camera], KnownDetector(source), lifter)
+    first, second = frames(source, 2)
+    estimator(moment(0, 0.0, [second]))
+    ids = {t.id for t in estimator(moment(1, 0.0, [Frame("cam0", 7, 0.0, first.image)])).views[0].tracks}
+    assert min(ids) >= 5

@@ -1,0 +1,194 @@
+"""Threads: order, completeness, errors and stopping, with real sources and sinks that are slow, broken or impatient."""
+
+import threading
+import time
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from engines.mdn import MDNLifter
+from stream.estimator import Estimator
+from stream.metrics import Meter, report
+from stream.pipeline import Opened, Pipeline
+from stream.sinks import CameraHeader, Header, QuitRequest, SinkStoppedError
+from tests.known import KnownDetector, figure
+
+LIFTER = None
+
+
+def lifter():
+    global LIFTER
+    LIFTER = LIFTER or MDNLifter()
+    return LIFTER
+
+
+class Collect:
+    """A sink that keeps what it gets, and does something on the way."""
+
+    wants_images = True
+
+    def __init__(self, policy="every", act=lambda n: None, broken=""):
+        self.policy, self.act, self.broken = policy, act, broken
+        self.got, self.images, self.closed, self.thread = [], [], 0, None
+
+    def open(self, header):
+        if self.broken == "open":
+            raise OSError("cannot open")
+        self.thread = threading.current_thread().name
+
+    def write(self, estimate, images):
+        self.act(len(self.got))
+        self.got.append(estimate)
+        self.images.append(images)
+
+    def poll(self):
+        pass
+
+    def close(self):
+        self.closed += 1
+        return f"{len(self.got)} moments"
+
+
+def pipeline(sources, detector=None, **kwargs):
+    opened = [Opened(source, source.open()) for source in sources]
+    estimator = Estimator([s.camera for s in sources], detector or KnownDetector(sources[0]), lifter())
+    header = Header(
+        tuple(CameraHeader(o.info.name, o.info.source, o.info.kind, o.info.size) for o in opened), 5, datetime.now(UTC), 0.0, 30.0
+    )
+    return Pipeline(opened, estimator, header, Meter(), **kwargs)
+
+
+def test_a_file_is_complete_and_in_order_even_for_a_slow_sink():
+    pipe = pipeline([figure("synthetic:frames=50")])
+    fast, slow = Collect(), Collect(act=lambda n: time.sleep(0.01))
+    pipe.add(fast)
+    pipe.add(slow)
+    summary = pipe.run()
+    for sink in (fast, slow):
+        assert [e.index for e in sink.got] == list(range(50))
+        assert [e.views[0].frame_index for e in sink.got] == list(range(50))
+        assert sink.closed == 1
+    assert summary.moments == summary.people == 50
+    assert summary.drops == {}
+    assert summary.lines == ("50 moments", "50 moments")
+    assert summary.detectors == {"known": 50}
+    assert 0 < summary.mean_probability <= 1
+    assert "50 moments" in report(summary)[0]
+
+
+def test_the_picture_belongs_to_its_estimate():
+    source = figure("synthetic:frames=12")
+    pipe, sink = pipeline([source]), Collect()
+    pipe.add(sink)
+    pipe.run()
+    for estimate, images in zip(sink.got, sink.images, strict=True):
+        np.testing.assert_array_equal(images["cam0"], source.render(estimate.views[0].frame_index))
+        assert not images["cam0"].flags.writeable
+
+
+def test_live_the_newest_wins_and_drops_are_counted():
+    source = figure("synthetic:frames=60", realtime=True)
+    detector = KnownDetector(source, fault=lambda k: time.sleep(0.1))
+    pipe, sink = pipeline([source], detector), Collect()
+    pipe.add(sink)
+    summary = pipe.run()
+    indices = [e.views[0].frame_index for e in sink.got]
+    assert indices == sorted(set(indices))
+    assert len(indices) < 45, "a detector at 10 fps cannot have seen 60 frames in two seconds"
+    dropped = sum(summary.drops.values())
+    assert dropped + len(indices) >= 58
+
+
+def test_a_latest_sink_never_holds_up_the_run():
+    pipe = pipeline([figure("synthetic:frames=80")])
+    release = threading.Event()
+    stuck, every = Collect("latest", act=lambda n: release.wait(20)), Collect(act=lambda n: release.set() if n == 79 else None)
+    pipe.add(stuck)
+    pipe.add(every)
+    summary = pipe.run()
+    assert len(every.got) == 80
+    assert len(stuck.got) < 80
+    assert summary.drops == {}, "what a viewer skips is not a loss"
+
+
+@pytest.mark.parametrize("where", ["detector", "sink", "open"])
+def test_the_first_error_comes_out_in_the_main_thread_and_everything_is_closed(where):
+    def explode(n):
+        if n == 5:
+            raise ZeroDivisionError("at five")
+
+    source = figure("synthetic:frames=5000")
+    bystander = Collect()
+    pipe = pipeline([source], KnownDetector(source, fault=explode if where == "detector" else None))
+    pipe.add(bystander)
+    pipe.add(Collect(act=explode if where == "sink" else lambda n: None, broken=where))
+    with pytest.raises(OSError if where == "open" else ZeroDivisionError):
+        pipe.run()
+    assert bystander.closed == 1
+    assert not [t for t in threading.enumerate() if t.name.startswith(("camera-", "compute", "sink-"))]
+
+
+def test_a_full_disk_stops_one_sink_and_not_the_run():
+    def full(n):
+        if n == 3:
+            raise SinkStoppedError("the disk is full")
+
+    pipe = pipeline([figure("synthetic:frames=30")])
+    broken, good = Collect(act=full), Collect()
+    pipe.add(broken)
+    pipe.add(good)
+    summary = pipe.run()
+    assert (len(broken.got), broken.closed, len(good.got)) == (3, 1, 30)
+    assert summary.failures == ("the disk is full",)
+
+
+def test_the_user_can_quit_from_a_viewer_in_the_main_thread():
+    def leave(n):
+        if n == 10:
+            raise QuitRequest
+
+    pipe, other = pipeline([figure("synthetic:frames=100000")]), Collect()
+    pipe.add(other)
+    viewer = Collect("latest", act=leave)
+    summary = pipe.run(viewer)
+    assert viewer.thread == "MainThread"
+    assert summary.moments == len(other.got) >= 11
+    assert viewer.closed == other.closed == 1
+
+
+def test_stop_finishes_what_was_taken():
+    pipe = pipeline([figure("synthetic:frames=100000")])
+    sink = Collect(act=lambda n: pipe.stop.set() if n == 20 else None)
+    pipe.add(sink)
+    summary = pipe.run()
+    assert len(sink.got) == summary.moments
+    assert 21 <= summary.moments < 200
+
+
+def test_two_files_give_moments_of_both():
+    sources = [figure("synthetic:frames=30", name="a"), figure("synthetic:frames=30", name="b")]
+    pipe, sink = pipeline(sources), Collect()
+    pipe.add(sink)
+    summary = pipe.run()
+    assert summary.moments == 30
+    assert all(view is not None for e in sink.got for view in e.views)
+    assert summary.skew_ms == (0, 0, 0)
+
+
+def test_a_recording_can_begin_and_end_while_the_run_goes_on():
+    late = Collect()
+    workers = []
+
+    def switch(n):
+        if n == 5:
+            workers.append(pipe.add(late))
+        if n == 20:
+            threading.Thread(target=pipe.remove, args=(workers[0],)).start()
+
+    pipe = pipeline([figure("synthetic:frames=60")])
+    pipe.add(Collect(act=switch))
+    summary = pipe.run()
+    assert late.closed == 1
+    assert 0 < len(late.got) < 60
+    assert f"{len(late.got)} moments" in summary.lines
