@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from calibration.camera import Camera
 from engines.types import Detection, Mixture, Pose
-from stream.sinks import CameraHeader, Header
+from stream.header import CameraHeader, Header
 from stream.types import Estimate, HypothesisTrack, StreamError, View
 
 FORMAT = "hypothesis-stream"

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from stream.recording import ESTIMATES, FRAMES, MOMENTS, header_of, schemas
 from stream.segments import Span, read_schema, read_segment, segments
-from stream.sinks import Header
+from stream.header import Header
 from stream.types import StreamError
 
 
