@@ -1,0 +1,60 @@
+"""2D joint detectors. The directory is the registry.
+
+A detector is a file here with ``WEIGHTS``, the names a user asks for it by and the file each needs from
+engines/weights, and ``load(name, runtime, threads) -> Detector``. A file imports what is heavy where it is used.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from typing import Protocol, cast
+
+from engines.types import Detector, EngineError
+
+
+class _Module(Protocol):
+    WEIGHTS: Mapping[str, str]
+
+    def load(self, name: str, runtime: str, threads: int) -> Detector: ...
+
+
+def names() -> list[str]:
+    """Every name that ``load`` knows, sorted."""
+    return sorted(_registry())
+
+
+def weights(name: str) -> str:
+    """File name of a detector's weights.
+
+    Raises:
+        EngineError: if there is no detector of that name.
+    """
+    return _find(name).WEIGHTS[name]
+
+
+def load(name: str, runtime: str = "auto", threads: int = 1) -> Detector:
+    """Load a detector.
+
+    Args:
+        name: one of ``names()``.
+        runtime: one of ``engines.runtimes.names()`` or "auto".
+        threads: threads of its networks, >= 1.
+
+    Raises:
+        EngineError: for an unknown name (listing what there is), a package that is not installed, or weights that
+            are missing or damaged.
+    """
+    return _find(name).load(name, runtime, threads)
+
+
+def _registry() -> dict[str, _Module]:
+    files = [m.name for m in pkgutil.iter_modules(__path__) if m.name != "fallback"]  # the order's owner, no detector
+    modules = [cast(_Module, importlib.import_module(f"{__name__}.{file}")) for file in files]
+    return {name: module for module in modules for name in module.WEIGHTS}
+
+
+def _find(name: str) -> _Module:
+    registry = _registry()
+    if name not in registry:
+        raise EngineError(f"unknown detector {name!r}; there are {', '.join(sorted(registry))}")
+    return registry[name]
