@@ -330,6 +330,18 @@ def test_the_video_keeps_every_frame_and_its_time(tmp_path: Path) -> None:
     assert line is not None and "7 frames" in line and "v.mp4" in line
 
 
+def test_a_finished_video_is_a_plain_mp4(tmp_path: Path) -> None:
+    run_video(tmp_path / "v.mp4", [k / 30 for k in range(75)])
+    data, at, kinds = (tmp_path / "v.mp4").read_bytes(), 0, []
+    while at + 8 <= len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        kinds.append(data[at + 4 : at + 8].decode())
+        at += length
+    assert "moov" in kinds and "moof" not in kinds, (
+        "fragments are for a run that was killed; not every editor reads them"
+    )
+
+
 def test_the_video_shows_the_picture(tmp_path: Path) -> None:
     still = tmp_path / "s.png"
     run_video(tmp_path / "v.mp4", [0.0, 0.04], still, size=(640, 360))
@@ -449,11 +461,14 @@ def test_the_still_is_the_frame_that_shows_most(tmp_path: Path) -> None:
     score[[2, 3]] = 0
     cut = replace(seen, detection=replace(seen.detection, score=score))
     half = replace(seen, detection=replace(seen.detection, xy=seen.detection.xy + np.array([700, 0], np.float32)))
+    xy = seen.detection.xy.copy()
+    xy[[15, 16], 0] = -40
+    outside = replace(seen, detection=replace(seen.detection, xy=xy))
     same = replace(seen, mixture=replace(seen.mixture, mean=np.repeat(seen.mixture.mean[:1], 5, 0)))
     small = replace(seen, detection=replace(seen.detection, xy=seen.detection.xy * np.float32(0.2)))
     best = representative(estimate)
     assert 0 < best <= 1
-    for worse in (low, cut, half, same, small, empty_view("cam0", (1280, 720)), None):
+    for worse in (low, cut, half, outside, same, small, empty_view("cam0", (1280, 720)), None):
         assert representative(replace(estimate, views=(worse,))) < 0.8 * best
     assert representative(multi(4)[0]) > 0.2
 
