@@ -6,12 +6,12 @@ from itertools import combinations
 import cv2
 import numpy as np
 import pytest
-from walker import UP, WEIGHTS, empty_view, looking_at, multi, photograph, ring, single, view_of, walker
 
 from calibration.camera import world_to_camera
 from engines.skeleton import HEAD, L_ANKLE, L_SHOULDER, L_WRIST, PELVIS, R_ANKLE, R_SHOULDER, R_WRIST, SPINE
 from engines.types import Detection
-from stream.sinks import CameraHeader, paint
+from stream.header import CameraHeader
+from stream.sinks import paint
 from stream.sinks.draw import Status, _layout, compose, draw_skeleton, status_facts
 from stream.sinks.scene import (
     ViewState,
@@ -23,6 +23,7 @@ from stream.sinks.scene import (
     world_axes,
 )
 from stream.types import Estimate
+from tests.walker import UP, WEIGHTS, empty_view, looking_at, multi, photograph, ring, single, view_of, walker
 
 STATUS = Status(fps=29.8, latency_ms=41, drops=3, detector="movenet-thunder", runtime="onnxruntime")
 

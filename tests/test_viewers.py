@@ -18,16 +18,17 @@ import cv2
 import numpy as np
 import pytest
 from av.error import FFmpegError
-from walker import empty_view, multi, photograph, single
 
-from stream.sinks import Header, SinkStoppedError, open3d, paint, window
+from stream.header import Header
+from stream.sinks import SinkStoppedError, open3d, paint, window
 from stream.sinks.draw import Status
 from stream.sinks.terminal import Terminal, status_line
 from stream.sinks.video import Video, representative
 from stream.types import Estimate, StreamError
+from tests.walker import empty_view, multi, photograph, single
 
 HERE = Path(__file__).parent
-ENV = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)])}
+ENV = {**os.environ, "PYTHONPATH": str(HERE.parent)}
 SMALL = (640, 360)
 
 
@@ -97,7 +98,7 @@ def screen(path: Path) -> np.ndarray:
 
 DRIVER = """
 import sys, time
-from walker import single
+from tests.walker import single
 from stream.sinks import QuitRequest
 from stream.sinks.draw import Status
 from stream.sinks.window import Window
@@ -272,7 +273,7 @@ def test_open3d_is_asked_for_with_its_install_line(display: tuple[str, Path], mo
         import open3d as _  # pyright: ignore[reportMissingImports]  # noqa: F401
     except ImportError:
         with pytest.raises(StreamError, match=r"pip install -r requirements-open3d\.txt"):
-            open3d.Open3DViewer()
+            open3d.Open3D()
     else:
         assert open3d.available() is None
 
@@ -283,7 +284,7 @@ def test_open3d_refuses_to_draw_where_nobody_sees_it(monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     with pytest.raises(StreamError, match="no display"):
-        open3d.Open3DViewer()
+        open3d.Open3D()
 
 
 def test_tubes_are_closed_and_face_outwards() -> None:
@@ -382,7 +383,7 @@ import resource, sys
 import numpy as np
 from pathlib import Path
 from dataclasses import replace
-from walker import single
+from tests.walker import single
 from stream.sinks import SinkStoppedError
 from stream.sinks.video import Video
 resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
@@ -424,7 +425,7 @@ KILL = """
 import sys, time
 from pathlib import Path
 from dataclasses import replace
-from walker import single
+from tests.walker import single
 from stream.sinks.video import Video
 estimate, images, header = single(size=(640, 360))
 video = Video(Path(sys.argv[1]), size=(640, 360))

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from engines.skeleton import EDGES
 from stream.channel import Policy
-from stream.sinks import Header, QuitRequest, paint, window
+from stream.header import Header
+from stream.sinks import QuitRequest, paint, window
 from stream.sinks.draw import Status
 from stream.sinks.scene import ViewState, calibrated, figure, follow, world_axes
 from stream.types import Estimate, Image, StreamError
@@ -80,7 +81,7 @@ def _rgb(colour: paint.Colour) -> Array:
     return np.array(colour[::-1]) / 255.0
 
 
-class Open3DViewer:
+class Open3D:
     """Shows the person, the ghosts and the cameras in Open3D. Every call comes from the main thread."""
 
     policy: Policy = "latest"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from calibration.camera import Camera, camera_to_world
 from engines.skeleton import L_ANKLE, R_ANKLE
-from stream.sinks import CameraHeader
+from stream.header import CameraHeader
 from stream.types import Estimate
 
 Array = NDArray[np.floating]

@@ -9,7 +9,7 @@ from typing import TextIO
 from tqdm import tqdm
 
 from stream.channel import Policy
-from stream.sinks import Header
+from stream.header import Header
 from stream.sinks.draw import Status, status_facts
 from stream.types import Estimate, Image
 

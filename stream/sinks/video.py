@@ -14,7 +14,8 @@ from av.video.stream import VideoStream
 
 from engines.skeleton import LIMBS
 from stream.channel import Policy
-from stream.sinks import Header, SinkStoppedError
+from stream.header import Header
+from stream.sinks import SinkStoppedError
 from stream.sinks.draw import Status, compose
 from stream.sinks.scene import ViewState, follow
 from stream.types import Estimate, Image, StreamError, View

@@ -10,7 +10,8 @@ from typing import Final
 import cv2
 
 from stream.channel import Policy
-from stream.sinks import Header, QuitRequest
+from stream.header import Header
+from stream.sinks import QuitRequest
 from stream.sinks.draw import Status, compose
 from stream.sinks.scene import STEP, ViewState, follow
 from stream.types import Estimate, Image, StreamError
