@@ -61,7 +61,7 @@ def lift(lifter: mdn.MDNLifter, xy: Array, cameras: views.Cameras, coco: bool) -
 
 
 def jitter(answer: Array, truth: Array) -> float:
-    """Mean acceleration error, mm per frame squared (VIBE, Kocabas et al. 2020): second differences against the truth's."""
+    """Mean acceleration error (VIBE, Kocabas et al. 2020): second differences, mm per frame squared."""
     return float(np.linalg.norm(np.diff(answer, 2, axis=0) - np.diff(truth, 2, axis=0), axis=-1).mean())
 
 
@@ -94,7 +94,10 @@ def measure(lifted: list[tuple[list[Mixture], Array]], config: TrackConfig) -> d
             shakes[way].append(jitter(answer, truth))
     frames = [len(truth) for _, truth in lifted]
     return {
-        way: {"mpjpe_mm": float(np.concatenate(errors[way]).mean()), "jitter": float(np.average(shakes[way], weights=frames))}
+        way: {
+            "mpjpe_mm": float(np.concatenate(errors[way]).mean()),
+            "jitter": float(np.average(shakes[way], weights=frames)),
+        }
         for way in ways
     }
 

@@ -1,6 +1,6 @@
 """From a checkpoint to the weights that run: torch -> ONNX, checked against torch on real inputs.
 
-    python -m engines.build --checkpoint runs/live/checkpoint.pt --out engines/weights/lifter.onnx
+python -m engines.build --checkpoint runs/live/checkpoint.pt --out engines/weights/lifter.onnx
 """
 
 import argparse
@@ -36,10 +36,12 @@ MAX_PARITY_MM = 1.0
 def fold(network: MDN) -> MDN:
     """A copy of an eval-mode network with every batch norm folded into the linear layer before it, no dropout."""
     folded = copy.deepcopy(network).eval()
-    for module in folded.modules():
-        if isinstance(module, nn.Sequential) and len(module) == 4 and isinstance(module[1], nn.BatchNorm1d):
-            module[0] = nn.utils.fusion.fuse_linear_bn_eval(module[0], module[1])
-            module[1], module[3] = nn.Identity(), nn.Identity()
+    for layer in folded.modules():
+        if isinstance(layer, nn.Sequential) and len(layer) == 4:
+            linear, norm = layer[0], layer[1]
+            if isinstance(linear, nn.Linear) and isinstance(norm, nn.BatchNorm1d):
+                layer[0] = nn.utils.fusion.fuse_linear_bn_eval(linear, norm)
+                layer[1], layer[3] = nn.Identity(), nn.Identity()
     return folded
 
 
@@ -94,8 +96,8 @@ def write_card(path: Path, source: str, values: Mapping[str, float | int | str])
     """Write the card of a lifter beside its weights."""
     lines = [
         f'source = "{source}"',
-        'licence = "MIT for the weights; the motion capture they were trained on: CMU Graphics Lab Motion Capture Database '
-        "(mocap.cs.cmu.edu, NSF EIA-0196217; free to use) and HDM05 (Mueller et al. 2007, CC BY-SA 3.0)\"",
+        'licence = "MIT for the weights; the motion capture they were trained on: CMU Graphics Lab Motion Capture '
+        'Database (mocap.cs.cmu.edu, NSF EIA-0196217; free to use) and HDM05 (Mueller et al. 2007, CC BY-SA 3.0)"',
         f'sha256 = "{cards.digest(path)}"',
         'joints = "h36m17 without the root"',
         'input = "float32 x (batch, 54): 17 x (x, y) in the virtual camera, 17 visible bits, (known, sin, cos) of the '

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +91,15 @@ class DetectorSession(Protocol):
 
     def reset(self) -> None:
         """Forget the person followed so far."""
+        ...
+
+
+@runtime_checkable
+class TimedSession(DetectorSession, Protocol):
+    """A session that wants to know how long it took, because it has no clock of its own."""
+
+    def report(self, seconds: float) -> None:
+        """How long the last detection took."""
         ...
 
 

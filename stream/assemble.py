@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from calibration.camera import Camera, camera_from_fov
 from calibration.errors import UserError
 from engines.detectors import fallback
 from engines.mdn import MDNLifter
@@ -59,7 +58,12 @@ def run(config: Config, say: Say) -> Summary:
         live = any(o.info.live for o in opened)
         detector = fallback.Fallback(config.detect.names, rate=max(rates, default=30.0) if live else None, say=say)
         estimator = Estimator(
-            [fitted.camera for fitted in cameras], detector, lifter, config.detect, TrackConfig(), plan.fuser(cameras, config)
+            [fitted.camera for fitted in cameras],
+            detector,
+            lifter,
+            config.detect,
+            TrackConfig(),
+            plan.fuser(cameras, config),
         )
         header = Header(
             cameras=tuple(camera_header(o, fitted, config) for o, fitted in zip(opened, cameras, strict=True)),
@@ -143,7 +147,9 @@ class Outputs:
         self._recording: list[SinkWorker] = []
         # Everything that can be refused is made first, so that nothing has been started when it is.
         self._takes = self._recorders() if config.record else []
-        self._video = Video(config.video_out, config.still_out, self.status) if config.video_out or config.still_out else None
+        self._video = (
+            Video(config.video_out, config.still_out, self.status) if config.video_out or config.still_out else None
+        )
         self._main = self._viewer()
 
     def start(self) -> MainSink | None:

@@ -33,12 +33,16 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     source.add_argument("--list-cameras", action="store_true", help="list the local cameras and stop")
     source.add_argument("--demo", nargs="?", const="single", choices=["single", "multi"],
-                        help="a real video, fetched once: one walker (single) or four calibrated cameras (multi)")  # fmt: skip
+                        help="a real video, fetched once: one walker, or four calibrated cameras (multi)")  # fmt: skip
     source.add_argument("--size", type=size, metavar="WxH", help="size to ask a local camera for")
-    source.add_argument("--fps", type=float, metavar="N", help="rate to ask a local camera for; rate of an image folder")
-    source.add_argument("--realtime", action="store_true", help="play files at their own pace, dropping what comes late")
+    source.add_argument(
+        "--fps", type=float, metavar="N", help="rate to ask a local camera for; rate of an image folder"
+    )
+    source.add_argument(
+        "--realtime", action="store_true", help="play files at their own pace, dropping what comes late"
+    )
     source.add_argument("--fov", type=float, default=LiftConfig().fov_degrees, metavar="DEGREES",
-                        help="field of view along the long side, where there is no calibration (default %(default)s)")  # fmt: skip
+                        help="field of view along the long side, uncalibrated (default %(default)s)")  # fmt: skip
     rig = p.add_argument_group("several cameras")
     rig.add_argument("--calibration", type=Path, metavar="FILE", help="made by python -m calibration, or another tool")
     rig.add_argument("--up", type=vector, metavar="X,Y,Z", help="against gravity in the calibration's world")
@@ -90,14 +94,19 @@ def config_of(args: argparse.Namespace) -> Config:
     if args.demo and args.camera:
         raise UserError("--demo brings its own video; leave out --demo or --camera")
     if not args.demo and not args.camera:
-        raise UserError("no camera; give --camera 0, --camera FILE.mp4 or --demo (--list-cameras shows those there are)")
+        raise UserError(
+            "no camera; give --camera 0, --camera FILE.mp4 or --demo (--list-cameras shows those there are)"
+        )
     config = Config(
         sources=tuple(
-            replace(source, size=args.size, fps=args.fps, realtime=args.realtime) for source in parse_sources(args.camera)
+            replace(source, size=args.size, fps=args.fps, realtime=args.realtime)
+            for source in parse_sources(args.camera)
         ),
         detect=DetectConfig(names=tuple(name.strip() for name in args.detector.split(",") if name.strip())),
         lift=LiftConfig(args.weights, args.runtime, args.fov),
-        rig=RigConfig(args.calibration, args.up, tuple(args.letterbox), args.fusion, tuple(args.sync_offset), args.sync_delay),
+        rig=RigConfig(
+            args.calibration, args.up, tuple(args.letterbox), args.fusion, tuple(args.sync_offset), args.sync_delay
+        ),
         output=OutputConfig(args.view, args.video_out, args.still_out, args.record, args.record_video),
     )
     return demo.configure(config, args.demo) if args.demo else config

@@ -1,4 +1,4 @@
-"""A moment in, an estimate out: detect, lift, fuse, track. No threads, no queues; live and offline run this same code."""
+"""A moment in, an estimate out: detect, lift, fuse, track. No threads, no queues; live and offline it is this code."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from calibration.camera import Camera
 from engines.mdn import locate, see
 from engines.skeleton import LIMBS
-from engines.types import Detection, Detector, DetectorSession, Lifter, Mixture, Pose
+from engines.types import Detection, Detector, DetectorSession, Lifter, Mixture, Pose, TimedSession
 from stream.config import DetectConfig
 from stream.tracks import TrackConfig, Tracker
 from stream.types import Estimate, Frame, Moment, View
@@ -107,9 +107,14 @@ class Estimator:
                 eye.before = None
             begin = self._clock()
             eye.detection = eye.session(frame.image, frame.t)
-            eye.session.report(self._clock() - begin)
+            if isinstance(eye.session, TimedSession):
+                eye.session.report(self._clock() - begin)
             eye.frame_index, eye.t = frame.index, frame.t
-        if eye.before is None or not eye.before[0] < target < eye.t - 1e-6 or eye.t - eye.before[0] > _MAX_INTERPOLATED_S:
+        if (
+            eye.before is None
+            or not eye.before[0] < target < eye.t - 1e-6
+            or eye.t - eye.before[0] > _MAX_INTERPOLATED_S
+        ):
             return eye.detection
         return interpolate(eye.before[1], eye.detection, (target - eye.before[0]) / (eye.t - eye.before[0]))
 

@@ -118,7 +118,9 @@ class Meter:
     def latency_ms(self) -> float | None:
         """Median over the last 30 moments."""
         with self._lock:
-            recent = list(self._latency)[-30:] if len(self._latency) < 1000 else [self._latency[-k] for k in range(1, 31)]
+            recent = (
+                list(self._latency)[-30:] if len(self._latency) < 1000 else [self._latency[-k] for k in range(1, 31)]
+            )
         return float(np.median(recent)) * 1e3 if recent else None
 
     @property
@@ -127,9 +129,7 @@ class Meter:
         with self._lock:
             return self._skew[-1] * 1e3 if self._skew else None
 
-    def summary(
-        self, drops: Mapping[str, int], lines: tuple[str, ...] = (), failures: tuple[str, ...] = ()
-    ) -> Summary:
+    def summary(self, drops: Mapping[str, int], lines: tuple[str, ...] = (), failures: tuple[str, ...] = ()) -> Summary:
         """What the run did so far."""
         with self._lock:
             n = max(self._moments, 1)

@@ -20,6 +20,7 @@ _FILE_AHEAD = 4  # frames decoded ahead of the detector, a file: enough to hide 
 _POLL_S = 0.03  # how often a window gets to act on keys while no estimate comes
 _WAKE_S = 0.1  # how often a waiting thread looks whether it should stop
 
+
 class MainSink(Sink, Protocol):
     """A sink that lives in the main thread."""
 
@@ -44,7 +45,9 @@ class Opened:
 class SinkWorker:
     """One sink, its channel and its thread."""
 
-    def __init__(self, sink: Sink, header: Header, size: int, failed: Callable[["SinkWorker", BaseException], None]) -> None:
+    def __init__(
+        self, sink: Sink, header: Header, size: int, failed: Callable[["SinkWorker", BaseException], None]
+    ) -> None:
         self.sink = sink
         self.channel: Channel[Packet] = Channel(sink.policy, size)
         self.line: str | None = None

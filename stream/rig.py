@@ -82,7 +82,11 @@ def load(config: RigConfig, sources: Sequence[SourceConfig]) -> Rig:
         raise StreamError(f"unknown fusion {config.fusion!r}; there are auto, {', '.join(METHODS)}")
     named = tuple(source.name != f"cam{k}" for k, source in enumerate(sources))
     if config.calibration is None:
-        for flag, given in (("--fusion", config.fusion != "auto"), ("--letterbox", config.letterbox), ("--up", config.up)):
+        for flag, given in (
+            ("--fusion", config.fusion != "auto"),
+            ("--letterbox", config.letterbox),
+            ("--up", config.up),
+        ):
             if given:
                 raise StreamError(f"{flag} needs --calibration FILE; make one with python -m calibration")
         return Rig(None, {}, "none", named)
@@ -93,7 +97,9 @@ def load(config: RigConfig, sources: Sequence[SourceConfig]) -> Rig:
     letterboxes = dict(parse_letterbox(text) for text in config.letterbox)
     unknown = [name for name in letterboxes if name is not None and name not in calibration.names]
     if unknown:
-        raise StreamError(f"--letterbox for {unknown[0]}, which the calibration has not; it has {', '.join(calibration.names)}")
+        raise StreamError(
+            f"--letterbox for {unknown[0]}, which the calibration has not; it has {', '.join(calibration.names)}"
+        )
     method = config.fusion if calibration.placed else "none"
     return Rig(calibration, letterboxes, "map" if method == "auto" else method, named)
 

@@ -29,7 +29,9 @@ class SyncConfig:
     """Take the first frame at or after the target time, so that 2D joints can be interpolated to it."""
 
 
-def match(target: float, frames: Sequence[Sequence[Frame]], tolerance: Sequence[float], after: bool) -> list[Frame | None]:
+def match(
+    target: float, frames: Sequence[Sequence[Frame]], tolerance: Sequence[float], after: bool
+) -> list[Frame | None]:
     """Choose one frame a camera for a target time.
 
     Args:
@@ -136,10 +138,7 @@ class LiveMatcher:
             return None
         if any(t is None for t in newest) and now - self._first() <= self._config.stale_s:
             return None  # at the start: give every camera the time to come
-        living = [
-            k for k, t in enumerate(newest)
-            if t is not None and now - t <= max(self._config.stale_frames * self._intervals[k].seconds, self._config.stale_s)
-        ]  # fmt: skip
+        living = [k for k, t in enumerate(newest) if t is not None and now - t <= self._stale(k)]
         if any(self._frames[k][-1].t <= self._used[k] for k in living):
             return None
         target = min(self._frames[k][-1].t for k in living)
@@ -155,6 +154,9 @@ class LiveMatcher:
         result = moment(self._index, target, chosen)
         self._index += 1
         return result
+
+    def _stale(self, camera: int) -> float:
+        return max(self._config.stale_frames * self._intervals[camera].seconds, self._config.stale_s)
 
     def _first(self) -> float:
         return min(frames[0].t for frames in self._frames if frames)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from stream.header import Header
 from stream.recording import ESTIMATES, FRAMES, MOMENTS, header_of, schemas
 from stream.segments import Span, read_schema, read_segment, segments
-from stream.header import Header
 from stream.types import StreamError
 
 

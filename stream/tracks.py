@@ -123,7 +123,9 @@ class Tracker:
         distance = rms_distance(np.array([track.pose for track in self._tracks]), mixture.mean)
         spread = config.still_mm + config.speed_mm_s * dt
         move = np.exp(-0.5 * (distance / spread) ** 2) + config.jump
-        probability = (before @ (move / move.sum(1, keepdims=True))) * np.maximum(mixture.weight, 1e-8) ** config.evidence
+        probability = (before @ (move / move.sum(1, keepdims=True))) * np.maximum(
+            mixture.weight, 1e-8
+        ) ** config.evidence
         probability /= probability.sum()
         old, new = linear_sum_assignment(distance)
         source = dict(zip(new.tolist(), old.tolist(), strict=True))

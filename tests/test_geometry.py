@@ -55,8 +55,12 @@ def test_a_point_behind_the_camera_has_no_pixel():
 def test_half_pixel_rule_agrees_with_the_scaled_camera():
     half = scale_camera(LENS, (640, 360))
     points = RNG.uniform([-900, -500, 2500], [900, 500, 6000], (50, 3))
-    np.testing.assert_allclose(camera_to_image(half, points), resize_pixels(camera_to_image(LENS, points), 0.5), atol=1e-6)
-    np.testing.assert_allclose(resize_pixels(np.array([[-0.5, -0.5], [1279.5, 719.5]]), 0.5), [[-0.5, -0.5], [639.5, 359.5]])
+    np.testing.assert_allclose(
+        camera_to_image(half, points), resize_pixels(camera_to_image(LENS, points), 0.5), atol=1e-6
+    )
+    np.testing.assert_allclose(
+        resize_pixels(np.array([[-0.5, -0.5], [1279.5, 719.5]]), 0.5), [[-0.5, -0.5], [639.5, 359.5]]
+    )
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,34 @@ def network(sigma="joint", width=64):
 def poses(n=64):
     """Standing people with random limbs, z up, mm."""
     bones = np.zeros((n, 17, 3))
-    length = {1: 120, 2: 420, 3: 410, 4: 120, 5: 420, 6: 410, 7: 220, 8: 230, 9: 130, 10: 130, 11: 180, 12: 290, 13: 260, 14: 180, 15: 290, 16: 260}
-    base = {1: [-1, 0, 0], 4: [1, 0, 0], 7: [0, 0, 1], 8: [0, 0, 1], 9: [0, 0, 1], 10: [0, 0, 1], 11: [1, 0, 0], 14: [-1, 0, 0]}
+    length = {
+        1: 120,
+        2: 420,
+        3: 410,
+        4: 120,
+        5: 420,
+        6: 410,
+        7: 220,
+        8: 230,
+        9: 130,
+        10: 130,
+        11: 180,
+        12: 290,
+        13: 260,
+        14: 180,
+        15: 290,
+        16: 260,
+    }
+    base = {
+        1: [-1, 0, 0],
+        4: [1, 0, 0],
+        7: [0, 0, 1],
+        8: [0, 0, 1],
+        9: [0, 0, 1],
+        10: [0, 0, 1],
+        11: [1, 0, 0],
+        14: [-1, 0, 0],
+    }
     for j, mm in length.items():
         d = np.array(base.get(j, [0, 0, -1])) + RNG.normal(size=(n, 3)) * 0.4
         bones[:, j] = d / np.linalg.norm(d, axis=-1, keepdims=True) * mm
@@ -130,8 +156,8 @@ def test_decode_agrees_with_torch():
 def test_a_sigma_a_kernel_is_broadcast():
     net = network("kernel")
     with torch.inference_mode():
-        out = [o.numpy() for o in net(torch.randn(3, mdn.INPUTS))]
-    _, sigma, _ = mdn.decode(*out, np.broadcast_to(np.eye(3), (3, 3, 3)), mdn.Decoding(100.0))
+        mean, sigma, log_weight = (o.numpy() for o in net(torch.randn(3, mdn.INPUTS)))
+    _, sigma, _ = mdn.decode(mean, sigma, log_weight, np.broadcast_to(np.eye(3), (3, 3, 3)), mdn.Decoding(100.0))
     assert sigma.shape == (3, 5, 17)
     assert np.ptp(sigma[:, :, 1:], axis=-1).max() == 0
 
@@ -166,7 +192,9 @@ def test_shipped_lifter_puts_heads_up_and_right_on_the_right():
     (mixture,) = lifter([mdn.see(detection, camera, 0.2)])
     best = mixture.mean[mixture.weight.argmax()]
     assert best[sk.HEAD, 1] < -300 < 300 < best[sk.R_ANKLE, 1]
-    assert np.sign(best[sk.L_SHOULDER, 0] - best[sk.R_SHOULDER, 0]) == np.sign(xy[sk.L_SHOULDER, 0] - xy[sk.R_SHOULDER, 0])
+    assert np.sign(best[sk.L_SHOULDER, 0] - best[sk.R_SHOULDER, 0]) == np.sign(
+        xy[sk.L_SHOULDER, 0] - xy[sk.R_SHOULDER, 0]
+    )
     root = mdn.locate(best, detection, camera, 0.2)
     assert root[2] == pytest.approx(4000, rel=0.3)
 
@@ -214,7 +242,9 @@ def test_random_views_are_level_and_aimed():
     assert -15.1 < pitch.min() < -10
     assert 45 < pitch.max() < 50.1
     xy, local = views.project(base, cameras)
-    np.testing.assert_allclose(np.linalg.norm(local - local[:, :1], axis=-1), np.linalg.norm(base - base[:, :1], axis=-1))
+    np.testing.assert_allclose(
+        np.linalg.norm(local - local[:, :1], axis=-1), np.linalg.norm(base - base[:, :1], axis=-1)
+    )
     assert np.abs(xy.mean(1)).max() < 0.1
     view = views.look(xy, np.ones((500, 17), bool), cameras)
     np.testing.assert_allclose(np.degrees(view.pitch), pitch, atol=3)

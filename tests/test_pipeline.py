@@ -54,7 +54,11 @@ def pipeline(sources, detector=None, **kwargs):
     opened = [Opened(source, source.open()) for source in sources]
     estimator = Estimator([s.camera for s in sources], detector or KnownDetector(sources[0]), lifter())
     header = Header(
-        tuple(CameraHeader(o.info.name, o.info.source, o.info.kind, o.info.size) for o in opened), 5, datetime.now(UTC), 0.0, 30.0
+        tuple(CameraHeader(o.info.name, o.info.source, o.info.kind, o.info.size) for o in opened),
+        5,
+        datetime.now(UTC),
+        0.0,
+        30.0,
     )
     return Pipeline(opened, estimator, header, Meter(), **kwargs)
 
@@ -103,7 +107,10 @@ def test_live_the_newest_wins_and_drops_are_counted():
 def test_a_latest_sink_never_holds_up_the_run():
     pipe = pipeline([figure("synthetic:frames=80")])
     release = threading.Event()
-    stuck, every = Collect("latest", act=lambda n: release.wait(20)), Collect(act=lambda n: release.set() if n == 79 else None)
+    stuck, every = (
+        Collect("latest", act=lambda n: release.wait(20)),
+        Collect(act=lambda n: release.set() if n == 79 else None),
+    )
     pipe.add(stuck)
     pipe.add(every)
     summary = pipe.run()

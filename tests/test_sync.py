@@ -14,7 +14,8 @@ def frames(camera, times):
 
 
 def readers(*lists):
-    return [lambda it=iter(items): next(it, None) for items in lists]
+    iterators = [iter(items) for items in lists]
+    return [lambda it=it: next(it, None) for it in iterators]
 
 
 def times_of(moment):
@@ -81,7 +82,9 @@ def run_live(events, fps, config=None):
 
 
 def test_live_two_cameras_out_of_phase_give_one_moment_a_frame():
-    events = [(0, f) for f in frames("a", np.arange(60) / 30)] + [(1, f) for f in frames("b", np.arange(60) / 30 + 0.012)]
+    events = [(0, f) for f in frames("a", np.arange(60) / 30)] + [
+        (1, f) for f in frames("b", np.arange(60) / 30 + 0.012)
+    ]
     moments, _ = run_live(events, [30, 30])
     assert 55 <= len(moments) <= 60
     assert all(m.spread_s < 0.5 / 30 for m in moments if None not in m.frames)

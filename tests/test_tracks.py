@@ -89,7 +89,7 @@ def test_one_euro_removes_noise_at_rest_and_follows_motion():
     rest = OneEuro(TrackConfig())
     still = np.array([rest(POSES[0] + RNG.normal(size=(17, 3)) * 10, k / 30) for k in range(200)])
     assert still[50:].std(0).mean() < 5
-    fast = OneEuro(TrackConfig())
+    fast, truth, filtered = OneEuro(TrackConfig()), POSES[0], POSES[0]
     for k in range(60):
         truth = POSES[0] + [k / 30 * 1500.0, 0, 0]
         filtered = fast(truth, k / 30)

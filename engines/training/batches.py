@@ -43,7 +43,7 @@ class TrainingSampler:
         return self._joints[np.minimum(index, len(self._joints) - 1)]
 
     def draw(self, n: int) -> Batch:
-        """n new samples."""
+        """N new samples."""
         joints = augment.augment(self._draw(n), self._draw(n), self.rng)
         cameras = views.sample_cameras(n, self.rng, views.TRAINING_CAMERAS)
         xy, local = views.project(joints, cameras)

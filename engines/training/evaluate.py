@@ -80,7 +80,9 @@ def table(result: dict) -> str:
     rows = {"MPJPE, mm": result, "P-MPJPE, mm": {k[2:]: v for k, v in result.items() if k.startswith("p_")}}
     rows |= {f"{name} ({row['poses']})": row for name, row in result["subjects"].items()}
     for name, row in rows.items():
-        lines.append(f"| {name} | " + " | ".join(f"{row[f'{k}_mpjpe_mm']:.1f}" for k in ("best", "argmax", "mean")) + " |")
+        lines.append(
+            f"| {name} | " + " | ".join(f"{row[f'{k}_mpjpe_mm']:.1f}" for k in ("best", "argmax", "mean")) + " |"
+        )
     shares = ", ".join(f"{k} %: {v:.1%}" for k, v in result["coverage"].items())
     return "\n".join([*lines, "", f"NLL {result['nll']:.1f} nats a pose; ECE {result['ece']:.3f}; coverage {shares}"])
 

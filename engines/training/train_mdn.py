@@ -1,7 +1,7 @@
 """Train the lifter on motion capture seen by random virtual cameras.
 
-    python -m engines.training.train_mdn --out runs/live
-    python -m engines.training.train_mdn --out runs/live --resume
+python -m engines.training.train_mdn --out runs/live
+python -m engines.training.train_mdn --out runs/live --resume
 """
 
 import argparse
@@ -63,7 +63,9 @@ VALIDATE_EVERY = 250_000  # samples
 
 def build(settings: Settings) -> MDN:
     """The network of these settings, newly initialised."""
-    return MDN(MDNShape(mdn.INPUTS, 16, settings.kernels, settings.width, settings.blocks, settings.dropout, settings.sigma))
+    return MDN(
+        MDNShape(mdn.INPUTS, 16, settings.kernels, settings.width, settings.blocks, settings.dropout, settings.sigma)
+    )
 
 
 def fastest_precision() -> str:
@@ -153,7 +155,7 @@ def train(settings: Settings, data: Path, out: Path, *, resume: bool = False, st
     averaged.load_state_dict(network.state_dict())
     optimiser = torch.optim.AdamW(network.parameters(), settings.rate, weight_decay=settings.weight_decay, fused=True)
     sampler = TrainingSampler(training, settings.seed, settings.max_noise)
-    done = 0
+    done, nll = 0, torch.zeros(())
     if state:
         network.load_state_dict(state["network"])
         averaged.load_state_dict(state["averaged"])
@@ -229,7 +231,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--stop-after", type=float, default=math.inf, metavar="SECONDS")
     parser.add_argument("--threads", type=int, default=0, help="0 = all cores")
     for f in dataclasses.fields(Settings):
-        parser.add_argument(f"--{f.name.replace('_', '-')}", type=type(f.default), help=f"default: the preset's")
+        parser.add_argument(f"--{f.name.replace('_', '-')}", type=type(f.default), help="default: the preset's")
     args = parser.parse_args(arguments)
     if args.threads:
         torch.set_num_threads(args.threads)

@@ -83,10 +83,10 @@ def detector_faults(xy: Array, rng: np.random.Generator, outliers: float = 0.01,
     """What detectors get wrong beyond noise: single joints far off, and legs or arms taken left for right."""
     far = (rng.random(xy.shape[:2]) < outliers)[..., None]
     out = np.where(far, xy + rng.normal(size=xy.shape) * box_diagonal(xy)[:, None, None] * 0.08, xy)
-    legs, arms = (1, 2, 3, 4, 5, 6), (11, 12, 13, 14, 15, 16)
+    legs, arms = [1, 2, 3, 4, 5, 6], [11, 12, 13, 14, 15, 16]
     for joints in (legs, arms):
         swapped = np.flatnonzero(rng.random(len(xy)) < swaps)
-        out[np.ix_(swapped, joints)] = out[np.ix_(swapped, sk.MIRROR[list(joints)])]
+        out[swapped[:, None], joints] = out[swapped[:, None], sk.MIRROR[joints]]
     return out
 
 
@@ -94,14 +94,14 @@ def sample_seen(n: int, rng: np.random.Generator) -> Bools:
     """(n, 17) visible bits as they occur: all joints, those a COCO detector has, and some of them hidden."""
     seen = np.ones((n, 17), bool)
     coco = rng.random(n) < 0.6
-    seen[np.ix_(coco, (sk.SPINE, sk.NECK, sk.HEAD))] = False
+    seen[np.flatnonzero(coco)[:, None], [sk.SPINE, sk.NECK, sk.HEAD]] = False
     kind = rng.random(n)
     some = kind < 0.25
     hidden = rng.random((n, 17)) < rng.uniform(0.03, 0.3, (n, 1))
     seen &= ~(hidden & some[:, None])
     no_feet, no_legs = (kind > 0.25) & (kind < 0.29), (kind > 0.29) & (kind < 0.32)
-    seen[np.ix_(no_feet, (sk.R_ANKLE, sk.L_ANKLE))] = False
-    seen[np.ix_(no_legs, (sk.R_ANKLE, sk.L_ANKLE, sk.R_KNEE, sk.L_KNEE))] = False
+    seen[np.flatnonzero(no_feet)[:, None], [sk.R_ANKLE, sk.L_ANKLE]] = False
+    seen[np.flatnonzero(no_legs)[:, None], [sk.R_ANKLE, sk.L_ANKLE, sk.R_KNEE, sk.L_KNEE]] = False
     too_few = seen[:, sk.LIMBS].sum(1) < 6
     seen[too_few] = True
     return seen
