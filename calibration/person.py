@@ -156,7 +156,7 @@ class _Pair:
 
 def _pair(a: Camera, b: Camera, xa: Array, xb: Array, body: Body, height_mm: float) -> _Pair | None:
     """Relative pose from a to b at the person's scale, or None where it cannot be told. xa, xb are (F, J, 2)."""
-    both = np.isfinite(xa).all(-1) & np.isfinite(xb).all(-1)
+    both = np.atleast_1d(np.isfinite(xa + xb).all(axis=-1))
     if both.sum() < _MIN_JOINTS:
         return None
     ra, rb = (np.ascontiguousarray(image_to_ray(c, x[both])[:, :2]) for c, x in ((a, xa), (b, xb)))
