@@ -1,0 +1,275 @@
+"""The order of the detectors and the hand-over between them: the only place that knows either.
+
+It has no clock: frames bring their own time, and who runs it measures how long a detection took and reports it.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Final
+
+import numpy as np
+
+from engines import cards, detectors
+from engines.types import Detection, Detector, DetectorSession, EngineError, Image
+
+SKIP: Final = 2
+"""Reports a session that do not count after a detector takes over: loading, warm-up, looking for the person."""
+SAMPLE: Final = 10
+"""Reports after which the median of the last ones decides whether a detector keeps up."""
+SHARE: Final = 0.8
+"""Share of the time between frames that detection may take, all cameras together; the rest lifts and tracks."""
+RETRY_S: Final = 10.0
+"""Frame time after which a detector that failed is tried again; doubles with each failure."""
+RETRY_SLOW_S: Final = 60.0
+"""The same for one that was too slow."""
+LONGEST_RETRY_S: Final = 600.0
+
+Say = Callable[[str], None]
+Load = Callable[[str], Detector]
+
+
+def order(names: Sequence[str]) -> tuple[str, ...]:
+    """The fallback order of what a user asked for.
+
+    ``auto`` is every detector whose weights and card are shipped, the most accurate first: by ``lspet_pck`` of its
+    card (Leeds Sports Pose), then ``demo_pck`` (the four-camera demo). Never by speed, so that a file gives the same
+    recording everywhere.
+
+    Raises:
+        EngineError: for an unknown name, listing what there is.
+    """
+    known = detectors.names()
+    wanted: list[str] = []
+    for name in names:
+        if name == "auto":
+            wanted += sorted((n for n in known if _accuracy(n)), key=_accuracy, reverse=True)
+        elif name in known:
+            wanted.append(name)
+        else:
+            raise EngineError(f"unknown detector {name!r}; there are auto, {', '.join(known)}")
+    if not wanted:
+        raise EngineError(f"no detector was asked for; there are auto, {', '.join(known)}")
+    return tuple(dict.fromkeys(wanted))
+
+
+def _accuracy(name: str) -> tuple[float, ...]:
+    values = _card_values(name)
+    return (float(values["lspet_pck"]), float(values.get("demo_pck", 0))) if "lspet_pck" in values else ()
+
+
+def _card_values(name: str) -> Mapping[str, Any]:
+    """The numbers of a detector's card; none where it has no card (not shipped yet) or is not of the registry."""
+    if name not in detectors.names():
+        return {}
+    path = cards.WEIGHTS / detectors.weights(name)
+    return cards.load_card(path).values if path.with_suffix(".toml").exists() else {}
+
+
+@dataclass(slots=True)
+class _Candidate:
+    """What is known of one detector of the order."""
+
+    detector: Detector | None = None
+    retry_at: float = -np.inf
+    """Frame time before which it is not used; inf = never again."""
+    wait: float = 0.0
+    """How long the last retry_at was put off, seconds of frame time."""
+    cost: float | None = None
+    """Seconds a view, measured or guessed, of one that was too slow; None otherwise."""
+
+
+class Fallback:
+    """A detector made of several: the first that works and, for live sources, keeps up, answers.
+
+    All sessions hand over together, so who answers is one fact of the run; a detector is loaded once it is needed.
+
+    Args:
+        names: the order, or ("auto",).
+        rate: frames a second of a live source; None for files, for which speed never counts.
+        say: told each hand-over and its reason, once; the same lines are in ``messages``.
+        runtime: for the detectors' networks.
+        threads: for the detectors' networks.
+        load: makes a detector from its name; the registry's by default.
+
+    Raises:
+        EngineError: if no detector of the order can be loaded.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str] = ("auto",),
+        *,
+        rate: float | None = None,
+        say: Say | None = None,
+        runtime: str = "auto",
+        threads: int = 1,
+        load: Load | None = None,
+    ) -> None:
+        self._order = order(names) if load is None else tuple(names)
+        self.name = ",".join(self._order)
+        self.messages: list[str] = []
+        """Every line said so far."""
+        self._load: Load = load or (lambda name: detectors.load(name, runtime, threads))
+        self._say, self._rate = say, rate
+        self._candidates = {name: _Candidate() for name in self._order}
+        self._times: deque[float] = deque(maxlen=3 * SAMPLE)
+        self._said: set[str] = set()
+        self._sessions = self._skip = 0
+        self._active: str | None = None
+        self.choose(-np.inf)
+
+    def session(self) -> "FallbackSession":
+        """A new session, one a camera."""
+        self._sessions += 1
+        self._skip = SKIP * self._sessions
+        return FallbackSession(self)
+
+    def describe(self) -> Mapping[str, str]:
+        """What the detector that answers now is and runs on, and the order."""
+        return {**self._describe(self._active or self._order[0]), "order": self.name}
+
+    def describe_all(self) -> dict[str, Mapping[str, str]]:
+        """What each detector is, in the order; of those not loaded (yet), what their cards say."""
+        return {name: self._describe(name) for name in self._order}
+
+    def choose(self, t: float) -> tuple[str, Detector]:
+        """Who answers at t seconds: the first that may and loads, else the fastest of those that are too slow.
+
+        Raises:
+            EngineError: if there is none.
+        """
+        name = self._first(t)
+        if name != self._active:
+            if self._active is not None:
+                self._tell(f"{self._active} {name}", f"detector {name} takes over from {self._active}")
+            self._active = name
+            self._times.clear()
+            self._skip = SKIP * self._sessions
+        detector = self._candidates[name].detector
+        if detector is None:
+            raise EngineError(f"detector {name} is not loaded")
+        return name, detector
+
+    def failed(self, name: str, why: str, t: float) -> None:
+        """A detector failed on the frame of t seconds: it is not used for a while."""
+        self._put_off(name, t, RETRY_S)
+        self._candidates[name].cost = None
+        self._tell(f"failed {name}", f"detector {name} failed ({why})")
+
+    def report(self, name: str, seconds: float, t: float) -> None:
+        """A detection by ``name`` of the frame of t seconds took this long."""
+        if self._rate is None or len(self._order) == 1 or name != self._active:
+            return
+        if self._skip > 0:
+            self._skip -= 1
+            return
+        self._times.append(seconds)
+        cost = median(self._times)
+        if len(self._times) < SAMPLE or cost <= SHARE / self._rate / max(1, self._sessions):
+            return
+        if self._candidates[name].retry_at <= t:  # else it is already known as too slow, and still the fastest
+            speed = f"{cost * 1e3:.0f} ms a view, too slow for {self._sessions} x {self._rate:.3g} frames a second"
+            self._tell(f"slow {name}", f"detector {name} takes {speed}")
+            self._too_slow(name, cost, t)
+
+    def _first(self, t: float) -> str:
+        reasons = []
+        for name, candidate in self._candidates.items():
+            if candidate.retry_at > t:
+                continue
+            if candidate.detector is None:
+                try:
+                    candidate.detector = self._load(name)
+                except EngineError as error:
+                    # A damaged file or a missing package does not mend itself during a run.
+                    candidate.retry_at = np.inf
+                    reasons.append(str(error))
+                    if len(self._order) > 1:
+                        self._tell(f"load {name}", f"detector {name} cannot be loaded ({error})")
+                    continue
+            return name
+        slow = {n: c.cost for n, c in self._candidates.items() if c.cost is not None and c.detector is not None}
+        if slow:
+            return min(slow, key=lambda n: slow[n])
+        raise EngineError("; ".join(reasons or self.messages[-3:]))
+
+    def _too_slow(self, name: str, cost: float, t: float) -> None:
+        """Put off a detector, and those that its card says are no faster: trying them would stall the stream."""
+        own = float(_card_values(name).get("cost_ms", 0))
+        for other in self._order:
+            candidate = self._candidates[other]
+            ratio = float(_card_values(other).get("cost_ms", 0)) / own if own else 0.0
+            if other == name or (ratio >= 1 and candidate.retry_at <= t):
+                self._put_off(other, t, RETRY_SLOW_S)
+                candidate.cost = cost if other == name else cost * ratio
+
+    def _put_off(self, name: str, t: float, wait: float) -> None:
+        candidate = self._candidates[name]
+        candidate.wait = min(max(wait, 2 * candidate.wait), LONGEST_RETRY_S)
+        candidate.retry_at = t + candidate.wait
+
+    def _tell(self, what: str, line: str) -> None:
+        """Say a line, the first time only that this happens."""
+        if what not in self._said:
+            self._said.add(what)
+            self.messages.append(line)
+            if self._say:
+                self._say(line)
+
+    def _describe(self, name: str) -> Mapping[str, str]:
+        detector = self._candidates[name].detector
+        if detector is not None:
+            return detector.describe()
+        try:
+            card = cards.load_card(cards.WEIGHTS / detectors.weights(name))
+        except EngineError:
+            return {"model": "", "sha256": "", "runtime": "not available"}
+        return {"model": card.path.name, "sha256": card.sha256, "runtime": "not loaded"}
+
+
+class FallbackSession:
+    """A session of whichever detector answers."""
+
+    def __init__(self, owner: Fallback) -> None:
+        self._owner = owner
+        self._inner: dict[str, DetectorSession] = {}
+        self._used: str | None = None
+        self._t = -np.inf
+
+    def __call__(self, image: Image, t: float) -> Detection:
+        """Detect in a BGR image at t seconds with the first detector that can.
+
+        Raises:
+            EngineError: if every detector of the order fails.
+        """
+        self._t = t
+        while True:
+            name, detector = self._owner.choose(t)
+            try:
+                if name not in self._inner:
+                    self._inner[name] = detector.session()
+                elif name != self._used:
+                    self._inner[name].reset()  # it has not watched for a while
+                self._used = name
+                detection = self._inner[name](image, t)
+            except Exception as error:  # whatever a network raises: the next one answers, and the reason is said
+                reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+                self._inner.pop(name, None)
+            else:
+                if np.isfinite(detection.xy).all() and np.isfinite(detection.score).all():
+                    return detection
+                reason = "joints that are not finite"
+                self._inner[name].reset()
+            self._owner.failed(name, reason, t)
+
+    def reset(self) -> None:
+        """Forget the person."""
+        for session in self._inner.values():
+            session.reset()
+
+    def report(self, seconds: float) -> None:
+        """Say how long the last call took."""
+        if self._used is not None:
+            self._owner.report(self._used, seconds, self._t)

@@ -1,0 +1,81 @@
+"""The stacked hourglass (Newell et al. 2016): heatmaps of a crop, decoded here."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from engines import cards, preprocess, runtimes
+from engines.person_box import Array, Finder, TopDownSession
+from engines.preprocess import Box
+from engines.skeleton import LSP, MPII, to_h36m
+from engines.types import Bools, EngineError, Image
+
+WEIGHTS: Final = {"hourglass": "hourglass.onnx"}
+_JOINTS: Final = {m.name: m for m in (MPII, LSP)}
+
+
+def load(name: str, runtime: str, threads: int) -> "Hourglass":
+    """Load the hourglass of engines/weights."""
+    path = cards.WEIGHTS / WEIGHTS[name]
+    if not path.exists():
+        raise EngineError(
+            "no hourglass weights are shipped yet; use --detector movenet-thunder, movenet-lightning or mediapipe"
+        )
+    return Hourglass(path, runtime, threads)
+
+
+class Hourglass:
+    """A heatmap network: one float input (1, 3, S, S) RGB 0..1, last output (1, K, S / 4, S / 4), 0..1 at a joint.
+
+    Its card says the joint set, and in ``[values]`` the side ``size`` of its input.
+
+    Raises:
+        EngineError: if the weights, their card, or MultiPose's weights cannot be used.
+    """
+
+    def __init__(self, path: Path, runtime: str = "auto", threads: int = 1) -> None:
+        self.name = "hourglass"
+        card = cards.load_card(path)
+        if card.joints not in _JOINTS or not isinstance(card.values.get("size"), int):
+            raise EngineError(f"model card of {path.name}: joints must be one of {', '.join(_JOINTS)}, size a number")
+        self._joints, self._side = _JOINTS[card.joints], int(card.values["size"])
+        self._run = runtimes.load(path, runtime, threads)
+        self._input = str(card.values.get("input_name", "image"))
+        self._finder = Finder(runtime, threads)
+
+    def session(self) -> TopDownSession:
+        """A new session, one a camera."""
+        return TopDownSession(self.name, self.estimate, self._finder)
+
+    def describe(self) -> Mapping[str, str]:
+        """What it is and runs on."""
+        return self._run.describe()
+
+    def estimate(self, image: Image, box: Box) -> tuple[Array, Array, Bools]:
+        """The person in a square box of a BGR image: xy (17, 2) px of the full image, score (17,), derived (17,)."""
+        crop = preprocess.cut(image, box, (self._side, self._side))
+        feed = np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
+        *_, heatmaps = self._run(**{self._input: feed}).values()
+        uv, score = decode(heatmaps[0])
+        xy = preprocess.to_image(box, uv)
+        return to_h36m(self._joints, xy, preprocess.doubt_outside(xy, score, image))
+
+
+def decode(heatmaps: Array) -> tuple[Array, Array]:
+    """Peaks of heatmaps (K, h, w), moved a quarter of a cell towards the higher neighbour (Newell et al., section 3.3).
+
+    Returns:
+        uv (K, 2) in 0..1 across the crop (0 = its edge), and score (K,), the peak's height in 0..1; a map that is not
+        finite gives NaN.
+    """
+    K, h, w = heatmaps.shape
+    flat = heatmaps.reshape(K, -1)
+    row, column = np.divmod(flat.argmax(1), w)
+    padded = np.pad(heatmaps, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    k, r, c = np.arange(K), row + 1, column + 1
+    right = np.sign(padded[k, r, c + 1] - padded[k, r, c - 1])
+    down = np.sign(padded[k, r + 1, c] - padded[k, r - 1, c])
+    uv = np.stack([(column + 0.5 + 0.25 * right) / w, (row + 0.5 + 0.25 * down) / h], -1)
+    return uv, np.where(np.isfinite(flat).all(1), np.clip(flat.max(1), 0, 1), np.nan)

@@ -1,0 +1,152 @@
+"""MediaPipe's BlazePose through its Tasks API, in video mode: it finds and follows the person itself."""
+
+import contextlib
+import os
+import sys
+import tempfile
+import weakref
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from typing import Any, Final
+
+import numpy as np
+
+from engines import cards, preprocess
+from engines.preprocess import Box
+from engines.skeleton import BLAZEPOSE, to_h36m
+from engines.types import Detection, EngineError, Image, nobody
+
+WEIGHTS: Final = {"mediapipe": "pose_landmarker_full.task", "mediapipe-lite": "pose_landmarker_lite.task"}
+
+# What its C++ part writes to stderr at every start, which no flag or variable of it turns off.
+_CHATTER: Final = (
+    b"XNNPACK",
+    b"InitGoogle",
+    b"inference_feedback_manager",
+    b"unaligned buffer",
+    b"NORM_RECT",
+    b"absl::",
+)
+
+
+def load(name: str, runtime: str, threads: int) -> "MediaPipe":
+    """Load one of the names of WEIGHTS. It brings its own runtime and chooses its own threads."""
+    return MediaPipe(name)
+
+
+class MediaPipe:
+    """A BlazePose landmarker.
+
+    Raises:
+        EngineError: if mediapipe is not installed, or the weights are missing, damaged or not a landmarker.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._card = cards.verify(cards.WEIGHTS / WEIGHTS[name])
+        try:
+            import mediapipe  # noqa: F401 - 1.7 s; that it is there is all that counts here
+        except ImportError as error:
+            raise EngineError(f"detector {name!r} needs mediapipe ({error}): pip install mediapipe==1.2.2") from error
+        self._spare: MediaPipeSession | None = MediaPipeSession(self._card, name)
+
+    def session(self) -> "MediaPipeSession":
+        """A new session, one a camera."""
+        session, self._spare = self._spare or MediaPipeSession(self._card, self.name), None
+        return session
+
+    def describe(self) -> Mapping[str, str]:
+        """What it is and runs on."""
+        return {
+            "runtime": f"mediapipe {version('mediapipe')}",
+            "device": "cpu",
+            "model": self._card.path.name,
+            "sha256": self._card.sha256,
+        }
+
+
+class MediaPipeSession:
+    """One landmarker in video mode."""
+
+    def __init__(self, card: cards.Card, origin: str) -> None:
+        self._card, self._origin = card, origin
+        self._start()
+
+    def reset(self) -> None:
+        """Forget the person. Costs 0.2 s: video mode can only forget by starting again."""
+        if self._last > 0:
+            self._close()
+            self._start()
+
+    def __call__(self, image: Image, t: float) -> Detection:
+        """Detect the person in a BGR image at t seconds; nobody() when there is none."""
+        self._zero = t if self._zero is None else self._zero
+        # Video mode refuses a time that is not later than the last one, in whole milliseconds.
+        self._last = max(self._last + 1, round((t - self._zero) * 1000))
+        # The first person brings the last of the chatter.
+        with contextlib.nullcontext() if self._quiet else _without_chatter():
+            landmarks = self._detect(image, self._last)
+        if landmarks is None:
+            return nobody(self._origin)
+        self._quiet = True
+        # x and y count pixel centres: by the half-pixel rule mirrored photographs disagree by 0.7 to 1.1 px at any size.
+        xy = landmarks[:, :2] * (image.shape[1], image.shape[0])
+        # Visibility: not hidden; presence: in the picture at all. A joint has to be both.
+        score = preprocess.doubt_outside(xy, np.clip(landmarks[:, 2:].min(-1), 0, 1), image)
+        return Detection(*to_h36m(BLAZEPOSE, xy, score), self._origin)
+
+    def _start(self) -> None:
+        from mediapipe.tasks import python as tasks
+        from mediapipe.tasks.python import vision
+
+        options = vision.PoseLandmarkerOptions(
+            base_options=tasks.BaseOptions(model_asset_path=str(self._card.path)),
+            running_mode=vision.RunningMode.VIDEO,
+            num_poses=1,
+        )
+        self._last, self._zero, self._quiet = 0, None, False
+        try:
+            with _without_chatter():
+                self._landmarker = vision.PoseLandmarker.create_from_options(options)
+                self._detect(np.zeros((64, 64, 3), np.uint8), 0)
+        except (RuntimeError, ValueError, OSError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise EngineError(f"{self._card.path} is not a landmarker that mediapipe can run ({reason})") from error
+        self._close = weakref.finalize(self, _close, self._landmarker)
+
+    def _detect(self, image: Image, milliseconds: int) -> Any:
+        """(33, 4) x, y (0..1 of the image), visibility and presence; None without a person."""
+        import mediapipe as mp
+
+        height, width = image.shape[:2]
+        rgb = preprocess.cut(image, Box(0, 0, width, height), (width, height))
+        found = self._landmarker.detect_for_video(mp.Image(image_format=mp.ImageFormat.SRGB, data=rgb), milliseconds)
+        if not found.pose_landmarks:
+            return None
+        return np.array([(p.x, p.y, p.visibility, p.presence) for p in found.pose_landmarks[0]], np.float64)
+
+
+def _close(landmarker: Any) -> None:
+    """Close a landmarker, also while the interpreter shuts down: mediapipe 1.2.2 prints two tracebacks there."""
+    try:
+        landmarker.close()
+    except RuntimeError:  # its executor is already gone, and its __del__ would try again
+        landmarker._handle = None
+
+
+@contextlib.contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Hold back what is written to stderr, then write all of it but the known chatter."""
+    sys.stderr.flush()
+    real = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(real, 2)
+            held.seek(0)
+            rest = [line for line in held.readlines() if not any(word in line for word in _CHATTER)]
+            os.write(real, b"".join(rest))
+            os.close(real)
