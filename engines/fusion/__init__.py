@@ -1,0 +1,156 @@
+"""Fusion of the views of one moment: detections and mixtures of calibrated cameras in, one person in the world out.
+
+    hypotheses    the paper's: the hypotheses that agree best, averaged (Li and Lee 2019, 4.5)
+    map           the pose that mixtures and 2D joints together make most probable, with its sigma
+    triangulate   weighted, robust, without hypotheses; for comparison
+    auto          map
+
+Pure functions; ``Fuser`` keeps the last pose for a warm start and nothing else.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.camera import Camera
+from engines.fusion import hypotheses, posterior, triangulation
+from engines.fusion.views import Views, gather
+from engines.types import Detection, EngineError, Mixture, Pose
+
+Array = NDArray[np.floating]
+
+METHODS: Final = ("auto", "map", "hypotheses", "triangulate")
+"""What ``--fusion`` takes."""
+_GAP_S = 0.5
+
+
+def fuse(
+    detections: Sequence[Detection | None],
+    mixtures: Sequence[Mixture | None],
+    cameras: Sequence[Camera],
+    method: str = "auto",
+    *,
+    previous: Pose | None = None,
+    min_score: float = 0.2,
+    weighted: bool = False,
+) -> Pose | None:
+    """Fuse the views of one moment.
+
+    Args:
+        detections: one a camera, pixels of the full image; None where there is none.
+        mixtures: one a camera, root-relative, that camera's axes; None where there is none.
+        cameras: with their place in the world.
+        method: one of ``METHODS``.
+        previous: the pose of the moment before, to start from ("map").
+        min_score: a joint below it counts as not seen.
+        weighted: average by mixing coefficient and inverse variance instead of plainly ("hypotheses").
+
+    Returns:
+        The person, or None where no view has one. ``method`` of the pose is what was done: "single" where only one view was
+        usable, "triangulate" where several were but none was lifted; its joints seen by fewer than two views are then NaN.
+
+    Raises:
+        EngineError: for an unknown method.
+        ValueError: if there is not one detection and one mixture a camera.
+    """
+    if method not in METHODS:
+        raise EngineError(f"unknown fusion {method!r}; there are {', '.join(METHODS)}")
+    views = gather(detections, mixtures, cameras, min_score)
+    if views is None:
+        return None
+    if len(views.cameras) == 1:
+        pose = _by_hypotheses(views, weighted) if method == "hypotheses" else _by_map(views, None)
+        return _made(views, pose, "single")
+    if method == "triangulate" or not len(views.lifted):
+        return _made(views, triangulation.triangulate(views), "triangulate")
+    if method == "hypotheses":
+        return _made(views, _by_hypotheses(views, weighted), "hypotheses")
+    return _made(views, _by_map(views, previous), "map")
+
+
+def _made(views: Views, pose: tuple[Array, Array] | None, method: str) -> Pose | None:
+    if pose is None or not np.isfinite(pose[0]).any():
+        return None
+    return Pose(pose[0], pose[1], views.names, method)
+
+
+def _by_hypotheses(views: Views, weighted: bool) -> tuple[Array, Array] | None:
+    if not len(views.lifted):
+        return None
+    choice, _ = hypotheses.choose(views.mean, views.weight)
+    pose, variance = hypotheses.average(views.mean, views.sigma, views.weight, choice, weighted)
+    joints, cov = np.full((17, 3), np.nan), np.full((17, 3, 3), np.nan)
+    if len(views.cameras) > 1:
+        joints, cov = triangulation.triangulate(views)
+    root_cov = np.nan_to_num(cov[0])
+    return pose + triangulation.root_of(pose, joints, views), variance[:, None, None] * np.eye(3) + root_cov
+
+
+def _by_map(views: Views, previous: Pose | None) -> tuple[Array, Array] | None:
+    if not len(views.lifted):
+        return None
+    if len(views.lifted) == 1:
+        relative = views.mean[0, np.argsort(-views.weight[0])]
+    else:
+        choice, _ = hypotheses.choose(views.mean, views.weight)
+        relative = hypotheses.average(views.mean, views.sigma, views.weight, choice, weighted=False)[0][None]
+    rays = triangulation.triangulate_fast(views)
+    starts = [pose + triangulation.root_of(pose, rays, views, hips=False) for pose in relative]
+    starts = [start for start in starts if np.isfinite(start).all()]
+    if not starts:
+        return None
+    if previous is not None and np.isfinite(previous.joints).all():
+        starts.append(previous.joints)
+    elif len(views.cameras) > 1:
+        starts.append(np.where(np.isfinite(rays), rays, starts[0]))
+    found = posterior.maximise(views, np.stack(starts))
+    return found.joints, found.cov
+
+
+class Fuser:
+    """Fuses moment after moment; callable as the pipeline's estimator wants it.
+
+    Args:
+        cameras: one a view, with their place in the world.
+        method: one of ``METHODS``.
+        min_score: a joint below it counts as not seen.
+
+    Raises:
+        EngineError: for an unknown method.
+    """
+
+    def __init__(self, cameras: Sequence[Camera], method: str = "auto", min_score: float = 0.2) -> None:
+        if method not in METHODS:
+            raise EngineError(f"unknown fusion {method!r}; there are {', '.join(METHODS)}")
+        self._cameras, self._method, self._min_score = tuple(cameras), method, min_score
+        self._last: tuple[float, Pose] | None = None
+
+    def __call__(
+        self, detections: Sequence[Detection | None], mixtures: Sequence[Mixture | None], t: float
+    ) -> Pose | None:
+        """The person at ``t`` seconds, or None where no view has one."""
+        # Also when time goes back: a file that begins again.
+        if self._last is not None and not 0 <= t - self._last[0] <= _GAP_S:
+            self._last = None
+        previous = self._last[1] if self._last else None
+        pose = fuse(detections, mixtures, self._cameras, self._method, previous=previous, min_score=self._min_score)
+        if pose is not None:
+            self._last = (t, pose)
+        return pose
+
+
+def make_fuser(cameras: Sequence[Camera], placed: bool, method: str = "auto", min_score: float = 0.2) -> Fuser | None:
+    """The fuser of a run: None where the cameras' places are not known and ``auto`` was asked for.
+
+    Raises:
+        EngineError: for an unknown method, or one that needs places that are not known.
+    """
+    if placed:
+        return Fuser(cameras, method, min_score)
+    if method == "auto":
+        return None
+    raise EngineError(
+        f"--fusion {method} needs cameras whose places are known; calibrate them: python -m calibration extrinsics"
+    )

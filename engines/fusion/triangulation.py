@@ -1,0 +1,76 @@
+"""``triangulate``: weighted and robust, without any hypotheses; and where a root-relative pose stands in the world."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.triangulate import triangulate_linear, triangulate_robust
+from engines.fusion.views import Views
+from engines.mdn import locate
+from engines.skeleton import DERIVED_FROM, L_HIP, N_JOINTS, R_HIP
+from engines.types import Detection
+
+Array = NDArray[np.floating]
+
+# One standard deviation of a joint, as a share of the person's size in pixels: 1 % of noise.
+_NOISE = 0.005
+
+
+def _weights(views: Views) -> tuple[Array, float]:
+    """Inverse variances (V, 17), 1 = that of the typical view at score 1, and its standard deviation in pixels."""
+    size = np.maximum(views.size_px, 1.0)
+    typical = float(np.median(size))
+    return views.score * (typical / size[:, None]) ** 2, _NOISE * typical
+
+
+def triangulate(views: Views) -> tuple[Array, Array]:
+    """Robust triangulation of every joint; those that are the middle of two others are that.
+
+    Returns:
+        joints (17, 3) mm and cov (17, 3, 3) mm2, NaN for a joint that fewer than two views see.
+    """
+    weight, noise = _weights(views)
+    found = triangulate_robust(views.cameras, views.xy, weight, noise_px=noise)
+    joints, cov = found.points.copy(), found.cov.copy()
+    for joint, (a, b) in DERIVED_FROM.items():
+        if not np.isfinite(joints[joint]).all():
+            joints[joint], cov[joint] = (joints[a] + joints[b]) / 2, (cov[a] + cov[b]) / 4
+    return joints, cov
+
+
+def triangulate_fast(views: Views) -> Array:
+    """Linear triangulation (17, 3) mm: a start for something that is robust itself; NaN as above."""
+    if len(views.cameras) < 2:
+        return np.full((N_JOINTS, 3), np.nan)
+    weight, _ = _weights(views)
+    return triangulate_linear(views.cameras, views.xy, weight)
+
+
+def root_of(pose: Array, joints: Array, views: Views, *, hips: bool = True) -> Array:
+    """Where the root of a root-relative pose stands.
+
+    The middle of the triangulated hips; without them what most of the triangulated joints say; without any, the
+    reprojection of the views one by one.
+
+    Args:
+        pose: (17, 3) mm, root-relative, world axes.
+        joints: (17, 3) mm, triangulated, NaN where unknown.
+        views: the views.
+        hips: False not to trust the hips above the other joints (one outlier there is the whole person's).
+
+    Returns:
+        (3,) mm, world; NaN where nothing tells.
+    """
+    middle = (joints[R_HIP] + joints[L_HIP]) / 2
+    if hips and np.isfinite(middle).all():
+        return middle
+    known = np.isfinite(joints).all(-1)
+    if known.any():
+        return np.median((joints - pose)[known], axis=0)
+    roots = []
+    for k, camera in enumerate(views.cameras):
+        seen = Detection(np.nan_to_num(views.xy[k]), views.score[k], ~views.seen[k], views.detections[k].origin)
+        local = locate(pose @ camera.R.T, seen, camera, 0.0)
+        roots.append((local - camera.t) @ camera.R)
+    roots = np.array(roots)
+    known = np.isfinite(roots).all(-1)
+    return np.median(roots[known], axis=0) if known.any() else np.full(3, np.nan)
