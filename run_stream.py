@@ -1,8 +1,8 @@
 """From cameras to 3D hypotheses, live: flags -> Config -> run -> summary.
 
-    python run_stream.py --camera 0
-    python run_stream.py --camera walk.mp4 --record takes --video-out walk-3d.mp4
-    python run_stream.py --camera left=0 --camera right=1 --calibration lab.toml
+python run_stream.py --camera 0
+python run_stream.py --camera walk.mp4 --record takes --video-out walk-3d.mp4
+python run_stream.py --camera left=0 --camera right=1 --calibration lab.toml
 """
 
 import sys

@@ -149,5 +149,7 @@ def image_to_ray(camera: Camera, xy: Array) -> Array:
     flat = np.ascontiguousarray(xy, np.float64).reshape(-1, 1, 2)
     rays = np.ones((len(flat), 3))
     if len(flat):
-        rays[:, :2] = cv2.undistortPoints(flat, camera.K, camera.dist, R=np.eye(3), P=np.eye(3), criteria=_UNDISTORT)[:, 0]
+        rays[:, :2] = cv2.undistortPoints(flat, camera.K, camera.dist, R=np.eye(3), P=np.eye(3), criteria=_UNDISTORT)[
+            :, 0
+        ]
     return rays.reshape(*xy.shape[:-1], 3)

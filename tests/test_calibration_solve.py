@@ -5,7 +5,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from calibration_scene import BOARD, aligned_errors, board_walk, lens_views, look_at, pose_errors, room, see
 
 from calibration.board import Board, BoardView, find_board
 from calibration.errors import CalibrationError
@@ -14,6 +13,7 @@ from calibration.formats import load_calibration
 from calibration.intrinsics import coverage, pick, solve_intrinsics
 from calibration.lengths import measure_lengths
 from calibration.rotations import angle_degrees, rotation_matrix, rotation_vector
+from tests.calibration_scene import BOARD, aligned_errors, board_walk, lens_views, look_at, pose_errors, room, see
 
 WHEEL = Path.home() / ".cache" / "hypothesis-stream" / "pose2sim-0.10.49-py3-none-any.whl"
 

@@ -71,6 +71,11 @@ def poses(n=64):
     return augment.from_bones(bones)
 
 
+def people(subjects, files=None):
+    n = len(subjects)
+    return Poses(poses(n).astype(np.float32), np.array(subjects), np.full(n, "s"), np.array(files or ["f"] * n))
+
+
 # network and loss
 
 
@@ -264,7 +269,7 @@ def test_missing_limbs():
 
 
 def test_every_sample_is_finite_with_enough_joints_seen():
-    sampler = TrainingSampler(Poses(poses(64).astype(np.float32), np.full(64, "a"), np.full(64, "s")), 0)
+    sampler = TrainingSampler(people(["a"] * 64), 0)
     batch = sampler.draw(4000)
     assert np.isfinite(batch.inputs).all()
     assert np.isfinite(batch.targets).all()
@@ -277,8 +282,10 @@ def test_every_sample_is_finite_with_enough_joints_seen():
 
 
 def test_balance_weighs_a_person_by_the_root_of_the_poses():
-    weight = balance(np.array(["a"] * 100 + ["b"] * 25))
+    weight = balance(people(["a"] * 100 + ["b"] * 25))
     assert weight[:100].sum() / weight[100:].sum() == pytest.approx(2)
+    two = people(["a"] * 100 + ["b"] * 100 + ["c"] * 10, ["x"] * 200 + ["y"] * 10)
+    assert balance(two)[:200].sum() / balance(two)[200:].sum() == pytest.approx(2**0.5)
 
 
 def test_metrics_know_the_truth():

@@ -14,8 +14,6 @@ import av
 import cv2
 import numpy as np
 import pytest
-import servers
-from servers import FileServer, MjpegServer, RtspServer, coded, decode, write_video
 
 from calibration.camera import camera_to_image
 from stream.config import SourceConfig, redact
@@ -25,6 +23,8 @@ from stream.sources._devices import CameraDevice
 from stream.sources.camera import CameraSource
 from stream.sources.synthetic import SyntheticSource
 from stream.types import StreamError
+from tests import servers
+from tests.servers import FileServer, MjpegServer, RtspServer, coded, decode, write_video
 
 SIZE = (160, 120)
 FAST = {"stall_s": 0.6, "retry_s": (0.05, 0.1), "open_s": 5.0}

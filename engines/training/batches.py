@@ -34,7 +34,7 @@ class TrainingSampler:
 
     def __init__(self, poses: Poses, seed: int, max_noise: float = 4.0) -> None:
         self._joints = poses.joints - poses.joints[:, :1]
-        self._chance = balance(poses.subject).cumsum()
+        self._chance = balance(poses).cumsum()
         self._max_noise = max_noise
         self.rng = np.random.default_rng(seed)
 

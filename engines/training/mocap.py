@@ -1,7 +1,7 @@
 """Motion capture poses to train and test the lifter on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,8 @@ class Poses:
     """(N,) name of the person."""
     sequence: NDArray[np.str_]
     """(N,) name of the sequence."""
+    file: NDArray[np.str_]
+    """(N,) name of the file: one way to capture, and so one definition of the joints."""
 
     def __len__(self) -> int:
         """How many poses."""
@@ -33,7 +35,12 @@ class Poses:
 
     def select(self, keep: NDArray) -> "Poses":
         """The poses where keep (N,) is true, or at these indices."""
-        return Poses(self.joints[keep], self.subject[keep], self.sequence[keep])
+        return Poses(self.joints[keep], self.subject[keep], self.sequence[keep], self.file[keep])
+
+
+def concatenate(parts: Sequence[Poses]) -> Poses:
+    """All poses, one after another."""
+    return Poses(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Poses)))
 
 
 def load_poses(path: Path) -> Poses:
@@ -58,7 +65,8 @@ def load_poses(path: Path) -> Poses:
         raise EngineError(f"'joints' in {path} has shape {joints.shape}; expected (N, 17, 3) in mm, z up")
     if not np.isfinite(joints).all():
         raise EngineError(f"'joints' in {path} holds values that are not finite; remove those poses")
-    return Poses(joints, *(_names(arrays, key, len(joints)) for key in ("subject", "seq")))
+    names = (_names(arrays, key, len(joints)) for key in ("subject", "seq"))
+    return Poses(joints, *names, np.full(len(joints), path.stem))
 
 
 def _names(arrays: dict[str, NDArray], key: str, n: int) -> NDArray[np.str_]:
@@ -76,17 +84,27 @@ def load_training(folder: Path) -> tuple[Poses, Poses, Poses]:
     Raises:
         EngineError: if a file is missing or misshapen.
     """
-    parts = [load_poses(folder / name) for name in TRAIN_FILES]
-    poses = Poses(*(np.concatenate([getattr(p, key) for p in parts]) for key in ("joints", "subject", "sequence")))
+    poses = concatenate([load_poses(folder / name) for name in TRAIN_FILES])
     test, validation = np.isin(poses.subject, TEST_SUBJECTS), np.isin(poses.subject, VALIDATION_SUBJECTS)
     return poses.select(~test & ~validation), poses.select(validation), poses.select(test)
 
 
-def balance(subject: Sequence[str] | NDArray[np.str_], power: float = 0.5) -> NDArray[np.float64]:
-    """Sampling probability (N,) of each pose: a person with n poses is drawn in proportion to n ** power.
+ONE_BODY = ("cmu17_txt", "cmu17_daz_rerig")
+"""Files in which everybody has the same skeleton."""
 
-    One person climbing on a playground is 44 % of one file; with power 1 the network would learn mostly him.
+
+def balance(poses: Poses) -> NDArray[np.float64]:
+    """Sampling probability (N,) of each pose.
+
+    A file is drawn in proportion to the root of the number of its bodies, and in it a person in proportion to the root
+    of the number of poses: one person climbing on a playground is 44 % of one file, and by poses alone the network
+    would learn mostly him, and how one file defines a thorax.
     """
-    _, index, count = np.unique(subject, return_inverse=True, return_counts=True)
-    weight = count[index] ** (power - 1.0)
+    weight = np.zeros(len(poses))
+    for file in np.unique(poses.file):
+        inside = poses.file == file
+        _, index, count = np.unique(poses.subject[inside], return_inverse=True, return_counts=True)
+        share = count[index] ** -0.5
+        bodies = 1 if file in ONE_BODY else len(count)
+        weight[inside] = share / share.sum() * bodies**0.5
     return weight / weight.sum()

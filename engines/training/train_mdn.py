@@ -22,7 +22,7 @@ from engines.models.mdn import MDN, MDNShape
 from engines.training.batches import TrainingSampler, evaluation_batch
 from engines.training.losses import mixture_loss
 from engines.training.metrics import score_mixtures
-from engines.training.mocap import Poses, load_training
+from engines.training.mocap import Poses, concatenate, load_training
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,7 @@ class Settings:
     precision: str = "auto"  # "float32", "bfloat16" (matrix products only), or whichever this machine does faster
     # the data
     max_noise: float = 4.0  # per cent
+    validation_too: bool = False  # train on the validation subjects as well, once everything is decided
     scale_mm: float = 300.0  # one scalar for all outputs, so that sigma is in millimetres
     seed: int = 0
 
@@ -124,14 +125,18 @@ def load_checkpoint(path: Path) -> dict:
     return state
 
 
-def train(settings: Settings, data: Path, out: Path, *, resume: bool = False, stop_after: float = math.inf) -> MDN:
+def train(
+    settings: Settings, data: Path, out: Path, *,
+    resume: bool = False, changes: dict[str, object] | None = None, stop_after: float = math.inf,
+) -> MDN:  # fmt: skip
     """Train and leave ``checkpoint.pt`` and ``log.tsv`` in ``out``.
 
     Args:
-        settings: what to train; a resumed training keeps those of its checkpoint.
+        settings: what to train. A resumed training keeps those of its checkpoint, but for ``changes``.
         data: folder of the motion capture files.
         out: folder of the checkpoint.
         resume: go on from the checkpoint in ``out``.
+        changes: fields of the settings that a resumed training changes.
         stop_after: seconds after which the training stops at a checkpoint, to be resumed.
 
     Returns:
@@ -144,8 +149,10 @@ def train(settings: Settings, data: Path, out: Path, *, resume: bool = False, st
     checkpoint = out / "checkpoint.pt"
     state = load_checkpoint(checkpoint) if resume else None
     if state:
-        settings = Settings(**state["settings"])
+        settings = dataclasses.replace(Settings(**state["settings"]), **(changes or {}))
     training, validation, _ = load_training(data)
+    if settings.validation_too:
+        training = concatenate([training, validation])
 
     if settings.precision == "auto":
         settings = dataclasses.replace(settings, precision=fastest_precision())
@@ -231,14 +238,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--stop-after", type=float, default=math.inf, metavar="SECONDS")
     parser.add_argument("--threads", type=int, default=0, help="0 = all cores")
     for f in dataclasses.fields(Settings):
-        parser.add_argument(f"--{f.name.replace('_', '-')}", type=type(f.default), help="default: the preset's")
+        kind = (
+            {"type": type(f.default)}
+            if f.type is not bool and f.type != "bool"
+            else {"action": "store_true", "default": None}
+        )
+        parser.add_argument(f"--{f.name.replace('_', '-')}", help="default: the preset's", **kind)
     args = parser.parse_args(arguments)
     if args.threads:
         torch.set_num_threads(args.threads)
     given = {f.name: v for f in dataclasses.fields(Settings) if (v := getattr(args, f.name)) is not None}
     settings = dataclasses.replace(PRESETS[args.preset], **given)
     try:
-        train(settings, args.data, args.out, resume=args.resume, stop_after=args.stop_after)
+        train(settings, args.data, args.out, resume=args.resume, changes=given, stop_after=args.stop_after)
     except UserError as error:
         print(f"train_mdn: {error}", file=sys.stderr)
         return 2

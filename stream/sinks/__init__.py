@@ -24,6 +24,7 @@ from stream.types import Estimate, Image, StreamError
 
 __all__ = ["CameraHeader", "Header", "QuitRequest", "Sink", "SinkStoppedError"]
 
+
 class SinkStoppedError(StreamError):
     """This sink cannot go on; the rest of the run can."""
 
