@@ -1,5 +1,6 @@
 """From a Config to a run: opens what it names, checks it before the capture starts, and puts the pieces together."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -56,7 +57,10 @@ def run(config: Config, say: Say) -> Summary:
             say(line)
         rates = [o.info.fps for o in opened if o.info.fps]
         live = any(o.info.live for o in opened)
-        detector = fallback.Fallback(config.detect.names, rate=max(rates, default=30.0) if live else None, say=say)
+        detector = fallback.Fallback(
+            config.detect.names, rate=max(rates, default=30.0) if live else None, say=say,
+            threads=min(4, os.cpu_count() or 1),  # beyond that the small networks here do not gain
+        )  # fmt: skip
         estimator = Estimator(
             [fitted.camera for fitted in cameras],
             detector,

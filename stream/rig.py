@@ -78,8 +78,8 @@ def load(config: RigConfig, sources: Sequence[SourceConfig]) -> Rig:
     Raises:
         UserError: for a calibration that cannot be read, an unknown method, or a letterbox for no camera.
     """
-    if config.fusion not in ("auto", *METHODS):
-        raise StreamError(f"unknown fusion {config.fusion!r}; there are auto, {', '.join(METHODS)}")
+    if config.fusion not in METHODS:
+        raise StreamError(f"unknown fusion {config.fusion!r}; there are {', '.join(METHODS)}")
     named = tuple(source.name != f"cam{k}" for k, source in enumerate(sources))
     if config.calibration is None:
         for flag, given in (
