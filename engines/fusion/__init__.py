@@ -24,6 +24,8 @@ Array = NDArray[np.floating]
 METHODS: Final = ("auto", "map", "hypotheses", "triangulate")
 """What ``--fusion`` takes."""
 _GAP_S = 0.5
+# A view agrees with a pose when its typical joint is within so many standard deviations.
+_AGREES = 3.0
 
 
 def fuse(
@@ -96,17 +98,30 @@ def _by_map(views: Views, previous: Pose | None) -> tuple[Array, Array] | None:
     else:
         choice, _ = hypotheses.choose(views.mean, views.weight)
         relative = hypotheses.average(views.mean, views.sigma, views.weight, choice, weighted=False)[0][None]
-    rays = triangulation.triangulate_fast(views)
+    found = _from_starts(views, relative, triangulation.triangulate_fast(views), previous)
+    if found is not None and _agreeing(found) < len(views.cameras) / 2 and len(views.cameras) > 2:
+        # One wrong view can spoil every start that all views had a part in; robust triangulation costs more and knows pairs.
+        again = _from_starts(views, relative, triangulation.triangulate(views)[0], None)
+        if again is not None and _agreeing(again) > _agreeing(found):
+            found = again
+    return None if found is None else (found.joints, found.cov)
+
+
+def _agreeing(found: posterior.Posterior) -> int:
+    return int((found.misfit < _AGREES).sum())
+
+
+def _from_starts(views: Views, relative: Array, rays: Array, previous: Pose | None) -> posterior.Posterior | None:
+    """From root-relative poses (S, 17, 3) put in place by triangulated joints (17, 3), and from the pose before or these."""
     starts = [pose + triangulation.root_of(pose, rays, views, hips=False) for pose in relative]
     starts = [start for start in starts if np.isfinite(start).all()]
     if not starts:
         return None
     if previous is not None and np.isfinite(previous.joints).all():
         starts.append(previous.joints)
-    elif len(views.cameras) > 1:
+    elif np.isfinite(rays).any():
         starts.append(np.where(np.isfinite(rays), rays, starts[0]))
-    found = posterior.maximise(views, np.stack(starts))
-    return found.joints, found.cov
+    return posterior.maximise(views, np.stack(starts))
 
 
 class Fuser:

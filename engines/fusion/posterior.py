@@ -42,14 +42,33 @@ _SYMMETRY_MM = 12.0  # right and left limbs differ by this
 _SYMMETRY_DEGREES = 4.0
 _NEAR_MM = 100.0
 _STEPS = 10
-_STILL_MM = 0.5  # a step that moves no joint further is the last
+_LEAST_STEPS = 3  # after them a start that leads somewhere better leads the others
+_STILL_MM = 1.0  # a step that moves no joint of the leading start further is the last
 
 _N = N_JOINTS - 1
 # x_j - x_root as a function of the 16 unknown joints.
 _RELATIVE = np.eye(_N)
 _RELATIVE[:, [R_HIP - 1, L_HIP - 1]] -= 0.5
-_BONES = np.array([(PARENTS[j], j) for side in (RIGHT, LEFT) for j in side if PARENTS[j] in side]) - 1
-"""(8, 2) thighs, shanks, upper arms and forearms as indices of the unknown joints: four of the right, four of the left."""
+
+
+def _limbs() -> tuple[Array, Array]:
+    """Thighs, shanks, upper arms and forearms, four of the right, four of the left.
+
+    Returns:
+        (8, 16) from the unknown joints to the bones, and (64, 8) from the bones to the derivatives, by (pair, joint), of
+        the right one's length less the left one's.
+    """
+    bones = np.zeros((8, _N))
+    ends = [(int(PARENTS[j]), j) for side in (RIGHT, LEFT) for j in side if PARENTS[j] in side]
+    for row, (parent, joint) in enumerate(ends):
+        bones[row, parent - 1], bones[row, joint - 1] = -1.0, 1.0
+    pairs = np.zeros((4, _N, 8))
+    for pair in range(4):
+        pairs[pair, :, pair], pairs[pair, :, pair + 4] = bones[pair], -bones[pair + 4]
+    return bones, pairs.reshape(-1, 8)
+
+
+_BONES, _PAIRS = _limbs()
 
 
 def _whitener() -> Array:
@@ -78,6 +97,8 @@ class Posterior:
     """Of the body, against the mixtures' own."""
     energy: float
     """Negative logarithm of the posterior, up to a constant."""
+    misfit: Array
+    """(V,) how far the typical seen joint of a view is from where the pose puts it, in standard deviations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +134,12 @@ def _problem(views: Views, distance: Array) -> _Problem:
         (rows @ views.mean[:, :, 1:]).reshape(-1, 3),
         np.log(np.maximum(views.weight, 1e-9)) - 3 * np.log(sigma).sum(-1),
     )
+
+
+def _misfit(p: _Problem, x: Array) -> Array:
+    local = x @ p.R.transpose(0, 2, 1) + p.t[:, None]
+    r = np.linalg.norm(local[..., :2] / np.maximum(local[..., 2:], _NEAR_MM) - p.ray, axis=-1) * p.per_mm
+    return np.array([np.median(one[seen]) for one, seen in zip(r, p.per_mm > 0, strict=True)])
 
 
 class _Terms(NamedTuple):
@@ -191,17 +218,12 @@ def _mixture(p: _Problem, x: Array, s: Array) -> _MixtureTerms:
 
 def _symmetry(x: Array) -> _Terms:
     """Normal matrix (S, 48, 48). What a limb measures is not known, but that it measures the same on both sides is."""
-    bone = x[:, _BONES[:, 1]] - x[:, _BONES[:, 0]]
+    bone = _BONES @ x
     length = np.maximum(np.linalg.norm(bone, axis=-1), 1.0)
-    unit = bone / length[..., None] / _SYMMETRY_MM
-    J = np.zeros((len(x), 4, _N, 3))
-    row = np.arange(4)
-    for side, sign in ((slice(0, 4), 1.0), (slice(4, 8), -1.0)):
-        J[:, row, _BONES[side, 1]] += sign * unit[:, side]
-        J[:, row, _BONES[side, 0]] -= sign * unit[:, side]
+    unit = bone / (length * _SYMMETRY_MM)[..., None]
     r = (length[:, :4] - length[:, 4:]) / _SYMMETRY_MM
     tail = _SYMMETRY_DEGREES + r**2
-    J = J.reshape(len(x), 4, -1)
+    J = (_PAIRS @ unit).reshape(len(x), 4, -1)
     Jt = (J * ((_SYMMETRY_DEGREES + 1) / tail)[..., None]).swapaxes(-1, -2)
     energy = (_SYMMETRY_DEGREES + 1) / 2 * np.log(tail / _SYMMETRY_DEGREES).sum(-1)
     return _Terms(energy, (Jt @ r[..., None]).reshape(x.shape), Jt @ J)
@@ -260,17 +282,17 @@ def maximise(views: Views, starts: Array) -> Posterior:
     distance = np.maximum(starts[0, 0] @ views.R[:, 2].T + views.t[:, 2], 5 * _NEAR_MM)
     p = _problem(views, distance)
     x, s = starts[:, 1:].astype(np.float64), np.zeros(len(starts))
-    for _ in range(_STEPS):
-        _, g, H, _ = _system(p, x, s)
+    for count in range(_STEPS):
+        energy, g, H, _ = _system(p, x, s)
         step = np.linalg.solve(H, g[..., None])[..., 0]
         moved = step[:, :-1].reshape(x.shape)
         # A body does not change by more than a fifth in one step: exp(-s) is far from linear beyond.
         x, s = x - moved, s - np.clip(step[:, -1], -0.2, 0.2)
-        if np.abs(moved).max() < _STILL_MM:
+        if count >= _LEAST_STEPS and np.abs(moved[energy.argmin()]).max() < _STILL_MM:
             break
     energy, _, H, mixture = _system(p, x, s)
     best = int(np.where(np.isfinite(energy), energy, np.inf).argmin())
     x, s = x[best], float(s[best])
     one = _MixtureTerms(*(part[best : best + 1] for part in mixture))
     joints = np.concatenate([(x[[R_HIP - 1]] + x[[L_HIP - 1]]) / 2, x])
-    return Posterior(joints, _covariance(p, x, s, H[best], one), s, float(energy[best]))
+    return Posterior(joints, _covariance(p, x, s, H[best], one), s, float(energy[best]), _misfit(p, x))

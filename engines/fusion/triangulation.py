@@ -15,11 +15,9 @@ Array = NDArray[np.floating]
 _NOISE = 0.005
 
 
-def _weights(views: Views) -> tuple[Array, float]:
-    """Inverse variances (V, 17), 1 = that of the typical view at score 1, and its standard deviation in pixels."""
-    size = np.maximum(views.size_px, 1.0)
-    typical = float(np.median(size))
-    return views.score * (typical / size[:, None]) ** 2, _NOISE * typical
+def _noise_px(views: Views) -> float:
+    """Standard deviation of a joint in pixels: one for all views, or a wrong box half the size would weigh four times."""
+    return _NOISE * max(float(views.size_px.mean()), 1.0)
 
 
 def triangulate(views: Views) -> tuple[Array, Array]:
@@ -28,8 +26,7 @@ def triangulate(views: Views) -> tuple[Array, Array]:
     Returns:
         joints (17, 3) mm and cov (17, 3, 3) mm2, NaN for a joint that fewer than two views see.
     """
-    weight, noise = _weights(views)
-    found = triangulate_robust(views.cameras, views.xy, weight, noise_px=noise)
+    found = triangulate_robust(views.cameras, views.xy, views.score, noise_px=_noise_px(views))
     joints, cov = found.points.copy(), found.cov.copy()
     for joint, (a, b) in DERIVED_FROM.items():
         if not np.isfinite(joints[joint]).all():
@@ -41,8 +38,7 @@ def triangulate_fast(views: Views) -> Array:
     """Linear triangulation (17, 3) mm: a start for something that is robust itself; NaN as above."""
     if len(views.cameras) < 2:
         return np.full((N_JOINTS, 3), np.nan)
-    weight, _ = _weights(views)
-    return triangulate_linear(views.cameras, views.xy, weight)
+    return triangulate_linear(views.cameras, views.xy, views.score)
 
 
 def root_of(pose: Array, joints: Array, views: Views, *, hips: bool = True) -> Array:

@@ -1,7 +1,7 @@
 """What the cameras say of one moment, as arrays in one world."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +22,13 @@ class Views:
     """The V usable views of one moment; the L of them that were lifted have mixtures."""
 
     cameras: tuple[Camera, ...]
-    """V cameras without distortion; ``xy`` is in their pixels."""
+    """V cameras."""
     detections: tuple[Detection, ...]
-    """V detections as they came, in distorted pixels."""
+    """V detections as they came."""
     xy: Array
-    """(V, 17, 2) undistorted pixels, NaN where not seen."""
+    """(V, 17, 2) pixels of the full image, NaN where not seen."""
     ray: Array
-    """(V, 17, 2) ``x / z, y / z`` in camera axes, 0 where not seen."""
+    """(V, 17, 2) undistorted ``x / z, y / z`` in camera axes, 0 where not seen."""
     seen: Bools
     """(V, 17) joints that the detector really saw: those it derived from others are left out, and so is the pelvis."""
     score: Array
@@ -102,13 +102,11 @@ def gather(
     ray = np.stack([image_to_ray(camera, xy)[:, :2] for camera, _, xy, _ in chosen])
     seen &= np.isfinite(ray).all(-1)
     ray = np.where(seen[..., None], ray, 0.0)
-    K = np.stack([camera.K for camera, *_ in chosen])
-    xy = np.einsum("vij,vnj->vni", K[:, :2, :2], ray) + K[:, None, :2, 2]
     empty = np.zeros((0, 1, N_JOINTS))
     return Views(
-        tuple(replace(camera, dist=np.zeros(5)) for camera, *_ in chosen),
+        tuple(camera for camera, *_ in chosen),
         tuple(detection for _, detection, _, _ in chosen),
-        np.where(seen[..., None], xy, np.nan),
+        np.where(seen[..., None], np.stack([xy for _, _, xy, _ in chosen]), np.nan),
         ray,
         seen,
         np.where(seen, np.stack([detection.score for _, detection, _, _ in chosen]), 0.0),
