@@ -133,6 +133,8 @@ def camera_to_world(camera: Camera, points: Array) -> Array:
 def camera_to_image(camera: Camera, points: Array) -> Array:
     """Camera points (..., 3) mm to distorted pixels (..., 2). Points behind the camera become NaN."""
     flat = np.ascontiguousarray(points, np.float64).reshape(-1, 3)
+    if not len(flat):
+        return np.empty((*points.shape[:-1], 2))
     xy, _ = cv2.projectPoints(flat.reshape(-1, 1, 3), np.zeros(3), np.zeros(3), camera.K, camera.dist)
     xy = xy.reshape(-1, 2)
     xy[flat[:, 2] <= 0] = np.nan

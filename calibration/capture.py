@@ -65,7 +65,8 @@ def frames(feed: Feed, every: float) -> Iterator[FrameLike]:
     """Frames at least ``every`` seconds apart; all of a set of photographs."""
     due = -np.inf
     while (frame := feed.read()) is not None:
-        if frame.t >= due:
+        # A ten-thousandth of a second is rounding.
+        if frame.t >= due - 1e-4:
             due = frame.t + (0.0 if feed.photographs else every)
             yield frame
 

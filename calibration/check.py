@@ -1,5 +1,6 @@
 """Is a calibration any good? Reprojection a camera, known lengths, epipolar error, and a picture of it all."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -99,7 +100,7 @@ def check_person(cameras: Sequence[Camera], xy: Array, score: Array, min_score: 
 def _check(
     subject: str, cameras: Sequence[Camera], xy: Array, lengths: Lengths | None, limits: dict[str, float], noise: float
 ) -> Check:
-    flat = xy.reshape(len(cameras), -1, 2)
+    flat = xy.reshape(len(cameras), math.prod(xy.shape[1:-1]), 2)
     points = triangulate_robust(cameras, flat, noise_px=noise).points
     error = reprojection_error(cameras, points, flat)
     median, scatter = {}, {}

@@ -8,6 +8,7 @@ most squarely: never all subsets, which hang at 16 cameras) and refines it by Ga
 error, reweighted with Cauchy's loss. Hartley and Zisserman, *Multiple View Geometry*, 12.2 and A6.8.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,7 +43,7 @@ def _rays(cameras: Sequence[Camera], xy: Array, weight: Array | None) -> tuple[A
     """Undistorted ``x / z, y / z`` (V, N, 2), 0 where not seen, and weights (V, N)."""
     if len(cameras) != len(xy):
         raise ValueError(f"{len(cameras)} cameras and {len(xy)} views")
-    flat = np.asarray(xy, np.float64).reshape(len(xy), -1, 2)
+    flat = np.asarray(xy, np.float64).reshape(len(xy), math.prod(np.shape(xy)[1:-1]), 2)
     w = np.ones(flat.shape[:2]) if weight is None else np.asarray(weight, np.float64).reshape(flat.shape[:2])
     rays = np.stack([image_to_ray(camera, view)[:, :2] for camera, view in zip(cameras, flat, strict=True)])
     seen = np.isfinite(rays).all(-1) & np.isfinite(w) & (w > 0)
@@ -168,7 +169,7 @@ def triangulate_robust(
     error = np.where(w > 0, np.linalg.norm(r, axis=-1), np.nan)
     shape = np.shape(xy)[1:-1]
     return Triangulation(
-        X.reshape(*shape, 3), cov.reshape(*shape, 3, 3), error.reshape(-1, *shape), v.reshape(-1, *shape)
+        X.reshape(*shape, 3), cov.reshape(*shape, 3, 3), error.reshape(len(xy), *shape), v.reshape(len(xy), *shape)
     )
 
 

@@ -1,0 +1,265 @@
+"""The whole way from a box of cameras to a checked calibration, on rendered photographs of a board."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from calibration.__main__ import main
+from calibration.arguments import board_of, parser
+from calibration.board import Board
+from calibration.camera import world_to_image
+from calibration.capture import Feed, collect_lens, moments
+from calibration.check import check_board, check_person, epipolar_error, picture
+from calibration.collect import LensCollector
+from calibration.errors import CalibrationError
+from calibration.formats import load_calibration, save_calibration
+from calibration.print_board import PIXELS_PER_MM, draw, lay_out
+from calibration.rotations import rotation_matrix
+from calibration.types import Calibration
+from tests.calibration_scene import look_at, pose_errors
+
+BOARD = Board("charuco", (7, 5), 80, 60)
+FLAGS = ["--square", "80", "--marker", "60"]
+FLOOR = Board("charuco", (5, 4), 160, 120, "DICT_4X4_50")
+SIZE = (800, 600)
+NOISE = np.random.default_rng(0).normal(0, 2, (600, 800, 3))
+TRUE = tuple(
+    look_at(name, centre, [0, 0, 800], f=700, size=SIZE, dist=(0, 0, 0, 0, 0))
+    for name, centre in (("left", [-1600.0, -2300, 1500]), ("right", [1500.0, -2400, 1700]))
+)
+
+
+def photograph(camera, R, t, sheet_image, origin):
+    """Render the board of pose R, t (world): a plane, so a homography, at twice the size and averaged."""
+    R, t = camera.R @ R, camera.R @ t + camera.t
+    per_mm = PIXELS_PER_MM / 5
+    to_mm = np.array([[1 / per_mm, 0, 0.5 / per_mm - origin[0]], [0, 1 / per_mm, 0.5 / per_mm - origin[1]], [0, 0, 1]])
+    twice = np.array([[2, 0, 0.5], [0, 2, 0.5], [0, 0, 1.0]])
+    H = twice @ camera.K @ np.column_stack([R[:, 0], R[:, 1], t]) @ to_mm
+    big = cv2.warpPerspective(sheet_image, H, (2 * SIZE[0], 2 * SIZE[1]), borderValue=(170, 170, 170))
+    image = cv2.resize(big, SIZE, interpolation=cv2.INTER_AREA)
+    return np.clip(image + NOISE, 0, 255).astype(np.uint8)
+
+
+@cache
+def sheet_of(board):
+    sheet = lay_out(board)
+    return cv2.resize(draw(sheet), None, fx=0.2, fy=0.2, interpolation=cv2.INTER_AREA), sheet
+
+
+@pytest.fixture(scope="module")
+def shots(tmp_path_factory):
+    """Folders lens/, rig/, floor/, each with left/ and right/ of photographs."""
+    root = tmp_path_factory.mktemp("shots")
+    rng = np.random.default_rng(0)
+
+    def save(kind, camera, number, R, centre, board=BOARD):
+        image, sheet = sheet_of(board)
+        folder = root / kind / camera.name
+        folder.mkdir(parents=True, exist_ok=True)
+        middle = np.append(np.array(board.squares) * board.square_mm / 2, 0)
+        origin = sheet.rectangles[:, :2].min(0)
+        shot = photograph(camera, R, centre - R @ middle, cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), origin)
+        cv2.imwrite(str(folder / f"{number:03}.png"), shot)
+
+    for camera in TRUE:
+        for i in range(18):
+            R = rotation_matrix(rng.uniform([-0.7, -0.7, -0.4], [0.7, 0.7, 0.4]))
+            depth = rng.uniform(700, 1500)
+            local = np.append(rng.uniform(-0.35, 0.35, 2) * depth * np.array(SIZE) / 700 * 0.6, depth)
+            save("lens", camera, i, camera.R.T @ R, camera.R.T @ (local - camera.t))
+    forward = TRUE[0].R[2] + TRUE[1].R[2]
+    z = forward / np.linalg.norm(forward)
+    x = np.cross(z, [0, 0, 1.0])
+    x /= np.linalg.norm(x)
+    between = np.stack([x, np.cross(z, x), z], 1)
+    for i in range(24):
+        R = between @ rotation_matrix(rng.uniform([-0.5, -0.4, -0.4], [0.5, 0.4, 0.4]))
+        for camera in TRUE:
+            save("rig", camera, i, R, shared(i))
+    flat = rotation_matrix(np.array([0, 0, 0.2])) @ np.diag([1.0, -1, -1])
+    for camera in TRUE:
+        save("floor", camera, 0, flat, np.array([0.0, -400, 0]), FLOOR)
+    return root
+
+
+def shared(i):
+    return np.random.default_rng(100 + i).uniform([-450, -500, 500], [450, 400, 1200])
+
+
+def cameras(root, kind):
+    return [flag for name in ("left", "right") for flag in ("--camera", f"{name}={root / kind / name}")]
+
+
+def test_from_photographs_to_a_checked_calibration(shots, tmp_path, capsys):
+    lens, rig, lab = tmp_path / "lens.toml", tmp_path / "rig.toml", tmp_path / "lab.toml"
+    assert (
+        main(["intrinsics", *cameras(shots, "lens"), *FLAGS, "--out", str(lens), "--picture", str(tmp_path / "c.png")])
+        == 0
+    )
+    found = load_calibration(lens)
+    assert found.names == ("left", "right") and not found.placed and "rms_px_left" in found.made
+    for camera in TRUE:
+        np.testing.assert_allclose(found[camera.name].K[[0, 1], [0, 1]], camera.K[[0, 1], [0, 1]], rtol=0.01)
+    assert cv2.imread(str(tmp_path / "c.png")) is not None
+
+    assert main(["extrinsics", *cameras(shots, "rig"), *FLAGS, "--intrinsics", str(lens), "--out", str(rig)]) == 0
+    turn, move = pose_errors(load_calibration(rig).cameras, TRUE)
+    assert turn < 0.5 and move < 30
+    assert "known lengths" in capsys.readouterr().out
+
+    assert (
+        main(
+            ["floor", *cameras(shots, "floor"), *FLOOR.describe().split(), "--calibration", str(rig), "--out", str(lab)]
+        )
+        == 0
+    )
+    placed = load_calibration(lab)
+    np.testing.assert_array_equal(placed.up, [0, 0, 1])
+    for camera in TRUE:
+        assert placed[camera.name].centre[2] == pytest.approx(camera.centre[2], abs=30)
+    assert dict(placed.made)["floor"] == "a board on the floor"
+
+    check = ["check", *cameras(shots, "rig"), *FLAGS, "--calibration"]
+    assert main([*check, str(lab), "--picture", str(tmp_path / "check.png")]) == 0
+    assert "passes" in capsys.readouterr().out and cv2.imread(str(tmp_path / "check.png")) is not None
+    turned = [
+        placed.cameras[0],
+        replace(placed.cameras[1], R=rotation_matrix(np.array([0.03, 0, 0])) @ placed.cameras[1].R),
+    ]
+    save_calibration(Calibration(tuple(turned)), tmp_path / "bad.toml")
+    assert main([*check, str(tmp_path / "bad.toml")]) == 1
+    assert "does not pass" in capsys.readouterr().out
+
+
+def run(*arguments):
+    command = [sys.executable, "-m", "calibration", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=Path(__file__).parents[1],
+                          env=os.environ | {"PYTHONWARNINGS": "default"})  # fmt: skip
+
+
+def test_a_users_mistake_is_one_line_and_no_traceback(tmp_path):
+    done = run("intrinsics", "--camera", str(tmp_path / "none.mp4"), "--out", str(tmp_path / "l.toml"))
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1 and "none.mp4" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["board", "--board", "chessboard", "--out", "{}/b.pdf"], "needs --corners"),
+        (["board", "--square", "500", "--out", "{}/b.pdf"], "does not fit on A0"),
+        (["board", "--corners", "4x7", "--out", "{}/b.pdf"], "--squares"),
+        (["convert", "{}/none.toml", "{}/o.toml"], "no such calibration file"),
+        (["convert", "{}/note.toml", "{}/o.toml"], "not a calibration in a format known"),
+        (["convert", "{}/note.toml", "{}/note.toml"], "exists already"),
+        (["check", "--camera", "a={}/lens/left", "--calibration", "{}/lens.toml"], "holds lenses only"),
+        (["check", "--camera", "b={}/lens/left", "--calibration", "{}/rig.toml"], "no calibration for camera 'b'"),
+        (["check", "--camera", "a={}/lens/left", "--calibration", "{}/other.toml"], "another shape"),
+        (["intrinsics", "--camera", "a={}/lens/left", "--out", "{}/o.toml", "--sync-offset", "z=1"], "'z'"),
+        (["from-person", "--camera", "a={}/lens/left", "--height", "2", "--detector", "x", "--out", "{}/o"], "detector"),
+    ],
+)  # fmt: skip
+def test_bad_input(shots, tmp_path, capsys, arguments, message):
+    (tmp_path / "note.toml").write_text("a = 1")
+    (tmp_path / "lens").symlink_to(shots / "lens")
+    camera = look_at("a", [0, -2000.0, 1000], [0, 0, 900], size=SIZE)
+    save_calibration(Calibration((camera,), placed=False), tmp_path / "lens.toml")
+    save_calibration(Calibration((camera,)), tmp_path / "rig.toml")
+    save_calibration(Calibration((look_at("a", [0, -2000.0, 1], [0, 0, 9], size=(640, 640)),)), tmp_path / "other.toml")
+    assert main([argument.replace("{}", str(tmp_path)) for argument in arguments]) == 1
+    error = capsys.readouterr().err
+    lines = [line for line in error.strip().splitlines() if not line.startswith("warning:")]
+    assert len(lines) == 1 and message in lines[0]
+
+
+def test_wrong_board_is_said(shots, tmp_path, capsys):
+    other = ["--dictionary", "DICT_4X4_50", *FLAGS]
+    assert (
+        main(["intrinsics", "--camera", f"left={shots / 'lens' / 'left'}", *other, "--out", str(tmp_path / "o.toml")])
+        == 1
+    )
+    assert "the board was found in 0 images" in capsys.readouterr().err
+
+
+def test_convert_states_gravity(tmp_path, capsys):
+    camera = look_at("a", [0, -2000.0, 1000], [0, 0, 900])
+    save_calibration(Calibration((camera,)), tmp_path / "p.toml", "pose2sim")
+    assert main(["convert", str(tmp_path / "p.toml"), str(tmp_path / "o.toml"), "--up", "0,0,2"]) == 0
+    np.testing.assert_array_equal(load_calibration(tmp_path / "o.toml").up, [0, 0, 1])
+    assert main(["convert", str(tmp_path / "p.toml"), str(tmp_path / "q.toml")]) == 0
+    assert "up is not known" in capsys.readouterr().err
+
+
+def test_boards_by_flags():
+    def board(*flags):
+        return board_of(parser().parse_args(["board", "--out", "x.pdf", *flags]))
+
+    assert board() == Board("charuco", (7, 5), 35, 26)
+    assert board("--board", "chessboard", "--corners", "4x7", "--square", "60") == Board("chessboard", (5, 8), 60)
+    for made in (
+        board("--squares", "9x6", "--square", "50", "--legacy"),
+        board("--board", "chessboard", "--corners", "8x5"),
+    ):
+        assert board(*made.describe().split()) == made
+
+
+class Shot:
+    def __init__(self, index, t, image):
+        self.index, self.t, self.image = index, t, image
+
+
+def feed(name, times, offset=0.0, live=False):
+    shots = iter([Shot(i, t, np.full((60, 80, 3), i, np.uint8)) for i, t in enumerate(times)])
+    return Feed(name, (80, 60), lambda: next(shots, None), live=live, fps=30.0, offset=offset)
+
+
+def test_moments_match_by_time_not_by_number():
+    a = feed("a", np.arange(30) / 30)
+    b = feed("b", np.arange(4, 40) / 30 + 0.003)
+    c = feed("c", np.arange(30) / 30 - 1.0, offset=1.0)
+    out = list(moments([a, b, c], 0.1))
+    assert [round(t * 30) for t, _ in out] == list(range(0, 30, 3))
+    for t, images in out:
+        number = round(t * 30)
+        assert images["a"][0, 0, 0] == number and images["c"][0, 0, 0] == number
+        assert ("b" in images) == (number >= 4)
+        if "b" in images:
+            assert images["b"][0, 0, 0] == number - 4
+
+
+def test_a_live_camera_keeps_only_still_sharp_and_new_views(shots):
+    one, two = (cv2.imread(str(shots / "lens" / "left" / f"00{i}.png")) for i in (0, 1))
+    blurred = cv2.GaussianBlur(two, (0, 0), 5)
+    collector = LensCollector(BOARD, SIZE, 2, still=True)
+    for image, kept in ((one, 0), (one, 1), (one, 1), (two, 1), (two, 2), (two, 2), (blurred, 2), (one, 2)):
+        collector.look(image, "")
+        assert len(collector.views) == kept
+    assert collector.status().startswith("2/2 views")
+    shown = iter([Shot(i, i / 10, image) for i, image in enumerate((one, one, two, two))])
+    kept, last = collect_lens(Feed("left", SIZE, lambda: next(shown, None), live=True), BOARD, 0.1, 9, window=False)
+    assert len(kept.views) == 2 and last is two
+
+
+def test_epipolar_error_and_the_picture():
+    rng = np.random.default_rng(0)
+    X = rng.uniform([-500, -500, 0], [500, 500, 1800], (40, 17, 3))
+    xy = np.stack([world_to_image(c, X) for c in TRUE])
+    assert np.abs(epipolar_error(TRUE[0], TRUE[1], xy[0], xy[1])).max() < 1e-6
+    across = xy.copy()
+    across[1, ..., 1] += 30
+    # The lines are nearly level here, so a shift down is nearly all seen.
+    assert 20 < np.median(epipolar_error(TRUE[0], TRUE[1], across[0], across[1])) <= 30
+    good, bad = (check_person(TRUE, v, np.ones(v.shape[:-1])) for v in (xy, across))
+    assert not good.problems and bad.problems and "left - right" in "\n".join(bad.lines())
+    assert picture(bad, TRUE).shape[2] == 3
+    assert "never together" in check_board(TRUE, BOARD, []).problems[0]
+    with pytest.raises(CalibrationError, match="it has a"):
+        Calibration((look_at("a", [0, -1.0, 1], [0, 0, 0]),))["b"]
