@@ -117,8 +117,7 @@ class Fallback:
         self._times: deque[float] = deque(maxlen=3 * SAMPLE)
         self._said: set[str] = set()
         self._sessions = self._skip = 0
-        self._active: str | None = None
-        self.choose(-np.inf)
+        self._active = self.choose(-np.inf)[0]
 
     def session(self) -> "FallbackSession":
         """A new session, one a camera."""
@@ -128,29 +127,44 @@ class Fallback:
 
     def describe(self) -> Mapping[str, str]:
         """What the detector that answers now is and runs on, and the order."""
-        return {**self._describe(self._active or self._order[0]), "order": self.name}
+        return {**self._describe(self._active), "order": self.name}
 
     def describe_all(self) -> dict[str, Mapping[str, str]]:
         """What each detector is, in the order; of those not loaded (yet), what their cards say."""
         return {name: self._describe(name) for name in self._order}
 
     def choose(self, t: float) -> tuple[str, Detector]:
-        """Who answers at t seconds: the first that may and loads, else the fastest of those that are too slow.
+        """Who is to answer at t seconds: the first that may and loads, else the fastest of those that are too slow.
 
         Raises:
             EngineError: if there is none.
         """
-        name = self._first(t)
+        reasons = []
+        for name, candidate in self._candidates.items():
+            if candidate.retry_at > t:
+                continue
+            try:
+                candidate.detector = candidate.detector or self._load(name)
+            except EngineError as error:
+                # A damaged file or a missing package does not mend itself during a run.
+                candidate.retry_at = np.inf
+                reasons.append(str(error))
+                if len(self._order) > 1:
+                    self._tell(f"load {name}", f"detector {name} cannot be loaded ({error})")
+                continue
+            return name, candidate.detector
+        slow = [(c.cost, n, c.detector) for n, c in self._candidates.items() if c.cost is not None and c.detector]
+        if slow:
+            return min(slow, key=lambda item: item[0])[1:]
+        raise EngineError("; ".join(reasons or self.messages[-len(self._order) :]))
+
+    def answered(self, name: str) -> None:
+        """A detector has answered; when it is another one than before, that is said."""
         if name != self._active:
-            if self._active is not None:
-                self._tell(f"{self._active} {name}", f"detector {name} takes over from {self._active}")
+            self._tell(f"{self._active} {name}", f"detector {name} takes over from {self._active}")
             self._active = name
             self._times.clear()
             self._skip = SKIP * self._sessions
-        detector = self._candidates[name].detector
-        if detector is None:
-            raise EngineError(f"detector {name} is not loaded")
-        return name, detector
 
     def failed(self, name: str, why: str, t: float) -> None:
         """A detector failed on the frame of t seconds: it is not used for a while."""
@@ -173,27 +187,6 @@ class Fallback:
             speed = f"{cost * 1e3:.0f} ms a view, too slow for {self._sessions} x {self._rate:.3g} frames a second"
             self._tell(f"slow {name}", f"detector {name} takes {speed}")
             self._too_slow(name, cost, t)
-
-    def _first(self, t: float) -> str:
-        reasons = []
-        for name, candidate in self._candidates.items():
-            if candidate.retry_at > t:
-                continue
-            if candidate.detector is None:
-                try:
-                    candidate.detector = self._load(name)
-                except EngineError as error:
-                    # A damaged file or a missing package does not mend itself during a run.
-                    candidate.retry_at = np.inf
-                    reasons.append(str(error))
-                    if len(self._order) > 1:
-                        self._tell(f"load {name}", f"detector {name} cannot be loaded ({error})")
-                    continue
-            return name
-        slow = {n: c.cost for n, c in self._candidates.items() if c.cost is not None and c.detector is not None}
-        if slow:
-            return min(slow, key=lambda n: slow[n])
-        raise EngineError("; ".join(reasons or self.messages[-3:]))
 
     def _too_slow(self, name: str, cost: float, t: float) -> None:
         """Put off a detector, and those that its card says are no faster: trying them would stall the stream."""
@@ -259,6 +252,7 @@ class FallbackSession:
                 self._inner.pop(name, None)
             else:
                 if np.isfinite(detection.xy).all() and np.isfinite(detection.score).all():
+                    self._owner.answered(name)
                     return detection
                 reason = "joints that are not finite"
                 self._inner[name].reset()

@@ -89,7 +89,7 @@ class MediaPipeSession:
         if landmarks is None:
             return nobody(self._origin)
         self._quiet = True
-        # x and y count pixel centres: by the half-pixel rule mirrored photographs disagree by 0.7 to 1.1 px at any size.
+        # x and y count pixel centres: by the half-pixel rule mirrored photographs disagree by 0.7 to 1.1 px.
         xy = landmarks[:, :2] * (image.shape[1], image.shape[0])
         # Visibility: not hidden; presence: in the picture at all. A joint has to be both.
         score = preprocess.doubt_outside(xy, np.clip(landmarks[:, 2:].min(-1), 0, 1), image)

@@ -64,7 +64,8 @@ class OnnxRuntime:
 
     def __call__(self, **arrays: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Run the network once: arrays by input name in, arrays by output name out."""
-        return dict(zip(self._outputs, self._session.run(None, arrays), strict=True))
+        results = self._session.run(None, arrays)
+        return {name: np.asarray(result) for name, result in zip(self._outputs, results, strict=True)}
 
     def describe(self) -> Mapping[str, str]:
         """What really bound: ``runtime``, ``device``, ``threads``, ``model`` and ``sha256``."""
