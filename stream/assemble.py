@@ -47,49 +47,69 @@ def run(config: Config, say: Say) -> Summary:
     Raises:
         UserError: for everything the user can mend, in one line.
     """
+    with ExitStack() as stack:
+        pipeline, outputs = prepare(config, stack, say)
+        with finish_on_interrupt(pipeline.stop):
+            return pipeline.run(outputs.start())
+
+
+def prepare(config: Config, stack: ExitStack, say: Say) -> tuple[Pipeline, "Outputs"]:
+    """Everything of a run but the run: sources are open, networks are loaded, and no thread has been started.
+
+    Args:
+        config: the whole run.
+        stack: closes the sources when it ends.
+        say: told single lines for the user.
+
+    Raises:
+        UserError: for everything the user can mend, in one line.
+    """
     check_outputs(config.output)
     plan = rig.load(config.rig, config.sources)
     lifter = MDNLifter(config.lift.weights, config.lift.runtime)
-    with ExitStack() as stack:
-        opened = open_sources(config, stack, say)
-        cameras, lines = plan.cameras(opened, config.lift.fov_degrees)
-        for line in lines:
-            say(line)
-        rates = [o.info.fps for o in opened if o.info.fps]
-        live = any(o.info.live for o in opened)
-        detector = fallback.Fallback(
-            config.detect.names, rate=max(rates, default=30.0) if live else None, say=say,
-            threads=min(4, os.cpu_count() or 1),  # beyond that the small networks here do not gain
-        )  # fmt: skip
-        estimator = Estimator(
-            [fitted.camera for fitted in cameras],
-            detector,
-            lifter,
-            config.detect,
-            TrackConfig(),
-            plan.fuser(cameras, config),
-        )
-        header = Header(
-            cameras=tuple(camera_header(o, fitted, config) for o, fitted in zip(opened, cameras, strict=True)),
-            kernels=lifter.kernels,
-            start_utc=datetime.now(UTC),
-            start_monotonic=time.monotonic(),
-            fps=rates[0] if rates else None,
-            detectors=detector.describe_all(),
-            lifter=lifter.describe(),
-            runtime=lifter.describe()["runtime"],
-            software=f"hypothesis-stream {VERSION}",
-            settings={"detect": asdict(config.detect), "tracks": asdict(TrackConfig()), "fusion": plan.method,
-                      "sync_offset": {o.info.name: o.offset_s for o in opened}},
-        )  # fmt: skip
-        say(f"detector {', '.join(config.detect.names)}; lifter on {header.runtime} ({lifter.describe()['device']})")
-        meter = Meter()
-        sync = SyncConfig(interpolate=not live or config.rig.sync_delay > 0)
-        pipeline = Pipeline(opened, estimator, header, meter, sync, config.output.record_buffer_s)
-        outputs = Outputs(config.output, pipeline, meter, opened, header, say)
-        main = outputs.start()
-        with finish_on_interrupt(pipeline.stop):
-            return pipeline.run(main)
+    opened = open_sources(config, stack, say)
+    cameras, lines = plan.cameras(opened, config.lift.fov_degrees)
+    for line in lines:
+        say(line)
+    rates = [o.info.fps for o in opened if o.info.fps]
+    live = any(o.info.live for o in opened)
+    detector = load_detector(config, max(rates, default=30.0) if live else None, say)
+    estimator = Estimator(
+        [fitted.camera for fitted in cameras],
+        detector,
+        lifter,
+        config.detect,
+        TrackConfig(),
+        plan.fuser(cameras, config),
+    )
+    header = Header(
+        cameras=tuple(camera_header(o, fitted, config) for o, fitted in zip(opened, cameras, strict=True)),
+        kernels=lifter.kernels,
+        start_utc=datetime.now(UTC),
+        start_monotonic=time.monotonic(),
+        fps=rates[0] if rates else None,
+        detectors=detector.describe_all(),
+        lifter=lifter.describe(),
+        runtime=lifter.describe()["runtime"],
+        software=f"hypothesis-stream {VERSION}",
+        settings={"detect": asdict(config.detect), "tracks": asdict(TrackConfig()), "fusion": plan.method,
+                  "sync_offset": {o.info.name: o.offset_s for o in opened}},
+    )  # fmt: skip
+    say(f"detector {', '.join(config.detect.names)}; lifter on {header.runtime} ({lifter.describe()['device']})")
+    meter = Meter()
+    sync = SyncConfig(interpolate=not live or config.rig.sync_delay > 0)
+    pipeline = Pipeline(opened, estimator, header, meter, sync, config.output.record_buffer_s)
+    return pipeline, Outputs(config.output, pipeline, meter, opened, header, say)
+
+
+def load_detector(config: Config, rate: float | None, say: Say) -> fallback.Fallback:
+    """The detectors of a run, in their order; ``rate`` is that of a live source, None for files.
+
+    Raises:
+        EngineError: for an unknown name, or if none can be loaded.
+    """
+    # Beyond four threads the small networks here do not gain.
+    return fallback.Fallback(config.detect.names, rate=rate, say=say, threads=min(4, os.cpu_count() or 1))
 
 
 def open_sources(config: Config, stack: ExitStack, say: Say) -> list[Opened]:
