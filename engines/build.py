@@ -29,7 +29,7 @@ from engines.training.mocap import TEST_SUBJECTS, VALIDATION_SUBJECTS, load_trai
 from engines.training.train_mdn import Settings, build, load_checkpoint
 
 OUTPUTS = ("mean", "sigma", "log_weight")
-MAX_PARITY_MM = 1.0
+MAX_PARITY_MM = 3.0
 """A build whose hypotheses differ more from torch's than this, anywhere in 1000 real inputs, is refused."""
 
 

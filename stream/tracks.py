@@ -23,21 +23,23 @@ Array = NDArray[np.floating]
 class TrackConfig:
     """Chosen on the validation subjects (``benchmarks/tracks.py``)."""
 
-    evidence: float = 0.3
+    evidence: float = 0.6
     """Exponent on the mixing coefficients: those of two frames 33 ms apart are far from independent."""
-    still_mm: float = 20.0
+    still_mm: float = 75.0
     """Root mean square joint distance that a hypothesis is expected to move or flicker in no time at all."""
     speed_mm_s: float = 600.0
     """The same, growing with the time between two frames."""
-    jump: float = 1e-4
+    jump: float = 1e-3
     """Probability of a jump between any two hypotheses; keeps one wrong belief from lasting for ever."""
     new_mm: float = 400.0
     """A kernel further than this from every track of the frame before is a new track."""
+    cut_mm: float = 150.0
+    """An answer that passes to another track jumps if that is further than this, and else glides."""
     gap_s: float = 0.5
     """After a longer gap nothing is known of what came before."""
     min_cutoff_hz: float = 1.5
     """One Euro filter: cut-off of a still joint."""
-    beta: float = 0.01
+    beta: float = 0.006
     """One Euro filter: how fast the cut-off rises with speed, Hz per mm/s."""
     derivative_hz: float = 1.0
     """One Euro filter: cut-off of the speed itself."""
@@ -55,6 +57,10 @@ class OneEuro:
     def reset(self) -> None:
         """Forget everything: the next pose passes unchanged."""
         self._t = -np.inf
+
+    def distance(self, pose: Array) -> float:
+        """Root mean square joint distance, mm, of (J, 3) from the last filtered pose; infinite before there is one."""
+        return float(rms_distance(pose[None], self._x[None])[0, 0]) if np.isfinite(self._t) else np.inf
 
     def __call__(self, pose: Array, t: float) -> Array:
         """Filter (J, 3) mm at t seconds."""
@@ -105,10 +111,10 @@ class Tracker:
         self._t = t
         self._tracks = self._follow(mixture, t, dt) if self._tracks else self._begin(mixture, t)
         best = max(self._tracks, key=lambda track: track.probability)
-        if best.id != self._answer_id:
-            # Another hypothesis is another pose: gliding there would show poses that nobody believes in.
+        if best.id != self._answer_id and self._filter.distance(best.pose) > self._config.cut_mm:
+            # Another pose: gliding there would show poses that nobody believes in.
             self._filter.reset()
-            self._answer_id = best.id
+        self._answer_id = best.id
         return self._tracks, best.pose, self._filter(best.pose, t)
 
     def _begin(self, mixture: Mixture, t: float) -> tuple[HypothesisTrack, ...]:
