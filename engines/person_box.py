@@ -36,8 +36,12 @@ CHECK_S: Final = 1.0
 DOUBT_S: Final = 0.2
 REMEMBER_S: Final = 2.0
 """Somebody found again within this time where the person was lost is the same person."""
-PAD: Final = 1.3
-"""Side of the followed square over the long side of the joints' box. 1.15 to 1.3 score best on Leeds Sports Pose."""
+PAD: Final = 1.4
+"""Side of the followed square over the long side of the limbs' box, which lacks the head: about 1.25 with it.
+
+1.15 to 1.3 with it score best on Leeds Sports Pose."""
+FINDER_PAD: Final = 1.2
+"""The same over MultiPose's box, which has the head and some room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +131,12 @@ class TopDownSession:
         if self._bounds is not None and t - self._seen < REMEMBER_S:
             nearest = max((p.bounds for p in people), key=lambda b: _overlap(b, self._bounds))
             bounds = nearest if _overlap(nearest, self._bounds) > 0.1 else bounds
-        return preprocess.square(bounds.mean(0), PAD * np.ptp(bounds, axis=0).max())
+        return preprocess.square(bounds.mean(0), FINDER_PAD * np.ptp(bounds, axis=0).max())
 
     def _followed(self, t: float) -> Box | None:
         if self._bounds is None:
             return None
-        # Half the distance that the last speed says: halves the worst error of one who runs and of one who stops.
+        # Half of what the last speed says: limbs that swing move the box too, and the whole of it adds jitter.
         ahead = np.clip(0.5 * self._velocity * (t - self._seen), -0.25 * self._side, 0.25 * self._side)
         return preprocess.square(self._bounds.mean(0) + ahead, self._side)
 
