@@ -1,7 +1,8 @@
 """Synthetic scenes with known answers: captured people in front of calibrated cameras, seen by an imperfect detector.
 
 The 2D is the issue's: ``n %`` noise is isotropic Gaussian of standard deviation n/200 of the diagonal of the tight box
-of the projected joints, an axis; an outlier is displaced by a Gaussian of 8 % of that diagonal more. Scores tell nothing.
+of the projected joints, an axis; an outlier is displaced by a Gaussian of 8 % of that diagonal more. Scores tell
+nothing.
 """
 
 from collections.abc import Sequence

@@ -50,8 +50,9 @@ def fuse(
         weighted: average by mixing coefficient and inverse variance instead of plainly ("hypotheses").
 
     Returns:
-        The person, or None where no view has one. ``method`` of the pose is what was done: "single" where only one view was
-        usable, "triangulate" where several were but none was lifted; its joints seen by fewer than two views are then NaN.
+        The person, or None where no view has one. ``method`` of the pose is what was done: "single" where only one
+        view was usable, "triangulate" where several were but none was lifted; its joints seen by fewer than two views
+        are then NaN.
 
     Raises:
         EngineError: for an unknown method.
@@ -100,7 +101,8 @@ def _by_map(views: Views, previous: Pose | None) -> tuple[Array, Array] | None:
         relative = hypotheses.average(views.mean, views.sigma, views.weight, choice, weighted=False)[0][None]
     found = _from_starts(views, relative, triangulation.triangulate_fast(views), previous)
     if found is not None and _agreeing(found) < len(views.cameras) / 2 and len(views.cameras) > 2:
-        # One wrong view can spoil every start that all views had a part in; robust triangulation costs more and knows pairs.
+        # One wrong view can spoil every start that all views had a part in; robust triangulation costs more and knows
+        # pairs.
         again = _from_starts(views, relative, triangulation.triangulate(views)[0], None)
         if again is not None and _agreeing(again) > _agreeing(found):
             found = again
@@ -112,7 +114,9 @@ def _agreeing(found: posterior.Posterior) -> int:
 
 
 def _from_starts(views: Views, relative: Array, rays: Array, previous: Pose | None) -> posterior.Posterior | None:
-    """From root-relative poses (S, 17, 3) put in place by triangulated joints (17, 3), and from the pose before or these."""
+    """From root-relative poses (S, 17, 3) put in place by triangulated joints (17, 3), and from the pose before or
+    these.
+    """
     starts = [pose + triangulation.root_of(pose, rays, views, hips=False) for pose in relative]
     starts = [start for start in starts if np.isfinite(start).all()]
     if not starts:

@@ -1,7 +1,8 @@
 """The paper's fusion: one hypothesis a camera, those that agree best, averaged.
 
-Li and Lee, CVPR 2019, section 4.5, choose the combination that is most consistent over the views. Enumerating M^V combinations
-is 152 thousand million at 16 cameras, so the choice is made by coordinate descent from every hypothesis of every view.
+Li and Lee, CVPR 2019, section 4.5, choose the combination that is most consistent over the views. Enumerating M^V
+combinations is 152 thousand million at 16 cameras, so the choice is made by coordinate descent from every hypothesis
+of every view.
 """
 
 import numpy as np
@@ -23,8 +24,8 @@ def pair_costs(poses: Array) -> Array:
 def choose(poses: Array, weight: Array) -> tuple[NDArray[np.intp], float]:
     """The hypothesis of each view, so that the sum over view pairs of the MPJPE between the chosen ones is least.
 
-    Starts from each of the L x M hypotheses with the nearest one of every other view, then changes one view at a time to
-    what fits the others best, until nothing changes: the sum falls with every change. All starts at once.
+    Starts from each of the L x M hypotheses with the nearest one of every other view, then changes one view at a time
+    to what fits the others best, until nothing changes: the sum falls with every change. All starts at once.
 
     Args:
         poses: (L, M, 17, 3) mm, root-relative, world axes.

@@ -16,7 +16,9 @@ _NOISE = 0.005
 
 
 def _noise_px(views: Views) -> float:
-    """Standard deviation of a joint in pixels: one for all views, or a wrong box half the size would weigh four times."""
+    """Standard deviation of a joint in pixels: one for all views, or a wrong box half the size would weigh four
+    times.
+    """
     return _NOISE * max(float(views.size_px.mean()), 1.0)
 
 

@@ -1,0 +1,249 @@
+"""The objective of ``map``: its energy, gradient and Gauss-Newton matrix, for many poses at once.
+
+Unknowns are 16 joints in the world (the root is the middle of the hips, always) and one log-scale ``s`` of the body,
+because the metric scale a lifter answers in is a guess. With ``u_vkj = (exp(-s) (x_j - x_root) - mean_vkj) /
+sigma_vkj``, minimised is
+
+    sum over views and seen joints  heavy-tailed square of the reprojection error, in mm at the person's distance
+  - 1/L sum over lifted views v     log sum_k weight_vk prod_j t(W u_vk)_j
+  + sum over limbs                  t(length on the right - length on the left)
+  + s^2 / 2 scale^2
+
+- Every view's mixture comes from one network with one prior, so they are pooled logarithmically (the power 1/L): the
+  prior counts once, however many views there are.
+- W whitens along the skeleton: a wrist is wrong the way its elbow is, so an elbow that two cameras see tells where the
+  unseen wrist is.
+- Fixing each view's kernel responsibilities (EM) and the weights of the heavy tails (IRLS) makes everything quadratic
+  but the perspective and the scale: one 49 x 49 system a Gauss-Newton step.
+- A swapped view, a wrong box or a bad camera is far in the tails of its own terms, and loses its weight.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.fusion.views import Views
+from engines.skeleton import L_HIP, LEFT, N_JOINTS, PARENTS, R_HIP, RIGHT
+
+Array = NDArray[np.floating]
+
+# Chosen on the validation subjects; all are flat within a factor of about 1.5.
+_NOISE_MM = 9.5  # standard deviation of a joint of score 0.8, at the person's distance: 1 % of a person's size
+_GOOD_SCORE = 0.8
+_DEGREES = 3.0  # of freedom of the reprojection's Student-t
+_FAR = 0.1  # share of joints that are simply wrong
+_FAR_WIDTH = 14.0  # their spread, in standard deviations of a good joint
+_MIXTURE_DEGREES = 8.0  # of freedom of the mixtures'
+_CHAIN = 0.5  # correlation of a joint's error with its parent's, both in their sigmas
+_SPREAD = 1.25  # the sigmas are fitted for the whole mixture; here its kernel is as good as known
+_SCALE = 0.08  # standard deviation of the log-scale of the body
+_SYMMETRY_MM = 12.0  # right and left limbs differ by this
+_SYMMETRY_DEGREES = 4.0
+NEAR_MM = 100.0
+
+_N = N_JOINTS - 1
+# x_j - x_root as a function of the 16 unknown joints.
+_RELATIVE = np.eye(_N)
+_RELATIVE[:, [R_HIP - 1, L_HIP - 1]] -= 0.5
+
+
+def _limbs() -> tuple[Array, Array]:
+    """Thighs, shanks, upper arms and forearms, four of the right, four of the left.
+
+    Returns:
+        (8, 16) from the unknown joints to the bones, and (64, 8) from the bones to the derivatives, by (pair, joint),
+        of the right one's length less the left one's.
+    """
+    bones = np.zeros((8, _N))
+    ends = [(int(PARENTS[j]), j) for side in (RIGHT, LEFT) for j in side if PARENTS[j] in side]
+    for row, (parent, joint) in enumerate(ends):
+        bones[row, parent - 1], bones[row, joint - 1] = -1.0, 1.0
+    pairs = np.zeros((4, _N, 8))
+    for pair in range(4):
+        pairs[pair, :, pair], pairs[pair, :, pair + 4] = bones[pair], -bones[pair + 4]
+    return bones, pairs.reshape(-1, 8)
+
+
+_BONES, _PAIRS = _limbs()
+
+
+def _whitener() -> Array:
+    """(16, 16) W with W C W^T = 1 for errors correlated along the chains from the root."""
+    W = np.eye(_N)
+    for joint in range(1, N_JOINTS):
+        parent = int(PARENTS[joint])
+        if parent > 0:
+            W[joint - 1, parent - 1] = -_CHAIN
+            W[joint - 1] /= np.sqrt(1 - _CHAIN**2)
+    return W
+
+
+_WHITEN = _whitener()
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What does not change from step to step."""
+
+    R: Array
+    """(V, 3, 3)."""
+    t: Array
+    """(V, 3)."""
+    ray: Array
+    """(V, 16, 2)."""
+    per_mm: Array
+    """(V, 16) how many standard deviations one unit of a ray is; 0 where not seen."""
+    rows: Array
+    """(Q, 16) with Q = L M 16: the whitened mixture residuals are ``exp(-s) rows @ x - target``."""
+    target: Array
+    """(Q, 3)."""
+    log_kernel: Array
+    """(L, M) log of weight and normaliser of each kernel."""
+
+
+def pose_problem(views: Views, distance: Array) -> Problem:
+    """Prepare what does not change, for views of which one is lifted and a person (V,) mm from each."""
+    sigma = _SPREAD * np.maximum(views.sigma[:, :, 1:], 1.0)
+    rows = _WHITEN / sigma[..., None, :]
+    quality = np.sqrt(np.clip(views.score[:, 1:], 0.05, 1) / _GOOD_SCORE)
+    return Problem(
+        views.R,
+        views.t,
+        views.ray[:, 1:],
+        views.seen[:, 1:] * quality * distance[:, None] / _NOISE_MM,
+        (rows @ _RELATIVE).reshape(-1, _N),
+        (rows @ views.mean[:, :, 1:]).reshape(-1, 3),
+        np.log(np.maximum(views.weight, 1e-9)) - 3 * np.log(sigma).sum(-1),
+    )
+
+
+class _Terms(NamedTuple):
+    """One part of the objective at S poses: energy, gradient and normal matrix."""
+
+    energy: Array
+    """(S,)."""
+    gradient: Array
+    """(S, 16, 3)."""
+    normal: Array
+    """Of the joints; its shape is the term's own."""
+
+
+class Sight(NamedTuple):
+    """How S poses look to the cameras. One unit is the standard deviation of a good joint; 0 where not seen."""
+
+    residual: Array
+    """(S, V, 16, 2)."""
+    square: Array
+    """(S, V, 16) its square."""
+    jacobian: Array
+    """(S, V, 16, 2, 3) by the joint, 1/mm."""
+
+
+def sight(p: Problem, x: Array) -> Sight:
+    """Project poses (S, 16, 3) mm and compare them with what was seen."""
+    local = x[:, None] @ p.R.transpose(0, 2, 1) + p.t[:, None]
+    z = np.maximum(local[..., 2], NEAR_MM)
+    projected = local[..., :2] / z[..., None]
+    r = (projected - p.ray) * p.per_mm[..., None]
+    # d(x/z)/dX = (R1 - (x/z) R3) / z
+    J = (p.R[:, None, :2] - projected[..., None] * p.R[:, None, 2:]) * (p.per_mm / z)[..., None, None]
+    return Sight(r, (r**2).sum(-1), J)
+
+
+def _tails(p: Problem, square: Array) -> tuple[Array, Array]:
+    """Energy (S,) and weights (S, V, 16) of squared residuals: Student-t, and a wide Gaussian for what is just wrong.
+
+    The t alone still pulls at 15 standard deviations as hard as the prior does.
+    """
+    tail = _DEGREES + square
+    core = (1 - _FAR) * (tail / _DEGREES) ** (-(_DEGREES + 2) / 2)
+    far = _FAR / _FAR_WIDTH**2 * np.exp(-square / (2 * _FAR_WIDTH**2))
+    energy = -(np.log(core + far) * (p.per_mm > 0)).sum((1, 2))
+    return energy, (core * (_DEGREES + 2) / tail + far / _FAR_WIDTH**2) / (core + far)
+
+
+def _reprojection(p: Problem, x: Array) -> _Terms:
+    """Normal matrices (S, 16, 3, 3): a 2D joint concerns its own three coordinates only."""
+    seen = sight(p, x)
+    energy, weight = _tails(p, seen.square)
+    root = np.sqrt(weight)[..., None]
+    J = (seen.jacobian * root[..., None]).transpose(0, 2, 1, 3, 4).reshape(len(x), _N, -1, 3)
+    r = (seen.residual * root).transpose(0, 2, 1, 3).reshape(len(x), _N, -1, 1)
+    Jt = J.swapaxes(-1, -2)
+    return _Terms(energy, (Jt @ r)[..., 0], Jt @ J)
+
+
+class MixtureTerms(NamedTuple):
+    """The mixtures' part of the objective at S poses."""
+
+    energy: Array
+    """(S,)."""
+    gradient: Array
+    """(S, 16, 3)."""
+    normal: Array
+    """(S, 16, 16), the same for each of the three axes."""
+    scale: Array
+    """(S, 2): gradient and normal of the log-scale."""
+    coupling: Array
+    """(S, 16, 3) of the joints with the log-scale."""
+    share: Array
+    """(S, L, M) responsibilities of the kernels."""
+    weight: Array
+    """(S, Q) weights of the whitened residuals from the tails alone."""
+    residual: Array
+    """(S, Q, 3) whitened."""
+
+
+def _mixture(p: Problem, x: Array, s: Array) -> MixtureTerms:
+    count, (views, kernels) = len(x), p.log_kernel.shape
+    shrink = np.exp(-s)[:, None, None]
+    fitted = p.rows @ (x * shrink)
+    w = fitted - p.target
+    tail = _MIXTURE_DEGREES + (w**2).sum(-1)
+    log = np.log(tail / _MIXTURE_DEGREES).reshape(count, views, kernels, _N).sum(-1)
+    log = p.log_kernel - (_MIXTURE_DEGREES + 3) / 2 * log
+    top = log.max(-1, keepdims=True)
+    share = np.exp(log - top)
+    total = share.sum(-1, keepdims=True)
+    share /= total
+    energy = -(top + np.log(total))[..., 0].mean(-1)
+    weight = (_MIXTURE_DEGREES + 3) / tail
+    k = weight * (share / views).repeat(_N, -1).reshape(count, -1)
+    # The residuals' derivatives: exp(-s) rows by the joints, -fitted by the log-scale.
+    weighted = (p.rows.T * (k * shrink[..., 0])[:, None]) @ np.concatenate([w, -fitted], -1)
+    kf = k[..., None] * fitted
+    scale = np.stack([-(kf * w).sum((1, 2)), (kf * fitted).sum((1, 2))], -1)
+    normal = (p.rows.T * (k * shrink[..., 0] ** 2)[:, None]) @ p.rows
+    return MixtureTerms(energy, weighted[..., :3], normal, scale, weighted[..., 3:], share, weight, w)
+
+
+def _symmetry(x: Array) -> _Terms:
+    """Normal matrix (S, 48, 48). What a limb measures is not known, but that it measures the same on both sides is."""
+    bone = _BONES @ x
+    length = np.maximum(np.linalg.norm(bone, axis=-1), 1.0)
+    r = (length[:, :4] - length[:, 4:]) / _SYMMETRY_MM
+    tail = _SYMMETRY_DEGREES + r**2
+    J = (_PAIRS @ (bone / (length * _SYMMETRY_MM)[..., None])).reshape(len(x), 4, -1)
+    Jt = (J * ((_SYMMETRY_DEGREES + 1) / tail)[..., None]).swapaxes(-1, -2)
+    energy = (_SYMMETRY_DEGREES + 1) / 2 * np.log(tail / _SYMMETRY_DEGREES).sum(-1)
+    return _Terms(energy, (Jt @ r[..., None]).reshape(x.shape), Jt @ J)
+
+
+def system(p: Problem, x: Array, s: Array) -> tuple[Array, Array, Array, MixtureTerms]:
+    """Energy (S,), gradient (S, 49), Gauss-Newton matrix (S, 49, 49), joints first, then the log-scale."""
+    seen, mixture, limbs = _reprojection(p, x), _mixture(p, x, s), _symmetry(x)
+    count = len(x)
+    joints = limbs.normal.reshape(count, _N, 3, _N, 3)
+    axis, joint = np.arange(3), np.arange(_N)
+    joints[:, :, axis, :, axis] += mixture.normal
+    joints[:, joint, :, joint] += seen.normal.swapaxes(0, 1)
+    H = np.empty((count, 3 * _N + 1, 3 * _N + 1))
+    H[:, :-1, :-1] = joints.reshape(count, 3 * _N, 3 * _N)
+    H[:, -1, :-1] = H[:, :-1, -1] = mixture.coupling.reshape(count, -1)
+    H[:, -1, -1] = mixture.scale[:, 1] + 1 / _SCALE**2
+    g = np.empty((count, 3 * _N + 1))
+    g[:, :-1] = (seen.gradient + mixture.gradient + limbs.gradient).reshape(count, -1)
+    g[:, -1] = mixture.scale[:, 0] + s / _SCALE**2
+    return seen.energy + mixture.energy + limbs.energy + s**2 / (2 * _SCALE**2), g, H, mixture
