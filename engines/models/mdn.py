@@ -2,13 +2,15 @@
 
 Li and Lee, "Generating Multiple Hypotheses for 3D Human Pose Estimation with Mixture Density Network",
 CVPR 2019: a linear layer, two residual blocks of two linear layers each, and three heads (section 3.2). Like
-the authors' released code, batch norm, ReLU and dropout also follow the first linear layer.
+the authors' released code, batch norm, ReLU and dropout also follow the first linear layer, and a block has two linear
+layers where the text speaks of one.
 """
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class MDNShape:
     """Probability of a unit being dropped while training."""
     sigma: str = "joint"
     """"joint": one sigma a kernel and joint; "kernel": one a kernel, as in the paper."""
+    max_norm: bool = False
+    """Whether every weight matrix but that of the mixing coefficients is clipped to norm 1, as in the paper."""
 
 
 def modified_elu(t: Tensor, gamma: float = 1.0) -> Tensor:
@@ -36,15 +40,31 @@ def modified_elu(t: Tensor, gamma: float = 1.0) -> Tensor:
     return torch.where(t >= 0, t + 1, gamma * torch.expm1(t.clamp(max=0)) + 1)
 
 
+class MaxNormLinear(nn.Linear):
+    """A linear layer that computes with ``W min(1, 1 / |W|)``, the norm being Frobenius's of the whole matrix.
+
+    As the authors do it, the clip is part of the layer and the gradient goes through it: the stored matrix keeps its
+    initial norm of about 45. Were it the stored matrix that is clipped, each step of Adam would be as long as it is.
+    """
+
+    def clipped(self) -> Tensor:
+        """The matrix that is computed with."""
+        return self.weight / self.weight.norm().clamp(min=1.0)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, in) to (B, out)."""
+        return linear(input, self.clipped(), self.bias)
+
+
 class _Layer(nn.Sequential):
-    def __init__(self, inputs: int, width: int, dropout: float) -> None:
-        super().__init__(nn.Linear(inputs, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout))
+    def __init__(self, inputs: int, width: int, dropout: float, linear: type[nn.Linear]) -> None:
+        super().__init__(linear(inputs, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout))
 
 
 class _Block(nn.Module):
-    def __init__(self, width: int, dropout: float) -> None:
+    def __init__(self, width: int, dropout: float, linear: type[nn.Linear]) -> None:
         super().__init__()
-        self.layers = nn.Sequential(_Layer(width, width, dropout), _Layer(width, width, dropout))
+        self.layers = nn.Sequential(_Layer(width, width, dropout, linear), _Layer(width, width, dropout, linear))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.layers(x)
@@ -56,12 +76,13 @@ class MDN(nn.Module):
     def __init__(self, shape: MDNShape) -> None:
         super().__init__()
         self.shape = shape
+        linear = MaxNormLinear if shape.max_norm else nn.Linear
         self.trunk = nn.Sequential(
-            _Layer(shape.inputs, shape.width, shape.dropout),
-            *(_Block(shape.width, shape.dropout) for _ in range(shape.blocks)),
+            _Layer(shape.inputs, shape.width, shape.dropout, linear),
+            *(_Block(shape.width, shape.dropout, linear) for _ in range(shape.blocks)),
         )
-        self.mean = nn.Linear(shape.width, shape.kernels * shape.joints * 3)
-        self.sigma = nn.Linear(shape.width, shape.kernels * (shape.joints if shape.sigma == "joint" else 1))
+        self.mean = linear(shape.width, shape.kernels * shape.joints * 3)
+        self.sigma = linear(shape.width, shape.kernels * (shape.joints if shape.sigma == "joint" else 1))
         self.weight = nn.Linear(shape.width, shape.kernels)
         for module in self.modules():
             if isinstance(module, nn.Linear):

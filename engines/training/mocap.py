@@ -1,7 +1,7 @@
 """Motion capture poses to train and test the lifter on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,13 @@ class Poses:
     """(N,) name of the sequence."""
     file: NDArray[np.str_]
     """(N,) name of the file: one way to capture, and so one definition of the joints."""
+    action: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, str))
+    """(N,) what the person does; "all" where it is not said."""
+
+    def __post_init__(self) -> None:
+        """Fill in what is not said."""
+        if len(self.action) != len(self.joints):
+            object.__setattr__(self, "action", np.full(len(self.joints), "all"))
 
     def __len__(self) -> int:
         """How many poses."""
@@ -35,7 +42,7 @@ class Poses:
 
     def select(self, keep: NDArray) -> "Poses":
         """The poses where keep (N,) is true, or at these indices."""
-        return Poses(self.joints[keep], self.subject[keep], self.sequence[keep], self.file[keep])
+        return Poses(*(getattr(self, f.name)[keep] for f in fields(Poses)))
 
 
 def concatenate(parts: Sequence[Poses]) -> Poses:
@@ -47,8 +54,8 @@ def load_poses(path: Path) -> Poses:
     """Read one .npz of poses.
 
     Args:
-        path: file with ``joints`` (N, 17, 3) mm, z up; ``subject`` with ``subject_names`` and ``seq`` with
-            ``seq_names`` are used when there.
+        path: file with ``joints`` (N, 17, 3) mm, z up; ``subject`` with ``subject_names``, ``seq`` with
+            ``seq_names`` and ``action`` with ``action_names`` are used when there.
 
     Raises:
         EngineError: if the file is missing, is no npz, or ``joints`` is missing, misshapen or not finite.
@@ -65,17 +72,23 @@ def load_poses(path: Path) -> Poses:
         raise EngineError(f"'joints' in {path} has shape {joints.shape}; expected (N, 17, 3) in mm, z up")
     if not np.isfinite(joints).all():
         raise EngineError(f"'joints' in {path} holds values that are not finite; remove those poses")
-    names = (_names(arrays, key, len(joints)) for key in ("subject", "seq"))
-    return Poses(joints, *names, np.full(len(joints), path.stem))
+    subject, sequence, action = (_names(arrays, key, len(joints), path) for key in ("subject", "seq", "action"))
+    return Poses(joints, subject, sequence, np.full(len(joints), path.stem), action)
 
 
-def _names(arrays: dict[str, NDArray], key: str, n: int) -> NDArray[np.str_]:
+def _names(arrays: dict[str, NDArray], key: str, n: int, path: Path) -> NDArray[np.str_]:
     """Labels as text, whether they are stored as text, as numbers, or as numbers with a table of names."""
     if key not in arrays:
         return np.full(n, "all")
     label = arrays[key]
+    if label.shape != (n,):
+        raise EngineError(f"{key!r} in {path} has shape {label.shape}; expected ({n},), one a pose")
     table = arrays.get(f"{key}_names")
-    return (table[label] if table is not None and label.dtype.kind in "iu" else label).astype(str)
+    if table is None or label.dtype.kind not in "iu":
+        return label.astype(str)
+    if label.size and not 0 <= label.min() <= label.max() < len(table):
+        raise EngineError(f"{key!r} in {path} counts from {label.min()} to {label.max()}; {key}_names has {len(table)}")
+    return table[label].astype(str)
 
 
 def load_training(folder: Path) -> tuple[Poses, Poses, Poses]:
