@@ -23,7 +23,7 @@ from calibration.extrinsics import solve_extrinsics
 from calibration.floor import floor_from_ankles, floor_from_board
 from calibration.formats import load_calibration, save_calibration
 from calibration.intrinsics import pick, solve_intrinsics
-from calibration.person import Body, solve_from_person
+from calibration.person import Body, body_up, solve_from_person
 from calibration.print_board import lay_out, write_pdf, write_png
 from calibration.show import beside, has_display, write_picture
 from calibration.triangulate import triangulate_robust
@@ -166,13 +166,16 @@ def from_person(args: argparse.Namespace) -> int:
     finally:
         _close(opened)
     result = solve_from_person(cameras, xy, score, BODY, args.height)
-    ground = floor_from_ankles(result.cameras, result.joints[:, list(BODY.ankles)].reshape(-1, 3), result.up)
+    placed, remarks = result.cameras, result.remarks
+    if result.up is not None:
+        ground = floor_from_ankles(placed, result.joints[:, list(BODY.ankles)], result.up)
+        placed, remarks = ground.cameras, remarks + ground.remarks
     for name, rms in result.rms_px.items():
         print(f"{name}: error {rms:.1f} px")
-    _say(result.remarks + ground.remarks)
-    _picture(args, picture(check_person(ground.cameras, xy, score), ground.cameras))
+    _say(remarks)
+    _picture(args, picture(check_person(placed, xy, score), placed))
     made_of = _made(args, None) | {"height_mm": args.height}
-    _save(args, calibration, ground.cameras, made_of)
+    _save(args, calibration, placed, made_of)
     return 0
 
 
@@ -186,10 +189,8 @@ def floor(args: argparse.Namespace) -> int:
         if made is None:
             xy, score = _joints(opened, cameras, args)
             joints = triangulate_robust(cameras, np.where((score > 0.3)[..., None], xy, np.nan), score).points
-            ankles = joints[:, list(BODY.ankles)].reshape(-1, 3)
-            up = np.nanmedian(joints[:, list(BODY.shoulders)].mean(1) - joints[:, list(BODY.ankles)].mean(1), axis=0)
-            if not np.isfinite(up).all():
-                raise CalibrationError("no person was seen by two cameras at once")
+            ankles = joints[:, list(BODY.ankles)]
+            up = body_up(joints, BODY)
             result = floor_from_ankles(cameras, ankles, up)
         else:
             frames, _ = _seen_together(opened, cameras, made, args, 1)

@@ -136,7 +136,7 @@ def camera_to_image(camera: Camera, points: Array) -> Array:
     if not len(flat):
         return np.empty((*points.shape[:-1], 2))
     xy, _ = cv2.projectPoints(flat.reshape(-1, 1, 3), np.zeros(3), np.zeros(3), camera.K, camera.dist)
-    xy = xy.reshape(-1, 2)
+    xy = np.asarray(xy, np.float64).reshape(-1, 2)
     xy[flat[:, 2] <= 0] = np.nan
     return xy.reshape(*points.shape[:-1], 2)
 

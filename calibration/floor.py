@@ -18,7 +18,7 @@ _UP = np.array([0.0, 0.0, 1.0])
 # A board whose corners do not fit by so many pixels or mm was moved, or the cameras do not agree.
 _MISFIT_PX, _MISFIT_MM = 4.0, 15.0
 # How well ankles keep their height on the floor, and how well a walking body's mean direction tells up.
-_ANKLE_NOISE_MM, _UP_DEGREES = 20.0, 4.0
+_ANKLE_NOISE_MM, _UP_DEGREES, _CELL_MM = 20.0, 4.0, 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,44 +107,65 @@ def floor_from_board(
     return Floor(placed, misfit, tuple(remarks))
 
 
+def _standing(ankles: Array) -> Array:
+    """(N, 3) the ankles that moved least from the time before to the time after: those of feet on the floor."""
+    step = np.linalg.norm(np.diff(ankles, axis=0), axis=-1)
+    none = np.full((1, ankles.shape[1]), np.nan)
+    move = np.fmax(np.concatenate([none, step]), np.concatenate([step, none]))
+    move = np.where(np.isfinite(ankles).all(-1), move, np.nan)
+    if np.isnan(move).all():
+        return np.empty((0, 3))
+    return ankles[move <= np.nanpercentile(move, 35)]
+
+
 def floor_from_ankles(cameras: Sequence[Camera], ankles: Array, up: Array, ankle_height_mm: float = 80.0) -> Floor:
     """World axes from where a person's ankles were while standing and walking about.
 
-    The plane lies under the ankles: those high in a stride count little. Where the person walked along one line only,
+    The plane lies under the ankles of feet that stand: the slowest third of all, and of these the higher ones count
+    little. Where the person walked along one line only,
     the slope across it comes from ``up``.
 
     Args:
         cameras: placed cameras.
-        ankles: (N, 3) mm, world; NaN where not seen.
+        ankles: (F, A, 3) mm, world, A ankles at F times in order; NaN where not seen.
         up: (3,) rough direction against gravity in the same world (from the person's body).
         ankle_height_mm: height of the ankle joint above the floor with the foot flat.
 
     Raises:
         CalibrationError: if the ankles were hardly seen.
     """
-    points = ankles[np.isfinite(ankles).all(-1)].reshape(-1, 3)
+    points = _standing(ankles)
     if len(points) < 20:
-        raise CalibrationError(f"the ankles were located {len(points)} times; let the person walk about in full view")
+        raise CalibrationError(
+            f"ankles of standing feet were located {len(points)} times; let the person walk about in full view"
+        )
     first = np.asarray(up, np.float64) / np.linalg.norm(up)
     axes = np.linalg.svd(first[None])[2][1:]
     local = points @ axes.T - np.median(points @ axes.T, axis=0)
     z = points @ first
-    # Plane z = p0 + p1 u + p2 v; slopes are tied to the rough up as far as that is known, so that they are kept where
-    # the ankles say nothing of them.
-    design = np.column_stack([np.ones(len(z)), local])
+    # Each place on the floor counts once, however long a foot stood there.
+    cell = np.unique(np.round(local / _CELL_MM).astype(int), axis=0, return_inverse=True)[1].ravel()
+    count = np.bincount(cell)
+    spots = np.stack([np.bincount(cell, local[:, k]) / count for k in (0, 1)], 1)
+    z = np.array([np.percentile(z[cell == k], 30) for k in range(len(count))])
+    # Plane z = p0 + p1 u + p2 v. Its slopes are tied to the rough up as far as that is known, so that they are kept
+    # where the ankles say nothing of them; what lies higher than that allows is a foot in the air.
+    design = np.column_stack([np.ones(len(z)), spots])
     prior = np.diag([0, 1, 1]) * (_ANKLE_NOISE_MM / np.tan(np.radians(_UP_DEGREES))) ** 2
-    plane = np.array([np.percentile(z, 15), 0.0, 0.0])
-    for _ in range(50):
-        above = z - design @ plane
-        # A foot in the air is far above the plane and says nothing; one below it is noise like any other.
-        weight = 1 / (1 + (np.where(above > 0, above, above / 4) / 15) ** 2)
-        plane = np.linalg.solve((design.T * weight) @ design + prior, (design.T * weight) @ z)
+    low = np.argsort(z)[: max(1, len(z) // 4)]
+    reach = np.linalg.norm(spots - np.median(spots[low], axis=0), axis=1)
+    gate = 2 * _ANKLE_NOISE_MM + reach * np.tan(np.radians(_UP_DEGREES))
+    stood = np.abs(z - np.median(z[low])) < gate
+    plane = np.linalg.solve(design[stood].T @ design[stood] + prior, design[stood].T @ z[stood])
     normal = first - plane[1] * axes[0] - plane[2] * axes[1]
     normal /= np.linalg.norm(normal)
     height = float((plane[0] * first + np.median(points @ axes.T, axis=0) @ axes) @ normal)
     remarks: list[str] = []
-    if np.linalg.svd(local - local.mean(0), compute_uv=False)[1] / np.sqrt(len(z)) < 150:
-        remarks.append("the person walked along one line; let them walk about for a surer floor")
+    if (
+        stood.sum() < 4
+        or np.linalg.svd(spots[stood] - spots[stood].mean(0), compute_uv=False)[1] < 150 * stood.sum() ** 0.5
+    ):
+        remarks.append("the person stood in few places or along one line; let them walk about for a surer floor")
     tilt = float(np.degrees(np.arccos(np.clip(normal @ first, -1, 1))))
     if tilt > 10:
         remarks.append(f"floor and body disagree on up by {tilt:.0f} degrees; check the picture")
@@ -153,6 +174,6 @@ def floor_from_ankles(cameras: Sequence[Camera], ankles: Array, up: Array, ankle
     A = np.stack([x, np.cross(normal, x), normal])
     middle = np.median(points, axis=0)
     b = -A @ (middle - (middle @ normal - height) * normal) + [0, 0, ankle_height_mm]
-    standing = np.abs(points @ normal - height) < 30
-    misfit = float(np.sqrt(np.mean((points[standing] @ normal - height) ** 2))) if standing.any() else float("nan")
+    near = np.abs(points @ normal - height) < 30
+    misfit = float(np.sqrt(np.mean((points[near] @ normal - height) ** 2))) if near.any() else float("nan")
     return Floor(move_world(cameras, A, b, _UP), misfit, tuple(remarks))

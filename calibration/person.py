@@ -26,6 +26,8 @@ _MIN_JOINTS = 120
 # Parts of a standing height (Drillis and Contini 1966): the length of each limb, and of hips to shoulders.
 _THIGH, _SHANK, _UPPER_ARM, _TRUNK = 0.245, 0.246, 0.186, 0.288
 _ADJUSTED_FRAMES = 100
+# A walking body sways by 3 degrees or so; one that leans more does not tell up.
+_LEAN_DEGREES = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,8 @@ class FromPerson:
     """In the axes of the first camera, mm."""
     joints: Array
     """(F, J, 3) mm, the person in the same axes; NaN where not located."""
-    up: Array
-    """(3,) unit vector from the ankles to the shoulders, mean over all frames: roughly against gravity."""
+    up: Array | None
+    """(3,) as ``body_up``: roughly against gravity; None where the person leaned too much to tell."""
     rms_px: Mapping[str, float]
     """Reprojection error a camera (of joints that are no outliers), pixels."""
     remarks: tuple[str, ...]
@@ -111,7 +113,12 @@ def solve_from_person(
         if not len(good) or rms[camera.name] > 0.01 * max(camera.size):
             remarks.append(f"camera {camera.name}: reprojection error of {rms[camera.name]:.1f} px is large")
     remarks.append(f"the scale comes from a height of {height_mm:g} mm and average proportions: check a known length")
-    return FromPerson(placed, result.points, _up(result.points, body), rms, tuple(remarks))
+    up = None
+    try:
+        up = body_up(result.points, body)
+    except CalibrationError as error:
+        remarks.append(f"{error}; or find the floor with `floor` and a board")
+    return FromPerson(placed, result.points, up, rms, tuple(remarks))
 
 
 def _height(joints: Array, body: Body) -> float:
@@ -134,17 +141,32 @@ def _bone_lengths(joints: Array, pairs: Sequence[tuple[int, int]]) -> Array:
     return np.array([np.nanmedian(length[:, k]) if enough[k] else np.nan for k in range(len(pairs))])
 
 
-def _up(joints: Array, body: Body) -> Array:
-    """Mean direction from the middle of the ankles to the middle of the shoulders, the bent frames left out."""
-    ankles, shoulders = joints[:, list(body.ankles)].mean(1), joints[:, list(body.shoulders)].mean(1)
-    d = shoulders - ankles
-    length = np.linalg.norm(d, axis=1)
-    good = np.isfinite(length)
-    if not good.any():
+def body_up(joints: Array, body: Body) -> Array:
+    """The median direction from the ankles to the shoulders: against gravity, if the person mostly stood or walked.
+
+    Args:
+        joints: (F, J, 3) mm, NaN where not located.
+        body: which joints are which.
+
+    Returns:
+        (3,) unit vector.
+
+    Raises:
+        CalibrationError: if shoulders and ankles were never located together, or the person mostly leaned or bent.
+    """
+    d = joints[:, list(body.shoulders)].mean(1) - joints[:, list(body.ankles)].mean(1)
+    d = d[np.isfinite(d).all(1)]
+    if not len(d):
         raise CalibrationError("shoulders and ankles were never located together; let the person walk in full view")
-    good &= np.nan_to_num(length) > 0.9 * float(np.nanpercentile(length, 80))
-    up = np.median(d[good] / length[good, None], axis=0)
-    return up / np.linalg.norm(up)
+    d /= np.linalg.norm(d, axis=1, keepdims=True)
+    up = np.median(d, axis=0)
+    up /= np.linalg.norm(up)
+    lean = float(np.median(np.degrees(np.arccos(np.clip(d @ up, -1, 1)))))
+    if lean > _LEAN_DEGREES:
+        raise CalibrationError(
+            f"the person leans or bends by {lean:.0f} degrees on average, so up is not known; let them walk upright"
+        )
+    return up
 
 
 @dataclass(frozen=True, slots=True)

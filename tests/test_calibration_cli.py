@@ -164,7 +164,7 @@ def test_a_users_mistake_is_one_line_and_no_traceback(tmp_path):
         (["check", "--camera", "b={}/lens/left", "--calibration", "{}/rig.toml"], "no calibration for camera 'b'"),
         (["check", "--camera", "a={}/lens/left", "--calibration", "{}/other.toml"], "another shape"),
         (["intrinsics", "--camera", "a={}/lens/left", "--out", "{}/o.toml", "--sync-offset", "z=1"], "'z'"),
-        (["from-person", "--camera", "a={}/lens/left", "--height", "2", "--detector", "x", "--out", "{}/o"], "detector"),
+        (["from-person", "--camera", "a={}/lens/left", "--height", "2", "--detector", "x", "--out", "o"], "detector"),
     ],
 )  # fmt: skip
 def test_bad_input(shots, tmp_path, capsys, arguments, message):
@@ -236,7 +236,7 @@ def test_moments_match_by_time_not_by_number():
 
 
 def test_a_live_camera_keeps_only_still_sharp_and_new_views(shots):
-    one, two = (cv2.imread(str(shots / "lens" / "left" / f"00{i}.png")) for i in (0, 1))
+    one, two = (np.array(cv2.imread(str(shots / "lens" / "left" / f"00{i}.png")), np.uint8) for i in (0, 1))
     blurred = cv2.GaussianBlur(two, (0, 0), 5)
     collector = LensCollector(BOARD, SIZE, 2, still=True)
     for image, kept in ((one, 0), (one, 1), (one, 1), (two, 1), (two, 2), (two, 2), (blurred, 2), (one, 2)):

@@ -7,7 +7,7 @@ import pytest
 from calibration.camera import world_to_image
 from calibration.errors import CalibrationError
 from calibration.floor import floor_from_ankles, floor_from_board, move_world
-from calibration.person import Body, solve_from_person
+from calibration.person import Body, body_up, solve_from_person
 from calibration.rotations import angle_degrees, rotation_matrix
 from tests.calibration_scene import BOARD, aligned_errors, board_walk, pose_errors, room, see
 
@@ -70,7 +70,7 @@ def test_a_walker_places_the_cameras(n):
     assert turn < 0.5 and move < 60
     assert max(result.rms_px.values()) < 4
     up = result.cameras[0].R.T @ true[0].R @ np.array([0, 0, 1.0])
-    assert np.degrees(np.arccos(result.up @ up)) < 3
+    assert result.up is not None and np.degrees(np.arccos(result.up @ up)) < 3
     floor = floor_from_ankles(result.cameras, result.joints[:, list(BODY.ankles)], result.up)
     assert floor.cameras[0].up is not None
     for placed, camera in zip(floor.cameras, true, strict=True):
@@ -155,14 +155,41 @@ def test_a_floor_board_of_another_size_or_unseen_is_refused():
 
 
 def test_the_floor_of_one_line_keeps_the_bodys_up():
-    rng = np.random.default_rng(0)
     true = room(2)
-    t = np.linspace(0, 1, 100)
-    ankles = np.stack([3000 * t - 1500, rng.normal(0, 10, 100), 80 + 200 * np.maximum(0, np.sin(60 * t))], 1)
-    floor = floor_from_ankles(true, ankles + rng.normal(0, 5, ankles.shape), np.array([0, 0.02, 1.0]))
+    ankles = walker(90)[:, [3, 6]]
+    # Walk in place, then slide along x: no width across.
+    ankles[..., 1] *= 0.02
+    floor = floor_from_ankles(
+        true, ankles + np.random.default_rng(0).normal(0, 5, ankles.shape), np.array([0, 0.02, 1.0])
+    )
     assert any("one line" in remark for remark in floor.remarks)
     tilt = np.degrees(np.arccos(np.clip(floor.cameras[0].R[:, 2] @ true[0].R[:, 2], -1, 1)))
     assert tilt < 1.5
     with pytest.raises(CalibrationError, match="located 3 times"):
         floor_from_ankles(true, ankles[:3], np.array([0, 0, 1.0]))
+    with pytest.raises(CalibrationError, match="located 0 times"):
+        floor_from_ankles(true, ankles * np.nan, np.array([0, 0, 1.0]))
     assert aligned_errors(floor.cameras, true)[1] < 1
+
+
+def test_a_leg_lifted_to_the_side_does_not_tilt_the_floor():
+    true = room(2)
+    ankles = walker(90)[:, [3, 6]]
+    # For a second the right foot swings out to the side and up by half a metre, and back.
+    swing = np.sin(np.linspace(0, np.pi, 40))
+    ankles[40:80] = ankles[40]
+    ankles[40:80, 0] += swing[:, None] * [0, -800, 350]
+    floor = floor_from_ankles(true, ankles, np.array([0.03, 0.0, 1.0]))
+    assert np.degrees(np.arccos(np.clip(floor.cameras[0].R[:, 2] @ true[0].R[:, 2], -1, 1))) < 2.5
+
+
+def test_up_is_the_bodys_and_a_leaning_body_is_refused():
+    joints = walker(90)
+    assert np.degrees(np.arccos(body_up(joints, BODY)[2])) < 3
+    for f in range(90):
+        joints[f] = joints[f] @ rotation_matrix(np.array([0.6 * np.sin(0.1 * f), 0, 0])).T
+    with pytest.raises(CalibrationError, match="leans or bends"):
+        body_up(joints, BODY)
+    joints[:, 3] = np.nan
+    with pytest.raises(CalibrationError, match="never located together"):
+        body_up(joints, BODY)
