@@ -7,7 +7,7 @@ import pytest
 from calibration.camera import Camera, camera_from_fov, world_to_camera, world_to_image
 from calibration.triangulate import triangulate_linear
 from engines import skeleton as sk
-from engines.fusion import Fuser, fuse, make_fuser
+from engines.fusion import Fuser, fuse
 from engines.fusion.hypotheses import average, choose, pair_costs
 from engines.fusion.triangulation import root_of
 from engines.fusion.views import gather
@@ -351,7 +351,3 @@ def test_wrong_calls_are_told():
         Fuser(cameras, "best")
     with pytest.raises(ValueError, match="2 cameras, 1 detections"):
         fuse(detections[:1], mixtures, cameras)
-    assert make_fuser(cameras, placed=False) is None
-    assert make_fuser(cameras, placed=True) is not None
-    with pytest.raises(EngineError, match="--fusion map needs cameras whose places are known"):
-        make_fuser(cameras, placed=False, method="map")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from calibration.camera import Camera
 from engines.fusion import hypotheses, posterior, triangulation
+from engines.fusion.single import alone
 from engines.fusion.views import Views, gather
 from engines.types import Detection, EngineError, Mixture, Pose
 
@@ -64,8 +65,7 @@ def fuse(
     if views is None:
         return None
     if len(views.cameras) == 1:
-        pose = _by_hypotheses(views, weighted) if method == "hypotheses" else _by_map(views, None)
-        return _made(views, pose, "single")
+        return _made(views, alone(views), "single")
     if method == "triangulate" or not len(views.lifted):
         return _made(views, triangulation.triangulate(views), "triangulate")
     if method == "hypotheses":
@@ -79,21 +79,15 @@ def _made(views: Views, pose: tuple[Array, Array] | None, method: str) -> Pose |
     return Pose(pose[0], pose[1], views.names, method)
 
 
-def _by_hypotheses(views: Views, weighted: bool) -> tuple[Array, Array] | None:
-    if not len(views.lifted):
-        return None
+def _by_hypotheses(views: Views, weighted: bool) -> tuple[Array, Array]:
     choice, _ = hypotheses.choose(views.mean, views.weight)
     pose, variance = hypotheses.average(views.mean, views.sigma, views.weight, choice, weighted)
-    joints, cov = np.full((17, 3), np.nan), np.full((17, 3, 3), np.nan)
-    if len(views.cameras) > 1:
-        joints, cov = triangulation.triangulate(views)
+    joints, cov = triangulation.triangulate(views)
     root_cov = np.nan_to_num(cov[0])
     return pose + triangulation.root_of(pose, joints, views), variance[:, None, None] * np.eye(3) + root_cov
 
 
 def _by_map(views: Views, previous: Pose | None) -> tuple[Array, Array] | None:
-    if not len(views.lifted):
-        return None
     if len(views.lifted) == 1:
         relative = views.mean[0, np.argsort(-views.weight[0])]
     else:
@@ -114,9 +108,7 @@ def _agreeing(found: posterior.Posterior) -> int:
 
 
 def _from_starts(views: Views, relative: Array, rays: Array, previous: Pose | None) -> posterior.Posterior | None:
-    """From root-relative poses (S, 17, 3) put in place by triangulated joints (17, 3), and from the pose before or
-    these.
-    """
+    """Start from poses (S, 17, 3) put in place by triangulated joints (17, 3), and from ``previous`` or those joints."""
     starts = [pose + triangulation.root_of(pose, rays, views, hips=False) for pose in relative]
     starts = [start for start in starts if np.isfinite(start).all()]
     if not starts:
@@ -158,18 +150,3 @@ class Fuser:
         if pose is not None:
             self._last = (t, pose)
         return pose
-
-
-def make_fuser(cameras: Sequence[Camera], placed: bool, method: str = "auto", min_score: float = 0.2) -> Fuser | None:
-    """The fuser of a run: None where the cameras' places are not known and ``auto`` was asked for.
-
-    Raises:
-        EngineError: for an unknown method, or one that needs places that are not known.
-    """
-    if placed:
-        return Fuser(cameras, method, min_score)
-    if method == "auto":
-        return None
-    raise EngineError(
-        f"--fusion {method} needs cameras whose places are known; calibrate them: python -m calibration extrinsics"
-    )

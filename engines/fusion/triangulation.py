@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from calibration.triangulate import triangulate_linear, triangulate_robust
 from engines.fusion.views import Views
 from engines.mdn import locate
-from engines.skeleton import DERIVED_FROM, L_HIP, N_JOINTS, R_HIP
+from engines.skeleton import DERIVED_FROM, L_HIP, R_HIP
 from engines.types import Detection
 
 Array = NDArray[np.floating]
@@ -38,8 +38,6 @@ def triangulate(views: Views) -> tuple[Array, Array]:
 
 def triangulate_fast(views: Views) -> Array:
     """Linear triangulation (17, 3) mm: a start for something that is robust itself; NaN as above."""
-    if len(views.cameras) < 2:
-        return np.full((N_JOINTS, 3), np.nan)
     return triangulate_linear(views.cameras, views.xy, views.score)
 
 

@@ -1,0 +1,36 @@
+"""One view left: the mean of its mixture, put in place by reprojection."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.fusion.triangulation import root_of
+from engines.fusion.views import Views
+from engines.skeleton import N_JOINTS
+
+Array = NDArray[np.floating]
+
+# The distance is as uncertain as the size of the body: one standard deviation, as a share of it. The errors of the
+# validation subjects' are 5 %.
+_DISTANCE = 0.05
+
+
+def alone(views: Views) -> tuple[Array, Array] | None:
+    """The person of a single view.
+
+    Of the answers that can be deployed the mixture's mean is the nearest to the truth, and its distance has no bias;
+    the pose of the highest density is 5 % too near.
+
+    Returns:
+        joints (17, 3) mm, world, and cov (17, 3, 3) mm2, or None where the view is not lifted or cannot be placed.
+    """
+    if not len(views.lifted):
+        return None
+    mean, sigma, weight = views.mean[0], views.sigma[0], views.weight[0]
+    pose = np.einsum("m,mjd->jd", weight, mean)
+    root = root_of(pose, np.full((N_JOINTS, 3), np.nan), views)
+    if not np.isfinite(root).all():
+        return None
+    away = mean - pose
+    cov = np.einsum("m,mja,mjb->jab", weight, away, away) + (weight @ sigma**2)[:, None, None] * np.eye(3)
+    along = _DISTANCE * (root - views.cameras[0].centre)
+    return pose + root, cov + np.outer(along, along) + (0.2 * _DISTANCE * np.linalg.norm(along)) ** 2 * np.eye(3)
