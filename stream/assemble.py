@@ -15,7 +15,7 @@ from engines.mdn import MDNLifter
 from stream import rig
 from stream.config import Config, OutputConfig
 from stream.estimator import Estimator
-from stream.interrupt import finish_on_interrupt
+from stream.interrupt import finish_on_interrupt, leave_on_interrupt
 from stream.metrics import Meter, Summary
 from stream.pipeline import MainSink, Opened, Pipeline, SinkWorker
 from stream.sinks import CameraHeader, Header, Sink
@@ -48,7 +48,8 @@ def run(config: Config, say: Say) -> Summary:
         UserError: for everything the user can mend, in one line.
     """
     with ExitStack() as stack:
-        pipeline, outputs = prepare(config, stack, say)
+        with leave_on_interrupt():
+            pipeline, outputs = prepare(config, stack, say)
         with finish_on_interrupt(pipeline.stop):
             return pipeline.run(outputs.start())
 
@@ -64,7 +65,7 @@ def prepare(config: Config, stack: ExitStack, say: Say) -> tuple[Pipeline, "Outp
     Raises:
         UserError: for everything the user can mend, in one line.
     """
-    check_outputs(config.output)
+    check_outputs(config)
     plan = rig.load(config.rig, config.sources)
     lifter = MDNLifter(config.lift.weights, config.lift.runtime)
     opened = open_sources(config, stack, say)
@@ -143,16 +144,25 @@ def camera_header(opened: Opened, fitted: rig.Fitted, config: Config) -> CameraH
     )  # fmt: skip
 
 
-def check_outputs(output: OutputConfig) -> None:
+def check_outputs(config: Config) -> None:
     """Find out before anything is opened what cannot be written or shown.
 
     Raises:
-        StreamError: for a viewer that is unknown or not there.
+        StreamError: for a viewer that is unknown or not there, and for an output that would destroy an input.
     """
+    output = config.output
     if output.view not in ("auto", "window", "open3d", "none"):
         raise StreamError(f"unknown view {output.view!r}; there are auto, window, open3d, none")
     if output.record_video and output.record is None:
         raise StreamError("--record-video needs --record DIR")
+    for flag, path in (("--video-out", output.video_out), ("--still-out", output.still_out)):
+        if path is None or not os.path.isfile(path):
+            continue
+        for source in config.sources:
+            # By inode, as a file has many names. A still could lie in the folder of images that is read.
+            taken = (path, path.parent) if os.path.exists(source.source) else ()
+            if any(os.path.samefile(source.source, place) for place in taken):
+                raise StreamError(f"{flag} {path} is what --camera {source.shown} reads; give another file")
 
 
 class Outputs:

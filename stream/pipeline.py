@@ -216,7 +216,9 @@ class Pipeline:
                 self.remove(worker)
         if self._errors:
             raise self._errors[0]
-        return self._meter.summary(self._drops(), tuple(self._lines), tuple(self._failures))
+        # A live camera's note is of the moment; a file's, such as that it is cut off, is of the whole run.
+        notes = [o.source.status().note for o in self._sources if not o.info.live]
+        return self._meter.summary(self._drops(), (*filter(None, notes), *self._lines), tuple(self._failures))
 
     def _wait(self, thread: threading.Thread) -> None:
         """Join in short steps: a signal handler only runs when the main thread gets to run."""
