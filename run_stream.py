@@ -14,6 +14,8 @@ except ImportError as error:
     from stream.install_hint import hint
 
     sys.exit(f"run_stream: {hint(error)}")
+except KeyboardInterrupt:
+    sys.exit(130)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,8 +1,7 @@
-"""Ctrl-C: once ends the run well, twice ends it now."""
+"""Ctrl-C: once ends the run well, twice ends it now; before it has begun there is nothing to end well."""
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,27 @@ from types import FrameType
 
 EXIT_NOW = 130
 """128 + SIGINT, as shells report it."""
+
+
+@contextmanager
+def leave_on_interrupt() -> Iterator[None]:
+    """Within it, SIGINT leaves the process with one line.
+
+    A KeyboardInterrupt can come out of the middle of any package that is being loaded, and as another exception.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        os.write(2, b"run_stream: stopped before it began\n")
+        os._exit(EXIT_NOW)
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -22,11 +42,17 @@ def finish_on_interrupt(stop: threading.Event) -> Iterator[None]:
         yield
         return
 
+    asked = False
+
     def handle(_signal: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
+        # Not ``stop.is_set()``: a run that is at its end sets it, too, and is then closing its files.
+        nonlocal asked
+        if asked:
             os._exit(EXIT_NOW)
+        asked = True
         stop.set()
-        print("\nfinishing; Ctrl-C again to leave at once", file=sys.stderr, flush=True)
+        # Not print(): the signal may have come while the main thread was inside it.
+        os.write(2, b"\nfinishing; Ctrl-C again to leave at once\n")
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
