@@ -1,15 +1,18 @@
 """The flags of ``run_stream.py``: flags -> Config -> run -> summary, and one line for every mistake."""
 
 import argparse
+import math
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 from calibration.errors import UserError
 from engines import detectors, runtimes
 from stream import assemble, demo
 from stream.config import Config, DetectConfig, LiftConfig, OutputConfig, RigConfig
+from stream.interrupt import EXIT_NOW
 from stream.metrics import report
 from stream.sources import list_cameras, parse_sources
 
@@ -19,9 +22,17 @@ EXIT_SINK = 3
 """Exit code of a run that went to its end but lost an output on the way (a full disk)."""
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with a flag in one line, like every other mistake, without listing all flags first."""
+
+    def error(self, message: str) -> NoReturn:
+        """Leave with that line."""
+        self.exit(EXIT_USER, f"run_stream: {message} (--help lists every flag)\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """Every flag."""
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="run_stream.py",
         description="Live 3D human pose hypotheses from ordinary cameras.",
         epilog="Ctrl-C once finishes and summarises, twice leaves at once.",
@@ -35,9 +46,7 @@ def parser() -> argparse.ArgumentParser:
     source.add_argument("--demo", nargs="?", const="single", choices=["single", "multi"],
                         help="a real video, fetched once: one walker, or four calibrated cameras (multi)")  # fmt: skip
     source.add_argument("--size", type=size, metavar="WxH", help="size to ask a local camera for")
-    source.add_argument(
-        "--fps", type=float, metavar="N", help="rate to ask a local camera for; rate of an image folder"
-    )
+    source.add_argument("--fps", type=rate, metavar="N", help="rate to ask a local camera for; rate of an image folder")
     source.add_argument(
         "--realtime", action="store_true", help="play files at their own pace, dropping what comes late"
     )
@@ -72,6 +81,17 @@ def size(text: str) -> tuple[int, int]:
     if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
         raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 1280x720")
     return int(width), int(height)
+
+
+def rate(text: str) -> float:
+    """Frames a second."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of frames a second such as 30")
+    return value
 
 
 def vector(text: str) -> tuple[float, float, float]:
@@ -116,7 +136,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the program.
 
     Returns:
-        0 when it went well (also after Ctrl-C), 2 for a mistake the user can mend, 3 when an output was lost.
+        0 when it went well (also after Ctrl-C), 2 for a mistake the user can mend, 3 when an output was lost, 130 after
+        Ctrl-C while everything was still being opened.
     """
     args = parser().parse_args(arguments)
     try:
@@ -127,6 +148,9 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"run_stream: {error}", file=sys.stderr)
         return EXIT_USER
+    except KeyboardInterrupt:
+        print("run_stream: stopped before it began", file=sys.stderr)
+        return EXIT_NOW
     print("\n".join(report(summary)))
     for failure in summary.failures:
         print(f"run_stream: {failure}", file=sys.stderr)

@@ -118,5 +118,7 @@ def parse_offsets(texts: Sequence[str], names: Sequence[str]) -> dict[str, float
         try:
             offsets[name] = float(value)
         except ValueError:
-            raise StreamError(f"--sync-offset {text}; give NAME=SECONDS, as in left=-0.012") from None
+            offsets[name] = np.nan
+        if not np.isfinite(offsets[name]):
+            raise StreamError(f"--sync-offset {text}; give NAME=SECONDS, as in left=-0.012")
     return offsets

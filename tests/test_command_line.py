@@ -1,0 +1,399 @@
+"""The program as its user starts it: a process, real video, real weights; and one line for everything that is wrong."""
+
+import os
+import re
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from calibration.camera import camera_from_fov
+from calibration.formats import save_calibration
+from calibration.types import Calibration
+from engines.mdn import SHIPPED
+from stream.takes import find_take, open_take
+from tests.media import walker_video
+
+ROOT = Path(__file__).resolve().parents[1]
+FAST = ("--view", "none", "--detector", "movenet-lightning")
+FIGURE = "synthetic:frames=3"
+WALKER_FRAMES = 40
+MAN = np.array([[540, 60], [770, 480]])
+"""Box of the man on the wall in the walker's first 40 frames, pixels, read off the picture; he hardly moves."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished run."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def complaints(self) -> list[str]:
+        return [line for line in self.err.splitlines() if line.startswith("run_stream:")]
+
+
+def run(*flags: object, cwd: Path, program: tuple[object, ...] = (ROOT / "run_stream.py",), **kwargs) -> Done:
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **kwargs.pop("env", {})}
+    done = subprocess.run(
+        [sys.executable, *map(str, program), *map(str, flags)],
+        cwd=cwd, env=env, capture_output=True, text=True, timeout=100, **kwargs,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr, done.stderr
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def frames_of(path: Path) -> list[np.ndarray]:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
+
+
+def table_of(folder: Path, out: Path) -> dict[str, np.ndarray]:
+    done = run(folder, "--to", "npz", "--out", out, cwd=out.parent, program=("-m", "stream.export"))
+    assert done.code == 0, done.err
+    with np.load(out) as data:
+        return dict(data)
+
+
+# real video, end to end
+
+
+@dataclass(frozen=True)
+class WalkerRun:
+    video: Path
+    folder: Path
+    done: Done
+    table: dict[str, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def walker(tmp_path_factory) -> WalkerRun:
+    """One run over a cut of the demo's video; everything it can write, written."""
+    folder = tmp_path_factory.mktemp("walker")
+    cut = folder / "cut.mp4"
+    with av.open(str(walker_video())) as source, av.open(str(cut), "w") as target:
+        track = source.streams.video[0]
+        stream = target.add_stream("libx264", rate=track.average_rate, options={"preset": "ultrafast", "crf": "18"})
+        stream.width, stream.height, stream.pix_fmt = track.width, track.height, "yuv420p"
+        for _, frame in zip(range(WALKER_FRAMES), source.decode(track), strict=False):
+            target.mux(stream.encode(frame.reformat(format="yuv420p")))
+        target.mux(stream.encode(None))
+    (folder / "v.mp4").write_bytes(b"an old video")
+    done = run("--camera", f"street={cut}", "--view", "none", "--record", "takes", "--record-video",
+               "--video-out", "v.mp4", "--still-out", "new/s.png", cwd=folder)  # fmt: skip
+    assert done.code == 0, done.err
+    return WalkerRun(cut, folder, done, table_of(folder / "takes", folder / "table.npz"))
+
+
+@pytest.mark.video
+def test_every_frame_of_a_real_video_is_estimated_drawn_and_recorded(walker: WalkerRun) -> None:
+    summary = walker.done.out
+    assert f"{WALKER_FRAMES} moments" in summary
+    assert "drops: none" in summary and "stages, ms a moment: detect" in summary
+    assert "mean probability of the answer: 0." in summary
+    for named in ("v.mp4 (40 frames)", "s.png", "takes"):
+        assert named in summary
+    assert walker.done.complaints == []
+    drawn = frames_of(walker.folder / "v.mp4")
+    assert len(drawn) == WALKER_FRAMES, "the old file is replaced by all of the new one"
+    assert drawn[0].shape == (720, 1280, 3)
+    still = cv2.imread(str(walker.folder / "new" / "s.png"))
+    assert still.shape == (720, 1280, 3) and still.std() > 20
+    (images,) = find_take(walker.folder / "takes").glob("frames-0-street-*.mkv")
+    assert len(frames_of(images)) == WALKER_FRAMES
+
+
+@pytest.mark.video
+def test_the_exported_table_has_every_column(walker: WalkerRun) -> None:
+    table, F, M = walker.table, WALKER_FRAMES, 5
+    shapes = {
+        "time": (F,), "frame_index": (F,), "camera": (F,), "detector": (F,), "xy": (F, 17, 2), "score": (F, 17),
+        "hypotheses": (F, M, 17, 3), "weights": (F, M), "sigmas": (F, M, 17), "track_ids": (F, M),
+        "answer": (F, 17, 3), "answer_raw": (F, 17, 3), "root": (F, 3), "fov_assumed": (F,),
+    }  # fmt: skip
+    assert {name: table[name].shape for name in shapes} == shapes
+    np.testing.assert_array_equal(table["frame_index"], np.arange(F))
+    np.testing.assert_allclose(table["time"], np.arange(F) / 30, atol=1e-3)
+    assert set(table["camera"]) == {"street"} and table["fov_assumed"].all()
+
+
+@pytest.mark.video
+def test_the_skeleton_is_that_of_the_man_in_the_picture(walker: WalkerRun) -> None:
+    table = walker.table
+    lifted = np.isfinite(table["answer"]).all((1, 2))
+    assert lifted.mean() >= 0.95
+    xy, score = table["xy"][lifted], table["score"][lifted]
+    limbs = [1, 2, 3, 4, 5, 6, 11, 12, 14, 15]
+    inside = ((xy[:, limbs] > MAN[0]) & (xy[:, limbs] < MAN[1])).all(-1)
+    assert (inside & (score[:, limbs] > 0.2)).mean() > 0.95
+    hips, knees, ankles = (xy[:, pair, 1].mean(1) for pair in ([1, 4], [2, 5], [3, 6]))
+    shoulders = xy[:, [11, 14], 1].mean(1)
+    assert ((shoulders + 70 < hips) & (hips + 40 < knees) & (knees + 40 < ankles)).mean() > 0.95
+    # In 3D he stands upright, faces the camera (his right is at the image's left), and is as tall as a man.
+    answer = table["answer"][lifted]
+    assert (np.ptp(answer[:, :, 1], axis=1) > 1000).all() and (np.ptp(answer[:, :, 1], axis=1) < 2200).all()
+    assert (answer[:, 14, 0] < answer[:, 11, 0]).mean() > 0.95
+    assert (table["root"][lifted][:, 2] > 2000).all()
+    weights = table["weights"][lifted]
+    np.testing.assert_allclose(weights.sum(1), 1, atol=1e-5)
+    assert (table["sigmas"][lifted][:, :, 1:] > 0).all()
+
+
+@pytest.mark.video
+def test_a_video_is_not_written_over_itself(walker: WalkerRun) -> None:
+    before = walker.video.read_bytes()
+    os.symlink("cut.mp4", walker.folder / "link.mp4")
+    done = run("--camera", walker.video, *FAST, "--video-out", "link.mp4", cwd=walker.folder)
+    assert done.code == 2
+    assert len(done.err.splitlines()) == 1 and "give another file" in done.err
+    assert walker.video.read_bytes() == before
+
+
+@pytest.mark.video
+def test_a_video_that_is_cut_off_is_said_in_the_end(walker: WalkerRun, tmp_path: Path) -> None:
+    (take,) = find_take(walker.folder / "takes").glob("frames-0-street-*.mkv")
+    data = take.read_bytes()
+    (tmp_path / "half.mkv").write_bytes(data[: len(data) // 2])
+    done = run("--camera", "half.mkv", *FAST, cwd=tmp_path)
+    assert done.code == 0
+    assert "is the file cut off?" in done.out
+
+
+# bad input: one line, not 0
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory) -> Path:
+    """A folder with everything that can be wrong in it."""
+    folder = tmp_path_factory.mktemp("bad")
+    (folder / "text.mp4").write_text("hello\n" * 100)
+    (folder / "empty.mp4").touch()
+    (folder / "file").touch()
+    (folder / "nothing").mkdir()
+    (folder / "taken.mp4").mkdir()
+    for suffix in (".onnx", ".toml"):
+        shutil.copy(SHIPPED.with_suffix(suffix), folder / f"lifter{suffix}")
+    with (folder / "lifter.onnx").open("r+b") as weights:
+        weights.seek(100_000)
+        byte = weights.read(1)[0]
+        weights.seek(100_000)
+        weights.write(bytes([byte ^ 1]))
+    camera = camera_from_fov("cam0", (1920, 1080), 60)
+    save_calibration(Calibration((camera,), False), folder / "lab.toml")
+    with av.open(str(folder / "sound.mkv"), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+    return folder
+
+
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+WRONG = {
+    "no camera at all": ((), ("no camera", "--list-cameras")),
+    "no such camera": (("--camera", "97"), ("no camera 97", "on this machine|there (is|are)")),
+    "no such file": (("--camera", "gone.mp4"), ("gone.mp4: there is no such file",)),
+    "not a video": (("--camera", "text.mp4"), ("text.mp4: not a video",)),
+    "an empty file": (("--camera", "empty.mp4"), ("empty.mp4: the file is empty",)),
+    "no video in it": (("--camera", "sound.mkv"), ("there is no video in it",)),
+    "zero frames": (("--camera", "synthetic:frames=0"), ("not one image",)),
+    "an empty folder": (("--camera", "nothing"), ("no images in this folder",)),
+    "http refused": (("--camera", "http://joe:hush@127.0.0.1:PORT/v"), ("connection refused",)),
+    "rtsp refused": (("--camera", "rtsp://joe:hush@127.0.0.1:PORT/v"), ("connection refused",)),
+    "one camera twice": (("--camera", "text.mp4", "--camera", "./text.mp4"), ("given twice",)),
+    "unknown detector": (("--camera", FIGURE, "--detector", "openpose"),
+                         ("unknown detector 'openpose'", "movenet-lightning", "mediapipe", "hourglass")),
+    "unknown runtime": (("--camera", FIGURE, "--runtime", "abacus"), ("unknown runtime 'abacus'", "onnx")),
+    "unknown view": (("--camera", FIGURE, "--view", "hologram"), ("unknown view 'hologram'", "window, open3d, none")),
+    "unknown fusion": (("--camera", FIGURE, "--fusion", "cold"), ("unknown fusion 'cold'", "triangulate")),
+    "unknown flag": (("--camera", FIGURE, "--colour"), ("--colour", "--help")),
+    "not a size": (("--camera", FIGURE, "--size", "big"), ("'big' is not a size",)),
+    "not a rate": (("--camera", FIGURE, "--fps", "nan"), ("'nan' is not a number of frames",)),
+    "not a lens": (("--camera", FIGURE, "--fov", "400"), ("field of view of 400",)),
+    "not an offset": (("--camera", FIGURE, "--sync-offset", "cam0=nan"), ("NAME=SECONDS",)),
+    "broken weights": (("--camera", FIGURE, "--weights", "lifter.onnx"), ("lifter.onnx", "damaged or was replaced")),
+    "missing weights": (("--camera", FIGURE, "--weights", "no.onnx"), ("cannot be read",)),
+    "another size": (("--camera", FIGURE, "--calibration", "lab.toml"), ("1920x1080", "640x480")),
+    "no calibration": (("--camera", FIGURE, "--calibration", "file"), ("not a calibration",)),
+    "video below a file": (("--camera", FIGURE, "--video-out", "file/v.mp4"), ("file/v.mp4 cannot be written",)),
+    "video is a folder": (("--camera", FIGURE, "--video-out", "taken.mp4"), ("taken.mp4 cannot be written",)),
+    "video of another kind": (("--camera", FIGURE, "--video-out", "v.avi"), ("ends in .mp4",)),
+    "still below a file": (("--camera", FIGURE, "--still-out", "file/s.png"), ("file/s.png cannot be written",)),
+    "record to a file": (("--camera", FIGURE, "--record", "file"), ("cannot record to file",)),
+    "demo and camera": (("--camera", FIGURE, "--demo"), ("leave out --demo or --camera",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_one_line(bench: Path, name: str) -> None:
+    flags, said = WRONG[name]
+    flags = [flag.replace("PORT", str(closed_port())) for flag in flags]
+    view = [] if "--view" in flags else ["--view", "none"]
+    names = [] if "--detector" in flags else ["--detector", "movenet-lightning"]
+    done = run(*flags, *view, *names, cwd=bench)
+    assert done.code == 2
+    assert done.out == ""
+    assert len(done.complaints) == 1, done.err
+    others = [line for line in done.err.splitlines() if not line.startswith(("run_stream:", "detector "))]
+    assert not others, "the line stands alone, but for what was loaded before"
+    assert "hush" not in done.err
+    for words in said:
+        assert re.search(words, done.complaints[0]), done.complaints
+
+
+def test_the_demo_without_a_network_says_so(tmp_path: Path) -> None:
+    env = {"XDG_CACHE_HOME": str(tmp_path), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
+    done = run("--demo", "--view", "none", cwd=tmp_path, env=env)
+    assert done.code == 2
+    assert len(done.err.splitlines()) == 1, done.err
+    assert "not cached and could not be fetched" in done.err and "connect to the network" in done.err
+    assert not list(tmp_path.rglob("*.whl")) and not (tmp_path / "out").exists()
+
+
+# interrupted and full
+
+
+class Running:
+    """A run that goes on until it is interrupted; what it says is read while it runs."""
+
+    def __init__(self, *flags: object, cwd: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "run_stream.py"), *map(str, flags)],
+            cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.err: list[str] = []
+        self._said = threading.Condition()
+        self._reader = threading.Thread(target=self._read, args=(self.process.stderr,))
+        self._reader.start()
+
+    def _read(self, stderr: Iterator[str]) -> None:
+        for line in stderr:
+            with self._said:
+                self.err.append(line)
+                self._said.notify_all()
+
+    def wait_for(self, words: str, seconds: float = 60) -> None:
+        """Until it has said this."""
+        with self._said:
+            assert self._said.wait_for(lambda: words in "".join(self.err), seconds), self.err
+
+    def interrupt(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+
+    def end(self) -> Done:
+        try:
+            out, _ = self.process.stdout.read(), self.process.wait(60)
+        finally:
+            self.process.kill()
+            self._reader.join()
+            self.process.stdout.close()
+            self.process.stderr.close()
+        err = "".join(self.err)
+        assert "Traceback" not in err, err
+        return Done(self.process.returncode, out, err)
+
+
+def test_ctrl_c_once_finishes_and_loses_nothing(tmp_path: Path) -> None:
+    running = Running("--camera", "synthetic:frames=100000", *FAST, "--record", "takes", "--video-out", "v.mp4",
+                      "--still-out", "s.png", cwd=tmp_path)  # fmt: skip
+    running.wait_for("/100000 frames")
+    time.sleep(1.5)
+    running.interrupt()
+    done = running.end()
+    assert done.code == 0, done.err
+    assert "finishing; Ctrl-C again to leave at once" in done.err
+    moments = int(re.match(r"(\d+) moments in", done.out)[1])
+    assert moments > 3
+    assert len(frames_of(tmp_path / "v.mp4")) == moments
+    take = open_take(tmp_path / "takes")
+    rows = np.concatenate([batch.column("frame_index").to_numpy() for batch in take.batches("estimates")])
+    np.testing.assert_array_equal(rows, np.arange(moments))
+    checked = run(tmp_path / "takes", cwd=tmp_path, program=("-m", "stream.recover"))
+    assert checked.code == 0, "closed well: every batch is whole"
+
+
+def test_ctrl_c_twice_leaves_at_once_and_keeps_what_was_written(tmp_path: Path) -> None:
+    # Sixteen views a moment, so that there is something to finish when the second one comes.
+    cameras = [word for k in range(16) for word in ("--camera", f"synthetic:frames=100000,yaw={k}")]
+    for attempt in range(3):
+        running = Running(*cameras, *FAST, "--record", f"takes{attempt}", "--video-out", "v.mp4", cwd=tmp_path)
+        running.wait_for("/100000 frames")
+        time.sleep(2.0)
+        running.interrupt()
+        running.wait_for("finishing")
+        running.interrupt()
+        done = running.end()
+        if done.code != 0:  # else it had finished before the second one came, on a very fast machine
+            break
+    assert done.code == 130
+    assert "moments in" not in done.out
+    rows = [batch.num_rows for batch in open_take(tmp_path / f"takes{attempt}").batches("estimates")]
+    assert sum(rows) >= 16
+
+
+def test_ctrl_c_while_loading_is_one_line(tmp_path: Path) -> None:
+    # A camera that accepts and says nothing: opening waits for it.
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        running = Running("--camera", f"http://127.0.0.1:{server.getsockname()[1]}/v", *FAST, cwd=tmp_path)
+        connection, _ = server.accept()
+        with connection:
+            running.interrupt()
+            done = running.end()
+    assert done.code == 130
+    assert done.err == "run_stream: stopped before it began\n"
+    assert done.out == ""
+
+
+def test_a_full_disk_ends_the_recording_and_not_the_run(tmp_path: Path) -> None:
+    limit = 150_000  # bytes a file: about 60 of the 200 moments
+
+    def full() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    done = run("--camera", "synthetic:frames=200", *FAST, "--record", "takes", "--fps", "60", cwd=tmp_path,
+               preexec_fn=full)  # fmt: skip
+    assert done.code == 3
+    assert "200 moments" in done.out, "the run goes on to its end"
+    assert len(done.complaints) == 1 and "recording stopped" in done.complaints[0], done.err
+    assert "free some space" in done.complaints[0]
+    table = table_of(tmp_path / "takes", tmp_path / "table.npz")
+    rows = len(table["time"])
+    assert 0 < rows < 100
+    np.testing.assert_array_equal(table["frame_index"], np.arange(rows))
+    assert f"the {rows} moments" in done.complaints[0]
+
+
+def test_the_first_ctrl_c_never_leaves_at_once_even_while_files_are_being_closed(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, threading\n"
+        "from stream.interrupt import finish_on_interrupt\n"
+        "ended = threading.Event()\n"
+        "ended.set()\n"  # as a run does at its end, before its files are closed
+        "with finish_on_interrupt(ended):\n"
+        "    signal.raise_signal(signal.SIGINT)\n"
+        "    print('closed', flush=True)\n"
+        "    signal.raise_signal(signal.SIGTERM)\n"
+        "    print('never')\n"
+    )
+    done = run(cwd=tmp_path, program=("-c", code))
+    assert (done.code, done.out) == (130, "closed\n")
