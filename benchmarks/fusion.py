@@ -159,7 +159,8 @@ def table(results: dict) -> str:
         ]  # fmt: skip
         spent = [row[m]["ms"] for m in ("triangulate", "hypotheses", "map")]
         times = ", ".join(f"{ms:.1f}" for ms in spent)
-        lines.append(f"| {name} | {shares[0]} | {shares[1]} | {times} | {spent[2] / spent[0]:.2f} |")
+        ratio = f"{spent[2] / spent[0]:.2f}" if row["triangulate"]["seen"] is not None else "-"
+        lines.append(f"| {name} | {shares[0]} | {shares[1]} | {times} | {ratio} |")
     return "\n".join(lines)
 
 

@@ -171,11 +171,8 @@ def table(results: dict) -> str:
     lines += ["", "| cameras | held-out px: " + ", ".join(METHODS) + " | bones, % | jitter, mm | answered, % |"]
     lines.append("|---|---|---|---|---|")
     for name, row in results["subsets"].items():
-        held = [
-            np.mean([v for k, v in row[m].items() if k.startswith("held_out_")]) if "+".join(NAMES) != name else np.nan
-            for m in METHODS
-        ]
-        cells = [", ".join(f"{value:.1f}" for value in held)]
+        held = {m: [v for k, v in row[m].items() if k.startswith("held_out_")] for m in METHODS}
+        cells = [", ".join(f"{np.mean(held[m]):.1f}" for m in METHODS) if held["map"] else "-"]
         for key, factor in (("bones", 100), ("jitter_mm", 1), ("answered", 100)):
             cells.append(", ".join(f"{factor * row[m][key]:.1f}" for m in METHODS))
         lines.append(f"| {name} | " + " | ".join(cells) + " |")

@@ -108,7 +108,7 @@ def _agreeing(found: posterior.Posterior) -> int:
 
 
 def _from_starts(views: Views, relative: Array, rays: Array, previous: Pose | None) -> posterior.Posterior | None:
-    """Start from poses (S, 17, 3) put in place by triangulated joints (17, 3), and from ``previous`` or those joints."""
+    """Start from poses (S, 17, 3) put in place by triangulated joints (17, 3), and from ``previous`` or from those."""
     starts = [pose + triangulation.root_of(pose, rays, views, hips=False) for pose in relative]
     starts = [start for start in starts if np.isfinite(start).all()]
     if not starts:
