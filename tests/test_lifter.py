@@ -13,7 +13,7 @@ from engines import mdn
 from engines import skeleton as sk
 from engines.build import export, fold
 from engines.models.mdn import MDN, MDNShape, modified_elu
-from engines.training import augment, metrics, views
+from engines.training import augment, honesty, lifters, metrics, views
 from engines.training.batches import TrainingSampler, evaluation_batch
 from engines.training.losses import log_kernels, mixture_loss
 from engines.training.mocap import TEST_SUBJECTS, VALIDATION_SUBJECTS, Poses, balance, load_poses, load_training
@@ -311,14 +311,15 @@ def test_calibration_figures_are_right_for_a_perfect_mixture_and_wrong_for_an_ov
     sigma = np.full((n, 2, 17), 40.0)
     sigma[..., 0] = 0
     truth = mean[np.arange(n), kernel] + rng.normal(size=(n, 17, 3)) * sigma[:, 0, :, None]
-    covered = metrics.coverage(mean, sigma, weight, truth)
+    covered = honesty.coverage(mean, sigma, weight, truth)
     for level, share in covered.items():
         assert share == pytest.approx(int(level) / 100, abs=0.02)
-    assert metrics.coverage(mean, sigma / 2, weight, truth)["80"] < 0.5
-    assert metrics.calibration_error(mean, weight, truth) < 0.05
+    assert honesty.coverage(mean, sigma / 2, weight, truth)["80"] < 0.5
+    assert honesty.coverage(mean, np.repeat(sigma[..., None], 3, -1), weight, truth)["80"] == covered["80"]
+    assert honesty.reliability(mean, weight, truth).error < 0.05
     certain = np.eye(2)[weight.argmax(1)]
-    assert metrics.calibration_error(mean, np.clip(certain, 0.001, 0.999), truth) > 0.15
-    assert metrics.nll(mean, sigma, weight, truth) < metrics.nll(mean, sigma / 2, weight, truth)
+    assert honesty.reliability(mean, np.clip(certain, 0.001, 0.999), truth).error > 0.15
+    assert honesty.nll(mean, sigma, weight, truth) < honesty.nll(mean, sigma / 2, weight, truth)
 
 
 def test_bad_mocap_files_are_named(tmp_path):
@@ -347,9 +348,8 @@ def test_nobody_is_in_two_splits():
 def test_shipped_weights_are_as_good_as_their_card_says():
     from engines.training.evaluate import evaluate
 
-    lifter = mdn.MDNLifter()
     _, _, test = load_training(MOCAP)
-    result = evaluate(lifter, test)
+    result = evaluate(lifters.load(), test)
     card = mdn.cards.load_card(mdn.SHIPPED).values
     for key in ("best_mpjpe_mm", "argmax_mpjpe_mm", "mean_mpjpe_mm"):
         assert result[key] == pytest.approx(card[key], abs=1.0)

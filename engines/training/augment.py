@@ -93,7 +93,9 @@ def random_rotations(n: int, rng: np.random.Generator) -> Array:
     return np.moveaxis(np.array(rows), -1, 0)
 
 
-def augment(joints: Array, donors: Array, rng: np.random.Generator, tumble: float = 0.03) -> Array:
+def augment(
+    joints: Array, donors: Array, rng: np.random.Generator, tumble: float = 0.03, exchange: float = 0.4
+) -> Array:
     """All of it: limbs, bones, mirror image, and a few per cent of fully random orientations.
 
     Args:
@@ -101,11 +103,12 @@ def augment(joints: Array, donors: Array, rng: np.random.Generator, tumble: floa
         donors: (N, 17, 3) mm, z up: where limbs are taken from.
         rng: source of randomness.
         tumble: share of poses that are turned any way.
+        exchange: share of poses that get limbs of others.
 
     Returns:
         (N, 17, 3) mm, root-relative.
     """
-    bones = exchange_limbs(to_bones(joints), to_bones(donors), rng)
+    bones = exchange_limbs(to_bones(joints), to_bones(donors), rng, exchange)
     out = from_bones(scale_bones(bones, rng))
     flip = rng.random(len(out)) < 0.5
     out[flip] = sk.mirror(out[flip])

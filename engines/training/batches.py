@@ -1,6 +1,6 @@
 """Samples for the lifter: augmented poses, seen by random cameras, as the network gets and should answer them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +30,25 @@ def _assemble(xy: Array, seen: NDArray[np.bool_], local: Array, cameras: views.C
 
 
 class TrainingSampler:
-    """Draws augmented training samples without end."""
+    """Draws augmented training samples without end.
 
-    def __init__(self, poses: Poses, seed: int, max_noise: float = 4.0) -> None:
+    Args:
+        poses: the captured poses.
+        seed: of everything that is drawn.
+        max_noise: per cent; 0 also leaves out what detectors get wrong beyond noise.
+        missing: -1 = joints are hidden as it happens, else that many elbows, wrists, knees and ankles in each pose.
+        exchange: whether poses get limbs of others.
+        gravity: share of the cameras whose gravity is known.
+    """
+
+    def __init__(
+        self, poses: Poses, seed: int, max_noise: float = 4.0, *,
+        missing: int = -1, exchange: bool = True, gravity: float = views.TRAINING_CAMERAS.gravity,
+    ) -> None:  # fmt: skip
         self._joints = poses.joints - poses.joints[:, :1]
         self._chance = balance(poses).cumsum()
-        self._max_noise = max_noise
+        self._max_noise, self._missing, self._exchange = max_noise, missing, 0.4 if exchange else 0.0
+        self._cameras = replace(views.TRAINING_CAMERAS, gravity=gravity)
         self.rng = np.random.default_rng(seed)
 
     def _draw(self, n: int) -> Array:
@@ -44,13 +57,15 @@ class TrainingSampler:
 
     def draw(self, n: int) -> Batch:
         """N new samples."""
-        joints = augment.augment(self._draw(n), self._draw(n), self.rng)
-        cameras = views.sample_cameras(n, self.rng, views.TRAINING_CAMERAS)
+        joints = augment.augment(self._draw(n), self._draw(n), self.rng, exchange=self._exchange)
+        cameras = views.sample_cameras(n, self.rng, self._cameras)
         xy, local = views.project(joints, cameras)
         noise = np.where(self.rng.random(n) < 0.3, 0.0, self.rng.uniform(0, self._max_noise, n))
-        faulty = self.rng.random(n) < 0.5
-        xy[faulty] = views.detector_faults(xy[faulty], self.rng)
-        return _assemble(views.add_noise(xy, noise, self.rng), views.sample_seen(n, self.rng), local, cameras)
+        if self._max_noise:
+            faulty = self.rng.random(n) < 0.5
+            xy[faulty] = views.detector_faults(xy[faulty], self.rng)
+        xy = views.add_noise(xy, noise, self.rng)
+        return _assemble(xy, views.hide(n, self._missing, self.rng), local, cameras)
 
 
 def evaluation_batch(

@@ -109,8 +109,8 @@ def cameras(subject: str) -> tuple[Camera, ...]:
 def laboratory() -> tuple[Camera, ...]:
     """``--views h36m4``: four level cameras like Human3.6M's, 4.2 to 5.5 m from the middle of the floor.
 
-    They are 1.5 to 1.6 m high, aimed at a point 0.45 m above the floor, so looking down 10 to 15 degrees as those do; focal
-    length 1147 px, 1000x1000, no distortion.
+    They are 1.5 to 1.6 m high, aimed at a point 0.45 m above the floor, so looking down 10 to 15 degrees as those do;
+    focal length 1147 px, 1000x1000, no distortion.
     """
     places = ((2000, 4930, 1560), (1960, -5080, 1600), (-1680, 5190, 1500), (-1660, -3850, 1560))
     K = np.array([[1147.0, 0, 499.5], [0, 1147.0, 499.5], [0, 0, 1]])

@@ -53,3 +53,13 @@ def mixture_loss(
     else:
         nll = -torch.logsumexp(log_weight + log_phi, -1)
     return nll.mean(), -(prior - 1) * log_weight.sum(-1).mean()
+
+
+def regression_loss(mean: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error of a single answer (Martinez et al., ICCV 2017): the baseline.
+
+    Args:
+        mean: (B, 1, J, 3).
+        target: (B, J, 3).
+    """
+    return ((mean[:, 0] - target) ** 2).mean()

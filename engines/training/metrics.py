@@ -1,9 +1,13 @@
 """Errors of hypotheses against the truth. numpy; used by training, evaluation and benchmarks."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
+
+_CHUNK = 4096
 
 
 def mpjpe(predicted: Array, truth: Array) -> Array:
@@ -38,102 +42,42 @@ def answers(mean: Array, weight: Array) -> tuple[Array, Array]:
     return most_probable, np.einsum("nm,nmjd->njd", weight, mean)
 
 
-def score_mixtures(mean: Array, weight: Array, truth: Array) -> dict[str, float]:
-    """Best of M, most probable and mixture mean, mm, each also after alignment (``p_``).
+def errors(mean: Array, weight: Array, truth: Array) -> dict[str, Array]:
+    """Errors of each pose: (N,) mm for best, argmax and mean, and for p_best, p_argmax and p_mean after alignment.
+
+    Best of M is the one kernel with the least error for that pose, chosen anew for the aligned error.
 
     Args:
         mean: (N, M, J, 3) mm, root-relative.
         weight: (N, M) mixing coefficients.
         truth: (N, J, 3) mm, root-relative.
     """
-    out = {}
-    single = dict(zip(("argmax", "mean"), answers(mean, weight), strict=True))
-    for prefix, error in (("", mpjpe), ("p_", p_mpjpe)):
-        out[f"{prefix}best_mpjpe_mm"] = float(error(mean, truth[:, None]).min(-1).mean())
-        for name, pose in single.items():
-            out[f"{prefix}{name}_mpjpe_mm"] = float(error(pose, truth).mean())
-    return out
+    parts: dict[str, list[Array]] = {}
+    for start in range(0, len(mean), _CHUNK):
+        mu, target = mean[start : start + _CHUNK], truth[start : start + _CHUNK]
+        single = dict(zip(("argmax", "mean"), answers(mu, weight[start : start + _CHUNK]), strict=True))
+        for prefix, error in (("", mpjpe), ("p_", p_mpjpe)):
+            parts.setdefault(f"{prefix}best", []).append(error(mu, target[:, None]).min(-1))
+            for name, pose in single.items():
+                parts.setdefault(f"{prefix}{name}", []).append(error(pose, target))
+    return {name: np.concatenate(part) for name, part in parts.items()}
 
 
-def nll(mean: Array, sigma: Array, weight: Array, truth: Array) -> float:
-    """Mean negative log-likelihood of poses without their root, nats a pose, densities in mm.
-
-    Args:
-        mean: (N, M, 17, 3) mm.
-        sigma: (N, M, 17) mm; 0 for the root, which is left out.
-        weight: (N, M).
-        truth: (N, 17, 3) mm.
-    """
-    squared = ((mean[:, :, 1:] - truth[:, None, 1:]) ** 2).sum(-1)
-    s = sigma[:, :, 1:].astype(np.float64)
-    log_phi = (-0.5 * squared / s**2 - 3 * np.log(s) - 1.5 * np.log(2 * np.pi)).sum(-1)
-    joint = np.log(np.maximum(weight, 1e-12)) + log_phi
-    top = joint.max(-1)
-    return float(-(top + np.log(np.exp(joint - top[:, None]).sum(-1))).mean())
+def averages(found: Mapping[str, Array], keep: NDArray | slice = slice(None)) -> dict[str, float]:
+    """Mean of ``errors`` over the poses to keep, as best_mpjpe_mm, ... p_mean_mpjpe_mm."""
+    return {f"{name}_mpjpe_mm": float(value[keep].mean()) for name, value in found.items()}
 
 
-def calibration_error(mean: Array, weight: Array, truth: Array, bins: int = 10, same_mm: float = 20.0) -> float:
-    """Expected calibration error of the mixing coefficients (Guo et al. 2017).
-
-    Every hypothesis is a claim "with this probability I am the nearest one". Kernels whose means lie within ``same_mm``
-    (mean joint distance) of each other count as one, with their weights added.
-
-    Args:
-        mean: (N, M, J, 3) mm.
-        weight: (N, M).
-        truth: (N, J, 3) mm.
-        bins: equal parts of 0..1.
-        same_mm: kernels nearer than this are one.
-    """
-    near = mpjpe(mean[:, :, None], mean[:, None]) < same_mm
-    # A kernel's group is everything near to it; groups are named by their first member.
-    leader = near.argmax(-1)
-    m = mean.shape[1]
-    claim = np.stack([(weight * (leader == k)).sum(-1) for k in range(m)], -1)
-    nearest = np.take_along_axis(leader, mpjpe(mean, truth[:, None]).argmin(-1)[:, None], 1)
-    hit = (np.arange(m) == nearest)[claim > 0]
-    claim = claim[claim > 0]
-    index = np.minimum((claim * bins).astype(int), bins - 1)
-    error = 0.0
-    for k in range(bins):
-        inside = index == k
-        if inside.any():
-            error += inside.mean() * abs(claim[inside].mean() - hit[inside].mean())
-    return float(error)
+def score_mixtures(mean: Array, weight: Array, truth: Array) -> dict[str, float]:
+    """Best of M, most probable and mixture mean, mm, each also after alignment (``p_``); see ``errors``."""
+    return averages(errors(mean, weight, truth))
 
 
-def coverage(mean: Array, sigma: Array, weight: Array, truth: Array) -> dict[str, float]:
-    """How often the truth lies in the highest density region of each joint's 3D marginal, pooled over joints.
-
-    The region's threshold comes from 200 samples of each marginal: a share p of them has a higher density.
-
-    Returns:
-        Share of joints (0..1) inside the "50", "80" and "95" % regions.
-    """
-    rng = np.random.default_rng(0)
-    inside = dict.fromkeys((50, 80, 95), 0.0)
-    count = 0
-    for start in range(0, len(mean), 256):
-        part = slice(start, start + 256)
-        mu, s = mean[part, :, 1:], np.maximum(sigma[part, :, 1:], 1e-6)
-        w = weight[part]
-        n, m, joints = s.shape
-        kernel = (rng.random((n, 200))[..., None] > w.cumsum(-1)[:, None]).sum(-1).clip(max=m - 1)
-        rows = np.arange(n)[:, None]
-        draws = mu[rows, kernel] + rng.normal(size=(n, 200, joints, 3)) * s[rows, kernel][..., None]
-        density = _marginal(draws, mu, s, w)
-        rank = (density > _marginal(truth[part, None, 1:], mu, s, w)).mean(1)
-        for level in inside:
-            inside[level] += (rank < level / 100).sum()
-        count += n * joints
-    return {str(level): float(total / count) for level, total in inside.items()}
+def pck(error: Array, threshold_mm: float = 150.0) -> float:
+    """3DPCK (Mehta et al. 2017): per cent of joints nearer to the truth than the threshold. error (..., J) mm."""
+    return float((error < threshold_mm).mean() * 100)
 
 
-def _marginal(points: Array, mean: Array, sigma: Array, weight: Array) -> Array:
-    """(N, K, J) density at points (N, K, J, 3) of each joint's marginal mixture."""
-    total = np.zeros(points.shape[:-1])
-    for k in range(mean.shape[1]):
-        squared = ((points - mean[:, None, k]) ** 2).sum(-1)
-        s = sigma[:, None, k]
-        total += weight[:, None, k, None] * np.exp(-0.5 * squared / s**2) / (s * np.sqrt(2 * np.pi)) ** 3
-    return total
+def auc(error: Array) -> float:
+    """Area under the curve of 3DPCK for thresholds 0, 5 ... 150 mm (Mehta et al. 2017), per cent. error (..., J) mm."""
+    return float(np.mean([pck(error, limit) for limit in range(0, 151, 5)]))

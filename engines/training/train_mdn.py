@@ -1,7 +1,9 @@
-"""Train the lifter on motion capture seen by random virtual cameras.
+"""Train the lifter.
 
 python -m engines.training.train_mdn --out runs/live
 python -m engines.training.train_mdn --out runs/live --resume
+python -m engines.training.train_mdn --out runs/paper --preset paper
+python -m engines.training.train_mdn --out runs/h36m --preset paper --data data_3d_h36m.npz
 """
 
 import argparse
@@ -14,15 +16,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from calibration.errors import UserError
 from engines import mdn
 from engines.models.mdn import MDN, MDNShape
-from engines.training.batches import TrainingSampler, evaluation_batch
-from engines.training.losses import mixture_loss
-from engines.training.metrics import score_mixtures
-from engines.training.mocap import Poses, concatenate, load_training
+from engines.training import paper
+from engines.training.losses import mixture_loss, regression_loss
+from engines.training.sources import PixelSource, Source, VirtualSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +36,29 @@ class Settings:
     width: int = 1024
     blocks: int = 2
     dropout: float = 0.1
-    sigma: str = "joint"
+    sigma: str = "joint"  # "joint": a sigma a kernel and joint; "kernel": one a kernel
+    max_norm: bool = False  # clip the norm of every weight matrix but that of the mixing coefficients to 1
     # the loss
+    loss: str = "mixture"  # "mse": single regression after Martinez et al., with one kernel and no probabilities
     prior: float = 1.1  # lambda of the Dirichlet prior; 1 = off. 2 (the paper) costs the single answers 3 to 8 mm
     anneal: float = 0.05  # share of the training after which the kernels no longer share samples; 0 = never share
     # the optimiser
     samples: int = 16_000_000  # in all; the poses are augmented without end, so epochs mean nothing
+    epochs: int = 0  # instead of samples, for the pixel input: it is a data set with an end
     batch: int = 1024
     rate: float = 1e-3
+    schedule: str = "cosine"  # "decay": times 0.96 every 100,000 steps, continuously
     warm_up: float = 0.02  # share of the steps
     weight_decay: float = 1e-4
-    clip: float = 1.0  # norm of the gradient
-    average: float = 0.999  # decay of the averaged weights, which are what is shipped
+    clip: float = 1.0  # norm of the gradient; 0 = never clipped
+    average: float = 0.999  # decay of the averaged weights, which are what is shipped; 0 = the last weights
     precision: str = "auto"  # "float32", "bfloat16" (matrix products only), or whichever this machine does faster
     # the data
-    max_noise: float = 4.0  # per cent
+    input: str = "virtual"  # "pixels": the paper's, z-scored, of four fixed cameras
+    max_noise: float = 4.0  # per cent; 0 = exact 2D, without a detector's other faults too
+    missing: int = -1  # elbows, wrists, knees and ankles hidden in every pose; -1 = joints are missing as it happens
+    limb_exchange: bool = True  # give poses the limbs of others
+    gravity: float = 0.6  # share of the views whose gravity the network is told
     validation_too: bool = False  # train on the validation subjects as well, once everything is decided
     scale_mm: float = 300.0  # one scalar for all outputs, so that sigma is in millimetres
     seed: int = 0
@@ -56,17 +66,46 @@ class Settings:
 
 PRESETS = {
     "live": Settings(),
-    # The paper's density: one sigma a kernel, dropout 0.5, batch 64. (Input and data stay those of `live`.)
-    "kernel-sigma": Settings(sigma="kernel", dropout=0.5, batch=64, prior=2.0, anneal=0.0),
-}
+    # Li and Lee 2019, with what their released code adds: batch norm, ReLU and dropout after the first layer, two
+    # linear layers a block, 200 epochs. Adam is AdamW without decay. The values that they clip are those in losses.py.
+    "paper": Settings(
+        input="pixels", sigma="kernel", max_norm=True, dropout=0.5, prior=2.0, anneal=0.0, epochs=200, batch=64,
+        rate=1e-3, schedule="decay", warm_up=0.0, weight_decay=0.0, clip=0.0, average=0.0, precision="float32",
+        max_noise=0.0, missing=0, limb_exchange=False,
+    ),
+}  # fmt: skip
 VALIDATE_EVERY = 250_000  # samples
 
 
 def build(settings: Settings) -> MDN:
     """The network of these settings, newly initialised."""
-    return MDN(
-        MDNShape(mdn.INPUTS, 16, settings.kernels, settings.width, settings.blocks, settings.dropout, settings.sigma)
-    )
+    s = settings
+    inputs = paper.INPUTS if s.input == "pixels" else mdn.INPUTS
+    return MDN(MDNShape(inputs, 16, s.kernels, s.width, s.blocks, s.dropout, s.sigma, s.max_norm))
+
+
+def open_source(settings: Settings, data: Path, detections: Path | None) -> Source:
+    """The data of these settings.
+
+    Raises:
+        UserError: for missing or misshapen data, or settings that do not go together.
+    """
+    s = settings
+    choices = {"input": ("virtual", "pixels"), "loss": ("mixture", "mse"), "sigma": ("joint", "kernel"),
+               "schedule": ("cosine", "decay")}  # fmt: skip
+    for name, allowed in choices.items():
+        if getattr(s, name) not in allowed:
+            raise UserError(f"--{name} {getattr(s, name)}: it is one of {', '.join(allowed)}")
+    if s.loss == "mse" and s.kernels != 1:
+        raise UserError(f"--loss mse gives one answer; it needs --kernels 1, not {s.kernels}")
+    if s.epochs and s.input == "virtual":
+        raise UserError("--epochs is for --input pixels; the virtual camera's samples never end: give --samples")
+    common = {"seed": s.seed, "max_noise": s.max_noise, "missing": s.missing, "validation_too": s.validation_too}
+    if s.input == "pixels":
+        return PixelSource(data, detections, batch=s.batch, **common)
+    if detections:
+        raise UserError("--detections is for --input pixels; the virtual camera's 2D is projected")
+    return VirtualSource(data, scale_mm=s.scale_mm, exchange=s.limb_exchange, gravity=s.gravity, **common)
 
 
 def fastest_precision() -> str:
@@ -81,8 +120,10 @@ def fastest_precision() -> str:
     return min(seconds, key=seconds.__getitem__)
 
 
-def learning_rate(settings: Settings, done: float) -> float:
-    """Linear warm-up, then a cosine to zero; ``done`` is the share of the training that is over."""
+def learning_rate(settings: Settings, done: float, steps: int = 0) -> float:
+    """Linear warm-up, then a cosine to zero; ``done`` is the share of the training that is over. Or decay a step."""
+    if settings.schedule == "decay":
+        return settings.rate * 0.96 ** (steps / 100_000)
     if done < settings.warm_up:
         return settings.rate * done / settings.warm_up
     return settings.rate * 0.5 * (1 + math.cos(math.pi * (done - settings.warm_up) / (1 - settings.warm_up)))
@@ -93,15 +134,18 @@ def sharpness(settings: Settings, done: float) -> float:
     return 0.01 ** max(0.0, 1 - done / settings.anneal) if settings.anneal else 1.0
 
 
-@torch.inference_mode()
-def validate(network: torch.nn.Module, poses: Poses, scale_mm: float, noise: float) -> dict[str, float]:
-    """Errors in mm on fixed random level views of poses (seed 1)."""
-    batch, _ = evaluation_batch(poses.joints, np.random.default_rng(1), noise)
+def validate(network: torch.nn.Module, source: Source, noise: float) -> dict[str, float]:
+    """Errors in mm on the source's validation set."""
+
+    @torch.inference_mode()
+    def run(x: NDArray[np.float32]) -> tuple[NDArray, NDArray, NDArray]:
+        mean, sigma, log_weight = (out.numpy() for out in network(torch.from_numpy(x)))
+        return mean, sigma, log_weight
+
     network.eval()
-    mean, _, log_weight = (x.numpy() for x in network(torch.from_numpy(batch.inputs)))
+    scores = source.validate(run, noise)
     network.train()
-    root = ((0, 0), (0, 0), (1, 0), (0, 0))
-    return score_mixtures(np.pad(mean * scale_mm, root), np.exp(log_weight), np.pad(batch.targets, root[1:]))
+    return scores
 
 
 def save(path: Path, **state: object) -> None:
@@ -126,15 +170,16 @@ def load_checkpoint(path: Path) -> dict:
 
 
 def train(
-    settings: Settings, data: Path, out: Path, *,
+    settings: Settings, data: Path, out: Path, *, detections: Path | None = None,
     resume: bool = False, changes: dict[str, object] | None = None, stop_after: float = math.inf,
 ) -> MDN:  # fmt: skip
     """Train and leave ``checkpoint.pt`` and ``log.tsv`` in ``out``.
 
     Args:
         settings: what to train. A resumed training keeps those of its checkpoint, but for ``changes``.
-        data: folder of the motion capture files.
+        data: folder of the motion capture files, or Human3.6M in one of its forms.
         out: folder of the checkpoint.
+        detections: 2D detections that belong to the data, for the pixel input.
         resume: go on from the checkpoint in ``out``.
         changes: fields of the settings that a resumed training changes.
         stop_after: seconds after which the training stops at a checkpoint, to be resumed.
@@ -150,9 +195,8 @@ def train(
     state = load_checkpoint(checkpoint) if resume else None
     if state:
         settings = dataclasses.replace(Settings(**state["settings"]), **(changes or {}))
-    training, validation, _ = load_training(data)
-    if settings.validation_too:
-        training = concatenate([training, validation])
+    source = open_source(settings, data, detections)
+    total = settings.epochs * source.epoch or settings.samples
 
     if settings.precision == "auto":
         settings = dataclasses.replace(settings, precision=fastest_precision())
@@ -161,33 +205,35 @@ def train(
     network, averaged = build(settings), build(settings)
     averaged.load_state_dict(network.state_dict())
     optimiser = torch.optim.AdamW(network.parameters(), settings.rate, weight_decay=settings.weight_decay, fused=True)
-    sampler = TrainingSampler(training, settings.seed, settings.max_noise)
     done, nll = 0, torch.zeros(())
     if state:
         network.load_state_dict(state["network"])
         averaged.load_state_dict(state["averaged"])
         optimiser.load_state_dict(state["optimiser"])
         torch.set_rng_state(state["torch_rng"])
-        sampler.rng.bit_generator.state = state["numpy_rng"]
+        source.rng.bit_generator.state = state["numpy_rng"]
         done = state["done"]
 
     log = (out / "log.tsv").open("a")
     started, validated = time.monotonic(), done
     chunk = settings.batch * 8  # drawn together: numpy's cost a call is then small beside the network's
-    with tqdm(total=settings.samples, initial=done, unit="pose", unit_scale=True, mininterval=5, smoothing=0.05) as bar:
-        while done < settings.samples:
-            drawn = sampler.draw(chunk)
-            inputs, targets = torch.from_numpy(drawn.inputs), torch.from_numpy(drawn.targets) / settings.scale_mm
+    with tqdm(total=total, initial=done, unit="pose", unit_scale=True, mininterval=5, smoothing=0.05) as bar:
+        while done < total:
+            drawn = source.draw(chunk, done)
+            inputs, targets = torch.from_numpy(drawn.inputs), torch.from_numpy(drawn.targets)
             for x, y in zip(inputs.split(settings.batch), targets.split(settings.batch), strict=True):
                 for group in optimiser.param_groups:
-                    group["lr"] = learning_rate(settings, done / settings.samples)
+                    group["lr"] = learning_rate(settings, done / total, done // settings.batch)
                 with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bfloat16"):
                     features = network.trunk(x)
-                sharp = sharpness(settings, done / settings.samples)
-                nll, prior = mixture_loss(*network.heads(features.float()), y, prior=settings.prior, sharpness=sharp)
+                mixture = network.heads(features.float())
+                sharp = sharpness(settings, done / total)
+                nll, prior = mixture_loss(*mixture, y, prior=settings.prior, sharpness=sharp)
+                loss = nll + prior if settings.loss == "mixture" else regression_loss(mixture[0], y)
                 optimiser.zero_grad(set_to_none=True)
-                (nll + prior).backward()
-                torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
+                loss.backward()
+                if settings.clip:
+                    torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
                 optimiser.step()
                 done += len(x)
                 # Early in a training an average over 1000 steps is mostly the initial weights.
@@ -195,12 +241,12 @@ def train(
                 average_weights(averaged, network, decay)
             bar.update(chunk)
             late = time.monotonic() - started > stop_after
-            if done - validated >= VALIDATE_EVERY or done >= settings.samples or late:
+            if done - validated >= VALIDATE_EVERY or done >= total or late:
                 validated = done
                 row = {"samples": done, "nll": nll.item()} | {
                     f"{key}@{noise}": value
                     for noise in (0, 2)
-                    for key, value in validate(averaged, validation, settings.scale_mm, noise).items()
+                    for key, value in validate(averaged, source, noise).items()
                     if not key.startswith("p_")
                 }
                 bar.set_postfix_str(f"best {row['best_mpjpe_mm@0']:.1f} argmax {row['argmax_mpjpe_mm@0']:.1f}")
@@ -211,7 +257,8 @@ def train(
                 save(
                     checkpoint, settings=dataclasses.asdict(settings), network=network.state_dict(),
                     averaged=averaged.state_dict(), optimiser=optimiser.state_dict(), done=done,
-                    torch_rng=torch.get_rng_state(), numpy_rng=sampler.rng.bit_generator.state,
+                    torch_rng=torch.get_rng_state(), numpy_rng=source.rng.bit_generator.state,
+                    normalisation=source.normalisation, data=source.data,
                 )  # fmt: skip
             if late:
                 break
@@ -232,25 +279,33 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line; see ``--help``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint.pt and log.tsv")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/mocap"), help="folder of the mocap files")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path("../shared/data/mocap"),
+        help="folder of the mocap files, or Human3.6M: see python -m engines.training.data",
+    )
+    parser.add_argument("--detections", type=Path, metavar="FILE", help="its 2D detections, for --preset paper")
     parser.add_argument("--preset", choices=sorted(PRESETS), default="live")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--stop-after", type=float, default=math.inf, metavar="SECONDS")
     parser.add_argument("--threads", type=int, default=0, help="0 = all cores")
     for f in dataclasses.fields(Settings):
-        kind = (
-            {"type": type(f.default)}
-            if f.type is not bool and f.type != "bool"
-            else {"action": "store_true", "default": None}
-        )
-        parser.add_argument(f"--{f.name.replace('_', '-')}", help="default: the preset's", **kind)
+        flag, text = f"--{f.name.replace('_', '-')}", "default: the preset's"
+        if isinstance(f.default, bool):
+            parser.add_argument(flag, help=text, action=argparse.BooleanOptionalAction)
+        else:
+            parser.add_argument(flag, help=text, type=type(f.default))
     args = parser.parse_args(arguments)
     if args.threads:
         torch.set_num_threads(args.threads)
     given = {f.name: v for f in dataclasses.fields(Settings) if (v := getattr(args, f.name)) is not None}
+    if given.get("loss") == "mse":
+        given.setdefault("kernels", 1)
     settings = dataclasses.replace(PRESETS[args.preset], **given)
     try:
-        train(settings, args.data, args.out, resume=args.resume, changes=given, stop_after=args.stop_after)
+        train(settings, args.data, args.out, detections=args.detections, resume=args.resume, changes=given,
+              stop_after=args.stop_after)  # fmt: skip
     except UserError as error:
         print(f"train_mdn: {error}", file=sys.stderr)
         return 2

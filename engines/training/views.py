@@ -129,3 +129,8 @@ def hide_limbs(n: int, missing: int, rng: np.random.Generator) -> Bools:
     chosen = ends[rng.random((n, len(ends))).argsort(1)[:, :missing]]
     np.put_along_axis(seen, chosen, False, 1)
     return seen
+
+
+def hide(n: int, missing: int, rng: np.random.Generator) -> Bools:
+    """(n, 17) visible bits for training: ``sample_seen`` for -1, else ``hide_limbs``."""
+    return sample_seen(n, rng) if missing < 0 else hide_limbs(n, missing, rng)

@@ -81,7 +81,8 @@ def _cameras(file: Path) -> dict[str, tuple[Camera, ...]]:
     out = {}
     try:
         with h5py.File(file, "r") as table:
-            for number in sorted(int(n[7:]) for n in table if n.startswith("subject") and n[7:].isdigit()):
+            names = (str(name) for name in table)
+            for number in sorted(int(n[7:]) for n in names if n.startswith("subject") and n[7:].isdigit()):
                 group, found = table[f"subject{number}"], []
                 for camera in range(1, 5):
                     where = f"{file}: subject{number}/camera{camera}"

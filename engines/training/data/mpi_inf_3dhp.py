@@ -12,6 +12,7 @@ pelvis here. The test cameras are not in the files: their focal length and centr
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -157,13 +158,13 @@ def _npz(path: Path) -> list[Sequence]:
     out = []
     for name, take in data.items():
         where = f"{name} in {path}"
-        views = take[0] if isinstance(take, list | tuple | np.ndarray) and len(take) else {"": take}
+        views: Any = take[0] if isinstance(take, list | tuple | np.ndarray) and len(take) else {"": take}
         if not isinstance(views, dict):
             raise EngineError(f"{where} is no dictionary of cameras")
         for camera, view in views.items():
             pixels = expect(key(view, "data_2d", where), (None, 17, 2), f"data_2d of {where}")
             local = expect(key(view, "data_3d", where), (len(pixels), 17, 3), f"data_3d of {where}")
-            valid = np.asarray(view.get("valid", np.ones(len(pixels)))).ravel()
+            valid = np.asarray(view["valid"] if "valid" in view else np.ones(len(pixels))).ravel()
             part = _view(str(name).split(" ")[0], pixels, local, local, valid, path)
             shown = f"{name} {camera}".strip()
             out.append(Sequence(part.subject, "all", shown, part.joints, part.cameras, part.xy, part.seen, part.scene))

@@ -1,0 +1,56 @@
+"""The reliability plot: claimed against happened, for the mixing coefficients and for the regions of the joints."""
+
+from pathlib import Path
+
+import numpy as np
+
+from engines.training import honesty
+from engines.training.lifters import Lifted
+from engines.training.observe import Observations
+
+_BLUE, _RED, _GREY = "#2864a0", "#c8501e", "#8c8c8c"
+
+
+def plot_reliability(path: Path, observations: Observations, lifted: Lifted, title: str) -> None:
+    """Write the plot as an image; the ending says of which kind.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    # A Figure of its own, not pyplot's: no window system and no global state.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    left, right = figure.subplots(1, 2)
+    found = honesty.reliability(lifted.mean, lifted.weight, observations.truth)
+    top = honesty.reliability(lifted.mean, lifted.weight, observations.truth, top_only=True)
+    # A bin with a handful of claims in it says nothing.
+    full, some = found.count > 20, top.count > 20
+    edges = np.linspace(0, 1, len(found.count) + 1)[:-1]
+    left.bar(edges[full], found.happened[full], 1 / len(edges), align="edge", color=_BLUE, alpha=0.35,
+             edgecolor="white", label=f"every hypothesis (ECE {found.error:.3f})")  # fmt: skip
+    left.plot(found.claimed[full], found.happened[full], "o", color=_BLUE, ms=4)
+    left.plot(top.claimed[some], top.happened[some], "s-", color=_RED, ms=4, lw=1,
+              label=f"the most probable alone (ECE {top.error:.3f})")  # fmt: skip
+    left.set(xlabel="probability the hypothesis claims", ylabel="how often it is the nearest one",
+             title="Mixing coefficients")  # fmt: skip
+
+    level = np.linspace(0, 1, 41)
+    rank = honesty.ranks(lifted.mean, lifted.sigma, lifted.weight, observations.truth)
+    share = (rank.reshape(-1, 1) < level).mean(0)
+    right.plot(level, share, color=_BLUE, lw=2, label="all joints, pooled")
+    for p in (0.5, 0.8, 0.95):
+        value = float((rank < p).mean())
+        right.plot(p, value, "o", color=_BLUE, ms=5)
+        right.annotate(f"{p:.0%}: {value:.1%}", (p, value), (6, -14), textcoords="offset points", color=_BLUE,
+                       fontsize=9, ha="right" if p > 0.9 else "left",
+                       bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.8})  # fmt: skip
+    sharp = honesty.sharpness(lifted.mean, lifted.sigma, lifted.weight)
+    right.set(xlabel="probability of the region", ylabel="share of the joints inside",
+              title=f"Regions of each joint (deviation {sharp:.0f} mm an axis)")  # fmt: skip
+    for axes in (left, right):
+        axes.plot([0, 1], [0, 1], "--", color=_GREY, lw=1, label="honest")
+        axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        axes.legend(loc="upper left", frameon=False, fontsize=9)
+    figure.savefig(path, dpi=110)
