@@ -118,7 +118,7 @@ def load(path: Path | None = None, runtime: str = "auto") -> Lifter:
     Raises:
         UserError: if they are missing, damaged, or not a lifter's.
     """
-    path = path or mdn.SHIPPED
+    name, path = str(path or "shipped"), path or mdn.SHIPPED
     if path.suffix == ".pt":
         return _from_checkpoint(path)
     card = cards.load_card(path)
@@ -131,8 +131,8 @@ def load(path: Path | None = None, runtime: str = "auto") -> Lifter:
     scale = ("sigma_scale", "temperature")
     if values.get("input") == "pixels":
         decoding = mdn.Decoding(1.0, *_numbers(path, values, scale))
-        return PixelLifter(run, paper.normalisation_from(values, f"card of {path}"), decoding, str(path), values)
-    return VirtualLifter(run, mdn.Decoding(*_numbers(path, values, ("scale_mm", *scale))), str(path), values)
+        return PixelLifter(run, paper.normalisation_from(values, f"card of {path}"), decoding, name, values)
+    return VirtualLifter(run, mdn.Decoding(*_numbers(path, values, ("scale_mm", *scale))), name, values)
 
 
 def _numbers(path: Path, values: dict[str, Any], wanted: tuple[str, ...]) -> list[float]:
