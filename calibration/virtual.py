@@ -44,7 +44,7 @@ def aim(rays: Array, seen: Bools, up: Array | None = None) -> tuple[Array, Array
     # Unit rays: the mean of rays with z = 1 would depend on where in the image the person is.
     unit = rays / np.linalg.norm(rays, axis=-1, keepdims=True)
     z = np.where(seen[..., None], unit, 0).sum(-2)
-    z = np.where(seen.any(-1)[..., None], z, [0.0, 0.0, 1.0])
+    z = np.where(seen.any(-1, keepdims=True), z, [0.0, 0.0, 1.0])
     z /= np.linalg.norm(z, axis=-1, keepdims=True)
     gravity = np.broadcast_to(_IMAGE_UP if up is None else up, z.shape)
     x = np.cross(z, gravity)

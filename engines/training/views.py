@@ -79,10 +79,20 @@ def add_noise(xy: Array, percent: Array | float, rng: np.random.Generator) -> Ar
     return xy + rng.normal(size=xy.shape) * deviation[:, None, None]
 
 
-def detector_faults(xy: Array, rng: np.random.Generator, outliers: float = 0.01, swaps: float = 0.005) -> Array:
-    """What detectors get wrong beyond noise: single joints far off, and legs or arms taken left for right."""
+def detector_faults(
+    xy: Array, rng: np.random.Generator, outliers: float = 0.01, swaps: float = 0.005, far_off: float = 0.08
+) -> Array:
+    """What detectors get wrong beyond noise: single joints far off, and legs or arms taken left for right.
+
+    Args:
+        xy: (N, 17, 2) joints.
+        rng: source of randomness.
+        outliers: share of the joints that are displaced by a Gaussian.
+        swaps: share of the poses whose legs are swapped, and of those whose arms are.
+        far_off: standard deviation of the displacement in box diagonals, an axis.
+    """
     far = (rng.random(xy.shape[:2]) < outliers)[..., None]
-    out = np.where(far, xy + rng.normal(size=xy.shape) * box_diagonal(xy)[:, None, None] * 0.08, xy)
+    out = np.where(far, xy + rng.normal(size=xy.shape) * box_diagonal(xy)[:, None, None] * far_off, xy)
     legs, arms = [1, 2, 3, 4, 5, 6], [11, 12, 13, 14, 15, 16]
     for joints in (legs, arms):
         swapped = np.flatnonzero(rng.random(len(xy)) < swaps)
