@@ -53,7 +53,7 @@ def _plain(layer: nn.Module) -> nn.Module:
     """A layer that clips the norm of its matrix as one that has it clipped."""
     if not isinstance(layer, MaxNormLinear):
         return layer
-    linear = nn.Linear(layer.in_features, layer.out_features)
+    linear = nn.Linear(layer.in_features, layer.out_features).train(layer.training)
     linear.weight.data, linear.bias.data = layer.clipped().data, layer.bias.data
     return linear
 

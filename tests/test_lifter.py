@@ -358,23 +358,24 @@ def test_shipped_weights_are_as_good_as_their_card_says():
 @needs_mocap
 @pytest.mark.slow
 def test_training_resumes_and_beats_a_constant_pose(tmp_path):
-    """A very short training, cut in two by --resume, must beat the constant mean pose clearly."""
+    """A training of half a minute, cut in two by --resume, must be twice as good as the constant mean pose."""
     flags = ["--data", str(MOCAP), "--out", str(tmp_path), "--width", "256", "--threads", "1", "--precision", "float32",
-             "--samples", "120000", "--batch", "256"]  # fmt: skip
+             "--samples", "200000", "--batch", "256"]  # fmt: skip
     assert main([*flags, "--stop-after", "0"]) == 0
     first = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert first["done"] < 10_000
     assert first["settings"]["width"] == 256
     assert main([*flags, "--resume"]) == 0
     last = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
-    assert last["done"] >= 120_000
+    assert last["done"] >= 200_000
     rows = (tmp_path / "log.tsv").read_text().splitlines()
     named = dict(zip(rows[0].split("\t"), map(float, rows[-1].split("\t")), strict=True))
     training, validation, _ = load_training(MOCAP)
     batch, _ = evaluation_batch(validation.joints, np.random.default_rng(1), 0.0)
     reference, _ = evaluation_batch(training.joints[::10], np.random.default_rng(2), 0.0)
     constant = np.linalg.norm(batch.targets - reference.targets.mean(0), axis=-1).sum(-1).mean() / 17
-    assert named["argmax_mpjpe_mm@0"] < 0.6 * constant
+    assert named["argmax_mpjpe_mm@0"] < constant / 2
+    assert named["argmax_mpjpe_mm@2"] < constant / 2
 
 
 def test_resume_without_a_checkpoint_is_one_line(tmp_path, capsys):
