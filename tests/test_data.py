@@ -57,6 +57,11 @@ def everywhere(joint_map, points, count):
     return out
 
 
+def close(got, wanted, **how):
+    assert got is not None
+    np.testing.assert_allclose(got, wanted, **how)
+
+
 def one_line(error):
     text = str(error.value)
     assert "\n" not in text
@@ -106,12 +111,12 @@ def test_martinez(martinez):
     first, second = data.load(folder)
     assert (first.subject, first.action, first.name) == ("S9", "Directions", "Directions 1")
     assert second.action == "SittingDown"
-    np.testing.assert_allclose(first.joints, joints, atol=1e-2)
+    close(first.joints, joints, atol=1e-2)
     assert first.xy is None
     assert [c.name for c in first.cameras] == list(h36m.NAMES)
     # The truth is the data set's own projection; its tangential terms differ from OpenCV's by up to 0.3 px.
-    np.testing.assert_allclose(world_to_image(first.cameras[1], joints), see(joints), atol=0.4)
-    np.testing.assert_allclose(first.cameras[2].up, [0, 0, 1])
+    close(world_to_image(first.cameras[1], joints), see(joints), atol=0.4)
+    close(first.cameras[2].up, [0, 0, 1])
 
 
 def test_martinez_detections(martinez):
@@ -122,7 +127,7 @@ def test_martinez_detections(martinez):
     assert not sequence.seen[..., sk.NECK].any()
     for view, camera in enumerate(sequence.cameras):
         wanted = world_to_image(camera, joints)[:, seen]
-        np.testing.assert_allclose(sequence.xy[view][:, seen], wanted, atol=0.1)
+        close(sequence.xy[view][:, seen], wanted, atol=0.1)
     (folder / "S9" / "StackedHourglass" / "Directions_1.55011271.h5").unlink()
     assert data.load(folder, "StackedHourglass")[0].seen[1].sum() == 0, "one view is missing, the others are read"
 
@@ -187,8 +192,8 @@ def test_videopose3d(tmp_path):
     path = write_videopose(tmp_path, joints)
     (sequence,) = data.load(path)
     assert (sequence.subject, sequence.action) == ("S9", "Walking")
-    np.testing.assert_allclose(sequence.joints, joints, atol=0.01)
-    np.testing.assert_allclose(world_to_image(sequence.cameras[1], joints), see(joints), atol=0.4)
+    close(sequence.joints, joints, atol=0.01)
+    close(world_to_image(sequence.cameras[1], joints), see(joints), atol=0.4)
     for joint_map, count, symmetry, unseen in (
         (None, 17, None, set()),
         (joint_sets.HOURGLASS, 16, [3, 4, 5, 13, 14, 15], {sk.NECK}),
@@ -198,7 +203,7 @@ def test_videopose3d(tmp_path):
         (sequence,) = data.load(path, detections)
         assert set(np.flatnonzero(~sequence.seen.any((0, 1)))) == unseen
         wanted = np.stack([world_to_image(c, joints) for c in sequence.cameras])
-        np.testing.assert_allclose(sequence.xy[sequence.seen], wanted[sequence.seen], atol=0.05)
+        close(sequence.xy[sequence.seen], wanted[sequence.seen], atol=0.05)
     (alone,) = data.load(detections)
     assert alone.joints is None
     assert alone.xy.shape == (4, F + 3, 17, 2)
@@ -296,13 +301,13 @@ def test_mmpose_human36m(tmp_path, name):
     joints, camera = walking(F), h36m.cameras("S9")[1]
     (sequence,) = data.load(write_mmpose(tmp_path, joints, name))
     assert (sequence.subject, sequence.action, sequence.name) == ("S9", "WalkDog", "WalkingDog_1 55011271")
-    np.testing.assert_allclose(sequence.joints, world_to_camera(camera, joints), atol=0.01)
-    np.testing.assert_allclose(world_to_image(sequence.cameras[0], sequence.joints), sequence.xy[0], atol=0.05)
-    np.testing.assert_allclose(sequence.cameras[0].up, camera.R[:, 2], atol=1e-6)
+    close(sequence.joints, world_to_camera(camera, joints), atol=0.01)
+    close(world_to_image(sequence.cameras[0], sequence.joints), sequence.xy[0], atol=0.05)
+    close(sequence.cameras[0].up, camera.R[:, 2], atol=1e-6)
     detected = np.random.default_rng(0).random((F, 17, 3))
     np.save(tmp_path / "detection.npy", detected)
     (sequence,) = data.load(tmp_path / name, tmp_path / "detection.npy")
-    np.testing.assert_allclose(sequence.xy[0], detected[..., :2], atol=1e-6)
+    close(sequence.xy[0], detected[..., :2], atol=1e-6)
 
 
 def test_mmpose_mpi_inf_3dhp(tmp_path):
@@ -317,8 +322,8 @@ def test_mmpose_mpi_inf_3dhp(tmp_path):
     cameras = {"TS5": {"c": camera.K[:2, 2:], "f": np.diag(camera.K)[:2, None], "w": 1920, "h": 1080}}
     (tmp_path / "cameras_test.pkl").write_bytes(pickle.dumps(cameras))
     (sequence,) = data.load(tmp_path / "mpi_inf_3dhp_test_valid.npz")
-    np.testing.assert_allclose(sequence.joints, world_to_camera(camera, joints), atol=0.01)
-    np.testing.assert_allclose(world_to_image(sequence.cameras[0], sequence.joints), sequence.xy[0], atol=0.05)
+    close(sequence.joints, world_to_camera(camera, joints), atol=0.01)
+    close(world_to_image(sequence.cameras[0], sequence.joints), sequence.xy[0], atol=0.05)
     assert sequence.cameras[0].up is None
 
 
@@ -369,9 +374,9 @@ def test_mpi_inf_3dhp_training(tmp_path):
     joints = write_mpi_train(tmp_path / "S1" / "Seq2", walking(F))
     (sequence,) = data.load(tmp_path)
     assert (sequence.subject, sequence.name, len(sequence.cameras)) == ("S1", "Seq2", 2)
-    np.testing.assert_allclose(sequence.joints, joints, atol=0.01)
+    close(sequence.joints, joints, atol=0.01)
     for view, camera in enumerate(sequence.cameras):
-        np.testing.assert_allclose(world_to_image(camera, sequence.joints), sequence.xy[view], atol=0.05)
+        close(world_to_image(camera, sequence.joints), sequence.xy[view], atol=0.05)
         assert (sequence.joints @ camera.up)[:, sk.HEAD].min() > (sequence.joints @ camera.up)[:, sk.R_ANKLE].max()
 
 
@@ -421,9 +426,9 @@ def test_mpi_inf_3dhp_test_set(tmp_path):
     kept = np.delete(joints, 2, 0)
     local = world_to_camera(camera, kept)
     wanted = local[:, :1] + 0.9 * (local - local[:, :1])
-    np.testing.assert_allclose(fifth.joints, wanted, atol=0.01, err_msg="the body of one height, valid frames only")
-    np.testing.assert_allclose(fifth.cameras[0].K, camera.K, atol=0.1, err_msg="the lens is fitted")
-    np.testing.assert_allclose(fifth.xy[0], world_to_image(camera, kept), atol=0.01)
+    close(fifth.joints, wanted, atol=0.01, err_msg="the body of one height, valid frames only")
+    close(fifth.cameras[0].K, camera.K, atol=0.1, err_msg="the lens is fitted")
+    close(fifth.xy[0], world_to_image(camera, kept), atol=0.01)
 
 
 def test_mpi_inf_3dhp_test_set_errors(tmp_path):
@@ -447,7 +452,7 @@ def test_mpi_inf_3dhp_npz(tmp_path):
     np.savez(tmp_path / "data_test_3dhp.npz", data={"TS6": view | {"valid": np.arange(F) > 1}})
     first, second = data.load(tmp_path / "data_train_3dhp.npz")
     assert (first.subject, first.name, second.name) == ("S1", "S1 Seq1 0", "S1 Seq1 4")
-    np.testing.assert_allclose(first.joints, world_to_camera(camera, joints), atol=0.01)
+    close(first.joints, world_to_camera(camera, joints), atol=0.01)
     (test,) = data.load(tmp_path / "data_test_3dhp.npz")
     assert (len(test), test.scene) == (F - 2, "outdoor")
     np.savez(tmp_path / "bad.npz", data={"TS6": {"data_2d": view["data_2d"]}})
@@ -465,8 +470,8 @@ def test_mpii(tmp_path):
     (sequence,) = data.load(tmp_path / "valid.json")
     assert sequence.joints is None
     assert len(sequence) == 2
-    np.testing.assert_allclose(sequence.xy[0, 0, sk.R_ANKLE], [0, 10], err_msg="pixels count from 1 in the file")
-    np.testing.assert_allclose(sequence.xy[0, 0, sk.HEAD], xy[9] - 1)
+    close(sequence.xy[0, 0, sk.R_ANKLE], [0, 10], err_msg="pixels count from 1 in the file")
+    close(sequence.xy[0, 0, sk.HEAD], xy[9] - 1)
     assert not sequence.seen[0, :, sk.L_WRIST].any()
     for change, match in (
         ({"joints": xy[:14].tolist()}, r"expected \(16, 2\)"),
@@ -499,7 +504,7 @@ def test_mocap(tmp_path):
         ("b", "y", 2),
         ("a", "y", 1),
     ]
-    np.testing.assert_array_equal(np.concatenate([s.joints for s in found]), joints)
+    np.testing.assert_array_equal(np.concatenate([np.asarray(s.joints) for s in found]), joints)
     np.savez(tmp_path / "a.npz", joints=joints, subject=[1, 1, 0, 0, 0, 2], subject_names=["b", "a"])
     with pytest.raises(EngineError, match="counts from 0 to 2; subject_names has 2"):
         data.load(tmp_path / "a.npz")

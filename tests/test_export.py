@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
-from test_recording import M, flip, make_estimates, make_header, record
 
 from engines.skeleton import JOINTS
 from stream import export_markers
@@ -24,6 +23,7 @@ from stream.segments import read_journal, segments
 from stream.sinks.recorder import Recorder
 from stream.takes import new_take
 from stream.types import Estimate, View
+from tests.test_recording import M, flip, make_estimates, make_header, record
 
 
 def rows_of(estimates: list[Estimate]) -> list[View]:

@@ -1,6 +1,7 @@
 """``--preset paper``: every number of the paper's recipe, and a training of it end to end on small data."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def test_the_numbers_are_the_papers():
     assert learning_rate(PAPER, 0.9, 100_000) == pytest.approx(0.96e-3)
     assert learning_rate(PAPER, 0.9, 250_000) == pytest.approx(1e-3 * 0.96**2.5)
     assert sharpness(PAPER, 0.0) == 1, "no annealing: the loss is that of the paper from the first step"
-    network = build(PAPER)
+    network: Any = build(PAPER)
     assert network.trunk[0][0].in_features == 32, "16 joints in"
     assert network.mean.out_features == 5 * 16 * 3, "16 joints out"
     assert network.sigma.out_features == network.weight.out_features == 5
@@ -61,7 +62,7 @@ def test_the_numbers_are_the_papers():
 
 
 def test_max_norm_clips_every_matrix_but_that_of_the_mixing_coefficients():
-    network = build(PAPER)
+    network: Any = build(PAPER)
     for name, module in network.named_modules():
         if isinstance(module, torch.nn.Linear):
             assert isinstance(module, MaxNormLinear) == (name != "weight"), name

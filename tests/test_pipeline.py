@@ -2,16 +2,19 @@
 
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
 from engines.mdn import MDNLifter
+from engines.types import nobody
 from stream.estimator import Estimator
 from stream.metrics import Meter, report
 from stream.pipeline import Opened, Pipeline
 from stream.sinks import CameraHeader, Header, QuitRequest, SinkStoppedError
+from stream.types import StreamError
 from tests.known import KnownDetector, figure
 
 LIFTER = None
@@ -199,3 +202,60 @@ def test_a_recording_can_begin_and_end_while_the_run_goes_on():
     assert late.closed == 1
     assert 0 < len(late.got) < 60
     assert f"{len(late.got)} moments" in summary.lines
+
+
+class Shifted:
+    """A source whose times are moved."""
+
+    def __init__(self, source, seconds):
+        self._source, self.seconds, self.camera = source, seconds, source.camera
+
+    def __getattr__(self, name):
+        return getattr(self._source, name)
+
+    def read(self):
+        frame = self._source.read()
+        return None if frame is None else replace(frame, t=frame.t + self.seconds)
+
+
+class Nobody:
+    name = "nobody"
+
+    def session(self):
+        return self
+
+    def __call__(self, image, t):
+        return nobody("nobody")
+
+    def reset(self):
+        pass
+
+
+@pytest.mark.parametrize("seconds", [-50.0, 50.0])
+def test_files_that_never_overlap_end_in_one_line(seconds):
+    a, b = figure("synthetic:frames=20", name="a"), figure("synthetic:frames=20", name="b")
+    pipe, sink = pipeline([a, Shifted(b, seconds)], Nobody()), Collect()
+    pipe.add(sink)
+    with pytest.raises(StreamError, match="^b has no frame at the time of any of a"):
+        pipe.run()
+    assert sink.closed == 1
+
+
+def test_a_stopped_run_is_not_taken_for_one_that_never_overlaps():
+    a, b = figure("synthetic:frames=100000", name="a"), figure("synthetic:frames=20", name="b")
+    pipe = pipeline([a, Shifted(b, 1e6)], Nobody())
+    pipe.add(Collect(act=lambda n: pipe.stop.set() if n == 5 else None))
+    assert pipe.run().moments >= 6
+
+
+def test_skewed_files_are_warned_of_once_and_not_when_the_offset_is_known():
+    def run(offset):
+        sources = [figure("synthetic:frames=20", name=n) for n in "ab"]
+        pipe = pipeline([sources[0], Shifted(sources[1], 0.012)], Nobody())
+        pipe._sources = [pipe._sources[0], replace(pipe._sources[1], offset_s=offset)]
+        return pipe.run()
+
+    summary = run(0.0)
+    assert summary.skew_ms[0] == pytest.approx(12, abs=0.01)
+    assert len([line for line in summary.lines if line.startswith("warning: the cameras' frames are 12.0 ms")]) == 1
+    assert not [line for line in run(-0.012).lines if "apart" in line]

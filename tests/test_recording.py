@@ -266,7 +266,7 @@ import sys, time
 from pathlib import Path
 from typing import Any
 sys.path[:0] = [{root!r}, {tests!r}]
-from test_recording import make_estimates, make_header
+from tests.test_recording import make_estimates, make_header
 from stream.sinks.recorder import Recorder
 from stream.sinks.frames import FrameRecorder
 from stream.takes import new_take

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stream.sync import LiveMatcher, SyncConfig, match_files
+from stream.sync import LiveMatcher, NoOverlapError, SyncConfig, match_files, skew_warning
 from stream.types import Frame
 
 IMAGE = np.zeros((2, 2, 3), np.uint8)
@@ -110,3 +110,29 @@ def test_live_one_camera_newest_wins_and_the_rest_is_counted():
     assert moment.frames[0].index == 3
     assert matcher.superseded == 3
     assert matcher.next() is None
+
+
+@pytest.mark.parametrize(
+    ("shift", "moments_before", "how"),
+    [(-100.0, 0, "it ends at -99.03 s, a begins at 0.00 s"), (100.0, 30, "it begins at 100.00 s, a ends at 0.97 s")],
+)
+def test_files_that_never_overlap_are_refused_as_soon_as_it_is_known(shift, moments_before, how):
+    a, b = frames("a", np.arange(30) / 30), frames("b", np.arange(30) / 30 + shift)
+    found = []
+    with pytest.raises(
+        NoOverlapError, match=f"^b has no frame at the time of any of a: {how}; .*--sync-offset b=SECONDS$"
+    ):
+        found.extend(match_files(readers(a, b), [30, 30]))
+    assert len(found) <= moments_before
+    together = list(match_files(readers(frames("a", np.arange(30) / 30), frames("b", [0.5])), [30, 30]))
+    assert len(together) == 30 and sum(m.frames[1] is not None for m in together) >= 1, "one frame is enough"
+
+
+def test_a_suspicious_skew_is_said_only_where_the_rates_agree():
+    assert "10.0 ms apart" in skew_warning([30.0, 30.0], 10.0)
+    assert skew_warning([30.0, 29.97], 10.0)
+    assert skew_warning([30.0, 30.0], 8.0) is None
+    assert skew_warning([30.0, 30.0], 33.0) is None, "a time rounded down is interpolated from the next frame"
+    assert skew_warning([30.0, 25.0], 10.0) is None
+    assert skew_warning([30.0, None], 10.0) is None
+    assert skew_warning([30.0], 10.0) is None
