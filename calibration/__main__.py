@@ -1,4 +1,4 @@
-"""``python -m calibration``: boards, intrinsics, extrinsics, floor, check, convert. See docs/calibration.md."""
+"""``python -m calibration``: boards, intrinsics, extrinsics, floor, check, sync, convert. See docs/calibration.md."""
 
 import argparse
 import datetime
@@ -26,6 +26,7 @@ from calibration.intrinsics import pick, solve_intrinsics
 from calibration.person import Body, body_up, solve_from_person
 from calibration.print_board import lay_out, write_pdf, write_png
 from calibration.show import beside, has_display, write_picture
+from calibration.synchronise import collect_tracks, flags, synchronise, write_offsets
 from calibration.triangulate import triangulate_robust
 from calibration.types import Calibration, with_up
 from engines import skeleton
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # OpenCV reports what it cannot parse or open on stderr too; our own line says it.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     commands = {"board": board, "intrinsics": intrinsics, "extrinsics": extrinsics, "from-person": from_person,
-                "floor": floor, "check": check, "convert": convert}  # fmt: skip
+                "floor": floor, "check": check, "sync": sync, "convert": convert}  # fmt: skip
     try:
         return commands[args.command](args)
     except UserError as error:
@@ -234,6 +235,38 @@ def check(args: argparse.Namespace) -> int:
     _say(result.problems)
     print("does not pass" if result.problems else "passes")
     return 1 if result.problems else 0
+
+
+def sync(args: argparse.Namespace) -> int:
+    """How far the clocks are apart."""
+    if args.out is not None:
+        _free(args.out, args.force)
+    if len(args.camera) < 2:
+        raise CalibrationError("offsets are between cameras; give --camera at least twice")
+    opened = _open(args)
+    try:
+        cameras = _bound(args, opened, placed=True)[1] if args.calibration is not None else None
+        detector = load_detector(args.detector)
+        feeds = [_feed(one, one.info.name) for one in opened]
+        frames = [one.info.frames for one in opened]
+        tracks = collect_tracks(feeds, [detector.session() for _ in feeds], skeleton.LIMBS, args.seconds, frames)
+    finally:
+        _close(opened)
+    names = [one.info.name for one in opened]
+    result = synchronise(names, tracks, cameras, args.max_offset)
+    # An offset that was given has been applied already: what is told holds without it.
+    seconds = [float(s) + o.offset - opened[0].offset for s, o in zip(result.seconds, opened, strict=True)]
+    for name, s, sigma, confidence in zip(names, seconds, result.sigma, result.confidence, strict=True):
+        print(f"{name}: {1e3 * s:+.1f} ms (+- {1e3 * sigma:.1f}), confidence {confidence:.3f}")
+    _say(result.remarks)
+    if all(abs(s) <= 3 * sigma for s, sigma in zip(seconds, result.sigma, strict=True)):
+        print("no camera is found to be out of step at this precision: best left as they are")
+    else:
+        print(flags(names, seconds))
+    if args.out is not None:
+        write_offsets(args.out, names, seconds, result)
+        print(f"wrote {args.out}")
+    return 0
 
 
 def convert(args: argparse.Namespace) -> int:

@@ -104,6 +104,13 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--person", action="store_true", help="look at a person instead of a board (no lengths)")
     _person(check)
 
+    sync = _command(commands, "sync", "how far cameras' clocks are apart, from a person who moves in all of them")
+    _sources(sync)
+    _calibration(sync, "--calibration", "placed cameras make it more precise", required=False)
+    sync.add_argument("--max-offset", type=float, default=2.0, metavar="S", help="largest offset tried (2 seconds)")
+    _person(sync, "movenet-lightning")
+    _out(sync, "OFFSETS.toml", "also write the offsets to a file", required=False)
+
     convert = _command(commands, "convert", "between calibration formats")
     convert.add_argument("input", type=Path, help="the file (or folder) to read")
     convert.add_argument("out", type=Path, help="the file to write")
@@ -184,11 +191,11 @@ def _calibration(parser: argparse.ArgumentParser, flag: str, text: str, required
     parser.add_argument(flag, dest="calibration", type=Path, required=required, metavar="FILE", help=text)
 
 
-def _person(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--detector", default="movenet-thunder", metavar="NAME", help="2D detector (movenet-thunder)")
+def _person(parser: argparse.ArgumentParser, detector: str = "movenet-thunder") -> None:
+    parser.add_argument("--detector", default=detector, metavar="NAME", help=f"2D detector ({detector})")
     parser.add_argument("--seconds", type=float, default=60.0, metavar="S", help="most seconds to look (60)")
 
 
-def _out(parser: argparse.ArgumentParser, name: str, text: str) -> None:
-    parser.add_argument("--out", type=Path, required=True, metavar=name, help=text)
+def _out(parser: argparse.ArgumentParser, name: str, text: str, required: bool = True) -> None:
+    parser.add_argument("--out", type=Path, required=required, metavar=name, help=text)
     parser.add_argument("--force", action="store_true", help="overwrite it, and write also what did not pass")

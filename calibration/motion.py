@@ -56,7 +56,7 @@ def _expected(t: Array, x: Array) -> Array:
 
 def person_size(times: Array, xy: Array) -> Array:
     """(F,) RMS radius of the person in pixels, the running median over two seconds."""
-    seen = np.isfinite(xy).all(-1)
+    seen = np.asarray(np.isfinite(xy).all(-1))
     n = np.maximum(seen.sum(-1), 1)[:, None, None]
     x = np.where(seen[..., None], xy, 0)
     x = np.where(seen[..., None], x - x.sum(1, keepdims=True) / n, 0)
@@ -89,7 +89,7 @@ def follow(times: Array, xy: Array, at: Array, width: float) -> tuple[Array, Arr
     columns = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + np.repeat(first, count)
     tau = (times[columns] - at[rows]) / width
     kernel = np.exp(-0.5 * tau**2)
-    seen = np.isfinite(xy).all(-1)
+    seen = np.asarray(np.isfinite(xy).all(-1))
     flat = np.where(seen[..., None], xy, 0).reshape(len(times), -1)
     mask = seen.astype(float)
 

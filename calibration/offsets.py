@@ -15,6 +15,8 @@ Array = NDArray[np.floating]
 # Below it two pairs never disagree: what a rolling shutter and the detector do to a joint's time.
 _FLOOR_S = 0.002
 _DISAGREE = 4.0
+MAX_SIGMA_S = 0.008
+"""An answer that is less precise is refused: at a quarter of a frame of 30 fps, it may do more harm than good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ def reconcile(names: Sequence[str], pairs: Mapping[tuple[int, int], Offset]) -> 
         pairs: by (i, j), i < j: what must be *added* to the times of j to give those of i.
 
     Raises:
-        CalibrationError: naming the cameras that no trusted pair links to the first, and what to do.
+        CalibrationError: naming the cameras that no trusted pair links to the first, that contradict each other or
+            whose offset is not precise enough, and what to do.
     """
     used = {key: pair for key, pair in pairs.items() if pair.trusted}
     remarks = _triples(names, used)
@@ -60,7 +63,13 @@ def reconcile(names: Sequence[str], pairs: Mapping[tuple[int, int], Offset]) -> 
             )
         remarks.append(f"left out {names[i]} - {names[j]}: it contradicts the other cameras")
         used = rest
-    return Offsets(seconds, np.sqrt(np.append(0.0, np.diag(cov))), sure, tuple(remarks))
+    sigma = np.sqrt(np.append(0.0, np.diag(cov)))
+    if sigma.max() > MAX_SIGMA_S:
+        raise CalibrationError(
+            f"the offset of {names[int(sigma.argmax())]} is only known to {1e3 * sigma.max():.0f} ms; record longer, "
+            "with claps, jumps and quick waving in view of all cameras, or give --calibration FILE of placed cameras"
+        )
+    return Offsets(seconds, sigma, sure, tuple(remarks))
 
 
 def _refusal(names: Sequence[str], lost: Sequence[int], pairs: Mapping[tuple[int, int], Offset]) -> str:

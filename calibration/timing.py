@@ -28,13 +28,17 @@ MIN_OVERLAP_S = 0.8
 MIN_CONFIDENCE = 0.99
 """An offset that is less sure is refused."""
 MAX_SIGMA_S = 0.017
-"""And so is one that is less precise: half a frame at 30 fps, what frames are matched within."""
+"""And so is one that is less precise: half a frame at 30 fps. Several pairs together are held to more."""
 # Samples of one joint nearer than this many kernel widths repeat each other, and joints of one body move together:
 # chosen so that errors on known recordings are as large as the stated sigma.
 _REPEATED = 3.5
 _JOINTS_ALIKE = 3.0
 _UNRELATED = 20.0
 """Log-likelihood that the best of all offsets hardly ever reaches between recordings of two different movements."""
+_MIN_CORRELATION = 0.6
+"""One jump in each of two unrelated recordings is much evidence, but then nothing else agrees."""
+_CAUTION = 0.5
+"""Weight of the evidence between peaks: a body is no cloud of independent points, and with 1 a wrong peak passed."""
 _TOO_FAST = 20.0
 """Person sizes (RMS radius) a second; a wrist at 8 m/s makes 16."""
 
@@ -86,10 +90,10 @@ def _information(a: Array, b: Array, most: int) -> tuple[Array, Array, Array]:
         Of lags -most..most (b later by so many steps): nats a sample (L,), the first canonical correlation (L,), and
         the number of samples (L,), joints counted.
     """
-    n = next_fast_len(len(a) + len(b))
+    n = int(next_fast_len(len(a) + len(b)) or 0)
 
     def signals(v: Array) -> list[Array]:
-        seen = np.isfinite(v).all(-1)
+        seen = np.asarray(np.isfinite(v).all(-1))
         x, y = np.where(seen[..., None], v, 0).transpose(2, 0, 1)
         return [np.asarray(rfft(s, n, axis=0)) for s in (seen.astype(float), x, y, x * x, x * y, y * y)]
 
@@ -99,11 +103,14 @@ def _information(a: Array, b: Array, most: int) -> tuple[Array, Array, Array]:
     def correlate(i: int, j: int) -> Array:
         return np.asarray(irfft((np.conj(A[i]) * B[j]).sum(1), n))[lags % n]
 
-    count = np.maximum(np.round(correlate(0, 0)), 1e-9)
+    # Beyond the ends the transform wraps around.
+    apart = (lags <= -len(a)) | (lags >= len(b))
+    count = np.where(apart, 1e-9, np.maximum(np.round(correlate(0, 0)), 1e-9))
     mean = np.stack([correlate(1, 0), correlate(2, 0), correlate(0, 1), correlate(0, 2)], -1) / count[:, None]
     S = np.empty((len(lags), 4, 4))
-    for (i, j), (k, m) in {(0, 0): (3, 0), (0, 1): (4, 0), (1, 1): (5, 0), (2, 2): (0, 3), (2, 3): (0, 4),
-                           (3, 3): (0, 5), (0, 2): (1, 1), (0, 3): (1, 2), (1, 2): (2, 1), (1, 3): (2, 2)}.items():  # fmt: skip
+    products = {(0, 0): (3, 0), (0, 1): (4, 0), (1, 1): (5, 0), (2, 2): (0, 3), (2, 3): (0, 4), (3, 3): (0, 5),
+                (0, 2): (1, 1), (0, 3): (1, 2), (1, 2): (2, 1), (1, 3): (2, 2)}  # fmt: skip
+    for (i, j), (k, m) in products.items():
         S[:, i, j] = S[:, j, i] = correlate(k, m) / count - mean[:, i] * mean[:, j]
     # A person who does not move at all has no covariance; a hair's breadth of noise keeps the determinants positive.
     S += 1e-6 * np.eye(4)
@@ -150,20 +157,22 @@ def estimate_offset(
     joints = np.maximum(np.isfinite(a).all(-1).sum(1).max(), 1)
     overlap = count * STEP_S / joints
     independent = count * STEP_S / (_REPEATED * width) / _JOINTS_ALIKE
-    # Four numbers of the linear map are fitted at every offset; what they explain by chance is no evidence.
-    evidence = np.where(overlap >= MIN_OVERLAP_S, independent * nats - 2.0, -np.inf)
-    return judge(offsets, evidence, correlation, overlap)
+    return judge(offsets, nats, np.where(overlap >= MIN_OVERLAP_S, independent, 0.0), correlation, overlap)
 
 
-def judge(offsets: Array, evidence: Array, correlation: Array, overlap: Array) -> Offset:
+def judge(offsets: Array, nats: Array, count: Array, correlation: Array, overlap: Array) -> Offset:
     """The best offset of a curve, and how sure it is.
+
+    Two peaks are compared over the overlap that both have: that less of a walk is seen a period off is no evidence.
 
     Args:
         offsets: (L,) seconds, evenly spaced.
-        evidence: (L,) log-likelihood of each, 0 = as for unrelated recordings; -inf where it was not tried.
+        nats: (L,) log-likelihood an independent sample, 0 = as for unrelated recordings.
+        count: (L,) independent samples; 0 where the offset was not tried.
         correlation: (L,) reported.
         overlap: (L,) seconds, reported.
     """
+    evidence = np.where(count > 0, count * nats, -np.inf)
     if not np.isfinite(evidence).any():
         return refused(f"the person is seen by both for less than {MIN_OVERLAP_S:g} s")
     k = int(np.argmax(evidence))
@@ -178,13 +187,14 @@ def judge(offsets: Array, evidence: Array, correlation: Array, overlap: Array) -
     padded = np.concatenate([[-np.inf], evidence, [-np.inf]])
     peaks = np.flatnonzero((padded[1:-1] >= padded[:-2]) & (padded[1:-1] > padded[2:]))
     others = peaks[peaks != k]
-    against = np.append(evidence[others], _UNRELATED)
-    confidence = float(1 / (1 + np.exp(np.clip(against - evidence[k], -700, 700)).sum()))
-    second = float(offsets[others[np.argmax(evidence[others])]]) if len(others) else float("nan")
+    against = np.append(np.minimum(count[others], count[k]) * (nats[others] - nats[k]), _UNRELATED - evidence[k])
+    confidence = float(1 / (1 + np.exp(np.clip(_CAUTION * against, -700, 700)).sum()))
+    second = float(offsets[others[np.argmax(against[:-1])]]) if len(others) else float("nan")
     reason = ""
     if at_edge:
         confidence, reason = 0.0, "the best offset is at the edge of those tried; it may be larger"
-    elif evidence[k] < _UNRELATED + 5:
+    elif evidence[k] < _UNRELATED + 10 or correlation[k] < _MIN_CORRELATION:
+        confidence = min(confidence, 0.5)
         reason = "too little movement that both cameras see"
     elif confidence < MIN_CONFIDENCE:
         reason = f"{second:+.3f} s fits about as well, as when a movement repeats itself"

@@ -73,10 +73,10 @@ def refine_offset(
     spread = np.array([1.48 * np.median(np.abs(e[np.isfinite(e)])) if ok else np.nan
                        for e, ok in zip(errors, tried, strict=True)])  # fmt: skip
     good, usual = float(np.nanmin(spread)), float(np.nanmedian(spread))
-    evidence = np.array([_fit(e, good, usual) if ok else -np.inf for e, ok in zip(errors, tried, strict=True)])
+    nats = np.array([_fit(e, good, usual) if ok else 0.0 for e, ok in zip(errors, tried, strict=True)])
     repeats = max(1.0, _REPEATED * width / _SAMPLE_S) * _JOINTS_ALIKE
-    evidence /= repeats
-    result = judge(offsets, evidence, np.full(len(offsets), np.nan), overlap)
+    independent = np.where(tried, counts / repeats, 0.0)
+    result = judge(offsets, nats, independent, np.full(len(offsets), np.nan), overlap)
     if not np.isfinite(result.seconds):
         return result
     seconds, sigma, weight = result.seconds, np.inf, np.ones(lines.shape[:2])
@@ -116,6 +116,6 @@ def _steady(e: Array, weight: Array | float) -> Array:
 
 
 def _fit(e: Array, good: float, usual: float) -> float:
-    """Sum of the log-likelihood ratios of errors (px) under Cauchy's law of a good scale against the usual one."""
+    """Mean log-likelihood ratio of errors (px) under Cauchy's law of a good scale against the usual one."""
     e = e[np.isfinite(e)]
-    return float((np.log(usual / good) + np.log1p((e / usual) ** 2) - np.log1p((e / good) ** 2)).sum())
+    return float((np.log(usual / good) + np.log1p((e / usual) ** 2) - np.log1p((e / good) ** 2)).mean())
