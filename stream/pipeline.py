@@ -12,7 +12,7 @@ from stream.estimator import Estimator
 from stream.metrics import Meter, Summary
 from stream.sinks import Header, QuitRequest, Sink, SinkStoppedError
 from stream.sources import Source, SourceInfo
-from stream.sync import LiveMatcher, SyncConfig, match_files
+from stream.sync import LiveMatcher, NoOverlapError, SyncConfig, match_files, skew_warning
 from stream.tracks import most_probable
 from stream.types import Estimate, Frame, Image, Moment
 
@@ -132,6 +132,7 @@ class Pipeline:
         self._failures: list[str] = []
         self._lines: list[str] = []
         self._lost: dict[str, int] = {}
+        self._seen: set[str] = set()
         # Live: one channel for all cameras, in the order of arrival. Files: one each, so that none runs ahead.
         self._arrivals: Channel[tuple[int, Frame]] = Channel("latest", 4 * len(sources))
         self._files: list[Channel[Frame]] = [Channel("every", _FILE_AHEAD) for _ in sources]
@@ -218,7 +219,20 @@ class Pipeline:
             raise self._errors[0]
         # A live camera's note is of the moment; a file's, such as that it is cut off, is of the whole run.
         notes = [o.source.status().note for o in self._sources if not o.info.live]
-        return self._meter.summary(self._drops(), (*filter(None, notes), *self._lines), tuple(self._failures))
+        summary = self._meter.summary(self._drops(), (*filter(None, notes), *self._lines), tuple(self._failures))
+        return replace(summary, lines=(*summary.lines, *self._timing_lines(summary)))
+
+    def _timing_lines(self, summary: Summary) -> list[str]:
+        """What is suspicious about the cameras' times, a line each."""
+        if self.live:
+            absent = [o.info.name for o in self._sources if o.info.name not in self._seen] if summary.moments else []
+            return [
+                f"warning: {name} was in no moment of {summary.moments}; is it sending? is its --sync-offset right?"
+                for name in absent
+            ]  # fmt: skip
+        if summary.skew_ms is None or any(o.offset_s for o in self._sources):
+            return []  # Offsets say that the frames are apart, and by how much.
+        return list(filter(None, [skew_warning([o.info.fps for o in self._sources], summary.skew_ms[0])]))
 
     def _wait(self, thread: threading.Thread) -> None:
         """Join in short steps: a signal handler only runs when the main thread gets to run."""
@@ -299,7 +313,12 @@ class Pipeline:
 
             return read
 
-        return match_files([reader(c) for c in self._files], [o.info.fps for o in self._sources], self._sync)
+        try:
+            yield from match_files([reader(c) for c in self._files], [o.info.fps for o in self._sources], self._sync)
+        except NoOverlapError:
+            # A run that is stopped, or a file that fails, ends before it could overlap; a failure is told just after.
+            if not self.stop.wait(_WAKE_S):
+                raise
 
     def _live_moments(self) -> Iterator[Moment]:
         while not self.stop.is_set():
@@ -317,6 +336,7 @@ class Pipeline:
 
     def _measure(self, moment: Moment, estimate: Estimate, busy: float) -> None:
         views = [view for view in estimate.views if view is not None]
+        self._seen.update(frame.camera for frame in moment.frames if frame is not None)
         clocked = [f.t - o.offset_s for f, o in zip(moment.frames, self._sources, strict=True)
                    if f is not None and o.info.clock == "monotonic"]  # fmt: skip
         self._meter.done(

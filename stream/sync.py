@@ -8,11 +8,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from stream.types import Frame, Moment
+from stream.types import Frame, Moment, StreamError
 
 # Times of one clock read twice differ by rounding; half a frame must still count as half a frame.
 _EPSILON = 1e-6
 _HISTORY = 8  # frames kept a live camera: enough for the slowest pair that still counts as matched
+
+
+class NoOverlapError(StreamError):
+    """A file of which no frame is at the time of any frame of the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +95,18 @@ def match_files(
 
     Yields:
         Moments in order; a camera that has ended or has no frame near enough is None in them.
+
+    Raises:
+        NoOverlapError: as soon as it is known that a camera was and will be in no moment.
     """
     config = config or SyncConfig()
     intervals = [Interval(f) for f in fps]
     windows: list[deque[Frame]] = [deque(maxlen=2) for _ in readers]
     ended = [False] * len(readers)
     index = 0
+    matched = [False] * len(readers)
+    starts: list[Frame | None] = [None] * len(readers)
+    last = None
     while (first := readers[0]()) is not None:
         for k in range(1, len(readers)):
             window = windows[k]
@@ -107,10 +117,57 @@ def match_files(
                 else:
                     intervals[k].add(frame.t)
                     window.append(frame)
+                    starts[k] = starts[k] or frame
+        last, starts[0] = first, starts[0] or first
         limits = [_tolerance(config, interval) for interval in intervals]
         candidates = [[first], *(list(window) for window in windows[1:])]
-        yield moment(index, first.t, match(first.t, candidates, limits, config.interpolate))
+        chosen = match(first.t, candidates, limits, config.interpolate)
+        for k, frame in enumerate(chosen):
+            matched[k] |= frame is not None
+            if not matched[k] and ended[k] and all(f.t < first.t - limits[k] for f in windows[k]):
+                raise NoOverlapError(_no_overlap(starts[0], last, starts[k], windows[k]))
+        yield moment(index, first.t, chosen)
         index += 1
+    for k in range(1, len(readers)):
+        if not matched[k] and index:
+            raise NoOverlapError(_no_overlap(starts[0], last, starts[k], windows[k]))
+
+
+def _no_overlap(first: Frame | None, last: Frame | None, start: Frame | None, window: Sequence[Frame]) -> str:
+    """One line: whose times do not meet, and what to do."""
+    if first is None or last is None or start is None or not window:
+        return "a camera gave no frame; check that its file is whole"
+    if start.t > last.t:
+        how = f"it begins at {start.t:.2f} s, {first.camera} ends at {last.t:.2f} s"
+    elif window[-1].t < first.t:
+        how = f"it ends at {window[-1].t:.2f} s, {first.camera} begins at {first.t:.2f} s"
+    else:
+        how = "none is near enough"
+    return (
+        f"{start.camera} has no frame at the time of any of {first.camera}: {how}; check that the files belong "
+        f"together, or move its times with --sync-offset {start.camera}=SECONDS"
+    )
+
+
+def skew_warning(fps: Sequence[float | None], p50_ms: float) -> str | None:
+    """A line for files of one frame rate whose frames are not at the same times; None where all is well.
+
+    Args:
+        fps: frames a second of each, None where not known.
+        p50_ms: median time between the frames of a moment.
+    """
+    rates = [rate for rate in fps if rate]
+    if len(rates) < max(2, len(fps)) or max(rates) > 1.01 * min(rates):
+        return None
+    frame_ms = 1e3 / max(rates)
+    # The frame after the target is taken for interpolation, so a time that was rounded down shows as a whole frame.
+    apart_ms = min(p50_ms, abs(frame_ms - p50_ms))
+    if apart_ms <= frame_ms / 4:
+        return None
+    return (
+        f"warning: the cameras' frames are {apart_ms:.1f} ms apart at the median, more than a quarter of a frame, "
+        "though the files' rates agree; find their offsets with python -m calibration sync"
+    )
 
 
 class LiveMatcher:
