@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from engines.detectors import fallback
 from engines.mdn import MDNLifter
 from stream import rig
 from stream.config import Config, OutputConfig
-from stream.estimator import Estimator
+from stream.estimator import Each, Estimator
 from stream.interrupt import finish_on_interrupt, leave_on_interrupt
 from stream.metrics import Meter, Summary
 from stream.pipeline import MainSink, Opened, Pipeline, SinkWorker
@@ -82,6 +83,7 @@ def prepare(config: Config, stack: ExitStack, say: Say) -> tuple[Pipeline, "Outp
         config.detect,
         TrackConfig(),
         plan.fuser(cameras, config),
+        side_by_side(len(opened), stack),
     )
     header = Header(
         cameras=tuple(camera_header(o, fitted, config) for o, fitted in zip(opened, cameras, strict=True)),
@@ -109,8 +111,24 @@ def load_detector(config: Config, rate: float | None, say: Say) -> fallback.Fall
     Raises:
         EngineError: for an unknown name, or if none can be loaded.
     """
-    # Beyond four threads the small networks here do not gain.
-    return fallback.Fallback(config.detect.names, rate=rate, say=say, threads=min(4, os.cpu_count() or 1))
+    cores = os.cpu_count() or 1
+    # Several views are detected side by side, a core each; beyond four threads the small networks here do not gain.
+    threads = min(4, max(1, cores // len(config.sources)))
+    return fallback.Fallback(config.detect.names, rate=rate, say=say, threads=threads)
+
+
+def side_by_side(views: int, stack: ExitStack) -> Each:
+    """How the estimator goes over its views: one after another, or with more than one on as many cores as there are.
+
+    Two networks of one thread each finish sooner than one after another with two threads: those wait for each other at
+    every layer.
+    """
+    workers = min(views, os.cpu_count() or 1)
+    if workers == 1:
+        return map
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="detect")
+    stack.callback(pool.shutdown)
+    return pool.map
 
 
 def open_sources(config: Config, stack: ExitStack, say: Say) -> list[Opened]:

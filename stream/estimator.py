@@ -1,9 +1,10 @@
 """A moment in, an estimate out: detect, lift, fuse, track. No threads, no queues; live and offline it is this code."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from itertools import repeat
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,10 @@ Array = NDArray[np.floating]
 
 # 2D joints are interpolated between two frames only when these are near: a joint's path over 0.1 s is no line.
 _MAX_INTERPOLATED_S = 0.1
+
+
+Each = Callable[..., Iterable[Any]]
+"""``map``, or something that gives the same in the same order."""
 
 
 class Fuser(Protocol):
@@ -54,6 +59,7 @@ class Estimator:
         detect: thresholds of the detection.
         tracks: parameters of the tracks.
         fuse: fuses the views in the world; None where the cameras are not calibrated.
+        each: applies a function to every view, like ``map``; that of a pool detects views side by side.
         clock: seconds; only to measure stages, nothing depends on it.
     """
 
@@ -65,23 +71,26 @@ class Estimator:
         detect: DetectConfig | None = None,
         tracks: TrackConfig | None = None,
         fuse: Fuser | None = None,
+        each: Each = map,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._cameras = tuple(cameras)
         self._lifter = lifter
         self._detect = detect or DetectConfig()
         self._fuse = fuse
+        self._each = each
         self._clock = clock
         self._eyes = [_Eye(detector.session(), Tracker(tracks)) for _ in cameras]
 
     def __call__(self, moment: Moment) -> Estimate:
         """Estimate one moment. The images are not kept."""
         start = self._clock()
-        detections = [
-            None if frame is None else self._look(eye, frame, moment.t)
-            for eye, frame in zip(self._eyes, moment.frames, strict=True)
-        ]
+        fresh = [self._is_fresh(eye, frame) for eye, frame in zip(self._eyes, moment.frames, strict=True)]
+        detections = list(self._each(self._look, self._eyes, moment.frames, fresh, repeat(moment.t)))
         detected = self._clock()
+        for eye, looked in zip(self._eyes, fresh, strict=True):
+            if looked and isinstance(eye.session, TimedSession):
+                eye.session.report((detected - start) / sum(fresh))
         mixtures = self._lift(detections)
         lifted = self._clock()
         pose = self._fuse(detections, mixtures, moment.t) if self._fuse else None
@@ -95,9 +104,17 @@ class Estimator:
             stages["fuse"] = fused - lifted
         return Estimate(moment.index, moment.t, views, pose, moment.spread_s, stages)
 
-    def _look(self, eye: _Eye, frame: Frame, target: float) -> Detection:
+    @staticmethod
+    def _is_fresh(eye: _Eye, frame: Frame | None) -> bool:
+        """Whether the frame has not been looked at: a slow camera's is in several moments."""
+        return frame is not None and (frame.index != eye.frame_index or eye.detection is None)
+
+    @staticmethod
+    def _look(eye: _Eye, frame: Frame | None, fresh: bool, target: float) -> Detection | None:
         """Detect, once a frame, and interpolate to the target time where a frame before it is known."""
-        if frame.index != eye.frame_index or eye.detection is None:
+        if frame is None:
+            return None
+        if fresh:
             if eye.detection is not None:
                 eye.before = (eye.t, eye.detection)
             if frame.t <= eye.t:
@@ -105,18 +122,17 @@ class Estimator:
                 eye.session.reset()
                 eye.tracker.reset()
                 eye.before = None
-            begin = self._clock()
             eye.detection = eye.session(frame.image, frame.t)
-            if isinstance(eye.session, TimedSession):
-                eye.session.report(self._clock() - begin)
             eye.frame_index, eye.t = frame.index, frame.t
+        before, now = eye.before, eye.detection
         if (
-            eye.before is None
-            or not eye.before[0] < target < eye.t - 1e-6
-            or eye.t - eye.before[0] > _MAX_INTERPOLATED_S
+            now is None
+            or before is None
+            or not before[0] < target < eye.t - 1e-6
+            or eye.t - before[0] > _MAX_INTERPOLATED_S
         ):
-            return eye.detection
-        return interpolate(eye.before[1], eye.detection, (target - eye.before[0]) / (eye.t - eye.before[0]))
+            return now
+        return interpolate(before[1], now, (target - before[0]) / (eye.t - before[0]))
 
     def _lift(self, detections: Sequence[Detection | None]) -> list[Mixture | None]:
         """All views in one batch; None for a view in which there is too little of a person to lift."""

@@ -117,3 +117,19 @@ def test_a_clock_that_goes_back_begins_anew(lifter):
     estimator(moment(0, 0.0, [second]))
     ids = {t.id for t in estimator(moment(1, 0.0, [Frame("cam0", 7, 0.0, first.image)])).views[0].tracks}
     assert min(ids) >= 5
+
+
+def test_views_side_by_side_give_what_they_give_one_after_another(lifter):
+    from concurrent.futures import ThreadPoolExecutor
+
+    source = figure()
+    rows = list(zip(*(frames(source, 12, f"cam{k}") for k in range(4)), strict=True))
+    one = Estimator([source.camera] * 4, KnownDetector(source), lifter)
+    with ThreadPoolExecutor(3) as pool:
+        many = Estimator([source.camera] * 4, KnownDetector(source), lifter, each=pool.map)
+        for k, row in enumerate(rows):
+            a, b = (e(moment(k, row[0].t, list(row))) for e in (one, many))
+            for x, y in zip(a.views, b.views, strict=True):
+                assert x.camera == y.camera
+                np.testing.assert_array_equal(x.detection.xy, y.detection.xy)
+                np.testing.assert_array_equal(x.answer, y.answer)

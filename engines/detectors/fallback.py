@@ -3,6 +3,7 @@
 It has no clock: frames bring their own time, and who runs it measures how long a detection took and reports it.
 """
 
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -117,6 +118,7 @@ class Fallback:
         self._times: deque[float] = deque(maxlen=3 * SAMPLE)
         self._said: set[str] = set()
         self._sessions = self._skip = 0
+        self._lock = threading.Lock()  # sessions may be called side by side, one a view
         self._active = self.choose(-np.inf)[0]
 
     def session(self) -> "FallbackSession":
@@ -139,6 +141,10 @@ class Fallback:
         Raises:
             EngineError: if there is none.
         """
+        with self._lock:
+            return self._choose(t)
+
+    def _choose(self, t: float) -> tuple[str, Detector]:
         reasons = []
         for name, candidate in self._candidates.items():
             if candidate.retry_at > t:
@@ -160,7 +166,9 @@ class Fallback:
 
     def answered(self, name: str) -> None:
         """A detector has answered; when it is another one than before, that is said."""
-        if name != self._active:
+        with self._lock:
+            if name == self._active:
+                return
             self._tell(f"{self._active} {name}", f"detector {name} takes over from {self._active}")
             self._active = name
             self._times.clear()
@@ -168,9 +176,10 @@ class Fallback:
 
     def failed(self, name: str, why: str, t: float) -> None:
         """A detector failed on the frame of t seconds: it is not used for a while."""
-        self._put_off(name, t, RETRY_S)
-        self._candidates[name].cost = None
-        self._tell(f"failed {name}", f"detector {name} failed ({why})")
+        with self._lock:
+            self._put_off(name, t, RETRY_S)
+            self._candidates[name].cost = None
+            self._tell(f"failed {name}", f"detector {name} failed ({why})")
 
     def report(self, name: str, seconds: float, t: float) -> None:
         """A detection by ``name`` of the frame of t seconds took this long."""
