@@ -547,8 +547,8 @@ NAMED = {
         "pelvis", "spine", "neck_nose",
     ],
     joint_sets.H36M_ALL: [
-        "pelvis", *side("right", "leg"), "", "", *side("left", "leg"), "", "", "", "spine", "thorax", "neck_nose", "head",
-        "", *side("left", "arm"), "", "", "", "", "", *side("right", "arm"), "", "", "", "",
+        "pelvis", *side("right", "leg"), "", "", *side("left", "leg"), "", "", "", "spine", "thorax", "neck_nose",
+        "head", "", *side("left", "arm"), "", "", "", "", "", *side("right", "arm"), "", "", "", "",
     ],
 }  # fmt: skip
 

@@ -283,6 +283,9 @@ def test_trains_on_human36m(tmp_path):
     assert state["data"] == "human36m-videopose3d"
     assert main(["--out", str(tmp_path / "b"), "--preset", "live", "--data", str(path), "--width", "32", "--samples",
                  "512", "--batch", "64", "--threads", "1", "--precision", "float32"]) == 0  # fmt: skip
+    for preset in ("paper", "live"):
+        flags = ["--out", str(tmp_path / "d"), "--preset", preset, "--data", str(path), "--validation-too"]
+        assert main(flags) == 2, "that would be training on the test subjects"
     alone = write_videopose(tmp_path, joints)  # S9 only
     assert short(tmp_path / "c", data=alone) == 2
     assert short(tmp_path / "c", "--detections", str(write_videopose_2d(tmp_path, joints)), data=path) == 2, (

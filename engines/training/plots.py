@@ -40,12 +40,10 @@ def plot_reliability(path: Path, observations: Observations, lifted: Lifted, tit
     rank = honesty.ranks(lifted.mean, lifted.sigma, lifted.weight, observations.truth)
     share = (rank.reshape(-1, 1) < level).mean(0)
     right.plot(level, share, color=_BLUE, lw=2, label="all joints, pooled")
-    for p in (0.5, 0.8, 0.95):
-        value = float((rank < p).mean())
-        right.plot(p, value, "o", color=_BLUE, ms=5)
-        right.annotate(f"{p:.0%}: {value:.1%}", (p, value), (6, -14), textcoords="offset points", color=_BLUE,
-                       fontsize=9, ha="right" if p > 0.9 else "left",
-                       bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.8})  # fmt: skip
+    shares = {p: float((rank < p).mean()) for p in (0.5, 0.8, 0.95)}
+    right.plot(list(shares), list(shares.values()), "o", color=_BLUE, ms=5)
+    right.text(0.97, 0.04, "\n".join(f"{p:.0%} regions: {v:.1%}" for p, v in shares.items()), color=_BLUE, fontsize=9,
+               ha="right")  # fmt: skip
     sharp = honesty.sharpness(lifted.mean, lifted.sigma, lifted.weight)
     right.set(xlabel="probability of the region", ylabel="share of the joints inside",
               title=f"Regions of each joint (deviation {sharp:.0f} mm an axis)")  # fmt: skip

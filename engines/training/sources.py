@@ -57,9 +57,7 @@ class VirtualSource:
         self, folder: Path, *, seed: int, scale_mm: float, max_noise: float, missing: int, exchange: bool,
         gravity: float, validation_too: bool = False,
     ) -> None:  # fmt: skip
-        training, self._validation, _ = split_poses(folder)
-        if validation_too:
-            training = concatenate([training, self._validation])
+        training, self._validation, _ = _with_validation(folder, validation_too)
         self._sampler = TrainingSampler(
             training, seed, max_noise, missing=missing, exchange=exchange, gravity=gravity
         )  # fmt: skip
@@ -93,9 +91,9 @@ class PixelSource:
 
     def __init__(
         self, folder: Path, detections: Path | None, *, batch: int, seed: int, max_noise: float, missing: int,
-        every: int = 1, validation_too: bool = False,
+        validation_too: bool = False,
     ) -> None:  # fmt: skip
-        training, self._validation = _pixel_views(folder, detections, seed, every, validation_too)
+        training, self._validation = _pixel_views(folder, detections, seed, validation_too)
         self._norm: Normalisation = measure(training)
         self._sampler = EpochSampler(training, self._norm, batch, seed, max_noise, missing)
         self.epoch, self.rng, self.normalisation = self._sampler.epoch, self._sampler.rng, self._norm.numbers()
@@ -115,18 +113,30 @@ class PixelSource:
 
 
 def _pixel_views(
-    folder: Path, detections: Path | None, seed: int, every: int, validation_too: bool
+    folder: Path, detections: Path | None, seed: int, validation_too: bool
 ) -> tuple[Observations, Observations]:
     if is_mocap(folder):
-        training, validation, _ = load_training(folder)
-        if validation_too:
-            training = concatenate([training, validation])
+        training, validation, _ = _with_validation(folder, validation_too)
         found = laboratory_views(training, seed=seed), laboratory_views(validation, seed=1)
     else:
-        sequences = data.load(folder, detections)
-        found = tuple(sequence_views(part, every=every) for part in split_sequences(sequences, folder))
+        _refuse_validation(folder, validation_too)
+        found = tuple(sequence_views(part) for part in split_sequences(data.load(folder, detections), folder))
     step = -(-len(found[1]) // _MOST_VALIDATED)
     return found[0], found[1].select(np.arange(0, len(found[1]), step))
+
+
+def _refuse_validation(folder: Path, validation_too: bool) -> None:
+    if validation_too:
+        raise EngineError(
+            f"--validation-too is for motion capture: in {folder} the validation subjects are the test ones"
+        )
+
+
+def _with_validation(folder: Path, validation_too: bool) -> tuple[Poses, Poses, Poses]:
+    if not is_mocap(folder):
+        _refuse_validation(folder, validation_too)
+    training, validation, test = split_poses(folder)
+    return concatenate([training, validation]) if validation_too else training, validation, test
 
 
 def is_mocap(folder: Path) -> bool:
