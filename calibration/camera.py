@@ -68,6 +68,12 @@ class Camera:
             raise CalibrationError(f"camera {self.name!r}: size {self.size} is not positive")
         if self.K[0, 0] <= 0 or self.K[1, 1] <= 0:
             raise CalibrationError(f"camera {self.name!r}: the focal length in K is not positive")
+        # OpenCV reads four numbers of K and passes over the others, a skew among them.
+        if (
+            np.abs(self.K[[1, 2, 2, 2], [0, 0, 1, 2]] - [0, 0, 0, 1]).max() > 1e-6
+            or abs(self.K[0, 1]) > 1e-3 * self.K[0, 0]
+        ):
+            raise CalibrationError(f"camera {self.name!r}: K is not [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]")
         if np.abs(self.R @ self.R.T - np.eye(3)).max() > 1e-4 or np.linalg.det(self.R) < 0:
             raise CalibrationError(f"camera {self.name!r}: R is not a rotation (R R^T = 1, det R = 1)")
         if self.up is not None and abs(np.linalg.norm(self.up) - 1) > 1e-3:

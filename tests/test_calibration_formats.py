@@ -258,10 +258,20 @@ def test_bad_files_are_one_line(tmp_path):
     (tmp_path / "mid.toml").write_text(
         "[a]\nsize=[1,1]\nmatrix=[[1,0,0],[0,1,0],[0,0,1]]\ndistortions=[0,0,0,0]\nrotation=[0,0,0]\ntranslation=[0,0,50]"
     )
+    save_calibration(rig(), tmp_path / "good.toml")
+    good = (tmp_path / "good.toml").read_text()
+    for name, old, new in (
+        ("made", "[made]", "made = 3\n[other]"), ("placed", "placed = true", 'placed = "false"'),
+        ("K", "[0.0, 0.0, 1.0]]\ndist", "[0.0, 0.0, 0.0]]\ndist"), ("skew", ", 0.0, ", ", 9.0, "),
+    ):  # fmt: skip
+        assert old in good
+        (tmp_path / f"{name}.toml").write_text(good.replace(old, new, 1))
     (tmp_path / "bad.yml").write_text("%YAML:1.0\n---\ncamera_matrix: !!opencv-matrix\n   rows: [[[\n")
     for name, message in (
         ("cal.pickle", "pickle files are refused"), ("none.toml", "no such"), ("note.txt", "not a calibration"),
         ("mid.toml", "--unit"), ("bad.yml", "YAML"),
+        ("made.toml", r"made is 3"), ("placed.toml", "placed is 'false'"), ("K.toml", r"K is not \[\[fx"),
+        ("skew.toml", r"K is not \[\[fx"),
     ):  # fmt: skip
         with pytest.raises(CalibrationError, match=message) as caught:
             load_calibration(tmp_path / name)

@@ -36,7 +36,8 @@ def _detect(path: Path) -> ModuleType:
         if module.matches(path):
             return module
     raise CalibrationError(
-        f"{path}: not a calibration in a format known here ({', '.join(known)}); name it with --from"
+        f"{path}: not a calibration in a format known here ({', '.join(known)}); name its format with "
+        "python -m calibration convert --from"
     )
 
 

@@ -110,7 +110,8 @@ def unit_of(lengths: Array, unit: float | None, where: str) -> float:
     if largest >= 100:
         return 1.0
     raise CalibrationError(
-        f"{where}: translation of {largest:.1f}: neither surely metres nor millimetres; give --unit mm|cm|m"
+        f"{where}: translation of {largest:.1f}: neither surely metres nor millimetres; say which with "
+        "python -m calibration convert --unit mm|cm|m"
     )
 
 

@@ -70,6 +70,7 @@ def _size(intri: dict[str, Any], key: str, size: tuple[int, int] | None, where: 
         return image_size((intri[f"W_{key}"], intri[f"H_{key}"]), where, f"W_{key}, H_{key}")
     if size is None:
         raise CalibrationError(
-            f"{where}: W_{key} and H_{key} are missing, as EasyMocap leaves them out; give --size WxH"
+            f"{where}: W_{key} and H_{key} are missing, as EasyMocap leaves them out; say them with "
+            "python -m calibration convert --size WxH"
         )
     return size

@@ -35,7 +35,12 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
             f"{path}: format/version are {data.get('format')!r} {data.get('version')!r}, "
             f"expected 'hypothesis-stream calibration' {VERSION}"
         )
-    placed = bool(data.get("placed", True))
+    placed = data.get("placed", True)
+    if not isinstance(placed, bool):
+        raise CalibrationError(f"{path}: placed is {placed!r}, expected true or false")
+    made = data.get("made", {})
+    if not isinstance(made, dict):
+        raise CalibrationError(f"{path}: made is {made!r}, expected a table [made]")
     up = array(data, "up", [(3,)], str(path)) if "up" in data else None
     tables = data.get("camera", [])
     if not (isinstance(tables, list) and tables):
@@ -46,7 +51,7 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
         placed,
         tuple(_text(table, "device", f"{path}: camera {i + 1}") for i, table in enumerate(tables)),
         tuple(_text(table, "serial", f"{path}: camera {i + 1}") for i, table in enumerate(tables)),
-        data.get("made", {}),
+        made,
     )
 
 

@@ -81,5 +81,7 @@ def _camera(file: Path, data: dict[str, Any], t: np.ndarray, placed: bool, size:
         if all(key in data for key in keys):
             size = image_size([data[key] for key in keys], where, "image_width, image_height")
     if size is None:
-        raise CalibrationError(f"{where}: image_width and image_height are missing; give --size WxH")
+        raise CalibrationError(
+            f"{where}: image_width and image_height are missing; say them with python -m calibration convert --size WxH"
+        )
     return Camera(str(data.get("camera_name") or file.stem), size, K, dist, R, t)
