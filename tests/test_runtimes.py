@@ -1,7 +1,10 @@
 """Runtimes and model cards: what is loaded is what the card says, and a broken file is one clear line."""
 
 import hashlib
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +60,17 @@ def test_runs_named_arrays(affine: Path, name: str, threads: int) -> None:
     assert said["sha256"] == hashlib.sha256(affine.read_bytes()).hexdigest()
     assert said["model"] == "affine.onnx"
     assert said["device"] in ("cpu", "cuda")
+
+
+def test_nothing_is_reported_or_kept_in_the_users_home(affine: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "ORT_"))} | {"HOME": str(home)}
+    code = "import sys; from engines import runtimes; runtimes.load(sys.argv[1], 'onnx')"
+    root = Path(__file__).resolve().parents[1]
+    done = subprocess.run([sys.executable, "-c", code, affine], env=env, cwd=root, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not list(home.iterdir())
 
 
 def test_unknown_runtime_lists_what_there_is(affine: Path) -> None:

@@ -1,6 +1,7 @@
 """ONNX Runtime: the default; on the CPU, or on CUDA where the installed build and the machine have it."""
 
 import importlib.util
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -36,6 +37,9 @@ class OnnxRuntime:
     """
 
     def __init__(self, path: Path, sha256: str, threads: int) -> None:
+        # Its wheels report to Microsoft, and keep a device id in the user's home, unless told not to before the import;
+        # ort.disable_telemetry_events() comes too late.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime as ort
 
         options = ort.SessionOptions()
