@@ -364,6 +364,19 @@ def test_a_picture_too_small_for_its_text_is_refused() -> None:
         run_video(None, [0.0], size=(320, 180))
 
 
+def test_a_colon_in_a_name_is_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_video(Path("12:30.mp4"), [0.0, 0.04])
+    assert len(decoded(tmp_path / "12:30.mp4")) == 2
+
+
+def test_an_output_that_is_checked_is_not_made(tmp_path: Path) -> None:
+    (tmp_path / "old.png").write_bytes(b"a picture")
+    Video(tmp_path / "v.mp4", tmp_path / "old.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["old.png"]
+    assert (tmp_path / "old.png").read_bytes() == b"a picture"
+
+
 def test_no_moment_at_all_is_no_error(tmp_path: Path) -> None:
     run_video(tmp_path / "v.mp4", [], tmp_path / "s.png")
 

@@ -10,6 +10,7 @@ import av
 import cv2
 import numpy as np
 from av.container import OutputContainer
+from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from engines.skeleton import LIMBS
@@ -26,6 +27,8 @@ _SHORTEST: Final = _CLOCK // 1000
 # well, FFmpeg (7.1 and later) turns it into a plain MP4 that every player can seek in.
 _MOVFLAGS: Final = {"movflags": "hybrid_fragmented", "frag_duration": "1000000", "flush_packets": "1"}
 _X264: Final = {"preset": "veryfast", "crf": "20", "bf": "0", "rc-lookahead": "0", "sc_threshold": "0"}
+# FFmpeg's own errors, such as of a muxer, are no OSError; those of the disk are both.
+_FAULTS: Final = (OSError, FFmpegError)
 
 
 def _writable(path: Path, suffix: str, what: str) -> Path:
@@ -34,7 +37,10 @@ def _writable(path: Path, suffix: str, what: str) -> Path:
         raise StreamError(f"{what} {path}: give a file that ends in {suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        new = not path.exists()
         path.open("ab").close()
+        if new:
+            path.unlink()  # a run that is refused further on leaves no empty file
     except OSError as error:
         raise StreamError(f"{what} {path} cannot be written: {error.strerror or error}") from error
     return path
@@ -111,7 +117,8 @@ class Video:
         self._step = max(round(_CLOCK / float(rate)), 1)
         x264 = "libx264" in av.codecs_available
         try:
-            self._container = av.open(str(self._video), "w", format="mp4", options=dict(_MOVFLAGS))
+            # An absolute path, or FFmpeg takes what stands before a colon for a protocol.
+            self._container = av.open(str(self._video.resolve()), "w", format="mp4", options=dict(_MOVFLAGS))
             stream = self._container.add_stream("libx264" if x264 else "mpeg4", rate=rate)
             stream.width, stream.height = self._view.size
             stream.pix_fmt = "yuv420p"
@@ -122,7 +129,7 @@ class Video:
             else:
                 stream.bit_rate = 6_000_000
             self._stream = stream
-        except (OSError, ValueError) as error:
+        except (*_FAULTS, ValueError) as error:
             raise StreamError(f"video {self._video} cannot be written: {_why(error)}") from error
 
     def write(self, estimate: Estimate, images: Mapping[str, Image | None]) -> None:
@@ -141,7 +148,7 @@ class Video:
         try:
             for packet in self._stream.encode(frame):
                 self._container.mux(packet)
-        except OSError as error:
+        except _FAULTS as error:
             self._failed = True
             raise SinkStoppedError(f"video {self._video} stopped: {_why(error)}; its first part is kept") from error
         self._frames += 1
@@ -175,7 +182,7 @@ class Video:
                 for packet in self._stream.encode(None):
                     self._container.mux(packet)
             self._container.close()
-        except OSError as error:
+        except _FAULTS as error:
             if not self._failed:
                 raise SinkStoppedError(f"video {self._video} has no proper end: {_why(error)}") from error
         finally:
