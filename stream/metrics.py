@@ -66,6 +66,8 @@ class Meter:
     def start(self) -> None:
         """The first frame is about to come; loading is not counted."""
         self._start = time.monotonic()
+        # The rate counts from here: two moments that follow each other at once would alone be thousands a second.
+        self._recent.append(self._start)
 
     def done(
         self, stages: Mapping[str, float], busy: float, origins: list[str | None], probability: list[float],

@@ -84,6 +84,16 @@ def test_a_file_is_complete_and_in_order_even_for_a_slow_sink():
     assert "50 moments" in report(summary)[0]
 
 
+def test_the_rate_of_the_first_moments_counts_the_wait_for_them():
+    meter = Meter()
+    meter.start()
+    assert meter.fps is None
+    time.sleep(0.05)
+    for _ in range(3):  # two of three are nothing but "nobody was looked for"
+        meter.done({}, 0.0, [None], [], None, None)
+    assert meter.fps is not None and meter.fps <= 3 / 0.05
+
+
 def test_the_picture_belongs_to_its_estimate():
     source = figure("synthetic:frames=12")
     pipe, sink = pipeline([source]), Collect()
