@@ -59,7 +59,8 @@ def load_card(path: Path) -> Card:
         text = card.read_text(encoding="utf-8")
         table = tomllib.loads(text)
     except OSError as error:
-        raise EngineError(f"model card {card} cannot be read ({error.strerror}); {_restore(card)}") from error
+        lost, what = (card, "model card") if path.exists() else (path, "weights")
+        raise EngineError(f"{what} {lost} cannot be read ({error.strerror}); {_restore(lost)}") from error
     except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError
         raise EngineError(f"model card {card} is not valid TOML ({error}); {_restore(card)}") from error
     values = table.pop("values", {})

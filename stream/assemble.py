@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -14,7 +14,7 @@ from calibration.errors import UserError
 from engines.detectors import fallback
 from engines.mdn import MDNLifter
 from stream import rig
-from stream.config import Config, OutputConfig
+from stream.config import Config, OutputConfig, SourceConfig
 from stream.estimator import Each, Estimator
 from stream.interrupt import finish_on_interrupt, leave_on_interrupt
 from stream.metrics import Meter, Summary
@@ -25,7 +25,7 @@ from stream.sinks.frames import FrameRecorder
 from stream.sinks.recorder import Recorder
 from stream.sinks.terminal import Terminal
 from stream.sinks.video import Video
-from stream.sources import make_source
+from stream.sources import SourceInfo, make_source
 from stream.sync import SyncConfig
 from stream.takes import new_take
 from stream.tracks import TrackConfig
@@ -143,12 +143,20 @@ def open_sources(config: Config, stack: ExitStack, say: Say) -> list[Opened]:
         source = make_source(source_config)
         stack.callback(source.close)
         info = source.open()
-        for message in info.messages:
+        for message in (*info.messages, *not_taken(source_config, info)):
             say(f"{info.name}: {message}")
         opened.append(Opened(source, info, offsets.get(info.name, 0.0)))
     if len({o.info.live for o in opened}) > 1:
         raise StreamError("live cameras and files cannot be mixed in one run; play the files with --realtime")
     return opened
+
+
+def not_taken(config: SourceConfig, info: SourceInfo) -> Iterator[str]:
+    """What was asked of a source whose kind has no such setting, both values in the message."""
+    if config.size not in (None, info.size) and info.kind != "camera":
+        yield "--size {}x{} is for local cameras; ".format(*config.size) + "it gives {}x{}".format(*info.size)
+    if config.fps and info.fps and info.kind in ("file", "network") and abs(info.fps - config.fps) > 0.01 * config.fps:
+        yield f"--fps {config.fps:g} is for local cameras and folders of images; its own times say {info.fps:g}"
 
 
 def camera_header(opened: Opened, fitted: rig.Fitted, config: Config) -> CameraHeader:
@@ -197,12 +205,13 @@ class Outputs:
         frames = [o.info.frames for o in opened]
         self._total = frames[0] if frames[0] and not pipeline.live else None
         self._recording: list[SinkWorker] = []
-        # Everything that can be refused is made first, so that nothing has been started when it is.
-        self._takes = self._recorders() if config.record else []
+        # Everything that can be refused is made first, so that nothing has been started when it is; a take last, so
+        # that no empty one is left.
+        self._main = self._viewer()
         self._video = (
             Video(config.video_out, config.still_out, self.status) if config.video_out or config.still_out else None
         )
-        self._main = self._viewer()
+        self._takes = self._recorders() if config.record else []
 
     def start(self) -> MainSink | None:
         """Start every sink that has a thread; returns the one that wants the main thread, if there is one."""

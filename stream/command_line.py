@@ -2,11 +2,14 @@
 
 import argparse
 import math
+import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
+
+from tqdm import tqdm
 
 from calibration.errors import UserError
 from engines import detectors, runtimes
@@ -65,7 +68,8 @@ def parser() -> argparse.ArgumentParser:
     engine.add_argument("--detector", default="auto", metavar="NAMES",
                         help=f"auto, or the fallback order, of: {', '.join(detectors.names())}")  # fmt: skip
     engine.add_argument("--weights", type=Path, metavar="ONNX", help="another lifter, with its card beside it")
-    engine.add_argument("--runtime", default="auto", metavar="NAME", help=f"auto, {', '.join(runtimes.names())}")
+    engine.add_argument("--runtime", default="auto", metavar="NAME",
+                        help=f"of the lifter: auto, {', '.join(runtimes.names())}")  # fmt: skip
     output = p.add_argument_group("output")
     output.add_argument("--view", default="auto", metavar="VIEW", help="auto, window, open3d or none")
     output.add_argument("--video-out", type=Path, metavar="MP4", help="write what the window shows")
@@ -118,10 +122,7 @@ def config_of(args: argparse.Namespace) -> Config:
             "no camera; give --camera 0, --camera FILE.mp4 or --demo (--list-cameras shows those there are)"
         )
     config = Config(
-        sources=tuple(
-            replace(source, size=args.size, fps=args.fps, realtime=args.realtime)
-            for source in parse_sources(args.camera)
-        ),
+        sources=parse_sources(args.camera),
         detect=DetectConfig(names=tuple(name.strip() for name in args.detector.split(",") if name.strip())),
         lift=LiftConfig(args.weights, args.runtime, args.fov),
         rig=RigConfig(
@@ -129,7 +130,10 @@ def config_of(args: argparse.Namespace) -> Config:
         ),
         output=OutputConfig(args.view, args.video_out, args.still_out, args.record, args.record_video),
     )
-    return demo.configure(config, args.demo) if args.demo else config
+    if args.demo:
+        config = demo.configure(config, args.demo)
+    asked = {"size": args.size, "fps": args.fps, "realtime": args.realtime}
+    return replace(config, sources=tuple(replace(source, **asked) for source in config.sources))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -142,7 +146,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     try:
         if args.list_cameras:
-            print("\n".join(camera_lines()))
+            tell(camera_lines())
             return 0
         summary = assemble.run(config_of(args), say)
     except UserError as error:
@@ -151,7 +155,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("run_stream: stopped before it began", file=sys.stderr)
         return EXIT_NOW
-    print("\n".join(report(summary)))
+    tell(report(summary))
     for failure in summary.failures:
         print(f"run_stream: {failure}", file=sys.stderr)
     return EXIT_SINK if summary.failures else 0
@@ -165,9 +169,13 @@ def camera_lines() -> list[str]:
 
 def say(line: str) -> None:
     """Tell the user one line, without spoiling a progress bar."""
-    if find_spec("tqdm"):
-        from tqdm import tqdm
+    tqdm.write(line, file=sys.stderr)
 
-        tqdm.write(line, file=sys.stderr)
-    else:
-        print(line, file=sys.stderr)
+
+def tell(lines: Sequence[str]) -> None:
+    """Print results; when nobody can read them any more (``| head``, a full disk), the run was no less good for it."""
+    try:
+        print("\n".join(lines), flush=True)
+    except OSError:
+        # What is left in the buffer would fail once more when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

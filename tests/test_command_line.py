@@ -23,8 +23,10 @@ from calibration.camera import camera_from_fov
 from calibration.formats import save_calibration
 from calibration.types import Calibration
 from engines.mdn import SHIPPED
+from stream.command_line import config_of, parser
 from stream.takes import find_take, open_take
 from tests.media import walker_video
+from tests.servers import write_video
 
 ROOT = Path(__file__).resolve().parents[1]
 FAST = ("--view", "none", "--detector", "movenet-lightning")
@@ -219,6 +221,7 @@ WRONG = {
     "an empty folder": (("--camera", "nothing"), ("no images in this folder",)),
     "http refused": (("--camera", "http://joe:hush@127.0.0.1:PORT/v"), ("connection refused",)),
     "rtsp refused": (("--camera", "rtsp://joe:hush@127.0.0.1:PORT/v"), ("connection refused",)),
+    "no camera's name": (("--camera", "1=gone.mp4"), ("1=gone.mp4: there is no such file", "'1' cannot name a camera")),
     "one camera twice": (("--camera", "text.mp4", "--camera", "./text.mp4"), ("given twice",)),
     "unknown detector": (("--camera", FIGURE, "--detector", "openpose"),
                          ("unknown detector 'openpose'", "movenet-lightning", "mediapipe", "hourglass")),
@@ -231,7 +234,7 @@ WRONG = {
     "not a lens": (("--camera", FIGURE, "--fov", "400"), ("field of view of 400",)),
     "not an offset": (("--camera", FIGURE, "--sync-offset", "cam0=nan"), ("NAME=SECONDS",)),
     "broken weights": (("--camera", FIGURE, "--weights", "lifter.onnx"), ("lifter.onnx", "damaged or was replaced")),
-    "missing weights": (("--camera", FIGURE, "--weights", "no.onnx"), ("cannot be read",)),
+    "missing weights": (("--camera", FIGURE, "--weights", "no.onnx"), ("weights no.onnx cannot be read",)),
     "another size": (("--camera", FIGURE, "--calibration", "lab.toml"), ("1920x1080", "640x480")),
     "no calibration": (("--camera", FIGURE, "--calibration", "file"), ("not a calibration",)),
     "video below a file": (("--camera", FIGURE, "--video-out", "file/v.mp4"), ("file/v.mp4 cannot be written",)),
@@ -258,6 +261,41 @@ def test_what_is_wrong_is_one_line(bench: Path, name: str) -> None:
     assert "hush" not in done.err
     for words in said:
         assert re.search(words, done.complaints[0]), done.complaints
+
+
+def test_a_run_that_is_refused_leaves_nothing_behind(tmp_path: Path) -> None:
+    env = {"DISPLAY": "", "WAYLAND_DISPLAY": ""}
+    done = run("--camera", FIGURE, "--detector", "movenet-lightning", "--view", "window", "--record", "takes",
+               "--video-out", "v.mp4", "--still-out", "s.png", cwd=tmp_path, env=env)  # fmt: skip
+    assert done.code == 2 and "no window" in done.complaints[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_setting_that_a_source_does_not_have_is_said(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.mp4", 3)
+    done = run("--camera", "a.mp4", *FAST, "--size", "320x240", "--fps", "10", cwd=tmp_path)
+    assert done.code == 0
+    assert "cam0: --size 320x240 is for local cameras; it gives 160x120" in done.err
+    assert "cam0: --fps 10 is for local cameras and folders of images; its own times say 30" in done.err
+    done = run("--camera", FIGURE, *FAST, "--size", "320x240", "--fps", "10", cwd=tmp_path)
+    assert "is for local cameras" not in done.err, "the synthetic figure takes both"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_a_summary_that_nobody_reads_is_no_error(tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        code = subprocess.run(
+            [sys.executable, ROOT / "run_stream.py", "--camera", FIGURE, *FAST],
+            cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, timeout=100, check=True,
+        )  # fmt: skip
+    assert "Traceback" not in code.stderr and "Exception" not in code.stderr
+
+
+@pytest.mark.video
+def test_the_demo_takes_the_flags_of_a_source() -> None:
+    walker_video()
+    (source,) = config_of(parser().parse_args(["--demo", "--realtime"])).sources
+    assert source.realtime and source.name == "walker"
 
 
 def test_the_demo_without_a_network_says_so(tmp_path: Path) -> None:

@@ -79,6 +79,12 @@ def parse_source(text: str, position: int) -> SourceConfig:
         raise StreamError(
             f"--camera {text!r}: no source in it; give an index, a file, a folder, or an rtsp:// or http:// address"
         )
+    wrong, mark, _ = source.partition("=")
+    if match is None and mark and kind_of(source) == "file" and not os.path.exists(source):
+        raise StreamError(
+            f"{source}: there is no such file, and {wrong!r} cannot name a camera: a name is letters, digits, _ and -, "
+            "a letter first"
+        )
     return SourceConfig(source, name)
 
 
