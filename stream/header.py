@@ -25,7 +25,7 @@ class CameraHeader:
     source: str
     """What the user gave for it, without any password."""
     kind: str
-    """"device", "file", "network", "images" or "synthetic"."""
+    """Kind of source: "camera", "file", "network", "images" or "synthetic"."""
     size: tuple[int, int] | None = None
     """Width and height, pixels; None where only the first frame will tell."""
     calibration: Camera | None = None

@@ -1,6 +1,5 @@
 """Local cameras, through OpenCV."""
 
-import itertools
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -132,7 +131,7 @@ class _CameraConnection:
         """See ``Connection.captures``. An image that repeats the last one bit by bit is not new: sensors have noise,
         and drivers go on giving the last image of a camera that is gone.
         """
-        for _ in itertools.count():
+        while True:
             grabbed = self._capture.grab()
             t = time.monotonic()
             if not grabbed:
