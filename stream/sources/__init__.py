@@ -13,7 +13,7 @@ from typing import Protocol, cast
 
 from stream.config import SourceConfig
 from stream.sources._devices import CameraDevice, list_cameras
-from stream.sources._source import Source, SourceInfo, SourceStatus
+from stream.sources._source import NAME, Source, SourceInfo, SourceStatus
 from stream.types import StreamError
 
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
     "parse_sources",
 ]
 
-_NAMED = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)=(.*)", re.DOTALL)
+_NAMED = re.compile(rf"({NAME})=(.*)", re.DOTALL)
 
 
 class _Module(Protocol):
@@ -78,12 +78,6 @@ def parse_source(text: str, position: int) -> SourceConfig:
     if not source.strip():
         raise StreamError(
             f"--camera {text!r}: no source in it; give an index, a file, a folder, or an rtsp:// or http:// address"
-        )
-    wrong, mark, _ = source.partition("=")
-    if match is None and mark and kind_of(source) == "file" and not os.path.exists(source):
-        raise StreamError(
-            f"{source}: there is no such file, and {wrong!r} cannot name a camera: a name is letters, digits, _ and -, "
-            "a letter first"
         )
     return SourceConfig(source, name)
 

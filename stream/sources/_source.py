@@ -1,10 +1,12 @@
 """What a source is: the protocol, and what it says of itself."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Final, Literal, Protocol, runtime_checkable
 
 from stream.types import Frame
 
+NAME: Final = "[A-Za-z][A-Za-z0-9_-]*"
+"""Regular expression of what can name a camera."""
 Clock = Literal["monotonic", "media"]
 
 

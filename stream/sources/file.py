@@ -1,6 +1,7 @@
 """Video files, through PyAV: every frame, in order, with the container's own times."""
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 from stream.config import SourceConfig
 from stream.sources._clock import MediaClock
 from stream.sources._sequence import SequenceSource, Shot
-from stream.sources._source import SourceInfo
+from stream.sources._source import NAME, SourceInfo
 from stream.sources._video import Video
 from stream.types import StreamError
 
@@ -43,7 +44,7 @@ class FileSource(SequenceSource):
         try:
             status = os.stat(path)
         except FileNotFoundError:
-            raise StreamError(f"{shown}: there is no such file") from None
+            raise StreamError(f"{shown}: there is no such file{_no_name(shown)}") from None
         except (OSError, ValueError) as error:
             raise StreamError(f"{shown}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
         if not stat.S_ISREG(status.st_mode):
@@ -108,3 +109,11 @@ class FileSource(SequenceSource):
     def _release(self) -> None:
         if self._video is not None:
             self._video.close()
+
+
+def _no_name(shown: str) -> str:
+    """What to add of a missing file whose = was meant to come after a name, and did not."""
+    name, mark, _ = shown.partition("=")
+    if not mark or re.fullmatch(NAME, name):
+        return ""
+    return f"; {name!r} is no name of a camera either: a name is letters, digits, _ and -, a letter first"
