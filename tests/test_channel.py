@@ -57,8 +57,8 @@ def test_every_waits_for_room():
     assert channel.dropped == 0
 
 
-def test_nothing_is_lost_or_reordered_between_threads():
-    channel = Channel("every", 3)
+def taken_while_put(channel, count):
+    """What another thread takes of the numbers that are put one after another, until the channel is closed."""
     taken = []
 
     def read():
@@ -69,30 +69,23 @@ def test_nothing_is_lost_or_reordered_between_threads():
                 return
 
     reader = run(read)
-    for item in range(2000):
+    for item in range(count):
         channel.put(item)
     channel.close()
     reader.join(20)
+    return taken
+
+
+def test_nothing_is_lost_or_reordered_between_threads():
+    channel = Channel("every", 3)
+    taken = taken_while_put(channel, 2000)
     assert taken == list(range(2000))
     assert channel.dropped == 0
 
 
 def test_latest_accounts_for_every_item_between_threads():
     channel = Channel("latest", 1)
-    taken = []
-
-    def read():
-        while True:
-            try:
-                taken.append(channel.get())
-            except Closed:
-                return
-
-    reader = run(read)
-    for item in range(2000):
-        channel.put(item)
-    channel.close()
-    reader.join(20)
+    taken = taken_while_put(channel, 2000)
     assert taken == sorted(set(taken)), "in order, none twice"
     assert taken[-1] == 1999, "the newest is never the one that is lost"
     assert len(taken) + channel.dropped == 2000
