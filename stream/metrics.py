@@ -16,7 +16,7 @@ class Summary:
     moments: int
     """Moments that were estimated."""
     people: int
-    """Views in which there was a person."""
+    """Views in which enough of a person was seen to lift."""
     views: int
     """Views in all."""
     seconds: float
@@ -26,7 +26,7 @@ class Summary:
     stage_ms: Mapping[str, float]
     """Mean milliseconds a moment of each stage."""
     detectors: Mapping[str, int]
-    """Views each detector answered."""
+    """Views in which each detector saw a person."""
     mean_probability: float
     """Mean probability of the track that was the answer; NaN without a person."""
     drops: Mapping[str, int]
@@ -79,7 +79,7 @@ class Meter:
             stages: seconds of each stage.
             busy: seconds the compute thread worked on it.
             origins: detector that answered each view with a frame, None for a view without a person.
-            probability: of the answer, of each view with a person.
+            probability: of the answer, of each view that was lifted.
             latency: seconds since the oldest frame of the moment was grabbed; None for files.
             skew: seconds between the earliest and latest frame; None with one camera.
         """
