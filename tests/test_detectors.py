@@ -1,5 +1,6 @@
 """Every detector of the registry through one contract, on real pictures; then the parts: box, crop, heatmaps."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -440,3 +441,15 @@ def test_hourglass_from_file_to_pixels(tmp_path: Path) -> None:
     assert derived[PELVIS]
     assert not network.session()(np.zeros((100, 100, 3), np.uint8), 0.0).person
     assert network.describe()["model"] == "hourglass.onnx"
+
+
+def test_a_mediapipe_session_left_to_the_garbage_collector_is_closed_by_the_next_and_not_by_it():
+    """mediapipe's own __del__ may wait for itself for ever when the collector interrupts an executor's lock."""
+    detector = detectors.load("mediapipe-lite")
+    sessions = [detector.session(), detector.session()]
+    landmarker = sessions[0]._landmarker
+    del sessions[0]
+    gc.collect()
+    assert landmarker._handle, "the collector must not close it"
+    sessions.append(detector.session())
+    assert landmarker._handle is None

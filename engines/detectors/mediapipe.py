@@ -1,10 +1,13 @@
 """MediaPipe's BlazePose through its Tasks API, in video mode: it finds and follows the person itself."""
 
+import atexit
 import contextlib
 import os
 import sys
 import tempfile
+import threading
 import weakref
+from collections import deque
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any, Final
@@ -29,6 +32,10 @@ _CHATTER: Final = (
 )
 
 
+# Sessions may start side by side, and there is one stderr to hold back.
+_chatter_lock = threading.Lock()
+
+
 def load(name: str, runtime: str, threads: int) -> "MediaPipe":
     """Load one of the names of WEIGHTS. It brings its own runtime and chooses its own threads."""
     return MediaPipe(name)
@@ -48,12 +55,16 @@ class MediaPipe:
             import mediapipe  # noqa: F401 - 1.7 s; that it is there is all that counts here
         except ImportError as error:
             raise EngineError(f"detector {name!r} needs mediapipe ({error}): pip install mediapipe==1.2.2") from error
-        self._spare: MediaPipeSession | None = MediaPipeSession(self._card, name)
+        self._landmarkers = _Landmarkers()
+        self._spare: MediaPipeSession | None = MediaPipeSession(self._card, name, self._landmarkers)
 
     def session(self) -> "MediaPipeSession":
         """A new session, one a camera."""
-        session, self._spare = self._spare or MediaPipeSession(self._card, self.name), None
+        session, self._spare = self._spare or self._new_session(), None
         return session
+
+    def _new_session(self) -> "MediaPipeSession":
+        return MediaPipeSession(self._card, self.name, self._landmarkers)
 
     def describe(self) -> Mapping[str, str]:
         """What it is and runs on."""
@@ -65,17 +76,45 @@ class MediaPipe:
         }
 
 
+class _Landmarkers:
+    """The landmarkers of a detector, and when each is closed.
+
+    Closing one submits work to an executor, which takes locks that the garbage collector may interrupt: mediapipe's own
+    ``__del__`` then waits for itself for ever. So one that is left alone is only put aside here, and closed when the
+    next starts, or at the exit.
+    """
+
+    def __init__(self) -> None:
+        self._alive: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._aside: deque[Any] = deque()
+        atexit.register(self._close_all)
+
+    def add(self, session: "MediaPipeSession", landmarker: Any) -> weakref.finalize:
+        """Keep the landmarker until its session is gone; detach what is returned once it is closed before that."""
+        while self._aside:
+            close(self._aside.popleft())
+        self._alive.add(landmarker)
+        put_aside = weakref.finalize(session, self._aside.append, landmarker)
+        put_aside.atexit = False
+        return put_aside
+
+    def _close_all(self) -> None:
+        for landmarker in list(self._alive):
+            close(landmarker)
+
+
 class MediaPipeSession:
     """One landmarker in video mode."""
 
-    def __init__(self, card: cards.Card, origin: str) -> None:
-        self._card, self._origin = card, origin
+    def __init__(self, card: cards.Card, origin: str, landmarkers: _Landmarkers) -> None:
+        self._card, self._origin, self._landmarkers = card, origin, landmarkers
         self._start()
 
     def reset(self) -> None:
         """Forget the person. Costs 0.2 s: video mode can only forget by starting again."""
         if self._last > 0:
-            self._close()
+            self._put_aside.detach()
+            close(self._landmarker)
             self._start()
 
     def __call__(self, image: Image, t: float) -> Detection:
@@ -112,7 +151,7 @@ class MediaPipeSession:
         except (RuntimeError, ValueError, OSError) as error:
             reason = " ".join(str(error).split())[:200]
             raise EngineError(f"{self._card.path} is not a landmarker that mediapipe can run ({reason})") from error
-        self._close = weakref.finalize(self, _close, self._landmarker)
+        self._put_aside = self._landmarkers.add(self, self._landmarker)
 
     def _detect(self, image: Image, milliseconds: int) -> Any:
         """(33, 4) x, y (0..1 of the image), visibility and presence; None without a person."""
@@ -126,7 +165,7 @@ class MediaPipeSession:
         return np.array([(p.x, p.y, p.visibility, p.presence) for p in found.pose_landmarks[0]], np.float64)
 
 
-def _close(landmarker: Any) -> None:
+def close(landmarker: Any) -> None:
     """Close a landmarker, also while the interpreter shuts down: mediapipe 1.2.2 prints two tracebacks there."""
     try:
         landmarker.close()
@@ -137,9 +176,9 @@ def _close(landmarker: Any) -> None:
 @contextlib.contextmanager
 def _without_chatter() -> Iterator[None]:
     """Hold back what is written to stderr, then write all of it but the known chatter."""
-    sys.stderr.flush()
-    real = os.dup(2)
-    with tempfile.TemporaryFile() as held:
+    with _chatter_lock, tempfile.TemporaryFile() as held:
+        sys.stderr.flush()
+        real = os.dup(2)
         os.dup2(held.fileno(), 2)
         try:
             yield
