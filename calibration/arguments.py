@@ -76,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
     rig.add_argument(
         "--lens", action="store_true", help="also adjust the lenses (only with boards all over every image)"
     )
+    rig.add_argument("--anyway", action="store_true", help="write it even if lengths or errors do not pass")
     _out(rig, "RIG.toml", "the result")
 
     person = _command(commands, "from-person", "where the cameras stand, from one person walking about")
@@ -198,4 +199,4 @@ def _person(parser: argparse.ArgumentParser, detector: str = "movenet-thunder") 
 
 def _out(parser: argparse.ArgumentParser, name: str, text: str, required: bool = True) -> None:
     parser.add_argument("--out", type=Path, required=required, metavar=name, help=text)
-    parser.add_argument("--force", action="store_true", help="overwrite it, and write also what did not pass")
+    parser.add_argument("--force", action="store_true", help="overwrite it")

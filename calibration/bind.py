@@ -4,7 +4,7 @@ Two identical webcams change places when a computer starts. So a source is bound
 the name the user gave, else by serial number or device path, and only then by order, which is said aloud.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -177,11 +177,51 @@ def parse_letterbox(text: str) -> tuple[str | None, Letterbox | None]:
     return name or None, Letterbox(scale, dx, dy)
 
 
+def parse_letterboxes(texts: Sequence[str], names: Sequence[str]) -> dict[str | None, Letterbox | None]:
+    """Every ``--letterbox`` of a command line, by ``parse_letterbox``, for the cameras of a calibration.
+
+    Raises:
+        CalibrationError: if one is not understood, is given twice or is for a camera that is not there.
+    """
+    boxes: dict[str | None, Letterbox | None] = {}
+    for text in texts:
+        name, box = parse_letterbox(text)
+        if name is not None and name not in names:
+            raise CalibrationError(f"--letterbox for {name}, which the calibration has not; it has {', '.join(names)}")
+        if name in boxes:
+            raise CalibrationError(f"--letterbox {text}: a second one for {name or 'all cameras'}")
+        boxes[name] = box
+    return boxes
+
+
 def centred_letterbox(camera: Camera, size: tuple[int, int]) -> Letterbox:
     """The largest picture of the camera's shape in the middle of a frame of ``size``, black bars around it."""
     scale = min(size[0] / camera.size[0], size[1] / camera.size[1])
     dx, dy = ((new - scale * old) / 2 + (scale - 1) / 2 for new, old in zip(size, camera.size, strict=True))
     return Letterbox(scale, dx, dy)
+
+
+def fit_cameras(
+    cameras: Sequence[Camera], sizes: Sequence[tuple[int, int]], letterboxes: Mapping[str | None, Letterbox | None]
+) -> tuple[list[Camera], list[str]]:
+    """Every camera for its frames, by ``fit_camera``, and what was done, a line each.
+
+    Args:
+        cameras: as calibrated.
+        sizes: width and height of each one's frames, pixels.
+        letterboxes: by camera name, None for all others; the value None means the largest centred fit.
+
+    Raises:
+        CalibrationError: if a shape differs and there is no letterbox.
+    """
+    fitted, lines = [], []
+    for camera, size in zip(cameras, sizes, strict=True):
+        key = camera.name if camera.name in letterboxes else None
+        box = (letterboxes[key] or centred_letterbox(camera, size)) if key in letterboxes else None
+        camera, line = fit_camera(camera, size, box)
+        fitted.append(camera)
+        lines += [line] if line else []
+    return fitted, lines
 
 
 def fit_camera(camera: Camera, size: tuple[int, int], letterbox: Letterbox | None = None) -> tuple[Camera, str | None]:

@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.board import Board, BoardView
-from calibration.collect import LensCollector, find_together, overlay
+from calibration.collect import LensCollector, elsewhere, find_together, overlay
 from calibration.errors import CalibrationError
 from calibration.show import beside, progress, show
 
 Array = NDArray[np.floating]
 Image = NDArray[np.uint8]
 
+# Live, the best of so many moments is taken where one is wanted: in the first one a camera may not have focused yet.
+_LIVE_MOMENTS = 10
 # Images of live cameras further apart than this, seconds, are not of one moment.
 _LIVE_TOLERANCE_S = 0.05
 
@@ -118,36 +120,53 @@ def collect_lens(
     return collector, image
 
 
+@dataclass(frozen=True, slots=True)
+class Together:
+    """What several cameras saw of a board at the same times."""
+
+    frames: list[Mapping[str, BoardView]]
+    """What was seen by name, one a moment."""
+    times: list[float]
+    """Seconds, one a moment."""
+    looked: int
+    """Moments that were looked at."""
+    seen: Mapping[str, int]
+    """In how many of them each camera saw the board, alone or not."""
+
+
 def collect_together(
     feeds: Sequence[Feed], board: Board, every: float, count: int, least: int, window: bool
-) -> tuple[list[Mapping[str, BoardView]], list[float], int]:
-    """Moments in which at least ``least`` cameras saw the board, spread over the recording.
+) -> Together:
+    """Moments in which ``least`` cameras saw the board: live, each in a new place; else all over the recording.
 
     For a count of 1 it is the moment in which most corners were seen.
-
-    Returns:
-        What was seen by name, the times, and how many moments were looked at.
     """
     live = any(feed.live for feed in feeds)
+    wanted = _LIVE_MOMENTS if count == 1 else count
+    sizes = {feed.name: feed.size for feed in feeds}
     found: list[tuple[float, Mapping[str, BoardView]]] = []
+    seen = dict.fromkeys(sizes, 0)
     looked = 0
     thorough = all(feed.photographs for feed in feeds)
     for t, views, images in find_together(board, moments(feeds, 0.1 if live else every), still=live, thorough=thorough):
         looked += 1
-        if len(views) >= least:
+        for name in views:
+            seen[name] += 1
+        # Live, a board held still for long is one position and not many.
+        if len(views) >= least and (not live or count == 1 or elsewhere((f for _, f in found), views, sizes)):
             found.append((t, views))
         per = ", ".join(f"{feed.name} {sum(feed.name in f for _, f in found)}" for feed in feeds)
-        progress(f"{len(found)}/{count} positions of the board ({per})")
+        progress(f"{len(found)}/{wanted} positions of the board ({per})")
         if live:
             tiles = [overlay(im, [f[n] for _, f in found if n in f], views.get(n), n, 360) for n, im in images.items()]
-            if (window and show("calibration (q: enough)", beside(tiles))) or len(found) >= count:
+            if (window and show("calibration (q: enough)", beside(tiles))) or len(found) >= wanted:
                 break
     progress(None)
     if count == 1:
         found = sorted(found, key=lambda item: -sum(len(view.ids) for view in item[1].values()))[:1]
     elif len(found) > count:
         found = [found[i] for i in np.linspace(0, len(found) - 1, count).astype(int)]
-    return [views for _, views in found], [t for t, _ in found], looked
+    return Together([views for _, views in found], [t for t, _ in found], looked, seen)
 
 
 def collect_joints(

@@ -48,14 +48,21 @@ class Check:
             elif error > self.limit_px[name]:
                 out.append(f"camera {name}: reprojection error {error:.1f} px, more than {self.limit_px[name]:.1f}")
         if self.lengths is not None and not self.lengths.passed:
-            out.append(f"lengths: {self.lengths.line()}")
+            out.append(
+                f"known lengths are wrong by {100 * self.lengths.bias:+.1f} % on average (95 % of them within "
+                f"{100 * self.lengths.p95:.1f} %); is --square what this board measures, and did no camera move since?"
+                if self.lengths.count
+                else self.lengths.line()
+            )
         return tuple(out)
 
     def lines(self) -> list[str]:
         """The table for a person."""
         out = ["camera            reprojection px   (limit)"]
-        out += [f"{name:16} {error:15.2f}   ({self.limit_px[name]:.1f})" for name, error in self.error_px.items()]
-        out.append("pair                          epipolar px")
+        for name, error in self.error_px.items():
+            out.append(f"{name:16} {'-' if np.isnan(error) else f'{error:.2f}':>15}   ({self.limit_px[name]:.1f})")
+        if self.epipolar_px:
+            out.append("pair                          epipolar px")
         out += [f"{a + ' - ' + b:28} {error:10.2f}" for (a, b), error in self.epipolar_px.items()]
         if self.lengths is not None:
             out.append(self.lengths.line())
@@ -119,7 +126,7 @@ def _check(
 
 
 def picture(check: Check, cameras: Sequence[Camera]) -> NDArray[np.uint8]:
-    """The cameras from above, and each camera's residuals (20 times longer than they are) where they occur."""
+    """The cameras from above, and each camera's residuals where they occur, enlarged as it says above them."""
     columns = int(np.ceil(np.sqrt(len(cameras))))
     rows = int(np.ceil(len(cameras) / columns))
     tile = 320
@@ -146,8 +153,10 @@ def _map(image: NDArray[np.uint8], cameras: Sequence[Camera]) -> None:
     x /= np.linalg.norm(x)
     plane = np.stack([x, np.cross(top, x)])
     centres = np.stack([plane @ c.centre for c in cameras])
-    ends = centres + np.stack([plane @ c.R[2] for c in cameras]) * 1500
-    every = np.concatenate([centres, ends])
+    # What each camera sees across, as two rays of 1.5 m.
+    sides = [np.array([[-w, 0, 1], [w, 0, 1]]) @ c.R for c in cameras for w in [c.size[0] / 2 / c.K[0, 0]]]
+    ends = np.stack([c + 1500 * side @ plane.T for c, side in zip(centres, sides, strict=True)])
+    every = np.concatenate([centres, ends.reshape(-1, 2)])
     middle, span = (every.max(0) + every.min(0)) / 2, max(float(np.ptp(every, axis=0).max()), 1000.0)
 
     def place(p: Array) -> tuple[int, int]:
@@ -158,11 +167,9 @@ def _map(image: NDArray[np.uint8], cameras: Sequence[Camera]) -> None:
     cv2.line(image, (20, 620), (20 + metre, 620), (0, 0, 0), 2)
     _text(image, "1 m", (24 + metre, 624))
     _text(image, "from above" + ("" if up is not None else " (gravity unknown: by the images' tops)"), (16, 24))
-    for camera, centre in zip(cameras, centres, strict=True):
-        f = max(camera.size) / 2 / camera.K[0, 0]
-        for side in (-f, f):
-            ray = camera.R.T @ np.array([side, 0, 1.0])
-            cv2.line(image, place(centre), place(centre + plane @ ray * 1500), (200, 160, 90), 1, cv2.LINE_AA)
+    for camera, centre, pair in zip(cameras, centres, ends, strict=True):
+        for end in pair:
+            cv2.line(image, place(centre), place(end), (200, 160, 90), 1, cv2.LINE_AA)
         cv2.circle(image, place(centre), 6, (180, 90, 20), -1, cv2.LINE_AA)
         px, py = place(centre)
         _text(image, camera.name, (px + 9, py - 7))
@@ -175,8 +182,10 @@ def _residuals(image: NDArray[np.uint8], check: Check, camera: Camera) -> None:
     cv2.rectangle(image, (8, 30), (8 + w, 30 + h), (160, 160, 160), 1)
     bad = not check.error_px[camera.name] <= check.limit_px[camera.name]
     colour = (30, 30, 200) if bad else (60, 130, 30)
-    _text(image, f"{camera.name}: {check.error_px[camera.name]:.2f} px", (8, 20), colour)
+    # The largest that leaves a residual at the limit 15 pixels long here.
+    gain = max((g for g in (1, 2, 5, 10, 20) if g * scale * check.limit_px[camera.name] <= 15), default=1)
+    _text(image, f"{camera.name}: {check.error_px[camera.name]:.2f} px (lines x {gain})", (8, 20), colour)
     for p, r in list(zip(xy, residual, strict=True))[:: max(1, len(xy) // 600)]:
         a = (round(8 + p[0] * scale), round(30 + p[1] * scale))
-        b = (round(a[0] + 20 * r[0] * scale), round(a[1] + 20 * r[1] * scale))
+        b = (round(a[0] + gain * r[0] * scale), round(a[1] + gain * r[1] * scale))
         cv2.line(image, a, b, colour, 1, cv2.LINE_AA)

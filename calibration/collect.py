@@ -20,6 +20,8 @@ Array = NDArray[np.floating]
 _STILL = 0.002
 # Two views less different than this are the same view (``look_of``).
 _NEW = 0.08
+# A board that moved less than this in every image, as part of the diagonal, is where it was.
+_ELSEWHERE = 0.02
 # A view blurred more than this, pixels, is not kept.
 _SHARP = 3.0
 
@@ -76,6 +78,17 @@ def movement(a: BoardView, b: BoardView) -> float:
     """Median movement in pixels of the corners that both views hold; infinite where they share none."""
     _, i, j = np.intersect1d(a.ids, b.ids, return_indices=True)
     return float(np.median(np.linalg.norm(a.xy[i] - b.xy[j], axis=1))) if len(i) else np.inf
+
+
+def elsewhere(
+    kept: Iterable[Mapping[str, BoardView]], views: Mapping[str, BoardView], sizes: Mapping[str, tuple[int, int]]
+) -> bool:
+    """Whether what the cameras see tells more than the moments kept: a board in another place, or one camera more."""
+    return all(
+        not views.keys() <= old.keys()
+        or any(movement(old[name], view) > _ELSEWHERE * np.hypot(*sizes[name]) for name, view in views.items())
+        for old in kept
+    )
 
 
 def find_together(

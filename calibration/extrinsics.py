@@ -29,6 +29,10 @@ Pose = tuple[Array, Array]
 
 MIN_SHARED = 3
 """Two cameras that saw the board together fewer times are not linked."""
+_LARGE_PX, _WRONG_PX = 1.5, 4.0
+"""Reprojection errors of a camera that are remarked on, and that no calibration worth keeping has."""
+_ONE_PLACE = 0.05
+"""Boards nearer to each other than this share of their distance to the cameras are all in one place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,14 @@ class Extrinsics:
     """Known lengths measured in the frames kept out, or None where there were too few to keep any out."""
     remarks: tuple[str, ...]
     """What a person should know or do better."""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why it should not be used; empty when it may be."""
+        out = [f"camera {name} fits to {e:.1f} px only" for name, e in self.rms_px.items() if not e <= _WRONG_PX]
+        if self.lengths is not None and not self.lengths.passed:
+            out.append("known lengths do not come out")
+        return tuple(out)
 
 
 def board_poses(camera: Camera, board: Board, view: BoardView) -> list[Pose]:
@@ -74,7 +86,7 @@ def solve_extrinsics(
 
     Raises:
         CalibrationError: naming a camera with too few views or without a link to the others; for a board that looks
-            the same after half a turn; when the lengths do not come out.
+            the same after half a turn; when too many views contradict the others.
     """
     if len(cameras) < 2:
         raise CalibrationError("extrinsics need at least two cameras")
@@ -104,7 +116,7 @@ def solve_extrinsics(
     seen = _observations(cameras, board, [frames[i] for i in used])
     rms = {c.name: float(np.sqrt(np.nanmean(bundle.error[seen.camera == k] ** 2))) for k, c in enumerate(cameras)}
     lengths = measure_lengths(bundle.cameras, board, [frames[i] for i in held]) if held else None
-    return Extrinsics(bundle.cameras, rms, tuple(used), dropped, lengths, _remarks(rms, lengths, len(used)))
+    return Extrinsics(bundle.cameras, rms, tuple(used), dropped, lengths, _remarks(rms, lengths, bundle))
 
 
 def _enough(cameras: Sequence[Camera], poses: Sequence[Mapping[str, list[Pose]]], used: Sequence[int]) -> None:
@@ -214,10 +226,16 @@ def _start(cameras: Sequence[Camera], board: Board, frame: Frame, poses: Mapping
     return best
 
 
-def _remarks(rms: Mapping[str, float], lengths: Lengths | None, used: int) -> tuple[str, ...]:
-    out = [f"camera {name}: reprojection error of {e:.2f} px is large" for name, e in rms.items() if e > 1.5]
-    if used < 12:
-        out.append(f"only {used} positions of the board; 20 to 60 all over the room are better")
+def _remarks(rms: Mapping[str, float], lengths: Lengths | None, bundle: Bundle) -> tuple[str, ...]:
+    out = [f"camera {name}: reprojection error of {e:.2f} px is large" for name, e in rms.items() if e > _LARGE_PX]
+    places = bundle.items[:, 3:]
+    if len(places) < 12:
+        out.append(f"only {len(places)} positions of the board; 20 to 60 all over the room are better")
+    away = np.linalg.norm(places[:, None] - np.stack([c.centre for c in bundle.cameras]), axis=-1).min(1)
+    if np.linalg.norm(places.std(0)) < _ONE_PLACE * np.median(away):
+        out.append(
+            "the board stayed in one place; carry it about where people will be, or lengths are only right there"
+        )
     if lengths is None:
         out.append(
             "too few frames to keep some out and measure known lengths in them: run `check` on another recording"

@@ -17,6 +17,8 @@ Array = NDArray[np.floating]
 _UP = np.array([0.0, 0.0, 1.0])
 # A board whose corners do not fit by so many pixels or mm was moved, or the cameras do not agree.
 _MISFIT_PX, _MISFIT_MM = 4.0, 15.0
+# The tops of the cameras' images are up, to this many degrees on average; more is said.
+_TOPS_DEGREES = 50.0
 # How well ankles keep their height on the floor, and how well a walking body's mean direction tells up.
 _ANKLE_NOISE_MM, _UP_DEGREES, _CELL_MM = 20.0, 4.0, 120.0
 
@@ -104,6 +106,10 @@ def floor_from_board(
     below = [c.name for c in placed if c.centre[2] < 0]
     if below:
         remarks.append(f"below the floor: {', '.join(below)}; does the board lie on the floor, face up?")
+    tops = -np.mean([c.R[1] for c in placed], axis=0)
+    lean = float(np.degrees(np.arccos(tops[2] / np.linalg.norm(tops))))
+    if lean > _TOPS_DEGREES:
+        remarks.append(f"up is {lean:.0f} degrees from the tops of the images; does the board lie on the floor?")
     return Floor(placed, misfit, tuple(remarks))
 
 

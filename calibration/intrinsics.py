@@ -24,6 +24,9 @@ MIN_VIEWS = 5
 _MAX_DROPPED = 0.34
 # Views tilted against the image by less than this, degrees, say nothing of the focal length; so many must be more.
 _TILT, _TILTED = 12.0, 3
+# Reprojection error in pixels of an image 1920 pixels long (in proportion for longer ones) above which the board cannot
+# be the one that is named.
+_WRONG_PX = 2.0
 # Relative standard deviation of the focal length above which the result is refused, and above which it is remarked on.
 _REFUSED, _DOUBTFUL = 0.03, 0.005
 
@@ -48,6 +51,16 @@ class Intrinsics:
     """Index and RMS in pixels of every view dropped as an outlier."""
     remarks: tuple[str, ...]
     """What a person should know or do better."""
+
+    def line(self) -> str:
+        """In words."""
+        K, kept_out = self.camera.K, ""
+        if np.isfinite(self.held_out_px):
+            kept_out = f" (in views kept out {self.held_out_px:.2f} px)"
+        return (
+            f"f {K[0, 0]:.1f} {K[1, 1]:.1f} (+- {100 * self.focal_sigma:.2f} %), centre {K[0, 2]:.1f} {K[1, 2]:.1f}, "
+            f"error {self.rms_px:.2f} px{kept_out}, coverage {100 * self.coverage:.0f} %"
+        )
 
 
 def coverage(views: Sequence[BoardView], size: tuple[int, int], cells: int = 8) -> NDArray[np.integer]:
@@ -116,8 +129,10 @@ def solve_intrinsics(
         k3: also fit the third radial coefficient, which only wide lenses need and few views determine.
 
     Raises:
-        CalibrationError: with too few views, or views that do not determine the focal length.
+        CalibrationError: with too few views, views that do not determine the focal length, or views that no lens fits.
     """
+    if not views:
+        raise CalibrationError(f"camera {name}: the board was never found; is it {board.describe()}, and in full view?")
     if len(views) < MIN_VIEWS:
         raise CalibrationError(
             f"camera {name}: the board was found in {len(views)} images; at least {MIN_VIEWS}, better 20, are needed, "
@@ -136,6 +151,11 @@ def solve_intrinsics(
             break
         dropped += [(used[i], float(errors[i])) for i in bad]
         used = [index for i, index in enumerate(used) if i not in bad]
+    if not rms <= _WRONG_PX * max(1.0, max(size) / 1920):
+        raise CalibrationError(
+            f"camera {name}: the views fit no lens (error {rms:.1f} px); is the board {board.describe()}, "
+            "is it flat and stiff, and were focus and zoom left alone?"
+        )
     focal_sigma = float(max(sigma[0] / K[0, 0], sigma[1] / K[1, 1]))
     seen = float((coverage([views[i] for i in used], size) > 0).mean())
     # OpenCV's sigma leaves directions out that nothing determines, so flat views are counted besides.

@@ -13,6 +13,9 @@ from calibration.errors import CalibrationError
 
 Image = NDArray[np.uint8]
 
+PICTURES = (".png", ".jpg")
+"""Kinds of picture that are written."""
+
 
 def progress(line: str | None) -> None:
     """Show one line in place of the last; None ends it. Nothing where nobody looks (no terminal)."""
@@ -54,8 +57,8 @@ def write_picture(path: Path, image: Image) -> None:
         CalibrationError: if it cannot be written.
     """
     try:
-        if path.suffix.lower() not in (".png", ".jpg"):
-            raise CalibrationError(f"{path}: pictures are written as .png or .jpg")
+        if path.suffix.lower() not in PICTURES:
+            raise CalibrationError(f"{path}: pictures are written as {' or '.join(PICTURES)}")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
     except OSError as error:

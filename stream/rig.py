@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from calibration.bind import Letterbox, SourceId, bind, centred_letterbox, fit_camera, parse_letterbox
+from calibration.bind import Letterbox, SourceId, bind, fit_cameras, parse_letterboxes
 from calibration.camera import Camera, camera_from_fov
 from calibration.formats import load_calibration
 from calibration.types import Calibration, with_up
@@ -52,18 +52,23 @@ class Rig:
             for o, named in zip(opened, self.named, strict=True)
         ]
         binding = bind(self.calibration, ids)
-        lines, fitted = list(binding.warnings), []
-        for camera, o in zip(binding.cameras, opened, strict=True):
-            camera, line = fit_camera(camera, o.info.size, self._letterbox(camera, o.info.size))
-            lines += [line] if line else []
-            fitted.append(Fitted(replace(camera, name=o.info.name), True))
-        return fitted, lines
+        cameras, lines = fit_cameras(binding.cameras, [o.info.size for o in opened], self.letterboxes)
+        fitted = [Fitted(replace(camera, name=o.info.name), True) for camera, o in zip(cameras, opened, strict=True)]
+        return fitted, [*binding.warnings, *lines, *self._lacks(len(opened))]
 
-    def _letterbox(self, camera: Camera, size: tuple[int, int]) -> Letterbox | None:
-        for key in (camera.name, None):
-            if key in self.letterboxes:
-                return self.letterboxes[key] or centred_letterbox(camera, size)
-        return None
+    def _lacks(self, views: int) -> list[str]:
+        """What the calibration does not say, and what is not done for that reason."""
+        calibration = self.calibration
+        if calibration is None:
+            return []
+        if not calibration.placed:
+            why = "the calibration holds lenses only: views are not fused; place the cameras with python -m calibration"
+            return [f"{why} extrinsics"] if views > 1 else []
+        if calibration.up is None:
+            return [
+                "the calibration does not say where up is: cameras are not levelled and no floor is drawn; give --up"
+            ]
+        return []
 
     def fuser(self, cameras: Sequence[Fitted], config: Config) -> estimator.Fuser | None:
         """What fuses the views, or None where they cannot be fused."""
@@ -92,13 +97,12 @@ def load(config: RigConfig, sources: Sequence[SourceConfig]) -> Rig:
         return Rig(None, {}, "none", named)
     calibration = load_calibration(config.calibration)
     if config.up is not None:
-        up = np.array(config.up, float)
-        calibration = with_up(calibration, up / max(np.linalg.norm(up), 1e-9))
-    letterboxes = dict(parse_letterbox(text) for text in config.letterbox)
-    unknown = [name for name in letterboxes if name is not None and name not in calibration.names]
-    if unknown:
+        calibration = with_up(calibration, np.array(config.up))
+    letterboxes = parse_letterboxes(config.letterbox, calibration.names)
+    if not calibration.placed and config.fusion != "auto":
         raise StreamError(
-            f"--letterbox for {unknown[0]}, which the calibration has not; it has {', '.join(calibration.names)}"
+            f"--fusion {config.fusion} needs cameras with a place, but {config.calibration} holds lenses only; "
+            "place them with python -m calibration extrinsics"
         )
     method = config.fusion if calibration.placed else "none"
     return Rig(calibration, letterboxes, "map" if method == "auto" else method, named)

@@ -139,6 +139,10 @@ def test_from_photographs_to_a_checked_calibration(shots, tmp_path, capsys):
     assert "does not pass" in capsys.readouterr().out
 
 
+LEFT = ["--camera", "a={}/lens/left"]
+BOTH = [*LEFT, "--camera", "b={}/lens/right"]
+
+
 def run(*arguments):
     command = [sys.executable, "-m", "calibration", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=Path(__file__).parents[1],
@@ -160,20 +164,30 @@ def test_a_users_mistake_is_one_line_and_no_traceback(tmp_path):
         (["convert", "{}/none.toml", "{}/o.toml"], "no such calibration file"),
         (["convert", "{}/note.toml", "{}/o.toml"], "not a calibration in a format known"),
         (["convert", "{}/note.toml", "{}/note.toml"], "exists already"),
-        (["check", "--camera", "a={}/lens/left", "--calibration", "{}/lens.toml"], "holds lenses only"),
-        (["check", "--camera", "b={}/lens/left", "--calibration", "{}/rig.toml"], "no calibration for camera 'b'"),
-        (["check", "--camera", "a={}/lens/left", "--calibration", "{}/other.toml"], "another shape"),
-        (["intrinsics", "--camera", "a={}/lens/left", "--out", "{}/o.toml", "--sync-offset", "z=1"], "'z'"),
-        (["from-person", "--camera", "a={}/lens/left", "--height", "2", "--detector", "x", "--out", "o"], "detector"),
+        (["board", "--out", "{}/b.png"], "ends in .pdf"),
+        (["check", *LEFT, "--calibration", "{}/rig.toml"], "at least twice"),
+        (["extrinsics", *LEFT, "--intrinsics", "{}/lens.toml", "--out", "{}/o.toml"], "at least twice"),
+        (["check", *BOTH, "--calibration", "{}/lens.toml"], "holds lenses only"),
+        (["check", *LEFT, "--camera", "c={}/lens/right", "--calibration", "{}/rig.toml"], "for camera 'c'"),
+        (["check", *BOTH, "--calibration", "{}/other.toml"], "another shape"),
+        (["check", *BOTH, "--calibration", "{}/rig.toml", "--letterbox", "z=fit"], "--letterbox for z"),
+        (["check", *BOTH, "--calibration", "{}/rig.toml", "--picture", "{}/p.tiff"], ".png or .jpg"),
+        (["check", *BOTH, *FLAGS, "--calibration", "{}/rig.toml", "--squares", "6x5"], "(a 0 times, b 0 times); is it"),
+        (["check", *BOTH, *FLAGS, "--calibration", "{}/rig.toml", "--sync-offset", "b=99"], "b 0 times"),
+        (["intrinsics", *LEFT, "--out", "{}/o.toml", "--sync-offset", "z=1"], "'z'"),
+        (["intrinsics", *LEFT, "--out", "{}/o.toml", "--sync-offset", "a=nan"], "NAME=SECONDS"),
+        (["intrinsics", *LEFT, "--out", "{}/note.toml/o.toml"], "is not a folder"),
+        (["from-person", *BOTH, "--height", "2", "--detector", "x", "--out", "o"], "detector"),
     ],
 )  # fmt: skip
 def test_bad_input(shots, tmp_path, capsys, arguments, message):
     (tmp_path / "note.toml").write_text("a = 1")
     (tmp_path / "lens").symlink_to(shots / "lens")
-    camera = look_at("a", [0, -2000.0, 1000], [0, 0, 900], size=SIZE)
-    save_calibration(Calibration((camera,), placed=False), tmp_path / "lens.toml")
-    save_calibration(Calibration((camera,)), tmp_path / "rig.toml")
-    save_calibration(Calibration((look_at("a", [0, -2000.0, 1], [0, 0, 9], size=(640, 640)),)), tmp_path / "other.toml")
+    ab, wide = (tuple(look_at(n, [0, y, 999], [0, 0, 900], size=s) for n, y in (("a", -2e3), ("b", -3e3)))
+                for s in (SIZE, (640, 640)))  # fmt: skip
+    save_calibration(Calibration(ab, placed=False), tmp_path / "lens.toml")
+    save_calibration(Calibration(ab), tmp_path / "rig.toml")
+    save_calibration(Calibration(wide), tmp_path / "other.toml")
     assert main([argument.replace("{}", str(tmp_path)) for argument in arguments]) == 1
     error = capsys.readouterr().err
     lines = [line for line in error.strip().splitlines() if not line.startswith("warning:")]
@@ -186,7 +200,23 @@ def test_wrong_board_is_said(shots, tmp_path, capsys):
         main(["intrinsics", "--camera", f"left={shots / 'lens' / 'left'}", *other, "--out", str(tmp_path / "o.toml")])
         == 1
     )
-    assert "the board was found in 0 images" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "the board was never found; is it --board charuco" in error and "DICT_4X4_50" in error
+    # Markers of another size move every corner a little: no lens fits that.
+    smaller = ["--square", "80", "--marker", "20", "--out", str(tmp_path / "o.toml")]
+    assert main(["intrinsics", "--camera", f"left={shots / 'lens' / 'left'}", *smaller]) == 1
+    assert "fit no lens" in capsys.readouterr().err
+
+
+def test_a_calibration_that_does_not_pass_is_written_only_when_asked_for(shots, tmp_path, capsys):
+    save_calibration(Calibration(TRUE, placed=False), tmp_path / "lens.toml")
+    # The cameras looked at different boards: nothing fits.
+    wrong = ["extrinsics", *cameras(shots, "lens"), *FLAGS, "--intrinsics", str(tmp_path / "lens.toml")]
+    out = tmp_path / "rig.toml"
+    assert main([*wrong, "--out", str(out), "--force"]) == 1
+    error = capsys.readouterr().err
+    assert "not written: camera left fits to" in error and "known lengths do not come out" in error and not out.exists()
+    assert main([*wrong, "--out", str(out), "--anyway"]) == 0 and out.exists()
 
 
 def test_convert_states_gravity(tmp_path, capsys):
