@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from calibration.errors import UserError
 from stream import export_markers, export_tables
+from stream.interrupt import EXIT_NOW
 from stream.segments import Span, read_journal, segments
 from stream.takes import Take, open_take
 from stream.types import StreamError
@@ -128,7 +129,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         with suppress(BrokenPipeError):
             print("stopped; nothing was written", file=sys.stderr)
-        return 130
+        return EXIT_NOW
     print("\n".join(notes))
     return 0
 

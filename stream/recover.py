@@ -15,6 +15,7 @@ import av
 from av.error import FFmpegError
 
 from calibration.errors import UserError
+from stream.interrupt import EXIT_NOW
 from stream.recording import ESTIMATES, FRAMES, MOMENTS
 from stream.segments import END, SegmentWriter, Span, read_segment, segments
 from stream.takes import Take, open_take
@@ -140,6 +141,9 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped; a copy is not complete" if options.out else "stopped", file=sys.stderr)
+        return EXIT_NOW
     print("\n".join(lines))
     return 0 if whole else 1
 

@@ -12,6 +12,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from calibration.errors import UserError
+from stream.interrupt import EXIT_NOW
 from stream.recording import ESTIMATES, FRAMES, MOMENTS, decode_estimates, decode_moments
 from stream.segments import Span
 from stream.takes import Take, open_take
@@ -101,6 +102,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output (head, less) has seen enough
+    except KeyboardInterrupt:
+        return EXIT_NOW
     return 0
 
 

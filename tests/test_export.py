@@ -331,3 +331,23 @@ def test_memory_does_not_grow_with_the_take(tmp_path: Path, monkeypatch: pytest.
     for to in ("npz", "csv", "parquet"):
         assert run(tmp_path, to, tmp_path / f"out.{to}") == 0
     assert 0 < max(sizes) < 10
+
+
+@pytest.mark.parametrize("tool", ["export", "recover", "replay"])
+def test_ctrl_c_while_a_take_is_read_is_no_traceback(tmp_path: Path, tool: str) -> None:
+    record(tmp_path / "r", make_estimates(5))
+    code = (
+        "import signal, sys; sys.path.insert(0, sys.argv.pop(1));"
+        f"from stream.{tool} import main;"
+        "sys.addaudithook(lambda event, about: "
+        "event == 'open' and str(about[0]).endswith('.journal') and signal.raise_signal(signal.SIGINT));"
+        "sys.exit(main())"
+    )
+    flags = ["--to", "npz", "--out", str(tmp_path / "out.npz")] if tool == "export" else []
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(Path(__file__).parents[1]), str(tmp_path / "r"), *flags],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 130
+    assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) <= 1
+    assert not (tmp_path / "out.npz").exists()
