@@ -207,10 +207,10 @@ class Outputs:
         self._recording: list[SinkWorker] = []
         # Everything that can be refused is made first, so that nothing has been started when it is; a take last, so
         # that no empty one is left.
-        self._main = self._viewer()
         self._video = (
             Video(config.video_out, config.still_out, self.status) if config.video_out or config.still_out else None
         )
+        self._main = self._viewer()
         self._takes = self._recorders() if config.record else []
 
     def start(self) -> MainSink | None:
