@@ -30,6 +30,8 @@ class SourceConfig:
     record ``shown`` and never this."""
     name: str
     """Name of the camera."""
+    named: bool = True
+    """Whether the user gave it that name, which then decides how it is calibrated; otherwise it is made up."""
     size: tuple[int, int] | None = None
     """Requested width and height of a local camera, pixels."""
     fps: float | None = None

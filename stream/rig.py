@@ -85,7 +85,7 @@ def load(config: RigConfig, sources: Sequence[SourceConfig]) -> Rig:
     """
     if config.fusion not in METHODS:
         raise StreamError(f"unknown fusion {config.fusion!r}; there are {', '.join(METHODS)}")
-    named = tuple(source.name != f"cam{k}" for k, source in enumerate(sources))
+    named = tuple(source.named for source in sources)
     if config.calibration is None:
         for flag, given in (
             ("--fusion", config.fusion != "auto"),

@@ -65,12 +65,11 @@ def open_cameras(args: argparse.Namespace, several: bool = False) -> Iterator[li
     out: list[Opened] = []
     with ExitStack() as stack:
         stack.callback(_close_windows, out)
-        for text, config in zip(args.camera, configs, strict=True):
+        for config in configs:
             source = make_source(replace(config, size=args.size))
             stack.callback(source.close)
             info = source.open()
-            explicit = config.name if text != config.source else None
-            given = SourceId(config.shown, explicit, info.device, info.serial)
+            given = SourceId(config.shown, config.name if config.named else None, info.device, info.serial)
             out.append(Opened(source, info, given, offsets.get(config.name, 0.0)))
             for message in info.messages:
                 print(f"{config.name}: {message}", file=sys.stderr)

@@ -79,7 +79,7 @@ def parse_source(text: str, position: int) -> SourceConfig:
         raise StreamError(
             f"--camera {text!r}: no source in it; give an index, a file, a folder, or an rtsp:// or http:// address"
         )
-    return SourceConfig(source, name)
+    return SourceConfig(source, name, named=match is not None)
 
 
 def parse_sources(texts: Sequence[str]) -> tuple[SourceConfig, ...]:
