@@ -447,7 +447,7 @@ def test_a_mediapipe_session_left_to_the_garbage_collector_is_closed_by_the_next
     """mediapipe's own __del__ may wait for itself for ever when the collector interrupts an executor's lock."""
     detector = detectors.load("mediapipe-lite")
     sessions = [detector.session(), detector.session()]
-    landmarker = sessions[0]._landmarker
+    landmarker = vars(sessions[0])["_landmarker"]
     del sessions[0]
     gc.collect()
     assert landmarker._handle, "the collector must not close it"
