@@ -4,9 +4,12 @@ import threading
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
+
+_RECENT = 300  # moments that the status looks back on
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,9 @@ class Summary:
     latency_ms: tuple[float, float] | None
     """Median and 95th percentile from grab to estimate of live sources; None for files."""
     skew_ms: tuple[float, float, float] | None
-    """p50, p95 and maximum of the time between the frames of a moment; None with one camera."""
+    """p50, p95 and maximum of the time between the frames of a moment; None where no moment had two frames."""
+    fused: Mapping[str, int] = field(default_factory=dict)
+    """Moments by ``Pose.method`` of what was fused, "none" where no view had a person; empty without fusion."""
     lines: tuple[str, ...] = ()
     """What the sinks say of what they wrote."""
     failures: tuple[str, ...] = ()
@@ -58,6 +63,7 @@ class Meter:
         self._skew: deque[float] = deque(maxlen=100_000)
         self._probability = 0.0
         self._detectors: Counter[str] = Counter()
+        self._fused: Counter[str] = Counter()
         self._moments = self._people = self._views = 0
         self._busy = 0.0
         self._detector = ""
@@ -71,7 +77,7 @@ class Meter:
 
     def done(
         self, stages: Mapping[str, float], busy: float, origins: list[str | None], probability: list[float],
-        latency: float | None, skew: float | None,
+        latency: float | None, skew: float | None, fused: str | None = None,
     ) -> None:  # fmt: skip
         """A moment was estimated.
 
@@ -81,7 +87,8 @@ class Meter:
             origins: detector that answered each view with a frame, None for a view without a person.
             probability: of the answer, of each view that was lifted.
             latency: seconds since the oldest frame of the moment was grabbed; None for files.
-            skew: seconds between the earliest and latest frame; None with one camera.
+            skew: seconds between the earliest and latest frame; None with one frame.
+            fused: the method that fused the views, "none" without a person; None where nothing is fused.
         """
         with self._lock:
             for name, seconds in stages.items():
@@ -93,6 +100,8 @@ class Meter:
             self._people += len(probability)
             self._probability += sum(probability)
             self._detectors.update(o for o in origins if o)
+            if fused is not None:
+                self._fused[fused] += 1
             self._detector = next((o for o in origins if o), self._detector)
             if latency is not None:
                 self._latency.append(latency)
@@ -126,10 +135,11 @@ class Meter:
         return float(np.median(recent)) * 1e3 if recent else None
 
     @property
-    def skew_ms(self) -> float | None:
-        """Of the last moment."""
+    def skew_ms(self) -> tuple[float, float, float] | None:
+        """p50, p95 and maximum of the last 300 moments with two frames or more."""
         with self._lock:
-            return self._skew[-1] * 1e3 if self._skew else None
+            recent = deque(islice(reversed(self._skew), _RECENT))
+        return _percentiles(recent, 50, 95, 100) if recent else None
 
     def summary(self, drops: Mapping[str, int], lines: tuple[str, ...] = (), failures: tuple[str, ...] = ()) -> Summary:
         """What the run did so far."""
@@ -148,6 +158,7 @@ class Meter:
                 drops={name: count for name, count in drops.items() if count},
                 latency_ms=_percentiles(self._latency, 50, 95) if self._latency else None,
                 skew_ms=_percentiles(self._skew, 50, 95, 100) if self._skew else None,
+                fused=dict(self._fused),
                 lines=lines,
                 failures=failures,
             )
@@ -167,6 +178,9 @@ def report(summary: Summary) -> list[str]:
         lines.append("detector: " + ", ".join(f"{k} ({n} views)" for k, n in summary.detectors.items()))
     if summary.people:
         lines.append(f"mean probability of the answer: {summary.mean_probability:.2f}")
+    if summary.fused:
+        names = {"single": "single view", "none": "nobody"}
+        lines.append("fused: " + ", ".join(f"{names.get(k, k)} {n}" for k, n in summary.fused.items()) + " moments")
     if summary.latency_ms:
         lines.append("latency, ms: p50 {:.0f}, p95 {:.0f}".format(*summary.latency_ms))
     if summary.skew_ms:

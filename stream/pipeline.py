@@ -166,7 +166,9 @@ class Pipeline:
     def note(self) -> str:
         """What the user should know now: a sink that stopped, a camera that is stalled; empty when all is well."""
         notes = list(self._failures)
-        notes += [note for opened in self._sources if (note := opened.source.status().note)]
+        for opened in self._sources:
+            if note := opened.source.status().note:
+                notes.append(f"{opened.info.name}: {note}" if len(self._sources) > 1 else note)
         return "; ".join(notes)
 
     @property
@@ -344,7 +346,8 @@ class Pipeline:
             [view.detection.origin if view.detection.person else None for view in views],
             [view.tracks[most_probable(view.tracks)].probability for view in views if view.tracks],
             time.monotonic() - min(clocked) if clocked else None,
-            moment.spread_s if len(moment.frames) > 1 else None,
+            moment.spread_s if sum(frame is not None for frame in moment.frames) > 1 else None,
+            (estimate.pose.method if estimate.pose else "none") if "fuse" in (estimate.stages or {}) else None,
         )  # fmt: skip
 
     def _drops(self) -> dict[str, int]:

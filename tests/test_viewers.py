@@ -568,3 +568,13 @@ def test_the_line_says_nobody_and_what_went_wrong() -> None:
     assert "nobody in view" in line and "the disk is full" in line
     assert "p 0.62" in status_line(STATUS, single()[0])
     assert photograph((64, 48)).any()
+
+
+def test_the_line_says_how_many_cameras_are_fused_and_when_only_one_is_left() -> None:
+    count = 3
+    estimate = multi(count)[0]
+    assert estimate.pose is not None
+    assert f"fused by map, {len(estimate.pose.cameras)} of {count} cameras" in status_line(STATUS, estimate)
+    alone = replace(estimate, pose=replace(estimate.pose, method="single", cameras=estimate.pose.cameras[:1]))
+    assert f"single view, 1 of {count} cameras" in status_line(STATUS, alone)
+    assert "single view" not in status_line(STATUS, single()[0])

@@ -42,8 +42,8 @@ class Status:
     """One line to be told, such as that a sink stopped; empty = nothing."""
     recording: bool = False
     """Whether a recording is being written."""
-    skew_ms: float | None = None
-    """Time between the earliest and the latest frame of a moment; None with one camera."""
+    skew_ms: tuple[float, float, float] | None = None
+    """p50, p95 and maximum of the time between the frames of a moment; None with one camera."""
     done: int = 0
     """Moments done so far."""
     total: int | None = None
@@ -213,7 +213,7 @@ def _label_scene(panel: Image, person: Figure | None, estimate: Estimate, status
         end -= paint.text(panel, "paused", (end, 30), paint.SIDE_RIGHT, 14, 600, "right") + 14
     title = "nobody in view"
     if person is not None and person.method:
-        title = f"fused · {person.method}"
+        title = "single view" if person.method == "single" else f"fused · {person.method}"
         used = estimate.pose.cameras if estimate.pose is not None else ()
         title += f" · {len(used)} of {len(view.cameras)} cameras"
     elif person is not None:
@@ -298,7 +298,7 @@ def status_facts(status: Status) -> list[tuple[str, str]]:
         facts.append(("latency", f"{status.latency_ms:.0f} ms"))
     facts.append(("drops", str(status.drops)))
     if status.skew_ms is not None:
-        facts.append(("skew", f"{status.skew_ms:.1f} ms"))
+        facts.append(("skew", "/".join(f"{ms:.1f}" for ms in status.skew_ms) + " ms"))
     facts += [("detector", status.detector or "–"), ("runtime", status.runtime or "–")]
     return facts
 

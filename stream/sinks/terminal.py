@@ -27,6 +27,9 @@ def status_line(status: Status, estimate: Estimate) -> str:
         words.append("p " + "/".join(f"{max(t.probability for t in v.tracks):.2f}" for v in people))
     elif estimate.pose is None:
         words.append("nobody in view")
+    if estimate.pose is not None:
+        how = "single view" if estimate.pose.method == "single" else f"fused by {estimate.pose.method}"
+        words.append(f"{how}, {len(estimate.pose.cameras)} of {len(estimate.views)} cameras")
     if status.recording:
         words.append("recording")
     if status.note:
