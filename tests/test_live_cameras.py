@@ -1,0 +1,126 @@
+"""Several live cameras over the network, calibrated: one stalls, leaves the moment, and comes back by itself."""
+
+import threading
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from calibration.camera import world_to_image
+from engines.fusion import Fuser
+from engines.mdn import MDNLifter
+from engines.skeleton import COCO, derive
+from engines.types import Detection
+from stream.config import SourceConfig
+from stream.estimator import Estimator
+from stream.metrics import Meter, report
+from stream.pipeline import Opened, Pipeline
+from stream.sinks import CameraHeader, Header
+from stream.sources import make_source
+from tests.calibration_scene import look_at
+from tests.servers import MjpegServer
+from tests.walker import walker
+
+WAIT_S = 30.0
+"""Far longer than anything here takes, for a machine that is busy."""
+NAMES = ("left", "right", "back")
+SIZE = (160, 120)
+PERSON = walker(0.1)
+
+
+class Known:
+    """A detector whose n-th session sees the walker as the n-th camera does."""
+
+    name = "known"
+
+    def __init__(self, cameras):
+        self._left = iter(cameras)
+
+    def session(self):
+        camera = next(self._left)
+        xy, score, derived = derive(world_to_image(camera, PERSON), np.where(np.array(COCO.source) >= 0, 0.9, 0.0))
+        found = Detection(xy.astype(np.float32), score.astype(np.float32), derived, "known")
+        return lambda image, t: found
+
+    def describe(self):
+        return {"model": "none", "sha256": "0" * 64, "runtime": "numpy"}
+
+
+class Watch:
+    """Wakes a test when an estimate is as it waits for."""
+
+    policy, wants_images = "every", False
+
+    def __init__(self):
+        self.got, self._changed = [], threading.Condition()
+
+    def open(self, header):
+        pass
+
+    def write(self, estimate, images):
+        with self._changed:
+            self.got.append(estimate)
+            self._changed.notify()
+
+    def close(self):
+        return None
+
+    def wait(self, wanted):
+        """Until one that comes from now on is as wanted."""
+        with self._changed:
+            first = len(self.got)
+            assert self._changed.wait_for(lambda: any(map(wanted, self.got[first:])), WAIT_S)
+
+
+def used(*names):
+    """An estimate that is fused from these cameras, and has frames of no other."""
+    return lambda e: e.pose is not None and e.pose.cameras == names and {v.camera for v in e.views if v} == set(names)
+
+
+def test_a_camera_that_stalls_leaves_the_others_go_on_and_it_comes_back():
+    cameras = [
+        look_at(name, centre, [0, 0, 900], f=110, size=SIZE, dist=(0, 0, 0, 0, 0))
+        for name, centre in zip(
+            NAMES, ([-2500.0, -3000, 1500], [2500.0, -3000, 1600], [300.0, 3500, 1700]), strict=True
+        )
+    ]
+    servers = [MjpegServer(fps=25, size=SIZE) for _ in NAMES]
+    sources = [
+        make_source(SourceConfig(server.url(), name, stall_s=0.6, retry_s=(0.05, 0.1), open_s=5.0))
+        for server, name in zip(servers, NAMES, strict=True)
+    ]
+    lifter, watch, meter = MDNLifter(), Watch(), Meter()
+    try:
+        opened = [Opened(source, source.open()) for source in sources]
+        headers = tuple(CameraHeader(o.info.name, o.info.source, o.info.kind, SIZE, c)
+                        for o, c in zip(opened, cameras, strict=True))  # fmt: skip
+        estimator = Estimator(cameras, Known(cameras), lifter, fuse=Fuser(cameras, "map"))
+        pipe = Pipeline(opened, estimator, Header(headers, 5, datetime.now(UTC), 0.0, 25.0), meter)
+        pipe.add(watch)
+        summaries = []
+        run = threading.Thread(target=lambda: summaries.append(pipe.run()))
+        run.start()
+        watch.wait(used(*NAMES))
+        servers[1].stalled.set()
+        watch.wait(used("left", "back"))
+        servers[2].stalled.set()
+        watch.wait(used("left"))
+        assert watch.got[-1].pose.method == "single"
+        for server in servers:
+            server.stalled.clear()
+        watch.wait(used(*NAMES))
+        pipe.stop.set()
+        run.join(WAIT_S)
+    finally:
+        for server in servers:
+            server.close()
+    (summary,) = summaries
+    assert set(summary.fused) == {"map", "single"} and "single view" in "\n".join(report(summary))
+    assert summary.skew_ms is not None and summary.skew_ms[0] > 0
+    together = [e.pose for e in watch.got if e.pose.cameras == NAMES]
+    limbs = [1, 2, 3, 4, 5, 6, 11, 12, 13, 14, 15, 16]
+    error = np.linalg.norm(together[-1].joints[limbs] - PERSON[limbs], axis=-1)
+    assert error.max() < 40, "the person is where it stands, in world millimetres"
+    times = [e.t for e in watch.got]
+    assert times == sorted(times) and times[0] < times[-1]
+    assert pytest.approx(0, abs=1e-9) == min(e.spread_s for e in watch.got if len(e.pose.cameras) == 1)
