@@ -29,8 +29,11 @@ Pose = tuple[Array, Array]
 
 MIN_SHARED = 3
 """Two cameras that saw the board together fewer times are not linked."""
-_LARGE_PX, _WRONG_PX = 1.5, 4.0
-"""Reprojection errors of a camera that are remarked on, and that no calibration worth keeping has."""
+_LARGE_PX, _WRONG_PX = 1.5, 3.0
+"""Reprojection errors of a camera that are remarked on (and are too large where no length was measured), and that no
+calibration worth keeping has."""
+_NARROW_DEGREES = 4.0
+"""A camera whose lines of sight meet those of all others at less than this tells no distance."""
 _ONE_PLACE = 0.05
 """Boards nearer to each other than this share of their distance to the cameras are all in one place."""
 
@@ -55,7 +58,9 @@ class Extrinsics:
     @property
     def problems(self) -> tuple[str, ...]:
         """Why it should not be used; empty when it may be."""
-        out = [f"camera {name} fits to {e:.1f} px only" for name, e in self.rms_px.items() if not e <= _WRONG_PX]
+        # Of the two poses that a flat board far away has, a wrong one may fit to 2 px; the lengths then tell.
+        limit = _LARGE_PX if self.lengths is None else _WRONG_PX
+        out = [f"camera {name} fits to {e:.1f} px only" for name, e in self.rms_px.items() if not e <= limit]
         if self.lengths is not None and not self.lengths.passed:
             out.append("known lengths do not come out")
         return tuple(out)
@@ -236,6 +241,14 @@ def _remarks(rms: Mapping[str, float], lengths: Lengths | None, bundle: Bundle) 
         out.append(
             "the board stayed in one place; carry it about where people will be, or lengths are only right there"
         )
+    sight = np.median(places, axis=0) - np.stack([c.centre for c in bundle.cameras])
+    sight /= np.linalg.norm(sight, axis=1, keepdims=True)
+    apart = np.degrees(np.arccos(np.clip(np.abs(sight @ sight.T), 0, 1)))
+    out += [
+        f"camera {camera.name} looks from nearly the same direction as every other (or the opposite one): no distances"
+        for camera, angle in zip(bundle.cameras, apart.max(1), strict=True)
+        if angle < _NARROW_DEGREES
+    ]
     if lengths is None:
         out.append(
             "too few frames to keep some out and measure known lengths in them: run `check` on another recording"

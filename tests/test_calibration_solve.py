@@ -1,6 +1,4 @@
-import zipfile
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,9 +11,9 @@ from calibration.formats import load_calibration
 from calibration.intrinsics import coverage, pick, solve_intrinsics
 from calibration.lengths import measure_lengths
 from calibration.rotations import angle_degrees, rotation_matrix, rotation_vector
+from stream.demo import MULTI, fetch
+from stream.types import StreamError
 from tests.calibration_scene import BOARD, aligned_errors, board_walk, lens_views, look_at, pose_errors, room, see
-
-WHEEL = Path.home() / ".cache" / "hypothesis-stream" / "pose2sim-0.10.49-py3-none-any.whl"
 
 
 def unplaced(cameras):
@@ -44,9 +42,12 @@ def test_intrinsics_and_extrinsics_recover_the_truth_at_a_fifth_of_a_pixel():
         assert result.held_out_px < 0.5 and not result.dropped and result.focal_sigma < 0.005
         found.append(result.camera)
     result = solve_extrinsics(found, BOARD, board_walk(true, BOARD, 40, rng))
+    # Boards tell where the cameras stand to each other and not where the world is, so the positions are compared after
+    # the rigid motion that fits all best. Seen from one camera, that one's own 0.1 degrees are 6 mm at the far end.
     turn, move = aligned_errors(result.cameras, true)
     assert turn < 0.2 and move < 5
-    assert pose_errors(result.cameras, true)[0] < 0.2
+    turn, move = pose_errors(result.cameras, true)
+    assert turn < 0.2 and move < 10
     assert result.lengths is not None and result.lengths.passed and not result.dropped and not result.remarks
 
 
@@ -109,6 +110,23 @@ def test_lengths_catch_what_the_rms_does_not():
     assert not measure_lengths(result.cameras, BOARD, frames).passed
 
 
+def test_a_board_in_one_place_and_cameras_in_one_place_are_said_and_do_not_pass():
+    rng = np.random.default_rng(8)
+    true = room(3, arc=100)
+    R = true[1].R.T @ rotation_matrix(np.array([0.2, 0.3, 0]))
+    t = np.array([0, 0, 1000.0]) - R @ BOARD.points.mean(0)
+    still = [{c.name: view for c in true if (view := see(c, BOARD, R, t, rng, 0.2))} for _ in range(30)]
+    result = solve_extrinsics(unplaced(true), BOARD, still)
+    assert any("stayed in one place" in remark for remark in result.remarks)
+    for frames in (still, still[:9]):  # with lengths measured, and with too few frames for that
+        result = solve_extrinsics(unplaced(true), BOARD, frames)
+        assert pose_errors(result.cameras, true)[0] < 0.5 or result.problems
+    twins = (true[0], look_at("c1", true[0].centre + [30, 0, 0], [0, 0, 1000]))
+    result = solve_extrinsics(unplaced(twins), BOARD, board_walk(twins, BOARD, 30, rng))
+    assert "known lengths do not come out" in result.problems
+    assert sum("nearly the same direction" in remark for remark in result.remarks) == 2
+
+
 def test_a_camera_with_too_few_views_or_without_a_link_is_named():
     rng = np.random.default_rng(5)
     true = room(4, arc=150)
@@ -152,19 +170,17 @@ def test_pick_prefers_sharp_and_spread_views():
 
 
 @pytest.mark.video
-def test_the_real_photographs_of_the_demo_give_the_files_focal_length(tmp_path):
-    if not WHEEL.exists():
-        pytest.skip("the wheel pose2sim==0.10.49 is not cached")
-    with zipfile.ZipFile(WHEEL) as wheel:
-        inside = [
-            n for n in wheel.namelist() if "SinglePerson/calibration/" in n and n.endswith(("cam03_img/", ".txt"))
-        ]
-        inside += [n for n in wheel.namelist() if "SinglePerson" in n and "int_cam03_img" in n and n.endswith(".jpg")]
-        paths = [Path(wheel.extract(name, tmp_path)) for name in inside]
+def test_the_real_photographs_of_the_demo_give_the_files_focal_length():
+    try:
+        folder = fetch(MULTI) / "calibration"
+    except StreamError as error:
+        pytest.skip(str(error))
     board = Board("chessboard", (5, 8), 60)
-    views = [find_board(board, image) for p in sorted(paths) if (image := cv2.imread(str(p))) is not None]
+    paths = sorted((folder / "intrinsics" / "int_cam03_img").glob("*.jpg"))
+    assert len(paths) == 7
+    views = [find_board(board, image) for p in paths if (image := cv2.imread(str(p))) is not None]
     result = solve_intrinsics("cam03", (1088, 1920), board, [v for v in views if v is not None])
-    file = load_calibration(next(p for p in paths if p.suffix == ".txt"))["cam03"]
+    file = load_calibration(folder / "Calib.qca.txt")["cam03"]
     np.testing.assert_allclose(result.camera.K[[0, 1], [0, 1]], file.K[[0, 1], [0, 1]], rtol=0.01)
     assert result.rms_px < 0.4 and any("only" in remark for remark in result.remarks)
     assert angle_degrees(np.eye(3), result.camera.R) == 0
