@@ -15,15 +15,16 @@ from calibration.__main__ import main
 from calibration.arguments import board_of, parser
 from calibration.board import Board
 from calibration.camera import world_to_image
-from calibration.capture import Feed, collect_lens, moments
+from calibration.capture import Feed, collect_lens, collect_together, moments
 from calibration.check import check_board, check_person, epipolar_error, picture
 from calibration.collect import LensCollector
 from calibration.errors import CalibrationError
+from calibration.floor import floor_from_board
 from calibration.formats import load_calibration, save_calibration
 from calibration.print_board import PIXELS_PER_MM, draw, lay_out
 from calibration.rotations import rotation_matrix
 from calibration.types import Calibration
-from tests.calibration_scene import look_at, pose_errors
+from tests.calibration_scene import look_at, pose_errors, see
 
 BOARD = Board("charuco", (7, 5), 80, 60)
 FLAGS = ["--square", "80", "--marker", "60"]
@@ -276,6 +277,32 @@ def test_a_live_camera_keeps_only_still_sharp_and_new_views(shots):
     shown = iter([Shot(i, i / 10, image) for i, image in enumerate((one, one, two, two))])
     kept, last = collect_lens(Feed("left", SIZE, lambda: next(shown, None), live=True), BOARD, 0.1, 9, window=False)
     assert len(kept.views) == 2 and last is two
+
+
+def test_live_a_board_held_still_for_long_is_one_position(shots):
+    def still(camera, numbers):
+        images = [np.array(cv2.imread(str(shots / "rig" / camera / f"{i:03}.png")), np.uint8) for i in numbers]
+        shown = iter([Shot(k, k / 10, image) for k, image in enumerate(i for i in images for _ in range(4))])
+        return Feed(camera, SIZE, lambda: next(shown, None), live=True)
+
+    def together(count, least=2):
+        feeds = [still(name, (0, 1, 2)) for name in ("left", "right")]
+        return collect_together(feeds, BOARD, 0.1, count, least, window=False)
+
+    found = together(9)
+    # Twelve moments of three places, the first of each not still yet.
+    assert found.looked == 12 and len(found.frames) == 3 and found.seen == {"left": 9, "right": 9}
+    # Where one is wanted, the best of many is taken.
+    assert len(together(1).frames) == 1 and together(1).looked > 4
+
+
+def test_a_board_on_the_wall_is_no_floor():
+    wall = np.stack([[1.0, 0, 0], [0, 0, -1.0], [0, 1.0, 0]], 1)
+    views = {c.name: see(c, BOARD, wall, np.array([-280.0, 0, 1000]), np.random.default_rng(0), 0.1) for c in TRUE}
+    assert "from the tops of the images" in "".join(floor_from_board(TRUE, BOARD, views).remarks)
+    flat = np.diag([1.0, -1, -1])
+    views = {c.name: see(c, BOARD, flat, np.array([-280.0, 0, 0]), np.random.default_rng(0), 0.1) for c in TRUE}
+    assert floor_from_board(TRUE, BOARD, views).remarks == ()
 
 
 def test_epipolar_error_and_the_picture():
