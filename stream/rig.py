@@ -66,7 +66,8 @@ class Rig:
             return [f"{why} extrinsics"] if views > 1 else []
         if calibration.up is None:
             return [
-                "the calibration does not say where up is: cameras are not levelled and no floor is drawn; give --up"
+                "the calibration does not say where up is: nothing is levelled and no floor is drawn; give --up X,Y,Z, "
+                "or python -m calibration floor finds it"
             ]
         return []
 
