@@ -53,8 +53,9 @@ def parser() -> argparse.ArgumentParser:
     source.add_argument(
         "--realtime", action="store_true", help="play files at their own pace, dropping what comes late"
     )
-    source.add_argument("--fov", type=float, default=LiftConfig().fov_degrees, metavar="DEGREES",
-                        help="field of view along the long side, uncalibrated (default %(default)s)")  # fmt: skip
+    source.add_argument("--fov", type=float, metavar="DEGREES",
+                        help=f"field of view along the long side, uncalibrated (default {LiftConfig().fov_degrees:g}; "
+                             "the demo's own is known)")  # fmt: skip
     rig = p.add_argument_group("several cameras")
     rig.add_argument("--calibration", type=Path, metavar="FILE", help="made by python -m calibration, or another tool")
     rig.add_argument("--up", type=vector, metavar="X,Y,Z", help="against gravity in the calibration's world")
@@ -121,10 +122,11 @@ def config_of(args: argparse.Namespace) -> Config:
         raise UserError(
             "no camera; give --camera 0, --camera FILE.mp4 or --demo (--list-cameras shows those there are)"
         )
+    default = demo.WALKER_FOV if args.demo == "single" else LiftConfig().fov_degrees
     config = Config(
         sources=parse_sources(args.camera),
         detect=DetectConfig(names=tuple(name.strip() for name in args.detector.split(",") if name.strip())),
-        lift=LiftConfig(args.weights, args.runtime, args.fov),
+        lift=LiftConfig(args.weights, args.runtime, default if args.fov is None else args.fov),
         rig=RigConfig(
             args.calibration, args.up, tuple(args.letterbox), args.fusion, tuple(args.sync_offset), args.sync_delay
         ),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from stream.config import Config, LiftConfig, RigConfig, SourceConfig
+from stream.config import Config, RigConfig, SourceConfig
 from stream.types import StreamError
 
 OUT: Final = Path("out")
@@ -66,10 +66,7 @@ def configure(config: Config, which: str) -> Config:
     )
     config = replace(config, output=output)
     if which == "single":
-        lift = config.lift
-        if lift.fov_degrees == LiftConfig().fov_degrees:
-            lift = replace(lift, fov_degrees=WALKER_FOV)
-        return replace(config, sources=(SourceConfig(str(fetch(SINGLE) / "demo.mp4"), "walker"),), lift=lift)
+        return replace(config, sources=(SourceConfig(str(fetch(SINGLE) / "demo.mp4"), "walker"),))
     folder = fetch(MULTI)
     names = [f"cam0{k}" for k in range(1, 5)]
     rig = RigConfig(

@@ -14,7 +14,7 @@ from stream.sinks import Header, QuitRequest, Sink, SinkStoppedError
 from stream.sources import Source, SourceInfo
 from stream.sync import LiveMatcher, NoOverlapError, SyncConfig, match_files, skew_warning
 from stream.tracks import most_probable
-from stream.types import Estimate, Frame, Image, Moment
+from stream.types import Estimate, Frame, Image, Moment, StreamError
 
 _FILE_AHEAD = 4  # frames decoded ahead of the detector, a file: enough to hide a keyframe, little enough memory
 _POLL_S = 0.03  # how often a window gets to act on keys while no estimate comes
@@ -52,6 +52,8 @@ class SinkWorker:
         self.channel: Channel[Packet] = Channel(sink.policy, size)
         self.line: str | None = None
         """What the sink said of itself when it was closed."""
+        self.late = False
+        """Whether it was added while the run went on; then that it cannot be opened is no reason to end the run."""
         self._header = header
         self._failed = failed
         self._thread = threading.Thread(target=self.run, name=f"sink-{type(sink).__name__.lower()}")
@@ -76,7 +78,7 @@ class SinkWorker:
             self.sink.open(self._header)
         except Exception as error:
             self.channel.close()
-            self._failed(self, error)
+            self._failed(self, SinkStoppedError(str(error)) if self.late and isinstance(error, StreamError) else error)
             return
         try:
             while True:
@@ -127,6 +129,7 @@ class Pipeline:
         self._sync = sync
         self._ahead = max(2, round(buffer_s * (header.fps or 30.0)))
         self._workers: list[SinkWorker] = []
+        self._running = False
         self._lock = threading.Lock()
         self._errors: list[BaseException] = []
         self._failures: list[str] = []
@@ -143,6 +146,7 @@ class Pipeline:
     def add(self, sink: Sink) -> SinkWorker:
         """Give estimates to a sink from now on, in a thread of its own."""
         worker = self._worker(sink)
+        worker.late = self._running
         worker.start()
         with self._lock:
             self._workers.append(worker)
@@ -195,6 +199,7 @@ class Pipeline:
             for k, opened in enumerate(self._sources)
         ]
         compute = threading.Thread(target=self._guard, args=(self._compute,), name="compute")
+        self._running = True
         self._meter.start()
         viewer = self._worker(main) if main else None
         if viewer:

@@ -280,3 +280,16 @@ def test_skewed_files_are_warned_of_once_and_not_when_the_offset_is_known():
     assert summary.skew_ms[0] == pytest.approx(12, abs=0.01)
     assert len([line for line in summary.lines if line.startswith("warning: the cameras' frames are 12.0 ms")]) == 1
     assert not [line for line in run(-0.012).lines if "apart" in line]
+
+
+def test_a_recording_that_cannot_begin_does_not_end_the_run():
+    class Full(Collect):
+        def open(self, header):
+            raise StreamError("cannot record: the disk is full")
+
+    other = Collect(act=lambda n: pipe.add(Full()) if n == 5 else None)
+    pipe = pipeline([figure("synthetic:frames=40")])
+    pipe.add(other)
+    summary = pipe.run()
+    assert len(other.got) == 40
+    assert summary.failures == ("cannot record: the disk is full",)
