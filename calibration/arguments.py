@@ -1,11 +1,16 @@
 """The flags of ``python -m calibration``."""
 
 import argparse
+import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from calibration.board import DICTIONARIES, Board
 from calibration.errors import CalibrationError
+from calibration.extrinsics import MIN_SHARED
 from calibration.formats import formats
+from calibration.intrinsics import MIN_VIEWS
 from calibration.print_board import PAPERS
 
 STEPS = """\
@@ -48,9 +53,51 @@ def unit(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r}; give mm, cm, m or the number of mm in a unit") from error
 
 
+def finite(text: str) -> float:
+    """A number that is one."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return value
+
+
+def positive(text: str) -> float:
+    """A number above 0."""
+    value = finite(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r}; give a number above 0")
+    return value
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """A whole number that is not smaller."""
+
+    def count(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text!r}; give a whole number from {least} up")
+        return value
+
+    return count
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with a flag in one line, like every other mistake."""
+
+    def error(self, message: str) -> NoReturn:
+        """Leave with that line."""
+        self.exit(2, f"{self.prog.removeprefix('python -m ')}: {message} (--help lists every flag)\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands; ``command`` names the one that was given."""
-    top = argparse.ArgumentParser("python -m calibration", description="Calibrate cameras.", epilog=STEPS,
+    top = Parser("python -m calibration", description="Calibrate cameras.", epilog=STEPS,
                                   formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -64,7 +111,7 @@ def parser() -> argparse.ArgumentParser:
     lens = _command(commands, "intrinsics", "each camera's lens, from a board held in front of it")
     _sources(lens)
     _board(lens)
-    lens.add_argument("--count", type=int, default=40, help="views to use of each camera (default 40)")
+    lens.add_argument("--count", type=at_least(MIN_VIEWS), default=40, help="views to use of each camera (default 40)")
     lens.add_argument("--k3", action="store_true", help="also fit the third radial term (very wide lenses)")
     _out(lens, "LENS.toml", "the result")
 
@@ -72,7 +119,9 @@ def parser() -> argparse.ArgumentParser:
     _sources(rig)
     _calibration(rig, "--intrinsics", "the lenses, from `intrinsics` or any format read by `convert`")
     _board(rig)
-    rig.add_argument("--count", type=int, default=60, help="positions of the board to use (default 60)")
+    rig.add_argument(
+        "--count", type=at_least(MIN_SHARED), default=60, help="positions of the board to use (default 60)"
+    )
     rig.add_argument(
         "--lens", action="store_true", help="also adjust the lenses (only with boards all over every image)"
     )
@@ -82,8 +131,10 @@ def parser() -> argparse.ArgumentParser:
     person = _command(commands, "from-person", "where the cameras stand, from one person walking about")
     _sources(person)
     _calibration(person, "--intrinsics", "the lenses; without, --fov is assumed", required=False)
-    person.add_argument("--fov", type=float, default=60.0, metavar="DEGREES", help="field of view along the long side")
-    person.add_argument("--height", type=float, required=True, metavar="MM", help="how tall the person is, mm")
+    person.add_argument(
+        "--fov", type=positive, default=60.0, metavar="DEGREES", help="field of view along the long side"
+    )
+    person.add_argument("--height", type=positive, required=True, metavar="MM", help="how tall the person is, mm")
     _person(person)
     _out(person, "RIG.toml", "the result, with the floor at z = 0 under the person's feet")
 
@@ -93,7 +144,7 @@ def parser() -> argparse.ArgumentParser:
     _sources(floor)
     _calibration(floor, "--calibration", "placed cameras")
     _board(floor)
-    floor.add_argument("--thickness", type=float, default=0.0, metavar="MM", help="of the plate under the board")
+    floor.add_argument("--thickness", type=finite, default=0.0, metavar="MM", help="of the plate under the board")
     floor.add_argument("--person", action="store_true", help="use a person walking about instead of a board")
     _person(floor)
     _out(floor, "LAB.toml", "the result")
@@ -108,7 +159,7 @@ def parser() -> argparse.ArgumentParser:
     sync = _command(commands, "sync", "how far cameras' clocks are apart, from a person who moves in all of them")
     _sources(sync)
     _calibration(sync, "--calibration", "placed cameras make it more precise", required=False)
-    sync.add_argument("--max-offset", type=float, default=2.0, metavar="S", help="largest offset tried (2 seconds)")
+    sync.add_argument("--max-offset", type=positive, default=2.0, metavar="S", help="largest offset tried (2 seconds)")
     _person(sync, "movenet-lightning")
     _out(sync, "OFFSETS.toml", "also write the offsets to a file", required=False)
 
@@ -149,9 +200,7 @@ def board_of(args: argparse.Namespace) -> Board:
     return Board("charuco", args.squares or (7, 5), args.square, marker, args.dictionary, args.legacy)
 
 
-def _command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str
-) -> argparse.ArgumentParser:
+def _command(commands: "argparse._SubParsersAction[Parser]", name: str, text: str) -> argparse.ArgumentParser:
     return commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
 
 
@@ -163,9 +212,9 @@ def _board(parser: argparse.ArgumentParser) -> None:
         "--corners", type=size, metavar="CxR", help="inner corners of a chessboard, instead of --squares"
     )
     group.add_argument(
-        "--square", type=float, default=35.0, metavar="MM", help="side of a square, measured on the print"
+        "--square", type=positive, default=35.0, metavar="MM", help="side of a square, measured on the print"
     )
-    group.add_argument("--marker", type=float, metavar="MM", help="side of a marker (default 26/35 of a square)")
+    group.add_argument("--marker", type=positive, metavar="MM", help="side of a marker (default 26/35 of a square)")
     group.add_argument("--dictionary", default="DICT_5X5_100", metavar="DICT", help=f"one of {', '.join(DICTIONARIES)}")
     group.add_argument(
         "--legacy", action="store_true", help="a ChArUco board from before OpenCV 4.6, white corner first"
@@ -178,7 +227,7 @@ def _sources(parser: argparse.ArgumentParser) -> None:
                        help="device number or path, video, folder of images, or URL; once a camera")  # fmt: skip
     group.add_argument("--size", type=size, metavar="WxH", help="size to ask of local cameras")
     group.add_argument(
-        "--every", type=float, default=0.2, metavar="S", help="seconds between the frames looked at (0.2)"
+        "--every", type=positive, default=0.2, metavar="S", help="seconds between the frames looked at (0.2)"
     )
     group.add_argument("--sync-offset", action="append", default=[], metavar="NAME=SECONDS",
                        help="added to the times of a recording that started earlier or later")  # fmt: skip
@@ -194,7 +243,7 @@ def _calibration(parser: argparse.ArgumentParser, flag: str, text: str, required
 
 def _person(parser: argparse.ArgumentParser, detector: str = "movenet-thunder") -> None:
     parser.add_argument("--detector", default=detector, metavar="NAME", help=f"2D detector ({detector})")
-    parser.add_argument("--seconds", type=float, default=60.0, metavar="S", help="most seconds to look (60)")
+    parser.add_argument("--seconds", type=positive, default=60.0, metavar="S", help="most seconds to look (60)")
 
 
 def _out(parser: argparse.ArgumentParser, name: str, text: str, required: bool = True) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from calibration.board import Board, BoardView
 from calibration.camera import Camera, image_to_ray
-from calibration.lengths import Lengths, measure_lengths
+from calibration.lengths import Lengths, corner_pixels, measure_lengths
 from calibration.rotations import skew
 from calibration.triangulate import reprojection_error, triangulate_robust
 
@@ -89,11 +89,7 @@ def epipolar_error(a: Camera, b: Camera, xa: Array, xb: Array) -> Array:
 
 def check_board(cameras: Sequence[Camera], board: Board, frames: Sequence[Mapping[str, BoardView]]) -> Check:
     """Check placed cameras with what they saw of a board at the same times."""
-    xy = np.full((len(cameras), len(frames), len(board.points), 2), np.nan)
-    for f, frame in enumerate(frames):
-        for c, camera in enumerate(cameras):
-            if camera.name in frame:
-                xy[c, f, frame[camera.name].ids] = frame[camera.name].xy
+    xy = corner_pixels(cameras, board, frames)
     lengths = measure_lengths(cameras, board, frames)
     return _check("board", cameras, xy, lengths, {c.name: _BOARD_PX for c in cameras}, 1.0)
 

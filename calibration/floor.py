@@ -10,6 +10,7 @@ from calibration.board import Board, BoardView
 from calibration.camera import Camera
 from calibration.errors import CalibrationError
 from calibration.extrinsics import board_poses
+from calibration.lengths import corner_pixels
 from calibration.triangulate import reprojection_error, triangulate_robust
 
 Array = NDArray[np.floating]
@@ -74,9 +75,7 @@ def floor_from_board(
     seen = [c for c in cameras if c.name in frame]
     if not seen:
         raise CalibrationError("no camera sees the board on the floor")
-    xy = np.full((len(seen), len(board.points), 2), np.nan)
-    for c, camera in enumerate(seen):
-        xy[c, frame[camera.name].ids] = frame[camera.name].xy
+    xy = corner_pixels(seen, board, [frame])[:, 0]
     points = triangulate_robust(seen, xy, noise_px=1.0).points
     good = np.isfinite(points).all(1)
     # Board axes point into the board; the world's up points out of it.

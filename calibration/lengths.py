@@ -44,6 +44,16 @@ class Lengths:
         )
 
 
+def corner_pixels(cameras: Sequence[Camera], board: Board, frames: Sequence[Mapping[str, BoardView]]) -> Array:
+    """Where every camera saw every corner in every frame: (V, F, N, 2) pixels, NaN where it did not."""
+    xy = np.full((len(cameras), len(frames), len(board.points), 2), np.nan)
+    for f, frame in enumerate(frames):
+        for c, camera in enumerate(cameras):
+            if camera.name in frame:
+                xy[c, f, frame[camera.name].ids] = frame[camera.name].xy
+    return xy
+
+
 def measure_lengths(cameras: Sequence[Camera], board: Board, frames: Sequence[Mapping[str, BoardView]]) -> Lengths:
     """Triangulate the board's corners and measure its longest spans: opposite ends of its rows, columns, diagonals.
 
@@ -60,12 +70,7 @@ def measure_lengths(cameras: Sequence[Camera], board: Board, frames: Sequence[Ma
         np.stack([grid[:, 0], grid[:, across // 2]], 1), np.stack([grid[0], grid[down // 2]], 1),
     ])  # fmt: skip
     true = np.linalg.norm(board.points[ends[:, 0]] - board.points[ends[:, 1]], axis=1)
-    xy = np.full((len(cameras), len(frames), len(board.points), 2), np.nan)
-    for f, frame in enumerate(frames):
-        for c, camera in enumerate(cameras):
-            if camera.name in frame:
-                xy[c, f, frame[camera.name].ids] = frame[camera.name].xy
-    points = triangulate_robust(cameras, xy, noise_px=1.0).points
+    points = triangulate_robust(cameras, corner_pixels(cameras, board, frames), noise_px=1.0).points
     measured = np.linalg.norm(points[:, ends[:, 0]] - points[:, ends[:, 1]], axis=-1)
     ratio = (measured / true - 1)[np.isfinite(measured)]
     if not len(ratio):

@@ -195,6 +195,28 @@ def test_bad_input(shots, tmp_path, capsys, arguments, message):
     assert len(lines) == 1 and message in lines[0]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["board"], "required: --out"),
+        (["board", "--out", "b.pdf", "--square", "0"], "--square: '0'; give a number above 0"),
+        (["board", "--out", "b.pdf", "--marker", "nan"], "--marker: 'nan' is not a number"),
+        (["intrinsics", "--camera", "0", "--out", "o", "--count", "4"], "from 5 up"),
+        (["extrinsics", "--camera", "0", "--intrinsics", "l", "--out", "o", "--count", "x"], "from 3 up"),
+        (["intrinsics", "--camera", "0", "--out", "o", "--every", "-1"], "above 0"),
+        (["floor", "--camera", "0", "--calibration", "c", "--out", "o", "--thickness", "inf"], "not a number"),
+        (["from-person", "--camera", "0", "--out", "o", "--height", "tall"], "not a number"),
+        (["calibrate"], "invalid choice: 'calibrate'"),
+    ],
+)
+def test_a_mistaken_flag_is_one_line(capsys, arguments, message):
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    error = capsys.readouterr().err
+    assert left.value.code == 2 and len(error.splitlines()) == 1
+    assert error.startswith("calibration") and message in error
+
+
 def test_wrong_board_is_said(shots, tmp_path, capsys):
     other = ["--dictionary", "DICT_4X4_50", *FLAGS]
     assert (
