@@ -104,7 +104,7 @@ class Problem:
 
 
 def pose_problem(views: Views, distance: Array) -> Problem:
-    """Prepare what does not change, for views of which one is lifted and a person (V,) mm from each."""
+    """Prepare what does not change; at least one view is lifted, the person is ``distance`` (V,) mm from each."""
     sigma = _SPREAD * np.maximum(views.sigma[:, :, 1:], 1.0)
     rows = _WHITEN / sigma[..., None, :]
     quality = np.sqrt(np.clip(views.score[:, 1:], 0.05, 1) / _GOOD_SCORE)
