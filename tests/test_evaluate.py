@@ -362,7 +362,7 @@ def test_a_users_mistake_is_one_line(tmp_path, capsys):
     mocap = ["--mocap", str(tmp_path / "a.npz")]
     for flags, word in (
         (["--mocap", str(tmp_path / "b.npz")], "(4, 16, 3)"), (["--mocap", str(tmp_path / "c.npz")], "c.npz"),
-        ([*mocap, "--weights", str(tmp_path / "no.onnx")], "no.toml"),
+        ([*mocap, "--weights", str(tmp_path / "no.onnx")], "no.onnx cannot be read"),
         ([*mocap, "--weights", str(tmp_path / "no.pt")], "no.pt"),
         ([*mocap, "--table", "2", "--views", "random"], "several cameras"),
         ([*mocap, "--detections", "x.npz"], "--data"), ([*mocap, "--json", str(tmp_path / "no" / "a.json")], "No such"),
