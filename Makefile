@@ -23,6 +23,7 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.pipeline
 	$(BIN)/python -m benchmarks.tracks
+	$(BIN)/python -m benchmarks.fusion
 
 # The stamps are files, so that an unchanged requirements file costs nothing.
 $(VENV)/.run: requirements.txt
