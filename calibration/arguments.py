@@ -123,7 +123,9 @@ def parser() -> argparse.ArgumentParser:
         "--count", type=at_least(MIN_SHARED), default=60, help="positions of the board to use (default 60)"
     )
     rig.add_argument(
-        "--lens", action="store_true", help="also adjust the lenses (only with boards all over every image)"
+        "--lens",
+        action="store_true",
+        help="also adjust the lenses; in our trials that was worse, so only with boards all over every image",
     )
     rig.add_argument("--anyway", action="store_true", help="write it even if lengths or errors do not pass")
     _out(rig, "RIG.toml", "the result")
