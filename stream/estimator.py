@@ -96,7 +96,7 @@ class Estimator:
         pose = self._fuse(detections, mixtures, moment.t) if self._fuse else None
         fused = self._clock()
         views = tuple(
-            None if frame is None or detection is None else self._view(k, frame, detection, mixtures[k])
+            None if frame is None or detection is None else self._view(k, moment.t, frame, detection, mixtures[k])
             for k, (frame, detection) in enumerate(zip(moment.frames, detections, strict=True))
         )
         stages = {"detect": detected - start, "lift": lifted - detected, "track": self._clock() - fused}
@@ -150,12 +150,13 @@ class Estimator:
     def _seen_limbs(self, detection: Detection) -> int:
         return int((detection.score[list(LIMBS)] >= self._detect.min_score).sum())
 
-    def _view(self, k: int, frame: Frame, detection: Detection, mixture: Mixture | None) -> View:
+    def _view(self, k: int, t: float, frame: Frame, detection: Detection, mixture: Mixture | None) -> View:
         height, width = frame.image.shape[:2]
         empty = View(frame.camera, frame.index, frame.t, (width, height), detection, None, (), None, None, None)
         if mixture is None:
             return empty
-        tracks, raw, answer = self._eyes[k].tracker(mixture, frame.t)
+        # At the moment's time: a slow camera's frame is in several moments, and its joints are brought to each.
+        tracks, raw, answer = self._eyes[k].tracker(mixture, t)
         root = locate(raw, detection, self._cameras[k], self._detect.min_score)
         return replace(empty, mixture=mixture, tracks=tracks, answer_raw=raw, answer=answer, root=root)
 

@@ -81,6 +81,18 @@ def test_a_frame_used_twice_is_detected_once(lifter):
     assert len(detector.reports) == 1
 
 
+def test_a_slow_camera_keeps_its_tracks(lifter):
+    """Half the rate of the other: each of its frames is in two moments, and nothing begins anew."""
+    source = figure()
+    estimator = Estimator([source.camera] * 2, KnownDetector(source), lifter)
+    fast, slow = frames(source, 20, "fast"), frames(source, 20, "slow")
+    ids = set()
+    for k, frame in enumerate(fast):
+        _, view = estimator(moment(k, frame.t, [frame, slow[k // 2 * 2]])).views
+        ids |= {track.id for track in view.tracks}
+    assert ids == set(range(5))
+
+
 def test_joints_are_interpolated_to_the_moments_time(lifter):
     """A camera 12 ms late: the joints at the moment's time, from the frames around it, are nearly the true ones."""
     source = figure("synthetic:frames=60,speed=1")
