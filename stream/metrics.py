@@ -129,9 +129,7 @@ class Meter:
     def latency_ms(self) -> float | None:
         """Median over the last 30 moments."""
         with self._lock:
-            recent = (
-                list(self._latency)[-30:] if len(self._latency) < 1000 else [self._latency[-k] for k in range(1, 31)]
-            )
+            recent = list(islice(reversed(self._latency), 30))
         return float(np.median(recent)) * 1e3 if recent else None
 
     @property

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -57,6 +58,12 @@ class SinkWorker:
         self._header = header
         self._failed = failed
         self._thread = threading.Thread(target=self.run, name=f"sink-{type(sink).__name__.lower()}")
+
+    @property
+    def lost(self) -> Counter[str]:
+        """Moments that a sink which is to take every one did not get; what a viewer skips is no loss."""
+        name = f"by {type(self.sink).__name__.lower()}"
+        return Counter({name: self.channel.dropped} if self.sink.policy == "every" else {})
 
     def start(self) -> None:
         """Run in a thread of its own. A sink that wants the main thread is ``run`` there instead."""
@@ -134,7 +141,7 @@ class Pipeline:
         self._errors: list[BaseException] = []
         self._failures: list[str] = []
         self._lines: list[str] = []
-        self._lost: dict[str, int] = {}
+        self._lost: Counter[str] = Counter()
         self._seen: set[str] = set()
         # Live: one channel for all cameras, in the order of arrival. Files: one each, so that none runs ahead.
         self._arrivals: Channel[tuple[int, Frame]] = Channel("latest", 4 * len(sources))
@@ -162,9 +169,7 @@ class Pipeline:
             self._workers.remove(worker)
             if worker.line:
                 self._lines.append(worker.line)
-            if worker.channel.dropped and worker.sink.policy == "every":
-                name = f"by {type(worker.sink).__name__.lower()}"
-                self._lost[name] = self._lost.get(name, 0) + worker.channel.dropped
+            self._lost += worker.lost
 
     @property
     def note(self) -> str:
@@ -363,7 +368,4 @@ class Pipeline:
             "corrupt": sum(s.corrupt for s in statuses),
         }
         with self._lock:
-            for worker in self._workers:
-                if worker.sink.policy == "every":
-                    drops[f"by {type(worker.sink).__name__.lower()}"] = worker.channel.dropped
-        return drops | self._lost
+            return drops | sum((worker.lost for worker in self._workers), self._lost)

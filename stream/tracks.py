@@ -110,7 +110,7 @@ class Tracker:
             self.reset()
         self._t = t
         self._tracks = self._follow(mixture, t, dt) if self._tracks else self._begin(mixture, t)
-        best = max(self._tracks, key=lambda track: track.probability)
+        best = self._tracks[most_probable(self._tracks)]
         if best.id != self._answer_id and self._filter.distance(best.pose) > self._config.cut_mm:
             # Another pose: gliding there would show poses that nobody believes in.
             self._filter.reset()
