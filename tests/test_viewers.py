@@ -71,8 +71,10 @@ def display(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
         pytest.skip("needs Xvfb and xdotool (apt install xvfb xdotool)")
     folder = tmp_path_factory.mktemp("screen")
     read, write = os.pipe()
+    # Without -noreset it starts anew when its last client leaves, which a probe does just before the window comes.
     server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(write), "-screen", "0", "1400x900x24", "-fbdir", str(folder), "-nolisten", "tcp"],
+        ["Xvfb", "-displayfd", str(write), "-screen", "0", "1400x900x24", "-fbdir", str(folder), "-nolisten", "tcp",
+         "-noreset"],
         pass_fds=[write], stderr=subprocess.DEVNULL,
     )  # fmt: skip
     os.close(write)
