@@ -216,14 +216,24 @@ def wait_until(true, timeout: float = 20.0) -> None:
 
 def test_the_window_shows_the_picture_and_obeys_its_keys(display: tuple[str, Path]) -> None:
     number, framebuffer = display
-    driven = Driven(number)
-    try:
+
+    def orange() -> int:
+        return int((np.abs(screen(framebuffer).astype(int) - paint.SIDE_RIGHT).max(-1) < 40).sum())
+
+    # About one start in ten leaves the virtual screen black for good, for a reason that is not known; only the start is
+    # tried again, and the last time it counts.
+    for last in (False, False, False, True):
+        driven = Driven(number)
         driven.wait_for("ready")
-
-        def orange() -> int:
-            return int((np.abs(screen(framebuffer).astype(int) - paint.SIDE_RIGHT).max(-1) < 40).sum())
-
-        wait_until(lambda: orange() > 300)
+        try:
+            wait_until(lambda: orange() > 300, 20.0 if last else 6.0)
+            break
+        except AssertionError:
+            driven.process.kill()
+            driven.end()
+            if last:
+                raise
+    try:
         kept = os.environ.get("KEEP_PICTURES")
         if kept:
             cv2.imwrite(str(Path(kept) / "window.png"), screen(framebuffer))
