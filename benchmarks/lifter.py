@@ -29,7 +29,7 @@ from benchmarks.table import ratio, said, table, write_json
 from benchmarks.timing import Times, after, median_ratio, paced, tight, times
 from calibration.errors import UserError
 from engines import mdn, runtimes
-from engines.types import EngineError
+from engines.types import EngineError, Runtime
 
 BATCHES: Final = (1, 4, 16)
 EVERY_S: Final = 0.033
@@ -61,11 +61,11 @@ class Row:
     """Of the limit that is reached; at batch 1 only."""
 
 
-def load(path: Path) -> tuple[dict[str, runtimes.Runtime], dict[str, str]]:
-    """Every runtime and precision that there is here, by "runtime precision", and why others are not."""
+def load(path: Path, on: Sequence[str]) -> tuple[dict[str, Runtime], dict[str, str]]:
+    """Every precision that there is here on every runtime, by "runtime precision", and why others are not."""
     found, left_out = {}, {}
     for precision, file in (("fp32", path), ("int8", path.with_suffix(".int8.onnx"))):
-        for name in runtimes.names():
+        for name in on:
             try:
                 found[f"{name} {precision}"] = runtimes.load(file, name, threads=1)
             except EngineError as error:
@@ -96,9 +96,7 @@ def readers(size: int) -> Calls:
     }
 
 
-def measure_tight(
-    called: Mapping[str, runtimes.Runtime], sizes: Mapping[str, int], rounds: int, count: int
-) -> list[Row]:
+def measure_tight(called: Mapping[str, Runtime], sizes: Mapping[str, int], rounds: int, count: int) -> list[Row]:
     """Rows of calls without a pause, and of the limits. Each round has every runtime and reader in turn."""
     reading = {f"limit {p}": readers(size) for p, size in sizes.items()}
     calls = _calls(called, 1) | {f"{name} {how}": f for name, ways in reading.items() for how, f in ways.items()}
@@ -116,7 +114,7 @@ def measure_tight(
 
 
 def measure_other(
-    mode: str, called: Mapping[str, runtimes.Runtime], sizes: Mapping[str, int], batch: int,
+    mode: str, called: Mapping[str, Runtime], sizes: Mapping[str, int], batch: int,
     work: Callable[[Calls], Mapping[str, list[float]]],
 ) -> list[Row]:  # fmt: skip
     """Rows of one batch, paced or cold; with the limits at batch 1."""
@@ -146,11 +144,13 @@ def evict() -> Callable[[], object]:
     return lambda: buffer.max()
 
 
-def run(path: Path, rounds: int, count: int, paced_calls: int, cold_calls: int) -> dict[str, Any]:
+def run(path: Path, on: Sequence[str], rounds: int, count: int, paced_calls: int, cold_calls: int) -> dict[str, Any]:
     """Everything; see the module."""
-    called, left_out = load(path)
+    called, left_out = load(path, on)
     if f"{REFERENCE} fp32" not in called:
-        raise UserError(f"the lifter cannot be measured: {left_out[f'{REFERENCE} fp32']}")
+        raise UserError(
+            f"the lifter cannot be measured: {left_out.get(f'{REFERENCE} fp32', 'it needs the runtime onnx')}"
+        )
     weights = count_weights(path)
     sizes = {p: weights * BYTES[p] for p in dict.fromkeys(map(_precision, called))}
     rows = measure_tight(called, sizes, rounds, count)
@@ -166,7 +166,7 @@ def run(path: Path, rounds: int, count: int, paced_calls: int, cold_calls: int) 
 
 
 def summary(rows: list[Row]) -> dict[str, float]:
-    """The figures that there are goals for, of the reference runtime at batch 1, tight; others are named after the mode."""
+    """The figures that there are goals for, of the reference runtime at batch 1; tight where no other is named."""
     by = {(r.runtime, r.precision, r.mode): r for r in rows if r.batch == 1}
     found = {}
     for mode, prefix in (("tight", ""), ("paced", "paced_"), ("cold", "cold_")):
@@ -198,15 +198,18 @@ def report(result: Mapping[str, Any]) -> str:
     base = {(r.mode, r.batch): r.time.p50 for r in rows if (r.runtime, r.precision) == (REFERENCE, "fp32")}
     heads = ("runtime", "precision", "called", "batch", "p50 ms", "p95", "p99", f"to {REFERENCE} fp32", "of the limit")
     cells = [
-        (r.runtime, r.precision, r.mode, r.batch or "-", *r.time.cells(), ratio(r.time.p50, base.get((r.mode, r.batch or 1))),
-         "-" if r.share is None else f"{r.share:.0%}")
+        (
+            *(r.runtime, r.precision, r.mode, r.batch or "-", *r.time.cells()),
+            ratio(r.time.p50, base.get((r.mode, r.batch or 1))),
+            "-" if r.share is None else f"{r.share:.0%}",
+        )
         for r in rows
-    ]  # fmt: skip
+    ]
     left_out = [f"not measured: {name}: {why}" for name, why in result["left_out"].items()]
     return "\n".join([table(heads, cells), "", *verdict(result), *left_out])
 
 
-def _calls(called: Mapping[str, runtimes.Runtime], batch: int) -> Calls:
+def _calls(called: Mapping[str, Runtime], batch: int) -> Calls:
     x = np.random.default_rng(0).standard_normal((batch, mdn.INPUTS)).astype(np.float32)
     return {name: lambda runtime=runtime: runtime(x=x) for name, runtime in called.items()}
 
@@ -229,6 +232,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line; see ``--help``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, default=mdn.SHIPPED, help="default: the lifter that is shipped")
+    parser.add_argument("--runtimes", metavar="NAMES", help="some of them, such as onnx,openvino (onnx is needed)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--calls", type=int, default=60, help="a round, runtime and batch, tight (default: 60)")
     parser.add_argument("--paced-calls", type=int, default=40, help="a runtime and batch; 0: none (default: 40)")
@@ -236,7 +240,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args(arguments)
     try:
-        result = run(args.weights, args.rounds, args.calls, args.paced_calls, args.cold_calls)
+        on = args.runtimes.split(",") if args.runtimes else runtimes.names()
+        result = run(args.weights, on, args.rounds, args.calls, args.paced_calls, args.cold_calls)
         print(report(result))
         if args.json:
             write_json(args.json, {"machine": machine.describe(), **result})

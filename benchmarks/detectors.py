@@ -1,0 +1,186 @@
+"""How fast each detector is on real frames: every runtime, one and two threads, without a pause and at a camera's pace.
+
+    python -m benchmarks.detectors
+    python -m benchmarks.detectors --only movenet-thunder,movenet-lightning --frames 20 --json detectors.json
+
+What is timed is what a stream pays a view: the crop, the network, its decoding and now and then the search for the
+person, on frames of the demo's video, forth and back so that the person never jumps. Each round has every detector in
+turn. Ratios are to MoveNet Lightning on ONNX Runtime with as many threads. MediaPipe brings its own runtime and
+threads.
+"""
+
+import argparse
+import itertools
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks import machine
+from benchmarks.table import ratio, table, write_json
+from benchmarks.timing import Times, paced, tight, times
+from calibration.errors import UserError
+from engines import cards, detectors, runtimes
+from engines.types import Detector, EngineError, Image
+from stream.config import SourceConfig
+from stream.demo import SINGLE, fetch
+from stream.sources import make_source
+
+EVERY_S: Final = 0.033
+FPS: Final = 30.0
+REFERENCE: Final = ("movenet-lightning", "onnx")
+OWN: Final = "its own"
+"""Runtime and threads of a detector that brings them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the result."""
+
+    detector: str
+    """Name in the registry."""
+    runtime: str
+    """Name in the registry of the runtimes, or "its own"."""
+    threads: int
+    """Of its networks; 0 where it chooses."""
+    mode: str
+    """"tight" or "paced"."""
+    time: Times
+    """Of a frame."""
+    people: float
+    """Share of the frames in which a person was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A detector as it is measured."""
+
+    detector: Detector
+    runtime: str
+    threads: int
+
+
+def read_frames(video: Path, count: int) -> list[Image]:
+    """The first images of a video, (H, W, 3) uint8 BGR.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    with closing(make_source(SourceConfig(str(video), "frames"))) as source:
+        source.open()
+        frames = itertools.takewhile(lambda frame: frame is not None, (source.read() for _ in range(count)))
+        return [frame.image for frame in frames if frame is not None]
+
+
+def load(wanted: Sequence[str], on: Sequence[str], threads: Sequence[int]) -> tuple[dict[str, Subject], dict[str, str]]:
+    """Every detector with weights on every runtime that can run it, and why others are not measured."""
+    found: dict[str, Subject] = {}
+    left_out: dict[str, str] = {}
+    for name in wanted:
+        file = cards.WEIGHTS / detectors.weights(name)
+        if not file.exists():
+            left_out[name] = "no weights are shipped"
+            continue
+        own = file.suffix != ".onnx"
+        for runtime, n in [(OWN, 0)] if own else itertools.product(on, threads):
+            try:
+                found[f"{name} {runtime} {n}"] = Subject(
+                    detectors.load(name, "auto" if own else runtime, max(n, 1)), runtime, n
+                )
+            except EngineError as error:
+                left_out[f"{name}, {runtime}"] = str(error)
+    return found, left_out
+
+
+def watching(subject: Subject, frames: Sequence[Image], seen: list[bool]) -> Callable[[], object]:
+    """A call that detects in the next frame, and notes whether somebody is there."""
+    session = subject.detector.session()
+    images = _forth_and_back(frames)
+    index = itertools.count()
+
+    def call() -> None:
+        seen.append(session(next(images), next(index) / FPS).person)
+
+    return call
+
+
+def run(subjects: Mapping[str, Subject], frames: Sequence[Image], rounds: int, count: int, slow: int) -> list[Row]:
+    """Rows of all of them; ``slow`` calls of each at a camera's pace."""
+    rows = []
+    for mode in ("tight", "paced") if slow else ("tight",):
+        seen: dict[str, list[bool]] = {name: [] for name in subjects}
+        calls = {name: watching(subject, frames, seen[name]) for name, subject in subjects.items()}
+        for call in calls.values():  # the first frames search for the person
+            call()
+        if mode == "tight":
+            found = {name: sum(parts, []) for name, parts in tight(calls, rounds, count).items()}
+        else:
+            found = paced(calls, slow, EVERY_S)
+        rows += [
+            Row(s.detector.name, s.runtime, s.threads, mode, times(found[name]), sum(seen[name]) / len(seen[name]))
+            for name, s in subjects.items()
+        ]
+    return rows
+
+
+def reference(rows: Sequence[Row]) -> dict[tuple[str, int], float]:
+    """Median of the reference by mode and threads; for 0 threads, where a detector chooses, the fastest of it."""
+    found = {(r.mode, r.threads): r.time.p50 for r in rows if (r.detector, r.runtime) == REFERENCE}
+    for mode in {mode for mode, _ in found}:
+        found[mode, 0] = min(value for (m, _), value in found.items() if m == mode)
+    return found
+
+
+def report(result: Mapping[str, Any]) -> str:
+    """Markdown, the fastest first."""
+    rows = [Row(**r | {"time": Times(**r["time"])}) for r in result["rows"]]
+    base = reference(rows)
+    heads = ("detector", "runtime", "threads", "called", "p50 ms", "p95", "p99", "to Lightning", "person seen")
+    cells = [
+        (r.detector, r.runtime, r.threads or OWN, r.mode, *r.time.cells(),
+         ratio(r.time.p50, base.get((r.mode, r.threads))), f"{r.people:.0%}")
+        for r in sorted(rows, key=lambda r: (r.mode != "tight", r.time.p50))
+    ]  # fmt: skip
+    left_out = [f"not measured: {name}: {why}" for name, why in result["left_out"].items()]
+    return "\n".join([table(heads, cells), "", *left_out])
+
+
+def _forth_and_back(frames: Sequence[Image]) -> Iterator[Image]:
+    return itertools.cycle([*frames, *frames[-2:0:-1]])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; see ``--help``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--video", type=Path, help="instead of the demo's walker")
+    parser.add_argument("--only", metavar="NAMES", help="some of the detectors, such as hourglass,mediapipe")
+    parser.add_argument("--runtimes", metavar="NAMES", help="some of the runtimes, such as onnx,openvino")
+    parser.add_argument("--threads", default="1,2", metavar="N,N", help="default: 1,2")
+    parser.add_argument("--frames", type=int, default=30, help="of the video (default: 30, 160 MB)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--calls", type=int, default=15, help="a round and detector, tight (default: 15)")
+    parser.add_argument("--paced-calls", type=int, default=30, help="a detector; 0: none (default: 30)")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    args = parser.parse_args(arguments)
+    try:
+        names = args.only.split(",") if args.only else detectors.names()
+        on = args.runtimes.split(",") if args.runtimes else runtimes.names()
+        subjects, left_out = load(names, on, [int(n) for n in args.threads.split(",")])
+        if not subjects:
+            raise UserError("no detector can be measured: " + "; ".join(left_out.values()))
+        frames = read_frames(args.video or fetch(SINGLE) / "demo.mp4", args.frames)
+        rows = run(subjects, frames, args.rounds, args.calls, args.paced_calls)
+        result = {"rows": [asdict(r) for r in rows], "left_out": left_out}
+        print(report(result))
+        if args.json:
+            write_json(args.json, {"machine": machine.describe(), **result})
+    except (UserError, OSError, ValueError) as error:
+        print(f"benchmarks.detectors: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
