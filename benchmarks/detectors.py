@@ -62,16 +62,19 @@ class Subject:
     threads: int
 
 
-def read_frames(video: Path, count: int) -> list[Image]:
-    """The first images of a video, (H, W, 3) uint8 BGR.
+def frames_of(video: Path, count: int) -> Iterator[Image]:
+    """The first images of a video, (H, W, 3) uint8 BGR, one at a time.
 
     Raises:
         UserError: if it cannot be read.
     """
     with closing(make_source(SourceConfig(str(video), "frames"))) as source:
         source.open()
-        frames = itertools.takewhile(lambda frame: frame is not None, (source.read() for _ in range(count)))
-        return [frame.image for frame in frames if frame is not None]
+        for _ in range(count):
+            frame = source.read()
+            if frame is None:
+                return
+            yield frame.image
 
 
 def load(wanted: Sequence[str], on: Sequence[str], threads: Sequence[int]) -> tuple[dict[str, Subject], dict[str, str]]:
@@ -170,7 +173,7 @@ def main(arguments: list[str] | None = None) -> int:
         subjects, left_out = load(names, on, [int(n) for n in args.threads.split(",")])
         if not subjects:
             raise UserError("no detector can be measured: " + "; ".join(left_out.values()))
-        frames = read_frames(args.video or fetch(SINGLE) / "demo.mp4", args.frames)
+        frames = list(frames_of(args.video or fetch(SINGLE) / "demo.mp4", args.frames))
         rows = run(subjects, frames, args.rounds, args.calls, args.paced_calls)
         result = {"rows": [asdict(r) for r in rows], "left_out": left_out}
         print(report(result))

@@ -12,6 +12,8 @@ from typing import Final, TypeVar
 import numpy as np
 import psutil
 
+from benchmarks.machine import cores
+
 T = TypeVar("T")
 _SAMPLE_S: Final = 0.2
 
@@ -73,13 +75,12 @@ def measure(work: Callable[[], T]) -> tuple[T, Usage]:
     groups.pop("watch", None)
     quarters = np.array_split(np.array(memory), 4)
     growth = float(np.median(quarters[3]) - np.median(quarters[1])) if len(memory) >= 8 else 0.0
-    cores = len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count() or 1
-    return result, Usage(wall, cpu, max(machine - cpu, 0.0), cores, dict(groups), _peak_mb(), growth)
+    return result, Usage(wall, cpu, max(machine - cpu, 0.0), cores(), dict(groups), peak_mb(), growth)
 
 
 def _group(thread: int, python: dict[int | None, str], old: bool) -> str:
     if name := python.get(thread):
-        return "cameras" if name.startswith("camera-") else name
+        return "cameras" if name.startswith(("camera-", "drain-")) else name
     try:
         comm = Path(f"/proc/self/task/{thread}/comm").read_text()
     except OSError:
@@ -94,9 +95,9 @@ def _machine_s() -> float:
     return sum(times) - times.idle - getattr(times, "iowait", 0.0)
 
 
-def _peak_mb() -> float:
-    """Not ru_maxrss on Linux: a child's begins with what its parent had."""
-    try:
+def peak_mb() -> float:
+    """Most memory this process has had (resident), MB."""
+    try:  # not ru_maxrss on Linux: a child's begins with what its parent had
         status = Path("/proc/self/status").read_text()
         return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM"))
     except (OSError, StopIteration):

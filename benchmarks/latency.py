@@ -1,0 +1,116 @@
+"""How old an image is when its estimate is there: virtual cameras at their own pace, through the whole pipeline.
+
+Compared with a bare loop in the same run: the same camera and the same detector, read and detect, and nothing else.
+"""
+
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from benchmarks.camera_server import age, read_mark, sent
+from benchmarks.timing import Times, times
+from calibration.errors import UserError
+from engines.detectors import fallback
+from stream import assemble
+from stream.channel import Policy
+from stream.config import Config
+from stream.header import Header
+from stream.metrics import Summary
+from stream.sinks import QuitRequest
+from stream.types import Estimate, Image
+
+WARM_S: Final = 2.0
+"""What comes before is not counted: connecting, finding the person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An image that was estimated."""
+
+    camera: int
+    number: int
+    at: float
+    """Monotonic seconds at which its estimate was handed out."""
+
+
+class Watch:
+    """A sink that notes when each moment's images are estimated, and ends the run after a while."""
+
+    policy: Policy = "every"
+    wants_images = True
+
+    def __init__(self, cameras: tuple[str, ...], seconds: float) -> None:
+        self.moments: list[list[Seen]] = []
+        self._cameras = {name: k for k, name in enumerate(cameras)}
+        self._seconds = seconds
+        self._end = np.inf
+
+    def open(self, header: Header) -> None:
+        """See ``Sink``."""
+        self._end = time.monotonic() + self._seconds
+
+    def write(self, estimate: Estimate, images: Mapping[str, Image | None]) -> None:
+        """See ``Sink``."""
+        now = time.monotonic()
+        self.moments.append(
+            [Seen(self._cameras[name], read_mark(i), now) for name, i in images.items() if i is not None]
+        )
+        if now > self._end:
+            raise QuitRequest
+
+    def close(self) -> None:
+        """See ``Sink``."""
+
+
+def steady(config: Config) -> Config:
+    """The same run with the first detector of its order alone: a hand-over would measure two detectors as one."""
+    return replace(config, detect=replace(config.detect, names=fallback.order(config.detect.names)[:1]))
+
+
+def pipeline_ages(config: Config, seconds: float) -> tuple[Summary, list[list[Seen]]]:
+    """Run the pipeline on virtual cameras for a while."""
+    with ExitStack() as stack:
+        pipeline, outputs = assemble.prepare(config, stack, _quiet)
+        watch = Watch(tuple(source.name for source in config.sources), seconds)
+        pipeline.add(watch)
+        return pipeline.run(outputs.start()), watch.moments
+
+
+def detector_ages(config: Config, seconds: float) -> list[list[Seen]]:
+    """Read the first camera and detect, for a while."""
+    found = []
+    with ExitStack() as stack:
+        session = assemble.load_detector(config, None, _quiet).session()
+        source = assemble.open_sources(config, stack, _quiet)[0].source
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and (frame := source.read()) is not None:
+            session(frame.image, frame.t)
+            found.append([Seen(0, read_mark(frame.image), time.monotonic())])
+    return found
+
+
+def summarise(moments: list[list[Seen]], urls: tuple[str, ...]) -> Times:
+    """Ages of the oldest image of each moment; asks the cameras what they sent when.
+
+    Raises:
+        UserError: if there was no moment after the warm-up.
+    """
+    logs = [sent(url) for url in urls]
+    start = moments[0][0].at + WARM_S if moments else 0.0
+    ages = [
+        max(known)
+        for seen in moments
+        if seen and seen[0].at >= start
+        and (known := [a for s in seen if (a := age(logs[s.camera], s.number, s.at)) is not None])
+    ]  # fmt: skip
+    if not ages:
+        raise UserError("no image of the virtual cameras was estimated; the machine is too busy to measure latency")
+    return times(ages)
+
+
+def _quiet(_line: str) -> None:
+    pass
