@@ -34,6 +34,7 @@ from calibration.triangulate import reprojection_error, triangulate_robust
 from engines.skeleton import L_HIP, L_SHOULDER, LIMBS, R_HIP, R_SHOULDER
 from engines.training import detector_metrics, evaluate_detector
 from engines.training.detector_metrics import Labels
+from engines.training.evaluate_detector import Running
 from engines.types import Detector
 from stream import demo
 from stream.config import SourceConfig
@@ -195,6 +196,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--weights", type=Path, nargs="+", default=[], metavar="FILE",
                         help="hourglasses other than the shipped one, as for evaluate_detector")  # fmt: skip
     parser.add_argument("--runtime", default="auto")
+    parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "int8"))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args(arguments)
@@ -206,7 +208,8 @@ def main(arguments: list[str] | None = None) -> int:
             raise UserError("--detector and --consensus need a name each")
         with tempfile.TemporaryDirectory() as scratch:
             names = list(dict.fromkeys([*wanted, *judges]))
-            loaded = evaluate_detector.load(names, args.weights, args.runtime, args.threads, Path(scratch))
+            running = Running(args.runtime, args.threads, args.precision)
+            loaded = evaluate_detector.load(names, args.weights, running, Path(scratch))
             cameras, seen = watch(demo.fetch(demo.MULTI), loaded)
         results = measure(cameras, seen, [name for name in loaded if name in wanted or name not in judges], judges)
         print(markdown(results))

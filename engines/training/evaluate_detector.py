@@ -14,17 +14,18 @@ import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from calibration.errors import UserError
-from engines import detectors
+from engines import detectors, runtimes
 from engines.detectors.hourglass import Hourglass
 from engines.training import detector_metrics, detector_trials, lspet
 from engines.training.lspet import Photographs
-from engines.types import Detector, EngineError
+from engines.types import Detector, EngineError, Runtime
 
 HOURGLASS = "hourglass"
 SHOWN = ("ankle", "knee", "hip", "wrist", "elbow", "shoulder", "head")
@@ -61,45 +62,54 @@ def rows(photographs: Photographs, subset: str | None) -> list[int]:
     return usable
 
 
-def load(
-    names: Sequence[str], weights: Sequence[Path], runtime: str, threads: int, scratch: Path
-) -> dict[str, Detector]:
+@dataclass(frozen=True, slots=True)
+class Running:
+    """How the networks run."""
+
+    runtime: str = "auto"
+    threads: int = 2
+    precision: str = "auto"
+    """"fp32", "int8", or "auto" for the faster; a file given with --weights is then run as it is."""
+
+
+def load(names: Sequence[str], weights: Sequence[Path], running: Running, scratch: Path) -> dict[str, Detector]:
     """The detectors by the name they are reported under.
 
     Args:
         names: of engines.detectors.
         weights: hourglasses: ``.onnx`` with its card, or ``.pt``. One takes the place of the shipped ``hourglass`` and
             of its name; several are reported by file, or by folder where all files are called alike.
-        runtime: name of the runtime, or "auto".
-        threads: of the networks.
-        scratch: a folder to export checkpoints into.
+        running: how their networks run.
+        scratch: an empty folder, for what a checkpoint needs.
 
     Raises:
         UserError: if one cannot be loaded.
     """
+
+    def open_network(path: Path) -> Runtime:
+        given = path in weights and running.precision == "auto"
+        return runtimes.load(path, running.runtime, running.threads, None if given else running.precision)
+
     found: dict[str, Detector] = {}
     alike = len({path.stem for path in weights}) < len(weights)
     for k, path in enumerate(weights):
         name = HOURGLASS if len(weights) == 1 else path.absolute().parent.name if alike else path.stem
         if name in found:
             raise EngineError(f"two weights files would be reported as {name!r}; rename one or its folder")
-        found[name] = Hourglass(_as_onnx(path, scratch / str(k)), runtime, threads)
-    return found | {name: detectors.load(name, runtime, threads) for name in names if name not in found}
+        found[name] = _hourglass(path, scratch / str(k), open_network)
+    options = running.runtime, running.threads, running.precision
+    return found | {name: detectors.load(name, *options) for name in names if name not in found}
 
 
-def _as_onnx(path: Path, folder: Path) -> Path:
+def _hourglass(path: Path, scratch: Path, open_network: runtimes.Open) -> Detector:
     if path.suffix != ".pt":
-        return path
+        return Hourglass(path, open_network)
     try:
-        import onnxscript  # noqa: F401 - torch's exporter wants it, and says so at length
-
         from engines.training import hourglass_checkpoint  # torch: not needed for what is built
     except ImportError as error:
-        raise EngineError(
-            f"a checkpoint needs torch ({error}): pip install -r requirements-dev.txt"
-        ) from error
-    folder.mkdir()
-    return hourglass_checkpoint.export(path, folder)
+        raise EngineError(f"a checkpoint needs torch ({error}): pip install -r requirements-dev.txt") from error
+    scratch.mkdir()
+    return hourglass_checkpoint.load(path, scratch, open_network)
 
 
 def evaluate(found: Mapping[str, Detector], photographs: Photographs, chosen: Sequence[int]) -> dict[str, dict]:
@@ -195,6 +205,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--subset", metavar="validation|all|first:N",
                         help="default: validation for a file of 9,000 people, else all")  # fmt: skip
     parser.add_argument("--runtime", default="auto")
+    parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "int8"))
     parser.add_argument("--threads", type=int, default=2, help="of the networks; MediaPipe chooses its own")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="accuracy against time, and by joint")
@@ -215,7 +226,8 @@ def main(arguments: list[str] | None = None) -> int:
         photographs = Photographs(args.images, args.joints)
         chosen = rows(photographs, args.subset)
         with tempfile.TemporaryDirectory() as scratch:
-            found = load(names, args.weights, args.runtime, args.threads, Path(scratch))
+            running = Running(args.runtime, args.threads, args.precision)
+            found = load(names, args.weights, running, Path(scratch))
             if not found:
                 raise EngineError(f"no detector was asked for; there are {', '.join(detectors.names())}")
             results = evaluate(found, photographs, chosen)

@@ -89,7 +89,7 @@ class Photographs:
         except OSError as error:
             raise EngineError(f"{path} cannot be read ({error.strerror})") from error
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-        if image is None or len(data) < size:
+        if image is None:
             raise EngineError(f"im{number:05d}.jpg of {self._images} is damaged; copy it again or leave its row out")
         return np.asarray(image, np.uint8)
 
