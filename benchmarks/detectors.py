@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import machine
+from benchmarks.lifter import able
 from benchmarks.table import ratio, table, write_json
 from benchmarks.timing import Times, paced, tight, times
 from calibration.errors import UserError
@@ -30,7 +31,7 @@ from stream.sources import make_source
 
 EVERY_S: Final = 0.033
 FPS: Final = 30.0
-REFERENCE: Final = ("movenet-lightning", "onnx")
+REFERENCE: Final = ("movenet-lightning", "onnx", "fp32")
 OWN: Final = "its own"
 """Runtime and threads of a detector that brings them."""
 
@@ -43,6 +44,8 @@ class Row:
     """Name in the registry."""
     runtime: str
     """Name in the registry of the runtimes, or "its own"."""
+    precision: str
+    """Of its own network: "fp32" or "int8"."""
     threads: int
     """Of its networks; 0 where it chooses."""
     mode: str
@@ -59,6 +62,7 @@ class Subject:
 
     detector: Detector
     runtime: str
+    precision: str
     threads: int
 
 
@@ -80,20 +84,22 @@ def frames_of(video: Path, count: int) -> Iterator[Image]:
 def load(wanted: Sequence[str], on: Sequence[str], threads: Sequence[int]) -> tuple[dict[str, Subject], dict[str, str]]:
     """Every detector with weights on every runtime that can run it, and why others are not measured."""
     found: dict[str, Subject] = {}
-    left_out: dict[str, str] = {}
+    usable, left_out = able(on)
     for name in wanted:
         file = cards.WEIGHTS / detectors.weights(name)
         if not file.exists():
             left_out[name] = "no weights are shipped"
             continue
         own = file.suffix != ".onnx"
-        for runtime, n in [(OWN, 0)] if own else itertools.product(on, threads):
+        kinds = ("fp32", "int8") if runtimes.has_int8(file) else ("fp32",)
+        for runtime, precision, n in [(OWN, "-", 0)] if own else itertools.product(usable, kinds, threads):
+            if not own and precision not in runtimes.module(runtime).PRECISIONS:
+                continue
             try:
-                found[f"{name} {runtime} {n}"] = Subject(
-                    detectors.load(name, "auto" if own else runtime, max(n, 1)), runtime, n
-                )
+                detector = detectors.load(name) if own else detectors.load(name, runtime, n, precision)
+                found[f"{name} {runtime} {precision} {n}"] = Subject(detector, runtime, precision, n)
             except EngineError as error:
-                left_out[f"{name}, {runtime}"] = str(error)
+                left_out[f"{name}, {runtime} {precision}"] = str(error)
     return found, left_out
 
 
@@ -122,7 +128,10 @@ def run(subjects: Mapping[str, Subject], frames: Sequence[Image], rounds: int, c
         else:
             found = paced(calls, slow, EVERY_S)
         rows += [
-            Row(s.detector.name, s.runtime, s.threads, mode, times(found[name]), sum(seen[name]) / len(seen[name]))
+            Row(
+                *(s.detector.name, s.runtime, s.precision, s.threads, mode),
+                *(times(found[name]), sum(seen[name]) / len(seen[name])),
+            )
             for name, s in subjects.items()
         ]
     return rows
@@ -130,7 +139,7 @@ def run(subjects: Mapping[str, Subject], frames: Sequence[Image], rounds: int, c
 
 def reference(rows: Sequence[Row]) -> dict[tuple[str, int], float]:
     """Median of the reference by mode and threads; for 0 threads, where a detector chooses, the fastest of it."""
-    found = {(r.mode, r.threads): r.time.p50 for r in rows if (r.detector, r.runtime) == REFERENCE}
+    found = {(r.mode, r.threads): r.time.p50 for r in rows if (r.detector, r.runtime, r.precision) == REFERENCE}
     for mode in {mode for mode, _ in found}:
         found[mode, 0] = min(value for (m, _), value in found.items() if m == mode)
     return found
@@ -140,9 +149,20 @@ def report(result: Mapping[str, Any]) -> str:
     """Markdown, the fastest first."""
     rows = [Row(**r | {"time": Times(**r["time"])}) for r in result["rows"]]
     base = reference(rows)
-    heads = ("detector", "runtime", "threads", "called", "p50 ms", "p95", "p99", "to Lightning", "person seen")
+    heads = (
+        "detector",
+        "runtime",
+        "precision",
+        "threads",
+        "called",
+        "p50 ms",
+        "p95",
+        "p99",
+        "to Lightning",
+        "person seen",
+    )
     cells = [
-        (r.detector, r.runtime, r.threads or OWN, r.mode, *r.time.cells(),
+        (r.detector, r.runtime, r.precision, r.threads or OWN, r.mode, *r.time.cells(),
          ratio(r.time.p50, base.get((r.mode, r.threads))), f"{r.people:.0%}")
         for r in sorted(rows, key=lambda r: (r.mode != "tight", r.time.p50))
     ]  # fmt: skip

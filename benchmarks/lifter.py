@@ -33,7 +33,8 @@ from engines.types import EngineError, Runtime
 
 BATCHES: Final = (1, 4, 16)
 EVERY_S: Final = 0.033
-BYTES: Final = {"fp32": 4, "fp16": 2, "int8": 1}
+BYTES: Final = {"fp32": 4, "int8": 1}
+"""Of one weight."""
 GOALS: Final = {"fp32_share_of_limit": 0.90, "int8_over_fp32": 0.35}
 REFERENCE: Final = "onnx"
 """Ratios are of this runtime, which everybody has."""
@@ -58,19 +59,43 @@ class Row:
     time: Times
     """Of a call."""
     share: float | None
-    """Of the limit that is reached; at batch 1 only."""
+    """Of the limit that is reached; at batch 1 on the processor only."""
 
 
 def load(path: Path, on: Sequence[str]) -> tuple[dict[str, Runtime], dict[str, str]]:
     """Every precision that there is here on every runtime, by "runtime precision", and why others are not."""
     found, left_out = {}, {}
-    for precision, file in (("fp32", path), ("int8", path.with_suffix(".int8.onnx"))):
-        for name in on:
+    if not runtimes.has_int8(path):
+        left_out["int8"] = f"there is no int8 file beside {path.name}; python -m engines.build makes it"
+    usable, refused = able(on)
+    for precision in BYTES if runtimes.has_int8(path) else ("fp32",):
+        for name in usable:
+            if precision not in runtimes.module(name).PRECISIONS:
+                continue
             try:
-                found[f"{name} {precision}"] = runtimes.load(file, name, threads=1)
+                found[f"{name} {precision}"] = runtimes.load(path, name, threads=1, precision=precision)
             except EngineError as error:
                 left_out[f"{name} {precision}"] = str(error)
-    return found, left_out
+    return found, left_out | refused
+
+
+def able(on: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The runtimes that may work here, and why others do not.
+
+    Raises:
+        UserError: for a runtime that there is not.
+    """
+    if unknown := set(on) - set(runtimes.names()):
+        raise UserError(f"no runtime {', '.join(sorted(unknown))}; there are {', '.join(runtimes.names())}")
+    usable, refused = [], {}
+    for name in on:
+        module = runtimes.module(name)
+        why = module.obstacle() if module.available() else f"not installed ({module.INSTALL})"
+        if why:
+            refused[name] = why
+        else:
+            usable.append(name)
+    return usable, refused
 
 
 def count_weights(path: Path) -> int:
@@ -103,8 +128,8 @@ def measure_tight(called: Mapping[str, Runtime], sizes: Mapping[str, int], round
     found = tight(calls, rounds, count)
     limits = {name: _fastest([found[f"{name} {how}"] for how in ways]) for name, ways in reading.items()}
     rows = [
-        _row(name, "tight", 1, found[name], median_ratio(limits[f"limit {_precision(name)}"], found[name]))
-        for name in called
+        _row(name, "tight", 1, found[name], _share(runtime, limits[f"limit {_precision(name)}"], found[name]))
+        for name, runtime in called.items()
     ]
     rows += [_row(name, "tight", 0, seconds, None) for name, seconds in limits.items()]
     for batch in BATCHES[1:]:
@@ -126,7 +151,7 @@ def measure_other(
     for name in found:
         share = None
         if batch == 1 and name in called:
-            share = median_ratio(found[f"limit {_precision(name)}"], found[name])
+            share = _share(called[name], found[f"limit {_precision(name)}"], found[name])
         rows.append(_row(name, mode, 0 if name.startswith("limit") else batch, found[name], share))
     return rows
 
@@ -216,6 +241,11 @@ def _calls(called: Mapping[str, Runtime], batch: int) -> Calls:
 
 def _precision(name: str) -> str:
     return name.split()[1]
+
+
+def _share(runtime: Runtime, limit: list[list[float]], found: list[list[float]]) -> float | None:
+    """Of the processor's limit; a GPU has another memory."""
+    return median_ratio(limit, found) if runtime.describe().get("device") == "cpu" else None
 
 
 def _fastest(found: Sequence[list[list[float]]]) -> list[list[float]]:

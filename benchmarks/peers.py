@@ -34,6 +34,8 @@ from stream.demo import SINGLE, fetch
 from stream.sources import parse_sources
 
 FPS: Final = 30.0
+LIVE_S: Final = 8.0
+"""Seconds that a virtual camera is watched, after the warm-up."""
 PEERS: Final = {"mediapipe": "pose_landmarker_full.task", "mediapipe-lite": "pose_landmarker_lite.task"}
 """What a peer is called here, and its model; ours with the same network is the detector of that name."""
 OURS: Final = (*PEERS, "movenet-lightning", "movenet-thunder")
@@ -113,9 +115,6 @@ def measure_peer(name: str, video: Path, url: str) -> Result:
     times = latency.summarise(moments, (url,))
     (frames, people), usage = measure(lambda: mediapipe_loop(str(video), model, lambda: False, lambda _image: None))
     return Result(frames, people, usage, times)
-
-
-LIVE_S: Final = 8.0
 
 
 def measure_ours(name: str, video: Path, url: str) -> Result:

@@ -53,6 +53,7 @@ LENGTH: Final = 4
 """The long video is this many times the video."""
 LIVE_FPS: Final = 30.0
 LIVE_S: Final = 12.0
+"""Seconds."""
 LIVE_VIEWS: Final = (1, 2, 4)
 
 
@@ -70,6 +71,8 @@ class Case:
     """Whether the hypotheses are recorded."""
     video: bool = False
     """Whether the composed picture is written."""
+    seconds: float = LIVE_S
+    """How long virtual cameras are watched, the warm-up included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +149,9 @@ def run_live(case: Case, config: Config) -> Result:
     """Watch virtual cameras for a while; the busy time of the bare loop is not known."""
     urls = tuple(source.source for source in config.sources)
     if case.part == "live-detector":
-        moments, usage = measure(lambda: latency.detector_ages(config, LIVE_S))
+        moments, usage = measure(lambda: latency.detector_ages(config, case.seconds))
         return Result(len(moments), 0.0, {}, usage, latency.summarise(moments, urls))
-    (summary, moments), usage = measure(lambda: latency.pipeline_ages(config, LIVE_S))
+    (summary, moments), usage = measure(lambda: latency.pipeline_ages(config, case.seconds))
     times = latency.summarise(moments, urls)
     return Result(summary.moments, summary.busy_s, dict(summary.stage_ms), usage, times)
 

@@ -1,0 +1,331 @@
+"""The benchmarks: each from end to end at its smallest, and their arithmetic on known figures. No time is judged."""
+
+import json
+import socket
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from benchmarks import (
+    __main__ as bench,
+)
+from benchmarks import (
+    camera_server,
+    detectors,
+    latency,
+    lifter,
+    machine,
+    memory,
+    peers,
+    pipeline,
+    timing,
+    video,
+)
+from benchmarks.processor import Usage, measure
+from benchmarks.table import ratio
+from calibration.errors import UserError
+from engines import cards, mdn
+from stream.config import SourceConfig
+from stream.sources import make_source
+from tests.servers import decode, write_video
+
+
+def usage(wall=10.0, cpu=10.0, peak=500.0, cores=2):
+    return Usage(wall, cpu, 0.0, cores, {}, peak, 0.0)
+
+
+def flat(ms, calls=4):
+    return timing.Times(ms, ms, ms, calls)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> Path:
+    """Twelve frames without anybody, wide enough for the bars of the virtual cameras."""
+    return write_video(tmp_path_factory.mktemp("clip") / "clip.mp4", 12, (320, 240))
+
+
+# arithmetic
+
+
+def test_percentiles_of_known_durations():
+    found = timing.times([k / 1000 for k in range(1, 102)])
+    assert (found.p50, found.p95, found.p99, found.calls) == pytest.approx((51, 96, 100, 101))
+    assert found.spread == pytest.approx(96 / 51)
+    with pytest.raises(ValueError, match="no duration"):
+        timing.times([])
+
+
+def test_a_ratio_is_taken_within_each_round():
+    # The second round was ten times slower for both: 0.5 all the same, where the pooled medians would say otherwise.
+    assert timing.median_ratio([[1, 1], [10, 10], [1, 1]], [[2, 2], [20, 20], [2, 8]]) == 0.5
+
+
+def test_every_subject_is_called_as_often_and_in_turn():
+    order = []
+    calls = {name: lambda name=name: order.append(name) for name in "ab"}
+    found = timing.tight(calls, rounds=2, count=3)
+    assert "".join(order) == "aaaabbbb" * 2  # the first of each round is not timed
+    assert {n: [len(r) for r in rounds] for n, rounds in found.items()} == {"a": [3, 3], "b": [3, 3]}
+    order.clear()
+    assert {n: len(s) for n, s in timing.paced(calls, 2, 0.001).items()} == {"a": 2, "b": 2}
+    assert "".join(order) == "abab"
+    order.clear()
+    timing.after(lambda: order.append("!"), calls, 1)
+    assert "".join(order) == "!a!b"
+
+
+@pytest.mark.parametrize(("over", "under", "text"), [(1.0, 4.0, "0.25"), (None, 4.0, "-"), (1.0, None, "-")])
+def test_ratio_cells(over, under, text):
+    assert ratio(over, under) == text
+
+
+def test_the_lifters_goals_on_known_rows():
+    rows = [
+        lifter.Row("onnx", "fp32", "tight", 1, flat(1.0), 0.95),
+        lifter.Row("onnx", "int8", "tight", 1, flat(0.4), 0.60),
+        lifter.Row("openvino", "int8", "tight", 1, flat(0.1), 0.99),
+        lifter.Row("onnx", "fp32", "tight", 4, flat(9.0), None),
+        lifter.Row("onnx", "fp32", "paced", 1, flat(2.0), 0.80),
+        lifter.Row("onnx", "int8", "paced", 1, flat(0.5), 0.50),
+        lifter.Row("limit", "fp32", "tight", 0, flat(0.95), None),
+    ]
+    found = lifter.summary(rows)
+    assert found == pytest.approx({
+        "fp32_share_of_limit": 0.95, "int8_share_of_limit": 0.60, "int8_over_fp32": 0.4,
+        "paced_fp32_share_of_limit": 0.80, "paced_int8_share_of_limit": 0.50, "paced_int8_over_fp32": 0.25,
+    })  # fmt: skip
+    share, over = lifter.verdict(found)
+    assert share.endswith("95.0% of the limit (goal 90%): met")
+    assert over.endswith("0.40 of the time of fp32 (goal 0.35): MISSED")
+
+
+def test_the_readers_read_every_byte():
+    how = lifter.readers(1 << 16)
+    assert how["max"]() == 0x02020202
+    assert how["or"]() == 0x0202020202020202
+    assert how["memchr"]() == -1  # it looked at all of them, and found nothing
+
+
+def test_detectors_are_compared_with_the_same_number_of_threads():
+    rows = [
+        detectors.Row("movenet-lightning", "onnx", "fp32", 1, "tight", flat(8.0), 1.0),
+        detectors.Row("movenet-lightning", "onnx", "fp32", 2, "tight", flat(5.0), 1.0),
+        detectors.Row("movenet-lightning", "openvino", "fp32", 1, "tight", flat(1.0), 1.0),
+        detectors.Row("hourglass", "onnx", "int8", 2, "tight", flat(10.0), 1.0),
+        detectors.Row("mediapipe", detectors.OWN, "-", 0, "tight", flat(15.0), 1.0),
+    ]
+    assert detectors.reference(rows) == {("tight", 1): 8.0, ("tight", 2): 5.0, ("tight", 0): 5.0}
+    lines = bench.detector_lines({"rows": [detectors.asdict(r) for r in rows]})
+    by = {what.split(" on ")[0]: value for what, value, _, _ in lines}
+    assert by == {"movenet-lightning fp32": "0.12", "hourglass int8": "2.00", "mediapipe -": "3.00"}
+
+
+def test_the_pipelines_goals_on_known_results():
+    found = {
+        "record": pipeline.Result(100, 8.0, {}, usage(wall=10.3, cpu=20.0, peak=601.0)),
+        "views1": pipeline.Result(100, 10.0, {}, usage(wall=10.0, cpu=12.0)),
+        "views2": pipeline.Result(50, 10.0, {}, usage(wall=10.5, cpu=17.0)),
+        "live-detector": pipeline.Result(100, 0.0, {}, usage(), timing.Times(50, 60, 70, 100)),
+        "live1": pipeline.Result(100, 5.0, {}, usage(), timing.Times(60, 90, 99, 100)),
+    }
+    cases = pipeline.cases(Path("walk.mp4"), Path("long.mp4"), [Path("a.mp4"), Path("b.mp4")], ["http://a", "http://b"])
+    assert [len(cases[f"views{n}"].videos) for n in (1, 2, 4, 8)] == [1, 2, 4, 8]
+    assert cases["views4"].videos == ("cam0=a.mp4", "cam1=b.mp4", "cam2=a.mp4", "cam3=b.mp4")
+    assert pipeline.figures(found, cases) == pytest.approx(
+        {"wall_over_bound": 1.05, "latency_spread_over_detector": 1.25, "second_camera": 2.1, "peak_mb": 601.0}
+    )
+    said = pipeline.verdict(found, cases)
+    assert [line.endswith("MISSED") for line in said] == [False, True, True, True, True]
+    assert "record 1.030 met, views1 1.000 met, views2 1.050 met" in said[0]
+    assert len(pipeline.table(found, cases).splitlines()) == 2 + len(found)
+
+
+def test_memory_that_grows_is_seen():
+    every = 30.0
+    steady = [400.0] * 4 + [450.0] * 20
+    assert memory.slope(steady, every) == pytest.approx(0, abs=1e-9)  # what it took to warm up does not count
+    rising = [400 + 3 * k * every / 60 for k in range(1, 25)]
+    assert memory.slope(rising, every) == pytest.approx(3)
+    assert memory.slope(rising[:6], every) is None
+    known = {"peak_mb": 590.0, "slope_mb_a_minute": 3.0, "minutes": 12.0, "moments": 21600}
+    assert [line.rpartition(" ")[2] for line in memory.verdict(known)] == ["met", "MISSED"]
+
+
+def test_ours_over_theirs():
+    ours = peers.Result(100, 90, usage(wall=4.0, cpu=6.0, peak=300.0), timing.Times(40, 60, 70, 100))
+    theirs = peers.Result(100, 95, usage(wall=2.0, cpu=4.0, peak=600.0), timing.Times(80, 100, 120, 100))
+    assert peers.ratios(ours, theirs) == pytest.approx(
+        {"fps": 0.5, "latency_p50": 0.5, "latency_p95": 0.6, "cpu": 1.5, "memory": 0.5}
+    )
+    text = peers.report({"theirs mediapipe": theirs, "ours mediapipe": ours}, {"another": "it is not there"})
+    assert "| ours, mediapipe | 25.0 | 0.50 | 40, 60 | 0.50 | 60.0 | 1.50 | 300 | 0.50 | 90% |" in text
+    assert "not measured: another: it is not there" in text
+
+
+# end to end
+
+
+def test_the_lifter(tmp_path, capsys):
+    out = tmp_path / "lifter.json"
+    small = ["--runtimes", "onnx", "--rounds", "1", "--calls", "2", "--paced-calls", "1", "--cold-calls", "0"]
+    assert lifter.main([*small, "--json", str(out)]) == 0
+    data = json.loads(out.read_text())
+    fp32 = [r for r in data["rows"] if (r["precision"], r["mode"], r["batch"]) == ("fp32", "tight", 1)]
+    limit = [r for r in data["rows"] if (r["runtime"], r["precision"], r["mode"]) == ("limit", "fp32", "tight")]
+    assert data["fp32_share_of_limit"] == pytest.approx(limit[0]["time"]["p50"] / fp32[0]["time"]["p50"])
+    assert ("int8_over_fp32" in data) == ("int8" not in data["left_out"])
+    assert data["weights"] > 1_000_000
+    assert {(r["mode"], r["batch"]) for r in data["rows"] if r["runtime"] == "onnx"} == {
+        (mode, batch) for mode in ("tight", "paced") for batch in (1, 4, 16)
+    }
+    assert data["machine"]["cores"] >= 1
+    assert "| onnx | fp32 | tight | 1 |" in capsys.readouterr().out
+
+
+def test_missing_weights_are_one_line(tmp_path, capsys):
+    assert lifter.main(["--weights", str(tmp_path / "nowhere.onnx")]) == 2
+    said = capsys.readouterr().err
+    assert "nowhere.onnx" in said
+    assert said.count("\n") == 1
+
+
+def test_the_detectors(clip, tmp_path, capsys):
+    out = tmp_path / "detectors.json"
+    small = ["--video", str(clip), "--only", "movenet-lightning,hourglass", "--runtimes", "onnx", "--threads", "1"]
+    small += ["--frames", "4", "--rounds", "1", "--calls", "3", "--paced-calls", "1"]
+    assert detectors.main([*small, "--json", str(out)]) == 0
+    data = json.loads(out.read_text())
+    rows = [r for r in data["rows"] if r["detector"] == "movenet-lightning" and r["precision"] == "fp32"]
+    assert [(r["mode"], r["threads"], r["time"]["calls"], r["people"]) for r in rows] == [
+        ("tight", 1, 3, 0.0), ("paced", 1, 1, 0.0)
+    ]  # fmt: skip
+    shipped = (cards.WEIGHTS / "hourglass.onnx").exists()
+    assert shipped or data["left_out"]["hourglass"] == "no weights are shipped"
+    assert "| movenet-lightning | onnx | fp32 | 1 | tight |" in capsys.readouterr().out
+
+
+def test_a_mark_survives_jpeg():
+    image = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+    for number in (0, 1, 341, 682, 1023):
+        data = cv2.imencode(".jpg", camera_server.mark(image, number), [cv2.IMWRITE_JPEG_QUALITY, 50])[1]
+        assert camera_server.read_mark(cv2.imdecode(data, cv2.IMREAD_COLOR)) == number
+
+
+def test_the_age_of_an_image_counts_from_when_it_was_last_sent():
+    sent = [(0, 1.0), (1, 1.1), (0, 1.2), (1, 1.3)]
+    assert camera_server.age(sent, 0, 1.25) == pytest.approx(0.05)
+    assert camera_server.age(sent, 0, 1.15) == pytest.approx(0.15)  # the later one was not there yet
+    assert camera_server.age(sent, 7, 1.25) is None
+
+
+def test_virtual_cameras_send_their_video_in_a_loop(clip):
+    with camera_server.Cameras([clip, clip], fps=60.0, frames=8) as cameras:
+        source = make_source(SourceConfig(cameras.urls[1], "virtual"))
+        source.open()
+        try:
+            seen = [camera_server.read_mark(source.read().image) for _ in range(6)]
+        finally:
+            source.close()
+        log = camera_server.sent(cameras.urls[1])
+        assert [number for number, _ in log] == [k % 8 for k in range(len(log))]
+        assert set(seen) <= set(range(8))
+        assert camera_server.sent(cameras.urls[0]) == []
+    with pytest.raises(UserError, match="does not answer"):
+        camera_server.sent(cameras.urls[1])
+
+
+@pytest.mark.slow
+def test_the_pipeline_on_a_file_and_on_a_virtual_camera(clip, tmp_path):
+    plain = pipeline.run_case(pipeline.Case("file", "pipeline", (str(clip),), True), tmp_path)
+    assert plain.moments == 12
+    assert plain.latency is None
+    assert plain.bound_s == max(plain.busy_s, plain.usage.cpu_s / plain.usage.cores)
+    alone = pipeline.run_case(pipeline.Case("alone", "detector", (str(clip),)), tmp_path)
+    assert (alone.moments, set(alone.stage_ms)) == (12, {"read", "detect"})
+    with camera_server.Cameras([clip], fps=30.0, frames=12) as cameras:
+        for part in ("live-detector", "live"):
+            live = pipeline.run_case(pipeline.Case("live", part, (cameras.urls[0],), seconds=3.0), tmp_path)
+            assert 0 < live.latency.p50 <= live.latency.p95
+            assert live.latency.calls < live.moments  # the warm-up does not count
+
+
+def test_a_run_without_moments_says_so():
+    with pytest.raises(UserError, match="too busy"):
+        latency.summarise([], ())
+
+
+def test_memory_of_a_looped_video(clip, tmp_path):
+    result = memory.measure(clip, minutes=2.0 / 60, every_s=0.5, folder=tmp_path)
+    assert result["moments"] == 60  # five times 0.4 s
+    assert len(result["mb"]) == 3
+    assert all(0 < mb < result["peak_mb"] * 1.1 for mb in result["mb"])
+    assert "too short to say" in memory.report(result)
+
+
+def test_a_repeated_video_has_every_frame_in_order(clip, tmp_path):
+    long = video.repeat(clip, 3, tmp_path / "long.mp4")
+    assert video.duration(long) == pytest.approx(3 * video.duration(clip), abs=0.02)
+    assert [decode(i) for i in detectors.frames_of(long, 100)] == list(range(12)) * 3
+
+
+def test_mediapipes_loop(clip):
+    pytest.importorskip("mediapipe", reason="mediapipe is not installed")
+    seen = []
+    model = cards.WEIGHTS / peers.PEERS["mediapipe-lite"]
+    assert peers.mediapipe_loop(str(clip), model, lambda: False, lambda image: seen.append(decode(image))) == (12, 0)
+    assert seen == list(range(12))
+    with pytest.raises(UserError, match="cannot read"):
+        peers.mediapipe_loop("nowhere.mp4", model, lambda: False, lambda image: None)
+
+
+def test_usage_counts_the_work():
+    result, used = measure(lambda: sum(range(3_000_000)))
+    assert result == sum(range(3_000_000))
+    assert used.cpu_s > 0
+    assert used.cores == machine.cores()
+
+
+def test_a_part_that_fails_is_named_and_the_others_stay(tmp_path):
+    part = bench.Part(("--weights", str(tmp_path / "nowhere.onnx")), bench.lifter_lines, 60)
+    data, why = bench.run_part("lifter", part, tmp_path)
+    assert data is None
+    assert "nowhere.onnx" in why
+    peer = {"ours_over_theirs": {"mediapipe": {"fps": 1.5}}, "left_out": {"rtmlib": "not reachable"}}
+    text = bench.report({"peers": peer}, {"lifter": why}, machine.describe())
+    assert "| ours / MediaPipe's loop, mediapipe: frames a second (more is better) | 1.50 | - | - |" in text
+    assert f"- lifter: {why}" in text
+    assert "- rtmlib: not reachable" in text
+
+
+def test_the_one_table_of_known_figures():
+    rows = [
+        lifter.Row("onnx", "fp32", "tight", 1, flat(1.0), 0.91),
+        lifter.Row("openvino", "fp32", "tight", 1, flat(0.5), 0.99),
+    ]
+    data = {**lifter.summary(rows), "rows": [lifter.asdict(r) for r in rows]}
+    assert bench.lifter_lines(data) == [
+        ("lifter fp32, batch 1, one thread, tight: share of the limit of reading its weights", "91%", ">= 90%", "met"),
+        ("lifter fp32 on openvino / onnx fp32", "0.50", "0.50 ms", "-"),
+    ]
+    found = {"peak_mb": 650.0, "second_camera": 1.5, "cases": {}}
+    assert [line[1:] for line in bench.pipeline_lines(found)] == [
+        ("1.50", "<= 2", "met"), ("650", "<= 600", "MISSED")
+    ]  # fmt: skip
+    assert bench.main(["--only", "tea"]) == 2
+
+
+def test_the_machine_is_described_without_its_name():
+    found = machine.describe()
+    assert found["cpu"]
+    assert found["cores"] >= 1
+    assert found["packages"]["numpy"] == np.__version__
+    assert socket.gethostname() not in (found["cpu"], found["system"], machine.slug(found))
+    assert all(c.isalnum() or c == "-" for c in machine.slug(found))
+
+
+def test_every_weight_of_the_lifter_is_counted():
+    onnx = pytest.importorskip("onnx")
+    held = sum(w.dims and int(np.prod(w.dims)) or 1 for w in onnx.load(mdn.SHIPPED).graph.initializer)
+    assert lifter.count_weights(mdn.SHIPPED) == held
