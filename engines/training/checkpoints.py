@@ -1,0 +1,50 @@
+"""What both training scripts need: checkpoints that survive a crash, averaged weights, the faster precision."""
+
+import time
+from pathlib import Path
+
+import torch
+
+from calibration.errors import UserError
+
+
+def save(path: Path, **state: object) -> None:
+    """Write a checkpoint so that a crash leaves the old one or the new one, never half of one."""
+    torch.save(state, path.with_suffix(".tmp"))
+    path.with_suffix(".tmp").replace(path)
+
+
+def load_checkpoint(path: Path) -> dict:
+    """Read a checkpoint.
+
+    Raises:
+        UserError: if it is missing or is not one.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"there is no checkpoint {path}; train without --resume first") from None
+    except Exception as error:  # torch.load raises whatever the bytes provoke
+        raise UserError(f"{path} is not a checkpoint of this script ({error.__class__.__name__})") from error
+    return state
+
+
+@torch.no_grad()
+def average_weights(averaged: torch.nn.Module, network: torch.nn.Module, decay: float) -> None:
+    """Exponential moving average of the weights; running statistics of batch norm are copied."""
+    for a, b in zip(averaged.parameters(), network.parameters(), strict=True):
+        a.lerp_(b, 1 - decay)
+    for a, b in zip(averaged.buffers(), network.buffers(), strict=True):
+        a.copy_(b)
+
+
+def fastest_precision() -> str:
+    """Time a matrix product in both: with AMX or on a GPU bfloat16 is 3 to 7 times faster, without it is slower."""
+    seconds = {}
+    for name in ("float32", "bfloat16"):
+        a = torch.ones(512, 1024, dtype=getattr(torch, name))
+        for _ in range(4):
+            start = time.perf_counter()
+            _ = a @ a.T @ a
+            seconds[name] = time.perf_counter() - start
+    return min(seconds, key=seconds.__getitem__)

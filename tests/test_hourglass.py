@@ -1,0 +1,269 @@
+"""The stacked hourglass and its training: shapes, targets, augmentation, merged labels, a training that learns."""
+
+import io
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from engines.detectors.hourglass import decode
+from engines.models.hourglass import HourglassShape, StackedHourglass
+from engines.skeleton import LIMBS, MPII
+from engines.training import augment_images, crops, lspet, teacher, train_hourglass
+from engines.training.lspet import Photographs
+from engines.training.train_hourglass import Settings, heatmap_loss, pck, targets
+
+RIGHT_ARM, LEFT_ARM = [10, 11, 12], [15, 14, 13]
+pytestmark = pytest.mark.usefixtures("one_thread")
+COLOURS = np.random.default_rng(5).integers(60, 256, (14, 3))
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Two threads of torch are ten times slower than one while another process is busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("side", [64, 96, 192])
+def test_every_stack_gives_heatmaps_at_a_quarter_of_the_input(side: int) -> None:
+    network = StackedHourglass(HourglassShape(stacks=3, features=16))
+    maps = network(torch.rand(2, 3, side, side))
+    assert [tuple(m.shape) for m in maps] == [(2, 16, side // 4, side // 4)] * 3
+
+
+def test_a_heatmap_is_one_at_a_joint_that_is_sure(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = StackedHourglass(HourglassShape(stacks=1, features=16)).eval()
+    wanted = targets(torch.full((1, 16, 2), 8.0), 16)
+    monkeypatch.setattr(network, "logits", lambda _: [wanted.clamp(min=1e-9).log()])  # what training aims at
+    maps = network(torch.zeros(1, 3, 64, 64))[0]
+    torch.testing.assert_close(maps, wanted, atol=0.02, rtol=0)
+
+
+def test_later_stacks_see_the_heatmaps_of_earlier_ones() -> None:
+    network = StackedHourglass(HourglassShape(stacks=2, features=16)).eval()
+    image = torch.rand(1, 3, 64, 64)
+    before = network.logits(image)
+    with torch.no_grad():
+        network.get_parameter("merge_heatmaps.0.weight").add_(1.0)
+        network.get_parameter("heads.0.bias").add_(1.0)
+    after = network.logits(image)
+    assert torch.allclose(after[0], before[0] + 1, atol=1e-5)
+    assert not torch.allclose(after[1], before[1], atol=1e-3)
+
+
+def test_targets_decode_to_the_joints_they_were_made_of() -> None:
+    xy = torch.from_numpy(np.random.default_rng(0).uniform(4, 44, (3, 16, 2))).float()
+    maps = targets(xy, 48)
+    for person in range(3):
+        uv, height = decode(maps[person].numpy())
+        np.testing.assert_allclose(uv * 48, xy[person], atol=0.02)
+        assert (height > 0.8).all()
+
+
+def test_the_loss_counts_every_stack_and_no_unknown_joint() -> None:
+    target = targets(torch.full((2, 16, 2), 4.0), 8)
+    weight = torch.zeros(2, 16)
+    unsure = torch.zeros(2, 16, 8, 8)
+    unsure[0, 5, 1, 1] = 100.0  # sure, and wrong
+    assert heatmap_loss([unsure, unsure], target, weight) == 0
+    weight[0, 3] = 1
+    assert heatmap_loss([unsure, unsure], target, weight).item() == pytest.approx(2 * np.log(64) / 32, rel=1e-4)
+    right = target.clamp(min=1e-9).log()
+    assert heatmap_loss([right], target, weight).item() < 0.9 * np.log(64) / 32
+
+
+# --- Augmentation
+
+
+def test_the_plain_map_shows_the_box_and_the_mirrored_the_mirror_image() -> None:
+    """A dot in the canvas is where the map says, in the crop and in its mirror image."""
+    rng = np.random.default_rng(1)
+    xy = rng.uniform(80, 230, (16, 2)).astype(np.float32)
+    plain = augment_images.affine(307, 192)
+    np.testing.assert_allclose(plain[:, :2] * 307 / augment_images.CONTEXT, np.eye(2) * 192)
+    np.testing.assert_allclose(plain[:, :2] @ (153.5, 153.5) + plain[:, 2], (96, 96))
+    for _ in range(20):
+        matrix = augment_images.draw_affine(307, 192, rng)
+        moved = xy @ matrix[:, :2].T + matrix[:, 2]
+        inside = ((moved > 14) & (moved < 178)).all(1)
+        for joint in np.flatnonzero(inside)[:3]:
+            canvas = np.zeros((307, 307, 3), np.uint8)
+            yy, xx = np.mgrid[:307, :307] + 0.5
+            spot = np.exp(-((xx - xy[joint, 0]) ** 2 + (yy - xy[joint, 1]) ** 2) / (2 * 2.5**2))
+            canvas[:] = (255 * spot[..., None]).astype(np.uint8)
+            crop = augment_images.warp(canvas, matrix, 192)
+            np.testing.assert_allclose(centroid(crop), moved[joint], atol=0.1)
+            weight = np.arange(16.0)
+            mirrored, xy2, weight2 = augment_images.mirror(crop, moved, weight)
+            other = teacher.MIRROR[joint]
+            np.testing.assert_allclose(centroid(mirrored), xy2[other], atol=0.1)
+            assert weight2[other] == joint
+
+
+def centroid(crop: np.ndarray) -> np.ndarray:
+    mass = crop[..., 0].astype(float)
+    yy, xx = np.mgrid[: crop.shape[0], : crop.shape[1]] + 0.5
+    return np.array([(xx * mass).sum(), (yy * mass).sum()]) / mass.sum()
+
+
+def test_augmented_crops_are_the_same_again_for_the_same_epoch_and_index() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 102, 102, 3), dtype=np.uint8)
+    people = crops.Crops(images, np.full((2, 16, 2), 50, np.float32), np.ones((2, 16), np.float32), "")
+    varied = crops.Varied(people, 64, seed=3)
+    first, again = varied[1], varied[1]
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    varied.epoch = 1
+    assert not np.array_equal(varied[1][1], first[1])
+
+
+# --- Labels
+
+
+def person(rng: np.random.Generator) -> np.ndarray:
+    """(14, 3) labels of somebody who stands, 150 px tall, right joints on the left of the image."""
+    x = np.array([-14, -13, -10, 10, 13, 14, -32, -28, -16, 16, 28, 32, 0, 0])
+    y = np.array([75, 40, 5, 5, 40, 75, 10, -15, -40, -40, -15, 10, -45, -70])
+    xy = np.stack([x, y], -1) + rng.normal(0, 2, (14, 2)) + 100
+    return np.concatenate([xy, np.ones((14, 1))], -1).astype(np.float32)
+
+
+def test_labels_exchanged_by_mistake_are_put_right_and_others_stay() -> None:
+    truth = np.stack([person(np.random.default_rng(i)) for i in range(4)])
+    xy, _ = teacher.to_mpii(truth)
+    score = np.where(np.isin(np.arange(16), [6, 7, 8, 9]), 0, 0.8)[None].repeat(4, 0)
+    labels = truth.copy()
+    labels[1, [6, 7, 8, 11, 10, 9]] = truth[1, [11, 10, 9, 6, 7, 8]]  # the arms
+    labels[2, [0, 1, 2, 5, 4, 3]] = truth[2, [5, 4, 3, 0, 1, 2]]  # the legs
+    merged, weight, exchanged = teacher.merge(labels, xy, score)
+    assert exchanged.tolist() == [[False, False], [True, False], [False, True], [False, False]]
+    known = [*np.array(MPII.source)[list(LIMBS)], 8, 9]
+    np.testing.assert_allclose(merged[:, known], xy[:, known], atol=1e-3)
+    np.testing.assert_allclose(merged[:, 6], (xy[:, 2] + xy[:, 3]) / 2, atol=1e-3)
+    assert (weight == 1).all()
+
+
+def test_an_unsure_teacher_exchanges_nothing() -> None:
+    truth = person(np.random.default_rng(0))[None]
+    xy, _ = teacher.to_mpii(truth)
+    labels = truth.copy()
+    labels[0, [6, 7, 8, 11, 10, 9]] = truth[0, [11, 10, 9, 6, 7, 8]]
+    assert not teacher.merge(labels, xy, np.full((1, 16), 0.2))[2].any()
+
+
+def test_trust_follows_agreement() -> None:
+    labels = person(np.random.default_rng(0))[None]
+    xy, _ = teacher.to_mpii(labels)
+    score = np.full((1, 16), 0.8)
+    found = xy.copy()
+    found[0, 10] += 4  # right wrist: a little off: the middle of both
+    found[0, 15] += 60  # left wrist: elsewhere, and sure
+    found[0, 0] += 60  # right ankle: elsewhere, and unsure
+    score[0, 0] = 0.35
+    labels[0, 5, 2] = 0  # left ankle: not labelled, the teacher sees it
+    labels[0, 4, 2] = 0  # left knee: neither
+    score[0, 4] = 0.1
+    merged, weight, _ = teacher.merge(labels, found, score)
+    np.testing.assert_allclose(merged[0, 10], xy[0, 10] + 2, atol=1e-4)
+    np.testing.assert_allclose(merged[0, 15], xy[0, 15])
+    assert weight[0, [10, 15, 0, 5, 4]] == pytest.approx([1, 0.25, 0.65, 0.4, 0])
+
+
+# --- Training
+
+
+def draw(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A picture in which every joint is a disk of a colour of its own."""
+    image = rng.integers(0, 40, (200, 200, 3)).astype(np.uint8)
+    for (x, y, _), colour in zip(labels, COLOURS, strict=True):
+        cv2.circle(image, (int(x), int(y)), 6, [int(c) for c in colour], -1)
+    return image
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("photographs")
+    rng = np.random.default_rng(0)
+    labels = np.stack([person(rng) for _ in range(72)])
+    labels[:, :, :2] += rng.uniform(-12, 12, (72, 1, 2)) + rng.normal(0, 6, (72, 14, 2))
+    with tarfile.open(folder / "images.tar", "w") as tar:
+        for i, of in enumerate(labels):
+            data = cv2.imencode(".jpg", draw(of, rng))[1].tobytes()
+            member = tarfile.TarInfo(f"images/im{i:05d}.jpg")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    np.savez(folder / "joints.npz", joints=labels.astype(np.float32), image_id=np.arange(72, dtype=np.int32))
+    return folder / "images.tar", folder / "joints.npz"
+
+
+def teach(photographs: tuple[Path, Path], folder: Path) -> None:
+    """Leave the answers of a teacher who sees what the labels say, so that no network is asked."""
+    xy, seen = teacher.to_mpii(Photographs(*photographs).joints)
+    sha256 = teacher.cards.load_card(teacher.cards.WEIGHTS / "movenet_thunder.onnx").sha256
+    np.savez(folder / "teacher.npz", xy=xy, score=np.where(seen, 0.9, 0), sha256=sha256)
+
+
+def test_validation_photographs_are_never_trained_on(photographs: tuple[Path, Path], tmp_path: Path) -> None:
+    read = Photographs(*photographs)
+    teach(photographs, tmp_path)
+    people = crops.training(read, tmp_path, 64)
+    assert len(people.images) == len(people.xy) == 64
+    images, labels = crops.validation(read, 64, 1000)
+    assert len(images) == 8
+    held_out = [i for i in range(72) if lspet.validation(i)]
+    assert held_out == list(range(4, 72, 9))
+    # A disk is in the canvas where its label is.
+    first = people.images[0].astype(int)
+    x, y = np.round(people.xy[0, MPII.source[LIMBS[0]]] - 0.5).astype(int)
+    assert first[y, x].max() > 60
+    assert labels[:, [*range(6), *range(8, 16)], 2].all()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)  # 20 s of a core that is free
+def test_a_training_learns_and_goes_on_where_it_stopped(photographs: tuple[Path, Path], tmp_path: Path) -> None:
+    """Coloured disks are found by a small network in a minute; an untrained one is at a few per cent."""
+    settings = Settings(stacks=1, features=32, size=64, small_size=64, epochs=24, batch=8, rate=4e-3, average=0.9,
+                        precision="float32")  # fmt: skip
+    teach(photographs, tmp_path)
+    train_hourglass.train(settings, *photographs, tmp_path, stop_after=0.0)
+    log = (tmp_path / "log.tsv").read_text().splitlines()
+    assert len(log) == 2
+    network = train_hourglass.train(settings, *photographs, tmp_path, resume=True)
+    log = (tmp_path / "log.tsv").read_text().splitlines()
+    assert [line.split("\t")[0] for line in log] == ["epoch", *map(str, range(1, 25))]
+    images, labels = crops.validation(Photographs(*photographs), 64, 1000)
+    reached = pck(train_hourglass.predict(network, images)[0], labels)
+    untrained = pck(train_hourglass.predict(StackedHourglass(network.shape), images)[0], labels)
+    assert untrained < 20
+    assert reached > 60
+    assert list(tmp_path.glob("events.out.tfevents.*"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--images", "nowhere.tar"], "nowhere.tar"),
+        (["--size", "100"], "multiples of 64"),
+        (["--resume"], "train without --resume first"),
+        (["--batch", "1000"], "only 64 photographs"),
+    ],
+)
+def test_mistakes_get_one_line(
+    flags: list[str], says: str, photographs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--out", str(tmp_path), "--images", str(photographs[0]), "--joints", str(photographs[1]), "--size", "64",
+             "--small-size", "64"]  # fmt: skip
+    teach(photographs, tmp_path)
+    assert train_hourglass.main([*given, *flags]) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    # Progress bars end in a carriage return or a line of their own.
+    assert sum(line.startswith("train_hourglass:") for line in error.splitlines()) == 1
+    assert "Traceback" not in error
