@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from calibration import virtual
 from engines import cards, mdn, runtimes
 from engines.training import paper, views
+from engines.training.checkpoints import load_checkpoint
 from engines.training.observe import Observations
-from engines.training.train_mdn import Settings, build, load_checkpoint
+from engines.training.train_mdn import Settings, build
 from engines.types import EngineError
 
 Array = NDArray[np.floating]

@@ -55,6 +55,30 @@ def mixture_loss(
     return nll.mean(), -(prior - 1) * log_weight.sum(-1).mean()
 
 
+def best_error(mean: Tensor, target: Tensor, heat: float) -> Tensor:
+    """Error of the nearest hypothesis, a relaxed winner takes all (Rupprecht et al. 2017, eq. 10).
+
+    Args:
+        mean: (B, M, J, 3).
+        target: (B, J, 3).
+        heat: in units of ``mean``; above 0 the hypotheses share a sample by the softmin of their errors over it, so
+            that those that start far away learn too.
+
+    Returns:
+        The distance summed over joints, a mean over the batch.
+    """
+    errors = torch.linalg.vector_norm(mean - target[:, None], dim=-1).sum(-1)
+    if heat <= 0:
+        return errors.min(-1).values.mean()
+    return (torch.softmax(-errors.detach() / heat, -1) * errors).sum(-1).mean()
+
+
+def mean_error(mean: Tensor, log_weight: Tensor, target: Tensor) -> Tensor:
+    """Error of the mixture's mean, of means (B, M, J, 3) and coefficients (B, M): the distance summed over joints."""
+    centre = (log_weight.exp()[..., None, None] * mean).sum(1)
+    return torch.linalg.vector_norm(centre - target, dim=-1).sum(-1).mean()
+
+
 def regression_loss(mean: Tensor, target: Tensor) -> Tensor:
     """Mean squared error of a single answer (Martinez et al., ICCV 2017): the baseline.
 
