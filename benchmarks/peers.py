@@ -106,12 +106,14 @@ def measure_peer(name: str, video: Path, url: str) -> Result:
     """MediaPipe's loop in this process."""
     model = cards.WEIGHTS / PEERS[name]
     moments: list[list[latency.Seen]] = []
-    end = time.monotonic() + latency.WARM_S + LIVE_S
 
     def note(image: Image) -> None:
         moments.append([latency.Seen(0, read_mark(image), time.monotonic())])
 
-    mediapipe_loop(url, model, lambda: time.monotonic() > end, note)
+    def enough() -> bool:
+        return bool(moments) and time.monotonic() > moments[0][0].at + latency.WARM_S + LIVE_S
+
+    mediapipe_loop(url, model, enough, note)
     times = latency.summarise(moments, (url,))
     (frames, people), usage = measure(lambda: mediapipe_loop(str(video), model, lambda: False, lambda _image: None))
     return Result(frames, people, usage, times)
