@@ -2,7 +2,7 @@
 
     python -m benchmarks                          # `make bench`: under eight minutes on two cores
     python -m benchmarks --only lifter,peers
-    python -m benchmarks --out docs/somewhere.md --json results.json
+    python -m benchmarks --out docs/performance.md --json results.json
 
 Run it on a machine that does nothing else. A part that cannot be measured here is named with the reason, and the others
 go on. What was measured is kept in benchmarks/results, under the name of the processor.
@@ -25,6 +25,8 @@ from benchmarks.table import said, table, write_json
 from benchmarks.timing import Times
 
 RESULTS: Final = Path(__file__).parent / "results"
+MARKS: Final = ("<!-- bench -->", "<!-- /bench -->")
+"""A document keeps the table between these."""
 Line = tuple[str, str, str, str]
 """What, measured, goal or base, and whether it is met."""
 
@@ -155,11 +157,25 @@ def report(found: Mapping[str, Mapping[str, Any]], missing: Mapping[str, str], d
     return "\n".join(text)
 
 
+def put(text: str, path: Path) -> None:
+    """Write the table to a file; of a document that has a place for it, into that place.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    begin, end = MARKS
+    old = path.read_text(encoding="utf-8") if path.exists() else ""
+    head, found, rest = old.partition(begin)
+    _, closed, tail = rest.partition(end)
+    whole = f"{head}{begin}\n{text}\n{end}{tail}" if found and closed else f"{text}\n"
+    path.write_text(whole, encoding="utf-8")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Command line; see ``--help``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="NAMES", help=f"some of {', '.join(PARTS)}")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="also write the table here")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="also write the table here, or to its place there")
     parser.add_argument("--json", type=Path, metavar="FILE", help="default: benchmarks/results/PROCESSOR.json")
     args = parser.parse_args(arguments)
     wanted = args.only.split(",") if args.only else list(PARTS)
@@ -187,7 +203,7 @@ def main(arguments: list[str] | None = None) -> int:
             {"machine": described, "seconds": round(time.perf_counter() - begin), "missing": missing, **found},
         )
         if args.out:
-            args.out.write_text(text + "\n", encoding="utf-8")
+            put(text, args.out)
     except OSError as error:
         print(f"benchmarks: the results cannot be written ({error})", file=sys.stderr)
         return 2

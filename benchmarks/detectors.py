@@ -85,6 +85,9 @@ def load(wanted: Sequence[str], on: Sequence[str], threads: Sequence[int]) -> tu
     """Every detector with weights on every runtime that can run it, and why others are not measured."""
     found: dict[str, Subject] = {}
     usable, left_out = able(on)
+    # A stream would not take these, as torch on the processor: they would only cost time here.
+    left_out |= {name: why for name in usable if (why := runtimes.module(name).obstacle())}
+    usable = [name for name in usable if name not in left_out]
     for name in wanted:
         file = cards.WEIGHTS / detectors.weights(name)
         if not file.exists():

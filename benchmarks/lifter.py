@@ -80,7 +80,7 @@ def load(path: Path, on: Sequence[str]) -> tuple[dict[str, Runtime], dict[str, s
 
 
 def able(on: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The runtimes that may work here, and why others do not.
+    """The runtimes that are installed here, and how the others would be.
 
     Raises:
         UserError: for a runtime that there is not.
@@ -90,11 +90,10 @@ def able(on: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     usable, refused = [], {}
     for name in on:
         module = runtimes.module(name)
-        why = module.obstacle() if module.available() else f"not installed ({module.INSTALL})"
-        if why:
-            refused[name] = why
-        else:
+        if module.available():
             usable.append(name)
+        else:
+            refused[name] = f"not installed ({module.INSTALL})"
     return usable, refused
 
 

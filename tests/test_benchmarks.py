@@ -317,6 +317,15 @@ def test_the_one_table_of_known_figures():
     assert bench.main(["--only", "tea"]) == 2
 
 
+def test_the_table_goes_to_its_place_in_a_document(tmp_path):
+    path = tmp_path / "performance.md"
+    path.write_text("# Before\n\n<!-- bench -->\nold\n<!-- /bench -->\n\nAfter\n")
+    bench.put("new", path)
+    assert path.read_text() == "# Before\n\n<!-- bench -->\nnew\n<!-- /bench -->\n\nAfter\n"
+    bench.put("alone", tmp_path / "other.md")
+    assert (tmp_path / "other.md").read_text() == "alone\n"
+
+
 def test_the_machine_is_described_without_its_name():
     found = machine.describe()
     assert found["cpu"]
