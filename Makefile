@@ -1,6 +1,7 @@
 # make run                      the demo on a real video; leaves out/demo.mp4 and out/demo.png
 # make run ARGS="--camera 0"    the same program with your flags
 # make test                     every test
+# make bench                    every benchmark of speed in one table, in under eight minutes on an idle machine
 PYTHON ?= python3
 ARGS ?= --demo
 VENV := .venv
@@ -21,9 +22,7 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.dev
-	$(BIN)/python -m benchmarks.pipeline
-	$(BIN)/python -m benchmarks.tracks
-	$(BIN)/python -m benchmarks.fusion
+	$(BIN)/python -m benchmarks
 
 # The stamps are files, so that an unchanged requirements file costs nothing.
 $(VENV)/.run: requirements.txt
