@@ -119,12 +119,20 @@ class MDNLifter:
     Args:
         path: ONNX file with its card beside it; None for the one that is shipped.
         runtime: name of the runtime, or "auto".
+        precision: "fp32", "int8" or "auto".
+        say: told a line where something takes its time.
 
     Raises:
         EngineError: if the weights are missing, damaged, or not a lifter's, or the runtime is not there.
     """
 
-    def __init__(self, path: Path | None = None, runtime: str = "auto") -> None:
+    def __init__(
+        self,
+        path: Path | None = None,
+        runtime: str = "auto",
+        precision: str = "auto",
+        say: runtimes.Say = runtimes.silent,
+    ) -> None:
         path = path or SHIPPED
         card = cards.load_card(path)
         wanted = ("scale_mm", "sigma_scale", "temperature", "kernels")
@@ -133,7 +141,7 @@ class MDNLifter:
         self.decoding = Decoding(*(float(card.values[key]) for key in wanted[:3]))
         self.kernels = int(card.values["kernels"])
         # One thread: at batch 1 the network is bound by reading its weights, and the other cores have work.
-        self._runtime: Runtime = runtimes.load(path, runtime, threads=1)
+        self._runtime: Runtime = runtimes.load(path, runtime, 1, precision, say)
 
     def __call__(self, inputs: Sequence[LifterInput]) -> list[Mixture]:
         """One mixture an input, in one batch; root-relative, mm, real camera's axes."""

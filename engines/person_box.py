@@ -5,7 +5,7 @@ believed while MultiPose sees somebody in it. Every interval is in the frames' o
 same answer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from engines import cards, preprocess, runtimes
 from engines.preprocess import Box
+from engines.runtimes import Open
 from engines.skeleton import LIMBS
 from engines.types import Bools, Detection, Image, nobody
 
@@ -61,8 +62,17 @@ class Finder:
         EngineError: if its weights cannot be loaded.
     """
 
-    def __init__(self, runtime: str = "auto", threads: int = 1) -> None:
-        self._run = runtimes.load(cards.WEIGHTS / "movenet_multipose.onnx", runtime, threads)
+    def __init__(self, open_network: Open = runtimes.load) -> None:
+        self._run = open_network(cards.WEIGHTS / "movenet_multipose.onnx")
+
+    def describe(self) -> Mapping[str, str]:
+        """What finds the person, under keys that stand beside those of a detector's own network."""
+        said = self._run.describe()
+        return {
+            "finder": said["model"],
+            "finder_sha256": said["sha256"],
+            "finder_runtime": f"{said['runtime']} {said['precision']}",
+        }
 
     def everywhere(self, image: Image, long_side: int) -> list[Person]:
         """People in the whole image, resized so that its long side is ``long_side`` pixels (a multiple of 32)."""

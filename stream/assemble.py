@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -68,7 +68,7 @@ def prepare(config: Config, stack: ExitStack, say: Say) -> tuple[Pipeline, "Outp
     """
     check_outputs(config)
     plan = rig.load(config.rig, config.sources)
-    lifter = MDNLifter(config.lift.weights, config.lift.runtime)
+    lifter = MDNLifter(config.lift.weights, config.engine.runtime, config.engine.precision, say)
     opened = open_sources(config, stack, say)
     cameras, lines = plan.cameras(opened, config.lift.fov_degrees)
     for line in lines:
@@ -96,9 +96,10 @@ def prepare(config: Config, stack: ExitStack, say: Say) -> tuple[Pipeline, "Outp
         runtime=lifter.describe()["runtime"],
         software=f"hypothesis-stream {VERSION}",
         settings={"detect": asdict(config.detect), "tracks": asdict(TrackConfig()), "fusion": plan.method,
-                  "sync_offset": {o.info.name: o.offset_s for o in opened}},
+                  "engine": asdict(config.engine), "sync_offset": {o.info.name: o.offset_s for o in opened}},
     )  # fmt: skip
-    say(f"detector {', '.join(config.detect.names)}; lifter on {header.runtime} ({lifter.describe()['device']})")
+    say(f"detector {runs_on(detector.describe())}")
+    say(f"lifter {runs_on(header.lifter)}")
     meter = Meter()
     sync = SyncConfig(interpolate=not live or config.rig.sync_delay > 0)
     pipeline = Pipeline(opened, estimator, header, meter, sync, config.output.record_buffer_s)
@@ -114,7 +115,16 @@ def load_detector(config: Config, rate: float | None, say: Say) -> fallback.Fall
     cores = os.cpu_count() or 1
     # Several views are detected side by side, a core each; beyond four threads the small networks here do not gain.
     threads = min(4, max(1, cores // len(config.sources)))
-    return fallback.Fallback(config.detect.names, rate=rate, say=say, threads=threads)
+    return fallback.Fallback(
+        config.detect.names, rate=rate, say=say,
+        runtime=config.engine.runtime, threads=threads, precision=config.engine.precision,
+    )  # fmt: skip
+
+
+def runs_on(said: Mapping[str, str]) -> str:
+    """What a network really runs on and why, of what it says of itself, for the user."""
+    parts = [said["runtime"], said.get("precision", ""), f"({said['device']})" if "device" in said else ""]
+    return f"{said['model']} on {' '.join(filter(None, parts))}" + (f": {said['choice']}" if "choice" in said else "")
 
 
 def side_by_side(views: int, stack: ExitStack) -> Each:

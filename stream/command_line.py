@@ -14,7 +14,7 @@ from tqdm import tqdm
 from calibration.errors import UserError
 from engines import detectors, runtimes
 from stream import assemble, demo
-from stream.config import Config, DetectConfig, LiftConfig, OutputConfig, RigConfig
+from stream.config import Config, DetectConfig, EngineConfig, LiftConfig, OutputConfig, RigConfig
 from stream.interrupt import EXIT_NOW
 from stream.metrics import report
 from stream.sources import list_cameras, parse_sources
@@ -70,7 +70,9 @@ def parser() -> argparse.ArgumentParser:
                         help=f"auto, or the fallback order, of: {', '.join(detectors.names())}")  # fmt: skip
     engine.add_argument("--weights", type=Path, metavar="ONNX", help="another lifter, with its card beside it")
     engine.add_argument("--runtime", default="auto", metavar="NAME",
-                        help=f"of the lifter: auto, {', '.join(runtimes.names())}")  # fmt: skip
+                        help=f"of the lifter and the detectors: auto, {', '.join(runtimes.names())}")  # fmt: skip
+    engine.add_argument("--precision", default="auto", metavar="NAME",
+                        help="auto, fp32, or int8 where there is an int8 file")  # fmt: skip
     output = p.add_argument_group("output")
     output.add_argument("--view", default="auto", metavar="VIEW", help="auto, window, open3d or none")
     output.add_argument("--video-out", type=Path, metavar="MP4", help="write what the window shows")
@@ -126,7 +128,8 @@ def config_of(args: argparse.Namespace) -> Config:
     config = Config(
         sources=parse_sources(args.camera),
         detect=DetectConfig(names=tuple(name.strip() for name in args.detector.split(",") if name.strip())),
-        lift=LiftConfig(args.weights, args.runtime, default if args.fov is None else args.fov),
+        lift=LiftConfig(args.weights, default if args.fov is None else args.fov),
+        engine=EngineConfig(args.runtime, args.precision),
         rig=RigConfig(
             args.calibration, args.up, tuple(args.letterbox), args.fusion, tuple(args.sync_offset), args.sync_delay
         ),

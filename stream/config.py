@@ -69,8 +69,6 @@ class LiftConfig:
 
     weights: Path | None = None
     """ONNX file of the lifter with its card beside it; None for the one that is shipped."""
-    runtime: str = "auto"
-    """Name of the runtime, or "auto"."""
     fov_degrees: float = 60.0
     """Field of view along the long side where there is no calibration; recorded as assumed."""
 
@@ -112,11 +110,22 @@ class RigConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """What executes the networks, the lifter's and the detectors'."""
+
+    runtime: str = "auto"
+    """Name of the runtime, or "auto"."""
+    precision: str = "auto"
+    """"fp32", "int8" or "auto"."""
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A whole run."""
 
     sources: tuple[SourceConfig, ...]
     detect: DetectConfig = field(default_factory=DetectConfig)
     lift: LiftConfig = field(default_factory=LiftConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
     rig: RigConfig = field(default_factory=RigConfig)
     output: OutputConfig = field(default_factory=OutputConfig)

@@ -15,7 +15,10 @@ from stream.install_hint import APT
 ROOT = Path(__file__).resolve().parents[1]
 OWN = {"calibration", "engines", "stream"}
 NOT_RUNTIME = ("engines/build.py", "engines/models/", "engines/training/")
-OPTIONAL = {"open3d": "requirements-open3d.txt", "tensorrt": "requirements-gpu.txt", "ezc3d": "requirements-dev.txt"}
+OPTIONAL = {
+    "open3d": "requirements-open3d.txt", "ezc3d": "requirements-dev.txt", "torch": "requirements-dev.txt",
+    "openvino": "requirements-openvino.txt", "cuda": "requirements-gpu.txt",
+}  # fmt: skip
 """Imported only where it is used, with an install line in the error; and the file that pins it."""
 
 
@@ -45,7 +48,8 @@ def imports(path: Path) -> dict[str, bool]:
                 package = name.partition(".")[0]
                 if package not in OWN and package not in sys.stdlib_module_names:
                     found[package] = found.get(package, False) or always
-            walk(child, always and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef))
+            for_types = isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
+            walk(child, always and not for_types and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef))
 
     walk(ast.parse(path.read_text()), True)
     return found
@@ -75,8 +79,8 @@ def test_every_runtime_import_is_pinned_and_every_pin_is_imported() -> None:
     for package, files in runtime_imports().items():
         if package in OPTIONAL:
             assert not any(files.values()), f"{package} is optional, but {files} import it at once"
-            names = {n for n in requirements(OPTIONAL[package]) if n.removesuffix("-cpu") == package}
-            assert names, f"{OPTIONAL[package]} does not pin {package}"
+            names = {n.removesuffix("-cpu").removesuffix("-bindings") for n in requirements(OPTIONAL[package])}
+            assert package in names, f"{OPTIONAL[package]} does not pin {package}"
             continue
         mine = {normal(name) for name in distributions.get(package, [])} & set(pinned)
         assert mine, f"{', '.join(files)}: {package} is not in requirements.txt"

@@ -1,21 +1,24 @@
 """2D joint detectors. The directory is the registry.
 
 A detector is a file here with ``WEIGHTS``, the names a user asks for it by and the file each needs from
-engines/weights, and ``load(name, runtime, threads) -> Detector``. A file imports what is heavy where it is used.
+engines/weights, and ``load(name, open_network) -> Detector``, with ``open_network`` for its networks. A file imports
+what is heavy where it is used.
 """
 
 import importlib
 import pkgutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Protocol, cast
 
-from engines.types import Detector, EngineError
+from engines import runtimes
+from engines.types import Detector, EngineError, Runtime
 
 
 class _Module(Protocol):
     WEIGHTS: Mapping[str, str]
 
-    def load(self, name: str, runtime: str, threads: int) -> Detector: ...
+    def load(self, name: str, open_network: runtimes.Open) -> Detector: ...
 
 
 def names() -> list[str]:
@@ -32,19 +35,28 @@ def weights(name: str) -> str:
     return _find(name).WEIGHTS[name]
 
 
-def load(name: str, runtime: str = "auto", threads: int = 1) -> Detector:
+def load(
+    name: str, runtime: str = "auto", threads: int = 1, precision: str = "auto", say: runtimes.Say = runtimes.silent
+) -> Detector:
     """Load a detector.
 
     Args:
         name: one of ``names()``.
         runtime: one of ``engines.runtimes.names()`` or "auto".
         threads: threads of its networks, >= 1.
+        precision: "fp32", "auto", or "int8": that of the networks that have an int8 file; not all have.
+        say: told a line where something takes its time.
 
     Raises:
         EngineError: for an unknown name (listing what there is), a package that is not installed, or weights that
             are missing or damaged.
     """
-    return _find(name).load(name, runtime, threads)
+
+    def open_network(path: Path) -> Runtime:
+        own = "auto" if precision == "int8" and not runtimes.has_int8(path) else precision
+        return runtimes.load(path, runtime, threads, own, say)
+
+    return _find(name).load(name, open_network)
 
 
 def _registry() -> dict[str, _Module]:

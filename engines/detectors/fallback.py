@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from engines import cards, detectors
+from engines.runtimes import silent
 from engines.types import Detection, Detector, DetectorSession, EngineError, Image
 
 SKIP: Final = 2
@@ -92,6 +93,7 @@ class Fallback:
         say: told each hand-over and its reason, once; the same lines are in ``messages``.
         runtime: for the detectors' networks.
         threads: for the detectors' networks.
+        precision: for the detectors' networks.
         load: makes a detector from its name; the registry's by default.
 
     Raises:
@@ -106,13 +108,14 @@ class Fallback:
         say: Say | None = None,
         runtime: str = "auto",
         threads: int = 1,
+        precision: str = "auto",
         load: Load | None = None,
     ) -> None:
         self._order = order(names) if load is None else tuple(names)
         self.name = ",".join(self._order)
         self.messages: list[str] = []
         """Every line said so far."""
-        self._load: Load = load or (lambda name: detectors.load(name, runtime, threads))
+        self._load: Load = load or (lambda name: detectors.load(name, runtime, threads, precision, say or silent))
         self._say, self._rate = say, rate
         self._candidates = {name: _Candidate() for name in self._order}
         self._times: deque[float] = deque(maxlen=3 * SAMPLE)

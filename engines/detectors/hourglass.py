@@ -9,6 +9,7 @@ import numpy as np
 from engines import cards, preprocess, runtimes
 from engines.person_box import Array, Finder, TopDownSession
 from engines.preprocess import Box
+from engines.runtimes import Open
 from engines.skeleton import LSP, MPII, to_h36m
 from engines.types import Bools, EngineError, Image
 
@@ -16,14 +17,14 @@ WEIGHTS: Final = {"hourglass": "hourglass.onnx"}
 _JOINTS: Final = {m.name: m for m in (MPII, LSP)}
 
 
-def load(name: str, runtime: str, threads: int) -> "Hourglass":
+def load(name: str, open_network: Open) -> "Hourglass":
     """Load the hourglass of engines/weights."""
     path = cards.WEIGHTS / WEIGHTS[name]
     if not path.exists():
         raise EngineError(
             "no hourglass weights are shipped yet; use --detector movenet-thunder, movenet-lightning or mediapipe"
         )
-    return Hourglass(path, runtime, threads)
+    return Hourglass(path, open_network)
 
 
 class Hourglass:
@@ -35,15 +36,15 @@ class Hourglass:
         EngineError: if the weights, their card, or MultiPose's weights cannot be used.
     """
 
-    def __init__(self, path: Path, runtime: str = "auto", threads: int = 1) -> None:
+    def __init__(self, path: Path, open_network: Open = runtimes.load) -> None:
         self.name = "hourglass"
         card = cards.load_card(path)
         if card.joints not in _JOINTS or not isinstance(card.values.get("size"), int):
             raise EngineError(f"model card of {path.name}: joints must be one of {', '.join(_JOINTS)}, size a number")
         self._joints, self._side = _JOINTS[card.joints], int(card.values["size"])
-        self._run = runtimes.load(path, runtime, threads)
+        self._run = open_network(path)
         self._input = str(card.values.get("input_name", "image"))
-        self._finder = Finder(runtime, threads)
+        self._finder = Finder(open_network)
 
     def session(self) -> TopDownSession:
         """A new session, one a camera."""
@@ -51,7 +52,7 @@ class Hourglass:
 
     def describe(self) -> Mapping[str, str]:
         """What it is and runs on."""
-        return self._run.describe()
+        return {**self._run.describe(), **self._finder.describe()}
 
     def estimate(self, image: Image, box: Box) -> tuple[Array, Array, Bools]:
         """The person in a square box of a BGR image: xy (17, 2) px of the full image, score (17,), derived (17,)."""

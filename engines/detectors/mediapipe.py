@@ -16,6 +16,7 @@ import numpy as np
 
 from engines import cards, preprocess
 from engines.preprocess import Box
+from engines.runtimes import Open
 from engines.skeleton import BLAZEPOSE, to_h36m
 from engines.types import Detection, EngineError, Image, nobody
 
@@ -36,7 +37,7 @@ _CHATTER: Final = (
 _chatter_lock = threading.Lock()
 
 
-def load(name: str, runtime: str, threads: int) -> "MediaPipe":
+def load(name: str, open_network: Open) -> "MediaPipe":
     """Load one of the names of WEIGHTS. It brings its own runtime and chooses its own threads."""
     return MediaPipe(name)
 

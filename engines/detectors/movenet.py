@@ -8,6 +8,7 @@ import numpy as np
 from engines import cards, preprocess, runtimes
 from engines.person_box import Array, Finder, TopDownSession
 from engines.preprocess import Box
+from engines.runtimes import Open
 from engines.skeleton import COCO, to_h36m
 from engines.types import Bools, Image
 
@@ -15,9 +16,9 @@ WEIGHTS: Final = {"movenet-lightning": "movenet_lightning.onnx", "movenet-thunde
 _SIDES: Final = {"movenet-lightning": 192, "movenet-thunder": 256}
 
 
-def load(name: str, runtime: str, threads: int) -> "MoveNet":
+def load(name: str, open_network: Open) -> "MoveNet":
     """Load one of the names of WEIGHTS."""
-    return MoveNet(name, runtime, threads)
+    return MoveNet(name, open_network)
 
 
 class MoveNet:
@@ -27,11 +28,11 @@ class MoveNet:
         EngineError: if its weights, or MultiPose's that finds the person for it, cannot be loaded.
     """
 
-    def __init__(self, name: str, runtime: str = "auto", threads: int = 1) -> None:
+    def __init__(self, name: str, open_network: Open = runtimes.load) -> None:
         self.name = name
         self._side = _SIDES[name]
-        self._run = runtimes.load(cards.WEIGHTS / WEIGHTS[name], runtime, threads)
-        self._finder = Finder(runtime, threads)
+        self._run = open_network(cards.WEIGHTS / WEIGHTS[name])
+        self._finder = Finder(open_network)
 
     def session(self) -> TopDownSession:
         """A new session, one a camera."""
@@ -39,7 +40,7 @@ class MoveNet:
 
     def describe(self) -> Mapping[str, str]:
         """What it is and runs on."""
-        return self._run.describe()
+        return {**self._run.describe(), **self._finder.describe()}
 
     def estimate(self, image: Image, box: Box) -> tuple[Array, Array, Bools]:
         """The person in a square box of a BGR image: xy (17, 2) px of the full image, score (17,), derived (17,)."""

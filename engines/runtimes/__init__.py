@@ -1,64 +1,59 @@
-"""Runtimes: what executes a network. The directory is the registry, and this file is the one place that chooses.
+"""Runtimes: what executes a network. The directory is the registry; which one a network gets is decided in _choose.py.
 
-A runtime is a file here with three things: ``PREFERENCE`` (an int, the highest that is available is "auto"),
-``available() -> bool`` (cheap, imports nothing heavy) and ``load(path, sha256, threads) -> Runtime``.
+A runtime is a file here (without a leading underscore) that has what ``_module.RuntimeModule`` says.
 """
 
 import importlib
 import pkgutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
-from engines import cards
-from engines.types import EngineError, Runtime
+from engines.runtimes import _choose
+from engines.runtimes._module import Network, RuntimeModule, Say, silent
+from engines.types import Runtime
 
+__all__ = ["Network", "Open", "Say", "has_int8", "load", "module", "names", "silent"]
 
-class _Module(Protocol):
-    PREFERENCE: int
-
-    def available(self) -> bool: ...
-
-    def load(self, path: Path, sha256: str, threads: int) -> Runtime: ...
+Open = Callable[[Path], Runtime]
+"""Opens a network by its file: ``load`` with everything else decided. What detectors are given."""
 
 
 def names() -> list[str]:
     """Every runtime there is a file for, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
-def load(path: Path, name: str = "auto", threads: int = 1) -> Runtime:
+def module(name: str) -> RuntimeModule:
+    """The file of a runtime, one of ``names()``."""
+    return cast(RuntimeModule, importlib.import_module(f"{__name__}.{name}"))
+
+
+def has_int8(path: Path) -> bool:
+    """Whether there is an int8 file beside a network's file."""
+    return path.with_suffix(_choose.INT8).is_file()
+
+
+def load(path: Path, name: str = "auto", threads: int = 1, precision: str | None = None, say: Say = silent) -> Network:
     """Load a network.
 
+    "auto" is TensorRT where it and a GPU are there and work, else the fastest of those that are installed and, where
+    that is asked for, of the precisions that there are files of: measured once for the file, the processor, the number
+    of threads and the versions, and kept in the user's cache. It passes over what is broken. One that is asked for by
+    name is used or refused.
+
     Args:
-        path: the ONNX file. Where it has a card beside it the file is checked against it.
-        name: one of ``names()``, or "auto" for the most preferred one that is available.
+        path: the ONNX file. Where it has a card beside it the file is checked against it; ``NAME.int8.onnx`` beside
+            ``NAME.onnx`` is its int8 file if its card says ``accepted`` and ``of`` this very file.
+        name: one of ``names()``, or "auto".
         threads: threads for the operators of one call, >= 1.
+        precision: "fp32", "int8", or "auto" for the faster; None for the very file that is given.
+        say: told a line where something takes its time.
 
     Returns:
-        The runtime, warmed up; ``describe()`` says what really bound.
+        The network, warmed up; ``describe()`` says what really bound, and under ``choice`` why.
 
     Raises:
-        EngineError: for an unknown or unavailable runtime, and for a missing or broken file.
+        EngineError: for an unknown or unavailable runtime or precision, and for a missing or broken file.
     """
-    path = Path(path)
-    sha256 = cards.verify(path).sha256 if path.with_suffix(".toml").is_file() else cards.digest(path)
-    return _choose(name).load(path, sha256, threads)
-
-
-def _choose(name: str) -> _Module:
-    if name == "auto":
-        modules = [m for m in map(_module, names()) if m.available()]
-        if not modules:
-            raise EngineError(f"no runtime is installed of {', '.join(names())}: pip install -r requirements.txt")
-        return max(modules, key=lambda m: m.PREFERENCE)
-    if name not in names():
-        raise EngineError(f"unknown runtime {name!r}; there are auto, {', '.join(names())}")
-    module = _module(name)
-    if not module.available():
-        raise EngineError(f"runtime {name!r} is not installed here; use --runtime auto or one of the others: "
-                          f"{', '.join(n for n in names() if _module(n).available())}")  # fmt: skip
-    return module
-
-
-def _module(name: str) -> _Module:
-    return cast(_Module, importlib.import_module(f"{__name__}.{name}"))
+    return _choose.load({n: module(n) for n in names()}, Path(path), name, threads, precision, say)

@@ -1,17 +1,24 @@
 """ONNX Runtime: the default; on the CPU, or on CUDA where the installed build and the machine have it."""
 
-import importlib.util
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.runtimes import _example, _module
+from engines.runtimes._example import Spec
+from engines.runtimes._module import Say, silent
 from engines.types import EngineError
 
-PREFERENCE: Final = 10
+if TYPE_CHECKING:
+    import onnxruntime
+
+ACCELERATOR: Final = False
+INSTALL: Final = "pip install -r requirements.txt"
+PRECISIONS: Final = ("fp32", "int8")
 
 _DTYPES: Final = {
     "tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64,
@@ -21,67 +28,102 @@ _DTYPES: Final = {
 
 def available() -> bool:
     """Whether onnxruntime is installed."""
-    return importlib.util.find_spec("onnxruntime") is not None
+    return _module.installed("onnxruntime")
 
 
-def load(path: Path, sha256: str, threads: int) -> "OnnxRuntime":
+def obstacle() -> str | None:
+    """Nothing: it runs on every machine."""
+    return None
+
+
+def version() -> str:
+    """Of the installed build, of which there are several."""
+    return _module.version("onnxruntime-gpu", "onnxruntime", "onnxruntime-directml")
+
+
+def load(path: Path, sha256: str, threads: int, precision: str, say: Say = silent) -> "OnnxRuntime":
     """Open an ONNX file; see OnnxRuntime."""
-    return OnnxRuntime(path, sha256, threads)
+    return OnnxRuntime(path, sha256, threads, precision)
 
 
 class OnnxRuntime:
-    """A network in an ONNX Runtime session.
+    """A network in an ONNX Runtime session; may be called by several threads at once.
 
     Raises:
         EngineError: if the file is not a network that ONNX Runtime can load and run.
     """
 
-    def __init__(self, path: Path, sha256: str, threads: int) -> None:
+    def __init__(self, path: Path, sha256: str, threads: int, precision: str = "fp32") -> None:
         # Its wheels report to Microsoft, and keep a device id in the user's home, unless told not to before the import;
         # ort.disable_telemetry_events() comes too late.
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime as ort
 
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-        # Idle threads would otherwise spin after each call and take the core that capture and drawing need.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # 4 = fatal only: everything worse than that is raised as an exception, and is said once, by us.
-        options.log_severity_level = 4
-        wanted = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in ort.get_available_providers()]
+        note = ""
         try:
-            self._session = ort.InferenceSession(str(path), options, providers=wanted)
-            self._outputs = [output.name for output in self._session.get_outputs()]
-            self._warm_up()
+            if "CUDAExecutionProvider" in ort.get_available_providers():
+                note = self._open_on_cuda(path, threads)
+            if note or "CUDAExecutionProvider" not in ort.get_available_providers():
+                self._open(path, threads, ["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's exceptions have no public base class
-            reason = " ".join(str(error).split())[:200]
+            reason = _module.one_line(error)
             raise EngineError(f"{path} is not a network that ONNX Runtime can run ({reason})") from error
         self._description = {
             "runtime": f"onnxruntime {ort.__version__}",
             "device": self._session.get_providers()[0].removesuffix("ExecutionProvider").lower(),
             "threads": str(threads),
+            "precision": precision,
             "model": path.name,
             "sha256": sha256,
         }
+        if note:
+            self._description["note"] = note
 
     def __call__(self, **arrays: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Run the network once: arrays by input name in, arrays by output name out."""
+        # No IOBinding: on the CPU its inputs are read in place anyway, and its outputs are ours to keep.
         results = self._session.run(None, arrays)
         return {name: np.asarray(result) for name, result in zip(self._outputs, results, strict=True)}
 
     def describe(self) -> Mapping[str, str]:
-        """What really bound: ``runtime``, ``device``, ``threads``, ``model`` and ``sha256``."""
+        """What really bound: ``runtime``, ``device``, ``threads``, ``precision``, ``model`` and ``sha256``."""
         return self._description
 
-    def _warm_up(self) -> None:
-        """One call with zeros: allocates, and finds a file that loads but does not run."""
-        feed = {}
-        for node in self._session.get_inputs():
-            shape = [n if isinstance(n, int) else 1 for n in node.shape]
-            # A free width or height (MultiPose) has no size that is sure to work; its first call is its warm-up.
-            if any(not isinstance(n, int) for n in node.shape[1:]):
-                return
-            feed[node.name] = np.zeros(shape, _DTYPES[node.type])
-        self(**feed)
+    def _open_on_cuda(self, path: Path, threads: int) -> str:
+        """Open the file on CUDA; the reason where that does not work, "" where it does."""
+        try:
+            self._open(path, threads, ["CUDAExecutionProvider", "CPUExecutionProvider"])
+        except Exception as error:  # whatever a broken driver raises
+            return f"CUDA passed over: {_module.one_line(error)}"
+        # A library of CUDA that is missing raises nothing; the session has then quietly become one of the CPU.
+        if self._session.get_providers()[0] != "CUDAExecutionProvider":
+            return "CUDA passed over: its libraries are missing or do not fit this onnxruntime-gpu"
+        return ""
+
+    def _open(self, path: Path, threads: int, providers: list[str]) -> None:
+        import onnxruntime as ort
+
+        # Without enable_fallback=0 it prints several lines of its own to stdout before it tries the next provider.
+        self._session = ort.InferenceSession(str(path), _options(threads), providers=providers, enable_fallback=0)
+        self._outputs = [output.name for output in self._session.get_outputs()]
+        self.inputs = {
+            node.name: Spec(_DTYPES[node.type], tuple(n if isinstance(n, int) else None for n in node.shape))
+            for node in self._session.get_inputs()
+        }
+        # The warm-up allocates, and finds a file that loads but does not run.
+        if not _example.free_size(self.inputs):
+            self(**_example.feed(self.inputs))
+
+
+def _options(threads: int) -> "onnxruntime.SessionOptions":
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    # Idle threads would otherwise spin after each call and take the core that capture and drawing need.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # 4 = fatal only: everything worse than that is raised as an exception, and is said once, by us.
+    options.log_severity_level = 4
+    return options
