@@ -454,6 +454,8 @@ def test_views_that_agree_and_views_that_do_not() -> None:
     results = detector_views.measure(cameras, seen, ["exact", "off"], ["exact"])
     exact, row = results["exact"], results["off"]
     assert (exact["pck_0.2"], exact["pck_0.2_rear"], exact["swap_rate"]) == (100, 100, 0)
+    assert exact["four_views"]["pck_0.2"] == 100
+    assert row["four_views"]["pck_0.2"] == pytest.approx(row["pck_0.2"])
     assert exact["residual"]["p90_px"] < 1e-3
     assert {name: view["rear_share"] for name, view in row["by_view"].items()} == {
         "front": 0, "left": 0, "behind": 100, "right": 0,
