@@ -389,12 +389,11 @@ def planted(uv: np.ndarray, cells: int) -> np.ndarray:
     return (0.9 * along[1][:, :, None] * along[0][:, None, :]).astype(np.float32)
 
 
-def test_peaks_are_found_to_a_quarter_cell() -> None:
+def test_peaks_are_found_between_the_cells() -> None:
     uv = np.random.default_rng(1).uniform(0.03, 0.97, (500, 2))
     found, score = decode(planted(uv, 64))
     error = np.abs(found - uv) * 64
-    assert error.max() <= 0.2501
-    assert error.mean() < 0.13
+    assert error.max() < 0.02
     assert ((score > 0.65) & (score <= 0.9)).all()
 
 

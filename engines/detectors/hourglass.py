@@ -15,6 +15,11 @@ from engines.types import Bools, EngineError, Image
 
 WEIGHTS: Final = {"hourglass": "hourglass.onnx"}
 _JOINTS: Final = {m.name: m for m in (MPII, LSP)}
+_MIRRORS: Final = {
+    MPII.name: [5, 4, 3, 2, 1, 0, 6, 7, 8, 9, 15, 14, 13, 12, 11, 10],
+    LSP.name: [5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 7, 6, 12, 13],
+}
+"""The heatmap that each becomes in the mirror image."""
 
 
 def load(name: str, open_network: Open) -> "Hourglass":
@@ -30,21 +35,24 @@ def load(name: str, open_network: Open) -> "Hourglass":
 class Hourglass:
     """A heatmap network: one float input (1, 3, S, S) RGB 0..1, last output (1, K, S / 4, S / 4), 0..1 at a joint.
 
-    Its card says the joint set, and in ``[values]`` the side ``size`` of its input.
+    Its card says the joint set, and in ``[values]`` the side ``size`` of its input and what a peak's height means:
+    ``score_middle``, the height at which half of the joints are right, and ``score_slope``. With ``flip`` the mirror
+    image is asked too: twice the time, about a point of PCK.
 
     Raises:
         EngineError: if the weights, their card, or MultiPose's weights cannot be used.
     """
 
-    def __init__(self, path: Path, open_network: Open = runtimes.load) -> None:
+    def __init__(self, path: Path, open_network: Open = runtimes.load, *, flip: bool = False) -> None:
         self.name = "hourglass"
         card = cards.load_card(path)
         if card.joints not in _JOINTS or not isinstance(card.values.get("size"), int):
             raise EngineError(f"model card of {path.name}: joints must be one of {', '.join(_JOINTS)}, size a number")
         self._joints, self._side = _JOINTS[card.joints], int(card.values["size"])
+        self._middle, self._slope = (float(card.values.get(f"score_{k}", 0)) for k in ("middle", "slope"))
         self._run = open_network(path)
         self._input = str(card.values.get("input_name", "image"))
-        self._finder = Finder(open_network)
+        self._finder, self._flip = Finder(open_network), flip
 
     def session(self) -> TopDownSession:
         """A new session, one a camera."""
@@ -57,15 +65,31 @@ class Hourglass:
     def estimate(self, image: Image, box: Box) -> tuple[Array, Array, Bools]:
         """The person in a square box of a BGR image: xy (17, 2) px of the full image, score (17,), derived (17,)."""
         crop = preprocess.cut(image, box, (self._side, self._side))
-        feed = np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
-        *_, heatmaps = self._run(**{self._input: feed}).values()
-        uv, score = decode(heatmaps[0])
+        heatmaps = self._heatmaps(crop)
+        if self._flip:
+            heatmaps = (heatmaps + self._heatmaps(crop[:, ::-1])[_MIRRORS[self._joints.name], :, ::-1]) / 2
+        uv, height = decode(heatmaps)
+        score = surety(height, self._middle, self._slope) if self._slope else height
         xy = preprocess.to_image(box, uv)
         return to_h36m(self._joints, xy, preprocess.doubt_outside(xy, score, image))
 
+    def _heatmaps(self, crop: Image) -> Array:
+        feed = np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
+        *_, heatmaps = self._run(**{self._input: feed}).values()
+        return heatmaps[0]
+
+
+def surety(height: Array, middle: float, slope: float) -> Array:
+    """The share of joints with peaks of this height that are right: a logistic curve, fitted on held-out people."""
+    return 1 / (1 + np.exp(-slope * (height - middle)))
+
 
 def decode(heatmaps: Array) -> tuple[Array, Array]:
-    """Peaks of heatmaps (K, h, w), moved a quarter of a cell towards the higher neighbour (Newell et al., section 3.3).
+    """Peaks of heatmaps (K, h, w), between cells where a Gaussian through the neighbours has its top.
+
+    Newell et al. move a peak by a quarter of a cell towards the higher neighbour; the parabola through the logarithms
+    of three cells is exact for a Gaussian (Zhang et al. 2020, "Distribution-Aware Coordinate Representation", an axis
+    at a time).
 
     Returns:
         uv (K, 2) in 0..1 across the crop (0 = its edge), and score (K,), the peak's height in 0..1; a map that is not
@@ -76,7 +100,14 @@ def decode(heatmaps: Array) -> tuple[Array, Array]:
     row, column = np.divmod(flat.argmax(1), w)
     padded = np.pad(heatmaps, ((0, 0), (1, 1), (1, 1)), mode="edge")
     k, r, c = np.arange(K), row + 1, column + 1
-    right = np.sign(padded[k, r, c + 1] - padded[k, r, c - 1])
-    down = np.sign(padded[k, r + 1, c] - padded[k, r - 1, c])
-    uv = np.stack([(column + 0.5 + 0.25 * right) / w, (row + 0.5 + 0.25 * down) / h], -1)
+    right = _top(padded[k, r, c - 1], padded[k, r, c], padded[k, r, c + 1])
+    down = _top(padded[k, r - 1, c], padded[k, r, c], padded[k, r + 1, c])
+    uv = np.stack([(column + 0.5 + right) / w, (row + 0.5 + down) / h], -1)
     return uv, np.where(np.isfinite(flat).all(1), np.clip(flat.max(1), 0, 1), np.nan)
+
+
+def _top(before: Array, at: Array, after: Array) -> Array:
+    """Where in -0.5 to 0.5 the parabola through three logarithms has its top; (K,) heights, ``at`` the highest."""
+    low, middle, high = (np.log(np.maximum(np.nan_to_num(x), 1e-6)) for x in (before, at, after))
+    bend = 2 * middle - low - high
+    return np.where(bend > 1e-6, np.clip(0.5 * (high - low) / np.maximum(bend, 1e-6), -0.5, 0.5), 0.0)
