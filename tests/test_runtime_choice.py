@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines import cards, mdn, runtimes
+from engines import cards, detectors, mdn, runtimes
 from engines.runtimes import _choose
 from engines.runtimes._example import Spec
 from engines.runtimes._measure import Candidate, Report, cpu_name
@@ -293,7 +293,7 @@ def test_int8_without_a_file_is_one_line(weights: Path) -> None:
         choose(weights, Scripted("a", quantised=0.0), precision="int8")
 
 
-def test_a_run_records_what_it_runs_on_and_why() -> None:
+def test_a_run_records_what_it_runs_on_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
     from contextlib import ExitStack
 
     from stream.assemble import prepare
@@ -307,9 +307,19 @@ def test_a_run_records_what_it_runs_on_and_why() -> None:
         output=OutputConfig(view="none"),
     )
     said: list[str] = []
+    asked: list[tuple[str, ...]] = []
+    real = runtimes.load
+
+    def load(path: Path, name: str, threads: int, precision: str, say: runtimes.Say) -> runtimes.Network:
+        asked.append((path.stem, name, precision))
+        return real(path, name, threads, precision, say)
+
+    monkeypatch.setattr(runtimes, "load", load)
     with ExitStack() as stack:
         pipeline, _ = prepare(config, stack, said.append)
         header = pipeline._header
+    networks = ("lifter", "movenet_lightning", "movenet_multipose")
+    assert asked == [(network, "onnx", "fp32") for network in networks]
     assert header.settings["engine"] == {"runtime": "onnx", "precision": "fp32"}
     detector = header.detectors["movenet-lightning"]
     for network in (header.lifter, detector):
@@ -319,6 +329,12 @@ def test_a_run_records_what_it_runs_on_and_why() -> None:
     assert detector["finder_runtime"] == f"{detector['runtime']} fp32"
     assert f"lifter lifter.onnx on {header.runtime} fp32 (cpu): asked for" in said
     assert any(line.startswith("detector movenet_lightning.onnx on onnxruntime") for line in said)
+
+
+def test_int8_is_for_the_networks_that_have_it() -> None:
+    """MoveNet has no int8 file; that is no reason to refuse ``--precision int8``."""
+    found = detectors.load("movenet-lightning", "onnx", 1, "int8").describe()
+    assert (found["precision"], found["choice"]) == ("fp32", "asked for")
 
 
 @pytest.mark.parametrize("flags", [("--runtime", "abacus"), ("--precision", "int4")])

@@ -146,6 +146,43 @@ def test_every_runtime_gives_the_answer_of_the_detectors(name: str, file: str) -
     np.testing.assert_allclose(got, want, atol=1e-4)
 
 
+@pytest.fixture
+def quantised(tmp_path: Path) -> Path:
+    """y = W x with W and x in int8 (QDQ), both of scale 1 / 64."""
+    w = np.array([[64, -32], [16, 8]], np.int8)
+    constants = [
+        helper.make_tensor("w", TensorProto.INT8, w.shape, w.tobytes(), raw=True),
+        helper.make_tensor("scale", TensorProto.FLOAT, [], [1 / 64]),
+        helper.make_tensor("zero", TensorProto.INT8, [], [0]),
+    ]
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["xq"]),
+        helper.make_node("DequantizeLinear", ["xq", "scale", "zero"], ["xd"]),
+        helper.make_node("DequantizeLinear", ["w", "scale", "zero"], ["wd"]),
+        helper.make_node("MatMul", ["xd", "wd"], ["y"]),
+    ]
+    ends = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 2])] for name in "xy"]
+    graph = helper.make_graph(nodes, "quantised", ends[0], ends[1], constants)
+    path = tmp_path / "net.int8.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    return path
+
+
+@pytest.mark.parametrize("name", runtimes.names())
+def test_int8_files_run_where_they_are_said_to(quantised: Path, name: str) -> None:
+    need(name)
+    if "int8" not in runtimes.module(name).PRECISIONS:
+        with pytest.raises(EngineError, match=f"{name} does not run int8 files; use --precision auto"):
+            runtimes.load(quantised, name)
+        return
+    network = runtimes.load(quantised, name)
+    assert network.describe()["precision"] == "int8"
+    x = np.array([[0.5, -1.0], [1 / 64, 0.25]], np.float32)
+    np.testing.assert_allclose(network(x=x)["y"], x @ [[1, -0.5], [0.25, 0.125]], atol=1e-6)
+    rounded = network(x=np.array([[0.505, 0]], np.float32))["y"]
+    np.testing.assert_allclose(rounded, [[0.5, -0.25]], atol=1e-6)
+
+
 def export_hourglass(path: Path) -> "torch.nn.Module":
     """Write a small stacked hourglass of random weights to an ONNX file with a free batch; returns the network."""
     import torch

@@ -18,6 +18,8 @@ from engines.types import EngineError
 ACCELERATOR: Final = False
 INSTALL: Final = "pip install -r requirements-openvino.txt"
 PRECISIONS: Final = ("fp32", "int8")
+MOST_STREAMS: Final = 16
+"""Calls that can run side by side: more cameras than that are not expected, and every stream has threads of its own."""
 
 
 def available() -> bool:
@@ -74,7 +76,7 @@ class OpenVinoRuntime:
         if device == "CPU":
             # One stream runs one call at a time. Views are detected side by side, so there is one for every group of
             # cores. Pinned, all networks of a process would sit on the same first cores (a lifter: three times slower).
-            streams = max(1, (os.cpu_count() or 1) // threads)
+            streams = min(MOST_STREAMS, max(1, (os.cpu_count() or 1) // threads))
             settings |= {"NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": streams * threads}
             settings["ENABLE_CPU_PINNING"] = False
         self._idle: list[openvino.InferRequest] = []
