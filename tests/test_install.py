@@ -14,7 +14,7 @@ from stream.install_hint import APT
 
 ROOT = Path(__file__).resolve().parents[1]
 OWN = {"calibration", "engines", "stream"}
-NOT_RUNTIME = ("engines/build.py", "engines/models/", "engines/training/")
+NOT_RUNTIME = ("engines/build/", "engines/models/", "engines/training/")
 OPTIONAL = {
     "open3d": "requirements-open3d.txt", "ezc3d": "requirements-dev.txt", "torch": "requirements-dev.txt",
     "openvino": "requirements-openvino.txt", "cuda": "requirements-gpu.txt",

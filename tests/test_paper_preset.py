@@ -10,7 +10,7 @@ import torch
 from calibration.errors import UserError
 from engines import mdn
 from engines import skeleton as sk
-from engines.build import build_lifter, fold
+from engines.build.lifter import Folded, build_lifter
 from engines.models.mdn import MDN, MaxNormLinear, MDNShape
 from engines.training import h36m, honesty, lifters, paper, recalibrate
 from engines.training.evaluate import evaluate
@@ -86,7 +86,7 @@ def test_folding_keeps_clipped_norms():
         network(torch.randn(64, 32) * 2 + 1)
     network.eval()
     x = torch.randn(9, 32)
-    folded = fold(network)
+    folded = Folded(network)
     assert not any(isinstance(m, MaxNormLinear) for m in folded.modules())
     for a, b in zip(network(x), folded(x), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)

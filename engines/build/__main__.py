@@ -1,0 +1,59 @@
+"""From a checkpoint to the weights that run, and from those to int8 for the CPU; each checked on real inputs.
+
+python -m engines.build --checkpoint runs/live/checkpoint.pt --out engines/weights/lifter.onnx
+python -m engines.build --checkpoint runs/hourglass/checkpoint.pt --out engines/weights/hourglass.onnx
+python -m engines.build --int8 engines/weights/lifter.onnx        # writes lifter.int8.onnx beside it
+python -m engines.build --int8 engines/weights/hourglass.onnx
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from calibration.errors import UserError
+from engines import mdn
+from engines.build.kinds import build, build_int8
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; see ``--help``."""
+    parser = argparse.ArgumentParser(
+        prog="python -m engines.build", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    wanted = parser.add_mutually_exclusive_group(required=True)
+    wanted.add_argument("--checkpoint", type=Path, help="checkpoint.pt of train_mdn or train_hourglass")
+    wanted.add_argument("--int8", type=Path, metavar="ONNX", help="weights with their card, to make int8 for the CPU")
+    parser.add_argument("--out", type=Path, metavar="ONNX",
+                        help=f"the file to write; default: {mdn.SHIPPED.name} of engines/weights, or NAME.int8.onnx "
+                        "beside NAME.onnx")  # fmt: skip
+    parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32",
+                        help="of a checkpoint's network: fp32 (weights stored as fp16); fp16: all of it, for a "
+                        "GPU's compiler")  # fmt: skip
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/mocap"),
+                        help="of a lifter: folder of the mocap files")  # fmt: skip
+    parser.add_argument("--images", type=Path, default=Path("../shared/data/lspet/images.tar"),
+                        help="of a detector: tar or folder of photographs")  # fmt: skip
+    parser.add_argument("--joints", type=Path, default=Path("../shared/data/lspet/joints.npz"), help="their labels")
+    parser.add_argument("--calibration", type=Path, metavar="FOLDER",
+                        help="of an int8 detector: pictures of one person each to find its ranges on")  # fmt: skip
+    args = parser.parse_args(arguments)
+    if args.int8 and args.precision == "fp16":
+        parser.error("--precision is of --checkpoint")
+    if args.precision == "fp16" and args.out is None:
+        parser.error("--precision fp16 is not what is shipped: say where to with --out")
+    if args.calibration and not args.int8:
+        parser.error("--calibration is of --int8")
+    try:
+        if args.int8:
+            out, report = build_int8(args.int8, args.out, args.data, args.images, args.joints, args.calibration)
+        else:
+            out, report = build(args.checkpoint, args.out, args.precision, args.data, args.images, args.joints)
+    except (UserError, OSError) as error:
+        print(f"build: {error}", file=sys.stderr)
+        return 2
+    print(f"wrote {out}: " + ", ".join(f"{key} {value:.4g}" for key, value in report.items()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""Model cards, and putting a built file in the place of the old one."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from calibration.errors import UserError
+from engines import cards
+
+Value = bool | int | float | str | list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What a card says in words; see ``engines.cards.Card``."""
+
+    source: str
+    """Where the weights came from."""
+    licence: str
+    """Under which terms."""
+    joints: str
+    """Name of the joint set."""
+    input: str
+    """Type, layout, size, range."""
+
+
+def write(path: Path, text: Text, values: Mapping[str, Value]) -> None:
+    """Write the card of a weights file beside it."""
+    words = asdict(text)
+    words = {"source": words.pop("source"), "licence": words.pop("licence"), "sha256": cards.digest(path), **words}
+    # A string, a number, a list and true and false are the same in TOML as in JSON.
+    lines = [f"{key} = {json.dumps(v, ensure_ascii=False)}" for key, v in words.items()]
+    lines += ["", "[values]", *(f"{key} = {json.dumps(v, ensure_ascii=False)}" for key, v in values.items())]
+    path.with_suffix(".toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def place(built: Path, out: Path) -> None:
+    """Copy a weights file and its card to ``out``, whole or not at all: the old ones stay good until then.
+
+    Raises:
+        UserError: if they cannot be written.
+    """
+    pairs = [(built.with_suffix(s), out.with_suffix(s)) for s in (".onnx", ".toml")]
+    parts = [to.with_name(to.name + ".part") for _, to in pairs]
+    try:
+        for (source, _), part in zip(pairs, parts, strict=True):
+            shutil.copyfile(source, part)
+        for (_, to), part in zip(pairs, parts, strict=True):
+            os.replace(part, to)
+    except OSError as error:
+        for part in parts:
+            if part.is_file():
+                part.unlink()
+        raise UserError(f"{out} cannot be written ({error.strerror}); what was there is unchanged") from error

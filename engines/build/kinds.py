@@ -1,0 +1,102 @@
+"""Which build a checkpoint or a weights file needs."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.errors import UserError
+from engines import cards, mdn, preprocess
+from engines.build import hourglass, int8_detector, int8_lifter, lifter
+from engines.detectors.hourglass import WEIGHTS
+from engines.training.checkpoints import load_checkpoint
+from engines.training.lspet import Photographs
+
+Report = dict[str, float]
+
+
+def build(
+    checkpoint: Path, out: Path | None, precision: str, data: Path, images: Path, joints: Path
+) -> tuple[Path, Report]:
+    """A checkpoint to ONNX.
+
+    Args:
+        checkpoint: of train_mdn or train_hourglass.
+        out: the file to write; None for the shipped one of its kind.
+        precision: "fp32" or "fp16".
+        data: of a lifter, folder of the motion capture.
+        images: of a detector, photographs.
+        joints: their labels.
+
+    Returns:
+        The file that was written, and the report.
+
+    Raises:
+        UserError: if something cannot be read or written, or the build was refused.
+    """
+    settings = load_checkpoint(checkpoint).get("settings", {})
+    if "stacks" in settings:
+        out = _checked(out or cards.WEIGHTS / WEIGHTS["hourglass"])
+        return out, hourglass.build_hourglass(checkpoint, Photographs(images, joints), out, precision)
+    if "kernels" not in settings:
+        raise UserError(f"{checkpoint} is not a checkpoint of train_mdn or train_hourglass")
+    out = _checked(out or mdn.SHIPPED)
+    return out, lifter.build_lifter(checkpoint, data, out, precision)
+
+
+def build_int8(
+    source: Path, out: Path | None, data: Path, images: Path, joints: Path, calibration: Path | None
+) -> tuple[Path, Report]:
+    """A weights file to int8; the arguments are those of ``build``.
+
+    Args:
+        source: the ONNX file, its card beside it.
+        out: None for ``NAME.int8.onnx`` beside ``NAME.onnx``, where it is found.
+        data: see ``build``.
+        images: see ``build``.
+        joints: see ``build``.
+        calibration: folder of pictures to find a detector's ranges on, instead of ``images``.
+
+    Returns:
+        The file that was written, and the report.
+
+    Raises:
+        UserError: if something cannot be read or written, or the build was refused.
+    """
+    values = cards.verify(source).values
+    out = _checked(out or source.with_suffix(".int8.onnx"))
+    if out.absolute() == source.absolute():
+        raise UserError(f"{out} is the file to quantise; give another --out")
+    if "kernels" in values:
+        return out, int8_lifter.build_int8_lifter(source, data, out)
+    side = values.get("size")
+    pictures = _pictures(calibration, side) if calibration and isinstance(side, int) else None
+    return out, int8_detector.build_int8_detector(source, Photographs(images, joints), out, pictures)
+
+
+def _checked(out: Path) -> Path:
+    """Found out now, not after the minutes that a build takes."""
+    if out.suffix != ".onnx":
+        raise UserError(f"--out {out}: the name must end in .onnx")
+    if not out.absolute().parent.is_dir():
+        raise UserError(f"cannot write {out}: there is no folder {out.parent}")
+    return out
+
+
+def _pictures(folder: Path, side: int) -> NDArray[np.uint8]:
+    """The middle square of every picture in a folder, (N, side, side, 3) RGB.
+
+    Raises:
+        UserError: if there is none.
+    """
+    found = []
+    for path in sorted(folder.glob("*")):
+        image = cv2.imread(str(path)) if path.suffix.lower() in (".jpg", ".jpeg", ".png") else None
+        if image is not None:
+            height, width = image.shape[:2]
+            box = preprocess.square(np.array([width / 2, height / 2]) - 0.5, min(height, width))
+            found.append(preprocess.cut(np.asarray(image, np.uint8), box, (side, side)))
+    if not found:
+        raise UserError(f"--calibration {folder}: there is no picture (.jpg or .png) in this folder")
+    return np.stack(found)
