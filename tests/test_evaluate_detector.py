@@ -68,6 +68,22 @@ def test_pck_of_planted_errors() -> None:
     assert detector_metrics.score(detector_metrics.labels(joints), found)["pckh_0.5"] == pytest.approx(100 * 23 / 24)
 
 
+def test_the_difference_of_two_detectors_on_the_same_people() -> None:
+    joints = people(4)
+    better, worse = perfect(joints), perfect(joints)
+    for person, wrong in enumerate((0, 4, 8, 12)):
+        better[person, LIMB[:wrong]] = np.nan
+        worse[person, LIMB[:wrong]] = np.nan
+    worse[:2, LIMB[-3:]] = np.nan
+    truth = detector_metrics.labels(joints)
+    found = detector_metrics.difference(truth, better, worse)
+    # A quarter more for two of four: far surer than either figure, whose people differ from 0 to 100 per cent.
+    assert found["pck_0.2"] == pytest.approx(12.5)
+    assert found["se"] == pytest.approx(12.5 / np.sqrt(3))
+    assert found["se"] < detector_metrics.score(truth, better)["pck_0.2_se"] / 2
+    assert detector_metrics.difference(detector_metrics.labels(joints[:1]), better[:1], worse[:1]) is None
+
+
 def test_who_counts() -> None:
     joints = people(4)
     joints[1, 6, 2] = 0  # no right wrist: counts "of everybody" only, without the wrist
@@ -264,7 +280,9 @@ def test_known_answers_through_the_whole_evaluation(tmp_path: Path) -> None:
         assert (full["found"], full["pck_0.2"], full["by_joint"]["right_hip"]["pck_0.2"]) == (50, 50, 50)
         assert results[name]["images"] == 4
         assert results[name]["ms"] >= 0
+    assert results["off"]["to_first"] == {"pck_0.2": -100, "se": 0}
     text = evaluate_detector.markdown(results)
+    assert "that of exact on the same people: off -100.0 ± 0.0." in text
     assert "| exact | 100.0 | 0.0 | 100.0 |" in text
     assert json.loads(json.dumps(results)) == results
 

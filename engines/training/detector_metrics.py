@@ -74,6 +74,24 @@ def swaps(truth: Labels, found: Array) -> tuple[int, int]:
     return int((exchanged & visible).sum()), int(visible.sum())
 
 
+def by_person(truth: Labels, found: Array) -> Array:
+    """(P,) per cent of the limb joints that are right, PCK@0.2, of each fully visible person."""
+    whole = truth.whole & np.isfinite(truth.torso)
+    return 100 * right(truth, found, TORSO_SHARE * truth.torso)[whole][:, list(LIMBS)].mean(-1)
+
+
+def difference(truth: Labels, found: Array, other: Array) -> dict[str, float] | None:
+    """How much better ``found`` is than ``other`` on the same people: points of ``pck_0.2``, and its standard error.
+
+    None for fewer than two people. Where both fail on the same people this error is the smaller one: it, not the two of
+    ``score``, tells which of two detectors is the better.
+    """
+    points = by_person(truth, found) - by_person(truth, other)
+    if len(points) < 2:
+        return None
+    return {"pck_0.2": float(points.mean()), "se": _standard_error(points)}
+
+
 def score(truth: Labels, found: Array) -> dict:
     """All figures of one detector, per cent; None where nobody fits.
 
@@ -93,12 +111,12 @@ def score(truth: Labels, found: Array) -> dict:
     )
     known = np.isfinite(truth.torso)
     whole = truth.whole & known
-    people = by_torso[whole][:, limbs].mean(-1)
+    people = by_person(truth, found)
     exchanged, pairs = swaps(truth, found)
     shown = [*limbs, HEAD] if np.isfinite(found[:, HEAD]).any() else limbs
     return {
         "pck_0.2": _percent(by_torso[whole][:, limbs]),
-        "pck_0.2_se": float(100 * people.std(ddof=1) / np.sqrt(len(people))) if len(people) > 1 else None,
+        "pck_0.2_se": _standard_error(people) if len(people) > 1 else None,
         "pck_0.2_all": _percent(by_torso[:, limbs][truth.seen[:, limbs] & known[:, None]]),
         "pckh_0.5": _percent(by_head[whole][:, limbs]),
         "swap_rate": 100 * exchanged / pairs if pairs else None,
@@ -108,6 +126,10 @@ def score(truth: Labels, found: Array) -> dict:
         "people": int(known.sum()),
         "people_whole": int(whole.sum()),
     }
+
+
+def _standard_error(values: Array) -> float:
+    return float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def _percent(hits: Bools) -> float | None:

@@ -113,12 +113,17 @@ def _hourglass(path: Path, scratch: Path, open_network: runtimes.Open) -> Detect
 
 
 def evaluate(found: Mapping[str, Detector], photographs: Photographs, chosen: Sequence[int]) -> dict[str, dict]:
-    """All figures by name; see ``detector_trials.summary``, and ``describe()`` of what ran."""
+    """All figures by name: ``detector_trials.summary``, what it ran on, and the ``difference`` to the first of them."""
     progress = tqdm(chosen, unit="image", disable=None, file=sys.stderr)
     trials = detector_trials.run(found, photographs, progress)
     truth = detector_metrics.labels(photographs.joints[list(chosen)])
+    first = next(iter(trials.values()))
     return {
-        name: detector_trials.summary(trial, truth) | {"ran": dict(found[name].describe())}
+        name: detector_trials.summary(trial, truth)
+        | {
+            "to_first": detector_metrics.difference(truth, trial.in_box, first.in_box),
+            "ran": dict(found[name].describe()),
+        }
         for name, trial in trials.items()
     }
 
@@ -137,6 +142,10 @@ def markdown(results: Mapping[str, dict]) -> str:
         cells = [row[k] for k in ("pck_0.2", "pck_0.2_se", "pck_0.2_all", "pckh_0.5", "swap_rate", "ms")]
         cells += [full[k] for k in ("pck_0.2", "pck_0.2_all", "swap_rate", "found", "ms")]
         lines.append(f"| {name} | " + " | ".join(map(_cell, cells)) + " |")
+    compared = [(name, row["to_first"]) for name, row in list(results.items())[1:] if row["to_first"]]
+    if compared:
+        told = [f"{name} {points['pck_0.2']:+.1f} ± {points['se']:.1f}" for name, points in compared]
+        lines += ["", f"PCK@0.2 less that of {next(iter(results))} on the same people: {', '.join(told)}."]
     lines += ["", "PCK@0.2 with true boxes, by joint:", "", "| detector | " + " | ".join(SHOWN) + " |"]
     lines.append("|---" * (1 + len(SHOWN)) + "|")
     for name, row in results.items():
