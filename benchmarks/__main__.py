@@ -128,7 +128,7 @@ def peer_lines(data: Mapping[str, Any]) -> list[Line]:
 PARTS: Final = {
     "lifter": Part(("--paced-calls", "30", "--cold-calls", "10"), lifter_lines, 150),
     "detectors": Part(("--rounds", "2", "--calls", "15", "--paced-calls", "15"), detector_lines, 180),
-    "pipeline": Part(("--only", "plain,record,all,views1,views2,views4,views8,live1,live2"), pipeline_lines, 360),
+    "pipeline": Part(("--only", "record,all,views1,views2,views4,views8,live1,live2"), pipeline_lines, 360),
     "peers": Part((), peer_lines, 240),
 }
 

@@ -34,7 +34,7 @@ from stream.demo import SINGLE, fetch
 from stream.sources import parse_sources
 
 FPS: Final = 30.0
-LIVE_S: Final = 8.0
+LIVE_S: Final = 5.0
 """Seconds that a virtual camera is watched, after the warm-up."""
 PEERS: Final = {"mediapipe": "pose_landmarker_full.task", "mediapipe-lite": "pose_landmarker_lite.task"}
 """What a peer is called here, and its model; ours with the same network is the detector of that name."""

@@ -53,7 +53,7 @@ outputs it was 467 MB from the 600th to the 5980th frame. One image of the walke
 LENGTH: Final = 4
 """The long video is this many times the video."""
 LIVE_FPS: Final = 30.0
-LIVE_S: Final = 12.0
+LIVE_S: Final = 10.0
 """Seconds."""
 LIVE_VIEWS: Final = (1, 2, 4)
 
