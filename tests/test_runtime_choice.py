@@ -108,7 +108,7 @@ def test_the_faster_one_is_measured_once(weights: Path, folder: Path) -> None:
     slow, fast = Scripted("a", SLOW), Scripted("b")
     said = choose(weights, slow, fast)
     assert said["runtime"] == "b"
-    assert said["choice"].startswith("b fp32 by measurement: b fp32 0.0")
+    assert said["choice"].startswith("measured: b fp32 0.0")
     assert float(said["choice"].split("a fp32 ")[1].split(" ms")[0]) >= SLOW * 1e3
     assert len(list(folder.iterdir())) == 1
     again = choose(weights, slow, fast)
@@ -244,7 +244,7 @@ def test_int8_is_measured_too_where_it_belongs_to_the_file(weights: Path) -> Non
     quantised = add_int8(weights)
     said = choose(weights, Scripted("a", SLOW, quantised=0.0))
     assert (said["precision"], said["model"], said["sha256"]) == ("int8", "net.int8.onnx", cards.digest(quantised))
-    assert said["choice"].startswith("a int8 by measurement: ")
+    assert said["choice"].startswith("measured: a int8 ")
     assert choose(weights, Scripted("a", 0.0, quantised=SLOW, release="2.0"))["precision"] == "fp32"
     assert choose(weights, Scripted("a", SLOW))["precision"] == "fp32", "it does not run int8"
     assert choose(weights, Scripted("a", SLOW, quantised=0.0), name="a")["precision"] == "int8"

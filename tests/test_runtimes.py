@@ -214,6 +214,7 @@ def hourglass(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarra
         return path, image, [maps.numpy() for maps in network(torch.from_numpy(image))]
 
 
+@pytest.mark.timeout(400)  # torch.export alone takes 15 s of a free core
 @pytest.mark.parametrize("name", runtimes.names())
 def test_every_runtime_gives_the_answer_of_torch_for_an_hourglass(
     name: str, hourglass: tuple[Path, np.ndarray, list[np.ndarray]]

@@ -106,6 +106,7 @@ def test_our_networks_are_read_and_built(trt: Any, path: Path, capfd: pytest.Cap
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.timeout(400)  # torch.export alone takes 15 s of a free core
 def test_the_hourglass_is_read_and_built(trt: Any, tmp_path: Path) -> None:
     path = tmp_path / "hourglass.onnx"
     export_hourglass(path)
