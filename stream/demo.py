@@ -4,7 +4,6 @@ Both are BSD-3: Sports2D and Pose2Sim by David Pagnon and contributors. Neither 
 """
 
 import hashlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from engines import user_cache
 from stream.config import Config, RigConfig, SourceConfig
 from stream.types import StreamError
 
@@ -80,8 +80,12 @@ def configure(config: Config, which: str) -> Config:
 
 
 def cache_folder() -> Path:
-    """Where fetched files are kept: ``$XDG_CACHE_HOME`` or ``~/.cache``, in ``hypothesis-stream``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hypothesis-stream"
+    """Where fetched files are kept: the user's cache folder.
+
+    Raises:
+        CacheError: where the user has no home.
+    """
+    return user_cache.folder()
 
 
 def fetch(demo: DemoSet, cache: Path | None = None) -> Path:
