@@ -37,7 +37,7 @@ class Hourglass:
 
     Its card says the joint set, and in ``[values]`` the side ``size`` of its input and what a peak's height means:
     ``score_middle``, the height at which half of the joints are right, and ``score_slope``. With ``flip`` the mirror
-    image is asked too: twice the time, about a point of PCK.
+    image is asked too.
 
     Raises:
         EngineError: if the weights, their card, or MultiPose's weights cannot be used.
