@@ -22,7 +22,7 @@ from engines.build.lifter import measure, real_inputs
 from engines.training import paper
 from engines.training.mocap import load_training
 
-BLOCK = 128
+BLOCK = 256
 """Neighbouring weights of a row that share a scale."""
 _LARGE = 1 << 16
 """Numbers of a matrix from which on it is worth it. The first layer is smaller; its inputs are coordinates."""
