@@ -43,7 +43,7 @@ def training(photographs: Photographs, folder: Path, side: int) -> Crops:
     canvas = round(augment_images.CONTEXT * side)
     found, score = teacher.answers(photographs, folder / "teacher.npz")
     xy, weight, exchanged = teacher.merge(photographs.joints[chosen], found[chosen], score[chosen])
-    path = folder / f"canvases-{canvas}-{len(chosen)}.npy"
+    path = folder / f"canvases-{canvas}-{photographs.digest()}.npy"
     if not path.exists():
         part = path.with_suffix(".part")
         images = open_memmap(part, "w+", np.uint8, (len(chosen), canvas, canvas, 3))

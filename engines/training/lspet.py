@@ -4,6 +4,7 @@ Johnson and Everingham, "Learning Effective Human Pose Estimation from Inaccurat
 folder of ``imNNNNN.jpg``, and an npz with ``joints`` (N, 14, 3) and ``image_id`` (N,), the NNNNN of each row.
 """
 
+import hashlib
 import re
 import tarfile
 import zipfile
@@ -71,6 +72,10 @@ class Photographs:
 
     def __len__(self) -> int:
         return len(self.joints)
+
+    def digest(self) -> str:
+        """16 hexadecimal digits that other labels, or labels of other photographs, do not have."""
+        return hashlib.sha256(self.joints.tobytes() + self.image_id.tobytes()).hexdigest()[:16]
 
     def read(self, index: int) -> Image:
         """The photograph of a row of ``joints``: (H, W, 3) uint8 BGR.

@@ -56,8 +56,26 @@ class Settings:
 
 VALIDATE_ON = 1000
 """Photographs of the validation, at most."""
+PRECISIONS = ("auto", "float32", "bfloat16")
 SETTLE_ON = 320
 """Crops that the norms of the averaged weights are measured on."""
+
+
+def resumed(state: dict, changes: dict[str, object], out: Path) -> Settings:
+    """The settings of a checkpoint with changes.
+
+    Raises:
+        UserError: if it is of another script, or the changes make another network of it.
+    """
+    try:
+        kept = Settings(**state["settings"])
+        settings = dataclasses.replace(kept, **changes)
+        state["epoch"]
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{out / 'checkpoint.pt'} is not a checkpoint of train_hourglass ({error})") from error
+    if (settings.stacks, settings.features) != (kept.stacks, kept.features):
+        raise UserError(f"--resume: the checkpoint is of {kept.stacks} x {kept.features}; another needs another --out")
+    return settings
 
 
 def targets(xy: Tensor, cells: int) -> Tensor:
@@ -153,11 +171,15 @@ def train(
     Raises:
         UserError: for missing or misshapen data, or no checkpoint to resume from.
     """
+    if settings.precision not in PRECISIONS:
+        raise UserError(f"--precision {settings.precision}: it is one of {', '.join(PRECISIONS)}")
+    if not resume and (out / "checkpoint.pt").exists():
+        raise UserError(f"{out} holds a training already: go on with it with --resume, or give another --out")
     out.mkdir(parents=True, exist_ok=True)
     (cache or out).mkdir(parents=True, exist_ok=True)
     state = load_checkpoint(out / "checkpoint.pt") if resume else None
     if state:
-        settings = dataclasses.replace(Settings(**state["settings"]), **(changes or {}))
+        settings = resumed(state, changes or {}, out)
     if settings.size % 64 or settings.small_size % 64:
         raise UserError(f"--size {settings.size}, --small-size {settings.small_size}: both are multiples of 64")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -250,8 +272,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line; see ``--help``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint.pt, log.tsv and events")
-    parser.add_argument("--images", type=Path, default=Path("../shared/data/lspet/images.tar"))
-    parser.add_argument("--joints", type=Path, default=Path("../shared/data/lspet/joints.npz"))
+    parser.add_argument(
+        "--images", type=Path, default=Path("../shared/data/lspet/images.tar"),
+        help="tar or folder of photographs imNNNNN.jpg; see docs/detectors.md",
+    )  # fmt: skip
+    parser.add_argument(
+        "--joints", type=Path, default=Path("../shared/data/lspet/joints.npz"),
+        help="npz of joints (N, 14, 3): x, y, visible; and image_id (N,), the NNNNN",
+    )  # fmt: skip
     parser.add_argument("--cache", type=Path, help="folder of the cut photographs (gigabytes); default: --out")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--stop-after", type=float, default=math.inf, metavar="SECONDS")
@@ -266,7 +294,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         train(Settings(**given), args.images, args.joints, args.out, cache=args.cache, resume=args.resume,
               changes=given, workers=args.workers, stop_after=args.stop_after)  # fmt: skip
-    except UserError as error:
+    except (UserError, OSError) as error:
         print(f"train_hourglass: {error}", file=sys.stderr)
         return 2
     return 0
