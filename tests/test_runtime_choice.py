@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engines import cards, detectors, mdn, runtimes
-from engines.runtimes import _choose
+from engines.runtimes import _choose, _measure
 from engines.runtimes._example import Spec
 from engines.runtimes._measure import Candidate, Report, cpu_name
 from engines.types import EngineError
@@ -201,6 +201,15 @@ def test_auto_goes_on_without_one_that_does_not_load_or_run(weights: Path) -> No
     assert len(broken.loads) == 1
     with pytest.raises(EngineError, match="a does not work .*bad build"):
         choose(weights, broken, Scripted("b", fault=EngineError("nor this"), release="2.0"))
+
+
+def test_what_failed_is_tried_again_after_a_day(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mended, fine = Scripted("a", fault=RuntimeError("no permission")), Scripted("b", SLOW)
+    assert choose(weights, mended, fine)["runtime"] == "b"
+    mended.fault = None
+    assert choose(weights, mended, fine)["runtime"] == "b"
+    monkeypatch.setattr(_measure, "RETRY_S", 0)
+    assert choose(weights, mended, fine)["runtime"] == "a"
 
 
 def test_a_choice_that_no_longer_loads_is_followed_by_the_next(weights: Path) -> None:

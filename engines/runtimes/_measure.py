@@ -21,6 +21,8 @@ ENOUGH_S: Final = 0.25
 """No round is begun later than this, once there are LEAST: a lifter takes 0.1 s, a detector a second."""
 MARGIN: Final = 1.1
 """An earlier one in the order is kept unless a later one is faster by more: a result should not hang on chance."""
+RETRY_S: Final = 86_400
+"""After this long something that failed is tried again: drivers and permissions get mended."""
 
 _CPU_INFO: Final = Path("/proc/cpuinfo")
 
@@ -96,6 +98,8 @@ def read(candidates: Sequence[Candidate], threads: int) -> Report | None:
         report = Report(
             {str(k): float(v) for k, v in found["ms"].items()}, {str(k): str(v) for k, v in found["failed"].items()}
         )
+        if report.failed and not 0 <= time.time() - float(found["at"]) < RETRY_S:
+            return None
     except (ValueError, KeyError, AttributeError, TypeError):
         return None
     return report if set(report.ms) | set(report.failed) == {c.label for c in candidates} else None
@@ -107,7 +111,7 @@ def write(candidates: Sequence[Candidate], threads: int, report: Report) -> None
     Raises:
         CacheError: if the cache cannot be written.
     """
-    data = json.dumps({"ms": dict(report.ms), "failed": dict(report.failed)}).encode()
+    data = json.dumps({"ms": dict(report.ms), "failed": dict(report.failed), "at": time.time()}).encode()
     user_cache.write("runtimes", key(candidates, threads), data)
 
 
