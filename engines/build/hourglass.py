@@ -169,7 +169,7 @@ def build_hourglass(
             f"--{k} {settings[k]}" for k in ("stacks", "features", "size", "epochs") if k in settings
         )  # fmt: skip
         text = card.Text(
-            source=f"trained here: python -m engines.training.train_hourglass {command}",
+            source=f"trained here: python -m engines.training.train_hourglass --out runs/hourglass {command}",
             licence=LICENCE,
             joints=MPII.name,
             input=f"float32 image (batch, 3, {side}, {side}) RGB 0..1, a square around one person",

@@ -87,8 +87,11 @@ def load(names: Sequence[str], weights: Sequence[Path], running: Running, scratc
     """
 
     def open_network(path: Path) -> Runtime:
-        given = path in weights and running.precision == "auto"
-        return runtimes.load(path, running.runtime, running.threads, None if given else running.precision)
+        # The network that finds the person has no int8 file; a file that is given by name is taken as it is.
+        given = path in weights and (running.precision == "auto" or path.name.endswith(".int8.onnx"))
+        lacks = running.precision == "int8" and not runtimes.has_int8(path)
+        precision = None if given else "auto" if lacks and path not in weights else running.precision
+        return runtimes.load(path, running.runtime, running.threads, precision)
 
     found: dict[str, Detector] = {}
     alike = len({path.stem for path in weights}) < len(weights)
