@@ -170,7 +170,9 @@ def train(
     checkpoint = out / "checkpoint.pt"
     state = load_checkpoint(checkpoint) if resume else None
     if state:
-        settings = dataclasses.replace(Settings(**state["settings"]), **(changes or {}))
+        # A checkpoint from before these two were trained with neither.
+        before = {"best_error": 0.0, "mean_error": 0.0} | state["settings"]
+        settings = dataclasses.replace(Settings(**before), **(changes or {}))
     source = open_source(settings, data, detections)
     total = settings.epochs * source.epoch or settings.samples
 
