@@ -58,8 +58,8 @@ def load(path: Path, sha256: str, threads: int, precision: str, say: Say = silen
 class TensorRtRuntime:
     """A network compiled by TensorRT; callers wait for each other.
 
-    Buffers are made once for the largest shape; a call copies into pinned memory and, from the second call of a shape
-    on, launches one CUDA graph of the copies and the network. More views than the profile has are taken in turns.
+    Buffers are made once for the largest shape; a call copies into pinned memory and launches one CUDA graph of the
+    copies and the network, recorded at the first call of a shape. More views than the profile has are taken in turns.
 
     Raises:
         EngineError: if CUDA does not answer, or the network cannot be built or run.
