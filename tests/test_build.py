@@ -212,13 +212,15 @@ def test_int8_is_small_near_and_the_same_in_a_batch(exported: Path, tmp_path: Pa
     onnx.save(model, tmp_path / "x.int8.onnx")
     assert (tmp_path / "x.int8.onnx").stat().st_size < 0.62 * exported.stat().st_size
     x = np.random.default_rng(0).normal(size=(40, mdn.INPUTS)).astype(np.float32)
+    x[0] *= 100  # were there one scale for the batch, the others would have few steps left
     want = runtimes.load(exported, "onnx")(x=x)
     int8 = runtimes.load(tmp_path / "x.int8.onnx", "onnx")
     got = int8(x=x)
-    error = np.linalg.norm(got["mean"] - want["mean"], axis=-1)
-    assert 0 < error.mean() < 0.02 * np.linalg.norm(want["mean"], axis=-1).mean()
+    error, size = (np.linalg.norm(a[1:], axis=-1) for a in (got["mean"] - want["mean"], want["mean"]))
+    assert 0 < error.mean() < 0.02 * size.mean()
     alone = np.concatenate([int8(x=row[None])["mean"] for row in x])
-    np.testing.assert_allclose(alone, got["mean"], atol=1e-5, err_msg="an answer depends on who else is in the batch")
+    # A product of one row may round otherwise than one of forty, and a feature then falls on the next step.
+    np.testing.assert_allclose(alone[1:], got["mean"][1:], atol=2e-3, err_msg="an answer depends on the batch")
 
 
 def test_openvino_reads_int8(exported: Path, tmp_path: Path) -> None:
@@ -475,6 +477,9 @@ def test_an_untrained_hourglass_is_refused(people: Photographs, tmp_path: Path) 
 
 
 def test_half_precision_of_an_hourglass(trained: Path, people: Photographs, tmp_path: Path) -> None:
+    net, _ = hourglass.read(trained)
+    hourglass.LastHeatmaps(net, half=True)
+    assert {p.dtype for p in net.parameters()} == {torch.float32}, "halving a copy halved the original"
     hourglass.build_hourglass(trained, people, tmp_path / "h.onnx", "fp16", most=6)
     graph = onnx.load(tmp_path / "h.onnx").graph
     assert {v.type.tensor_type.elem_type for v in (*graph.input, *graph.output)} == {TensorProto.FLOAT}
@@ -526,7 +531,7 @@ def test_mistakes_are_one_line(tmp_path: Path, exported: Path, capsys: pytest.Ca
     assert "cannot be read" in run(capsys, "--int8", tmp_path / "none.onnx")
     assert "model card" in run(capsys, "--int8", exported)
     shipped = cards.WEIGHTS / "movenet_lightning.onnx"
-    assert "is not a heatmap detector" in run(capsys, "--int8", shipped, "--out", tmp_path / "m.onnx")
+    assert "is not a heatmap detector" in run(capsys, "--int8", shipped, "--out", tmp_path / "m.int8.onnx")
     assert "give another --out" in run(capsys, "--int8", shipped, "--out", shipped)
     for flags in (["--checkpoint", "a", "--precision", "fp16"], ["--int8", "a", "--precision", "fp16"],
                   ["--checkpoint", "a", "--calibration", "b"], ["--checkpoint", "a", "--int8", "b"], []):  # fmt: skip

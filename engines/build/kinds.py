@@ -66,10 +66,10 @@ def build_int8(
     """
     values = cards.verify(source).values
     out = _checked(out or source.with_suffix(".int8.onnx"))
-    if not out.name.endswith(".int8.onnx"):
-        raise UserError(f"--out {out}: the name must end in .int8.onnx, by which the precision of a file is known")
     if out.absolute() == source.absolute():
         raise UserError(f"{out} is the file to quantise; give another --out")
+    if not out.name.endswith(".int8.onnx"):
+        raise UserError(f"--out {out}: the name must end in .int8.onnx, by which the precision of a file is known")
     if "kernels" in values:
         return out, int8_lifter.build_int8_lifter(source, data, out)
     side = values.get("size")
