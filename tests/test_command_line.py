@@ -257,7 +257,7 @@ def test_what_is_wrong_is_one_line(bench: Path, name: str) -> None:
     assert done.code == 2
     assert done.out == ""
     assert len(done.complaints) == 1, done.err
-    others = [line for line in done.err.splitlines() if not line.startswith(("run_stream:", "detector "))]
+    others = [line for line in done.err.splitlines() if not line.startswith(("run_stream:", "detector ", "lifter "))]
     assert not others, "the line stands alone, but for what was loaded before"
     assert "hush" not in done.err
     for words in said:
