@@ -1,5 +1,6 @@
 """OpenVINO on the CPU: reads our ONNX files as they are, int8 ones included."""
 
+import importlib
 import os
 import sys
 from collections.abc import Mapping
@@ -60,8 +61,9 @@ class OpenVinoRuntime:
         # Merely importing it would tell Google Analytics and keep an id in the user's home; without this package of its
         # own it has a stub in place of that.
         sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))
-        import openvino  # pyright: ignore[reportMissingImports]
-        from openvino.frontend import FrontEndManager  # pyright: ignore[reportMissingImports]
+        # By name: where it is not installed, type checkers take this very file for it.
+        openvino: Any = importlib.import_module("openvino")
+        frontends: Any = importlib.import_module("openvino.frontend")
 
         core = openvino.Core()
         if device not in (name.partition(".")[0] for name in core.available_devices):
@@ -79,10 +81,10 @@ class OpenVinoRuntime:
             streams = min(MOST_STREAMS, max(1, (os.cpu_count() or 1) // threads))
             settings |= {"NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": streams * threads}
             settings["ENABLE_CPU_PINNING"] = False
-        self._idle: list[openvino.InferRequest] = []
+        self._idle: list[Any] = []
         try:
             # Core.read_model would try every format there is, and those that it is not complain on stderr.
-            frontend = FrontEndManager().load_by_framework("onnx")
+            frontend = frontends.FrontEndManager().load_by_framework("onnx")
             model = frontend.convert(frontend.load(str(path)))
             if not model.outputs:
                 raise ValueError("it is empty")
