@@ -141,9 +141,7 @@ class MDNLifter:
         self.decoding = Decoding(*(float(card.values[key]) for key in wanted[:3]))
         self.kernels = int(card.values["kernels"])
         # One thread: at batch 1 the network is bound by reading its weights, and the other cores have work.
-        # Like the detectors: int8 is wanted where there is such a file.
-        own = "auto" if precision == "int8" and not runtimes.has_int8(path) else precision
-        self._runtime: Runtime = runtimes.load(path, runtime, 1, own, say)
+        self._runtime: Runtime = runtimes.load(path, runtime, 1, runtimes.fitting(path, precision), say)
 
     def __call__(self, inputs: Sequence[LifterInput]) -> list[Mixture]:
         """One mixture an input, in one batch; root-relative, mm, real camera's axes."""

@@ -53,8 +53,7 @@ def load(
     """
 
     def open_network(path: Path) -> Runtime:
-        own = "auto" if precision == "int8" and not runtimes.has_int8(path) else precision
-        return runtimes.load(path, runtime, threads, own, say)
+        return runtimes.load(path, runtime, threads, runtimes.fitting(path, precision), say)
 
     return _find(name).load(name, open_network)
 

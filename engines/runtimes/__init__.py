@@ -13,7 +13,7 @@ from engines.runtimes import _choose
 from engines.runtimes._module import Network, RuntimeModule, Say, silent
 from engines.types import Runtime
 
-__all__ = ["Network", "Open", "Say", "has_int8", "load", "module", "names", "silent"]
+__all__ = ["Network", "Open", "Say", "fitting", "has_int8", "load", "module", "names", "silent"]
 
 Open = Callable[[Path], Runtime]
 """Opens a network by its file: ``load`` with everything else decided. What detectors are given."""
@@ -32,6 +32,11 @@ def module(name: str) -> RuntimeModule:
 def has_int8(path: Path) -> bool:
     """Whether there is an int8 file beside a network's file."""
     return path.with_suffix(_choose.INT8).is_file()
+
+
+def fitting(path: Path, precision: str) -> str:
+    """The precision to load a network with where int8 is wanted of those that have an int8 file, and not all have."""
+    return "auto" if precision == "int8" and not has_int8(path) else precision
 
 
 def load(path: Path, name: str = "auto", threads: int = 1, precision: str | None = None, say: Say = silent) -> Network:

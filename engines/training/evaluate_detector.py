@@ -88,9 +88,11 @@ def load(names: Sequence[str], weights: Sequence[Path], running: Running, scratc
 
     def open_network(path: Path) -> Runtime:
         # The network that finds the person has no int8 file; a file that is given by name is taken as it is.
-        given = path in weights and (running.precision == "auto" or path.name.endswith(".int8.onnx"))
-        lacks = running.precision == "int8" and not runtimes.has_int8(path)
-        precision = None if given else "auto" if lacks and path not in weights else running.precision
+        precision: str | None = running.precision
+        if path not in weights:
+            precision = runtimes.fitting(path, running.precision)
+        elif running.precision == "auto" or path.name.endswith(".int8.onnx"):
+            precision = None
         return runtimes.load(path, running.runtime, running.threads, precision)
 
     found: dict[str, Detector] = {}
