@@ -1,6 +1,5 @@
 """The stacked hourglass: checkpoint -> ONNX, with its accuracy and the meaning of its peaks in the card."""
 
-import dataclasses
 import math
 import tempfile
 from pathlib import Path
@@ -11,14 +10,13 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from torch import Tensor, nn
 
-from calibration.errors import UserError
 from engines import runtimes
 from engines.build import card, parity
 from engines.build.export import export, fold_norms
 from engines.detectors.hourglass import decode
-from engines.models.hourglass import SIGMA, HourglassShape, StackedHourglass
+from engines.models.hourglass import SIGMA, StackedHourglass
 from engines.skeleton import LIMBS, MPII
-from engines.training import crops
+from engines.training import crops, hourglass_checkpoint
 from engines.training.checkpoints import load_checkpoint
 from engines.training.lspet import Photographs
 from engines.training.train_hourglass import pck, predict
@@ -68,16 +66,8 @@ def read(checkpoint: Path) -> tuple[StackedHourglass, dict]:
         UserError: if it is missing or is none of train_hourglass.
     """
     state = load_checkpoint(checkpoint)
-    try:
-        settings = state["settings"]
-        known = {f.name for f in dataclasses.fields(HourglassShape)}
-        network = StackedHourglass(HourglassShape(**{k: v for k, v in settings.items() if k in known}))
-        network.load_state_dict(state["averaged"])
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise UserError(
-            f"{checkpoint} is not a checkpoint of train_hourglass ({str(error).splitlines()[0]})"
-        ) from error
-    return network.eval(), settings | {"epoch": state.get("epoch", 0)}
+    network, _ = hourglass_checkpoint.rebuild(state, checkpoint)
+    return network.eval(), state["settings"] | {"epoch": state.get("epoch", 0)}
 
 
 def find(runtime: Runtime, images: NDArray[np.uint8]) -> tuple[NDArray, NDArray]:

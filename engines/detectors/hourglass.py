@@ -15,7 +15,7 @@ from engines.types import Bools, EngineError, Image
 
 WEIGHTS: Final = {"hourglass": "hourglass.onnx"}
 _JOINTS: Final = {m.name: m for m in (MPII, LSP)}
-_MIRRORS: Final = {
+MIRRORS: Final = {
     MPII.name: [5, 4, 3, 2, 1, 0, 6, 7, 8, 9, 15, 14, 13, 12, 11, 10],
     LSP.name: [5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 7, 6, 12, 13],
 }
@@ -67,7 +67,7 @@ class Hourglass:
         crop = preprocess.cut(image, box, (self._side, self._side))
         heatmaps = self._heatmaps(crop)
         if self._flip:
-            heatmaps = (heatmaps + self._heatmaps(crop[:, ::-1])[_MIRRORS[self._joints.name], :, ::-1]) / 2
+            heatmaps = (heatmaps + self._heatmaps(crop[:, ::-1])[MIRRORS[self._joints.name], :, ::-1]) / 2
         uv, height = decode(heatmaps)
         score = surety(height, self._middle, self._slope) if self._slope else height
         xy = preprocess.to_image(box, uv)

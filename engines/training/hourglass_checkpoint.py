@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -37,6 +37,26 @@ class TorchNetwork:
         return {"runtime": f"torch {torch.__version__}", "device": self._device, "model": self._name, "sha256": ""}
 
 
+def rebuild(state: Any, checkpoint: Path) -> tuple[StackedHourglass, int]:
+    """The averaged network of what a checkpoint holds, and the side of its input in pixels.
+
+    Raises:
+        EngineError: if it is none of the hourglass.
+    """
+    try:
+        settings = state["settings"]
+        shape = HourglassShape(**{f.name: settings[f.name] for f in fields(HourglassShape) if f.name in settings})
+        size = int(settings["size"])
+        if shape.joints not in _JOINT_SETS:
+            raise ValueError(f"{shape.joints} joints")
+        network = StackedHourglass(shape)
+        network.load_state_dict(state["averaged"])
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise EngineError(f"{checkpoint} is not a checkpoint of train_hourglass ({reason})") from error
+    return network, size
+
+
 def load(checkpoint: Path, scratch: Path, open_network: Open) -> Hourglass:
     """The detector with the averaged weights of a checkpoint.
 
@@ -55,15 +75,8 @@ def load(checkpoint: Path, scratch: Path, open_network: Open) -> Hourglass:
         raise EngineError(f"checkpoint {checkpoint} cannot be read ({error.strerror or error})") from error
     except Exception as error:  # torch.load raises whatever the bytes provoke
         raise EngineError(f"{checkpoint} is not a checkpoint ({error.__class__.__name__})") from error
-    try:
-        settings = state["settings"]
-        shape = HourglassShape(**{f.name: settings[f.name] for f in fields(HourglassShape) if f.name in settings})
-        size, joints = int(settings["size"]), _JOINT_SETS[shape.joints]
-        network = StackedHourglass(shape)
-        network.load_state_dict(state["averaged"])
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise EngineError(f"{checkpoint} is not a checkpoint of train_hourglass ({reason})") from error
+    network, size = rebuild(state, checkpoint)
+    joints = _JOINT_SETS[network.shape.joints]
     weights, run = scratch / "checkpoint.onnx", TorchNetwork(network, checkpoint.name)
     card = 'source = "a checkpoint"\nlicence = ""\nsha256 = ""\ninput = ""\n'
     weights.with_suffix(".toml").write_text(card + f'joints = "{joints}"\n\n[values]\nsize = {size}\n')

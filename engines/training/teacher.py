@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from engines import cards, detectors
+from engines.detectors import hourglass
 from engines.detectors.movenet import MoveNet
 from engines.skeleton import LIMBS, LSP, MPII
 from engines.training import lspet
@@ -26,7 +27,7 @@ PELVIS, THORAX, NECK, HEAD_TOP = 6, 7, 8, 9
 N_JOINTS: Final = 16
 SIDES: Final = ((10, 15), (11, 14), (12, 13)), ((0, 5), (1, 4), (2, 3))
 """Right and left joints of the arms and of the legs, in MPII's order."""
-MIRROR: Final = np.array([5, 4, 3, 2, 1, 0, 6, 7, 8, 9, 15, 14, 13, 12, 11, 10])
+MIRROR: Final = np.array(hourglass.MIRRORS[MPII.name])
 """(16,) the joint each joint becomes when left and right are exchanged."""
 AGREE: Final = 0.25
 """Distance in torso lengths below which the teacher confirms a label."""
