@@ -79,6 +79,12 @@ def mean_error(mean: Tensor, log_weight: Tensor, target: Tensor) -> Tensor:
     return torch.linalg.vector_norm(centre - target, dim=-1).sum(-1).mean()
 
 
+def likely_error(mean: Tensor, log_weight: Tensor, target: Tensor) -> Tensor:
+    """Error of the most probable hypothesis, of means (B, M, J, 3): the distance summed over joints."""
+    likely = mean[torch.arange(len(mean), device=mean.device), log_weight.argmax(-1)]
+    return torch.linalg.vector_norm(likely - target, dim=-1).sum(-1).mean()
+
+
 def regression_loss(mean: Tensor, target: Tensor) -> Tensor:
     """Mean squared error of a single answer (Martinez et al., ICCV 2017): the baseline.
 

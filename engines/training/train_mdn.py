@@ -24,7 +24,7 @@ from engines import mdn
 from engines.models.mdn import MDN, MDNShape
 from engines.training import paper
 from engines.training.checkpoints import average_weights, fastest_precision, load_checkpoint, save
-from engines.training.losses import best_error, mean_error, mixture_loss, regression_loss
+from engines.training.losses import best_error, likely_error, mean_error, mixture_loss, regression_loss
 from engines.training.sources import PixelSource, Source, VirtualSource
 
 
@@ -45,6 +45,7 @@ class Settings:
     anneal: float = 0.05  # share of the training after which the kernels no longer share samples; 0 = never share
     best_error: float = 3.0  # weight of the nearest hypothesis' distance to the truth; 0 = the paper's loss alone
     mean_error: float = 2.0  # weight of the distance of the mixture's mean
+    likely_error: float = 1.0  # weight of the distance of the most probable hypothesis
     # the optimiser
     samples: int = 16_000_000  # in all; the poses are augmented without end, so epochs mean nothing
     epochs: int = 0  # instead of samples, for the pixel input: it is a data set with an end
@@ -73,7 +74,7 @@ PRESETS = {
     # linear layers a block, 200 epochs. Adam is AdamW without decay. The values that they clip are those in losses.py.
     "paper": Settings(
         input="pixels", sigma="kernel", max_norm=True, dropout=0.5, prior=2.0, anneal=0.0, best_error=0.0,
-        mean_error=0.0, epochs=200, batch=64, rate=1e-3, schedule="decay", warm_up=0.0, weight_decay=0.0, clip=0.0,
+        mean_error=0.0, likely_error=0.0, epochs=200, batch=64, rate=1e-3, schedule="decay", warm_up=0.0, weight_decay=0.0, clip=0.0,
         average=0.0, precision="float32", max_noise=0.0, missing=0, limb_exchange=False,
     ),
 }  # fmt: skip
@@ -170,8 +171,8 @@ def train(
     checkpoint = out / "checkpoint.pt"
     state = load_checkpoint(checkpoint) if resume else None
     if state:
-        # A checkpoint from before these two were trained with neither.
-        before = {"best_error": 0.0, "mean_error": 0.0} | state["settings"]
+        # A checkpoint from before one of these was trained without it.
+        before = {"best_error": 0.0, "mean_error": 0.0, "likely_error": 0.0} | state["settings"]
         settings = dataclasses.replace(Settings(**before), **(changes or {}))
     source = open_source(settings, data, detections)
     total = settings.epochs * source.epoch or settings.samples
@@ -210,9 +211,14 @@ def train(
                 loss = nll + prior
                 if settings.loss == "mse":
                     loss = regression_loss(mixture[0], y)
-                elif settings.best_error or settings.mean_error:
-                    loss = loss + settings.best_error * best_error(mixture[0], y, heat(settings, done / total))
-                    loss = loss + settings.mean_error * mean_error(mixture[0], mixture[2], y)
+                else:
+                    # A term that is switched off is not computed: its gradient of 0 would cost as much as any other.
+                    if settings.best_error:
+                        loss = loss + settings.best_error * best_error(mixture[0], y, heat(settings, done / total))
+                    if settings.mean_error:
+                        loss = loss + settings.mean_error * mean_error(mixture[0], mixture[2], y)
+                    if settings.likely_error:
+                        loss = loss + settings.likely_error * likely_error(mixture[0], mixture[2], y)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
                 if settings.clip:
