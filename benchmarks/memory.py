@@ -2,6 +2,7 @@
 
     python -m benchmarks.memory                       # an hour of video; takes as long as processing it does
     python -m benchmarks.memory --minutes 10 --json memory.json
+    python -m benchmarks.memory --detector movenet-lightning    # in half the time
 
 Every minute of *video* the memory of the process (resident) is noted. The slope is a least-squares line through the
 minutes after the second: the heap settles over the first few thousand frames.
@@ -28,7 +29,7 @@ from benchmarks.video import duration, repeat
 from calibration.errors import UserError
 from stream import assemble
 from stream.channel import Policy
-from stream.config import Config, OutputConfig
+from stream.config import Config, DetectConfig, OutputConfig
 from stream.demo import SINGLE, fetch
 from stream.header import Header
 from stream.sources import parse_sources
@@ -64,16 +65,19 @@ class MemoryLog:
         """See ``Sink``."""
 
 
-def measure(video: Path, minutes: float, every_s: float, folder: Path) -> dict[str, Any]:
+def measure(video: Path, minutes: float, every_s: float, folder: Path, detector: str = "auto") -> dict[str, Any]:
     """Run one camera over the video as often as fills the time, recording; in this process."""
     long = repeat(video, math.ceil(minutes * 60 / duration(video)), folder / "long.mp4")
-    config = Config(parse_sources([str(long)]), output=OutputConfig("none", record=folder / "takes"))
+    config = Config(
+        parse_sources([str(long)]), DetectConfig((detector,)), output=OutputConfig("none", record=folder / "takes")
+    )
     log = MemoryLog(every_s)
     with ExitStack() as stack:
         pipeline, outputs = assemble.prepare(config, stack, lambda _line: None)
         pipeline.add(log)
         summary = pipeline.run(outputs.start())
     return {
+        "detector": detector,
         "minutes": duration(long) / 60, "every_s": every_s, "moments": summary.moments, "seconds": summary.seconds,
         "mb": [round(mb, 1) for mb in log.mb], "peak_mb": peak_mb(), "slope_mb_a_minute": slope(log.mb, every_s),
     }  # fmt: skip
@@ -108,14 +112,14 @@ def verdict(result: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def in_process(video: Path, minutes: float, every_s: float) -> dict[str, Any]:
+def in_process(video: Path, minutes: float, every_s: float, detector: str) -> dict[str, Any]:
     """Measure in a fresh process.
 
     Raises:
         UserError: if it fails.
     """
     command = [sys.executable, "-m", "benchmarks.memory", "--alone", "--video", str(video)]
-    command += ["--minutes", str(minutes), "--every", str(every_s)]
+    command += ["--minutes", str(minutes), "--every", str(every_s), "--detector", detector]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise UserError((done.stderr.strip().splitlines() or ["it failed"])[-1])
@@ -128,6 +132,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--video", type=Path, help="instead of the demo's walker")
     parser.add_argument("--minutes", type=float, default=60.0, help="of video (default: 60)")
     parser.add_argument("--every", type=float, default=60.0, metavar="SECONDS", help="of video (default: 60)")
+    parser.add_argument("--detector", default="auto", metavar="NAME", help="default: that of a run")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
@@ -135,9 +140,9 @@ def main(arguments: list[str] | None = None) -> int:
         video = args.video or fetch(SINGLE) / "demo.mp4"
         if args.alone:
             with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-                print(json.dumps(measure(video, args.minutes, args.every, Path(folder))))
+                print(json.dumps(measure(video, args.minutes, args.every, Path(folder), args.detector)))
             return 0
-        result = in_process(video, args.minutes, args.every)
+        result = in_process(video, args.minutes, args.every, args.detector)
         print(report(result))
         if args.json:
             write_json(args.json, {"machine": machine.describe(), **result})

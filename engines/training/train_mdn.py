@@ -45,7 +45,7 @@ class Settings:
     anneal: float = 0.05  # share of the training after which the kernels no longer share samples; 0 = never share
     best_error: float = 3.0  # weight of the nearest hypothesis' distance to the truth; 0 = the paper's loss alone
     mean_error: float = 2.0  # weight of the distance of the mixture's mean
-    likely_error: float = 1.0  # weight of the distance of the most probable hypothesis
+    likely_error: float = 2.0  # weight of the distance of the most probable hypothesis
     # the optimiser
     samples: int = 16_000_000  # in all; the poses are augmented without end, so epochs mean nothing
     epochs: int = 0  # instead of samples, for the pixel input: it is a data set with an end
