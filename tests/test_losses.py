@@ -1,4 +1,4 @@
-"""The losses beyond the paper's: errors of the nearest hypothesis, the mean and the most probable, on mixtures with known ones."""
+"""The losses beyond the paper's: errors of the nearest hypothesis, the mean and the most probable."""
 
 import dataclasses
 
