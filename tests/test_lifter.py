@@ -14,10 +14,12 @@ from engines import skeleton as sk
 from engines.models.mdn import MDN, MDNShape, modified_elu
 from engines.training import augment, honesty, lifters, metrics, views
 from engines.training.batches import TrainingSampler, evaluation_batch
+from engines.training.checkpoints import save
 from engines.training.losses import log_kernels, mixture_loss
 from engines.training.mocap import TEST_SUBJECTS, VALIDATION_SUBJECTS, Poses, balance, load_poses, load_training
-from engines.training.train_mdn import Settings, learning_rate, main, sharpness
+from engines.training.train_mdn import Settings, build, learning_rate, main, resumed, sharpness
 from engines.types import Detection, EngineError
+from tests.mistakes import refused
 
 MOCAP = Path(__file__).parents[2] / "shared" / "data" / "mocap"
 needs_mocap = pytest.mark.skipif(not MOCAP.is_dir(), reason="no motion capture in ../shared/data/mocap")
@@ -359,8 +361,27 @@ def test_training_resumes_and_beats_a_constant_pose(tmp_path):
     assert named["argmax_mpjpe_mm@2"] < constant / 2
 
 
-def test_resume_without_a_checkpoint_is_one_line(tmp_path, capsys):
-    assert main(["--out", str(tmp_path), "--data", str(tmp_path), "--resume"]) == 2
-    error = capsys.readouterr().err
-    assert "no checkpoint" in error
-    assert error.count("\n") == 1
+def test_mistakes_of_a_training_are_one_line(tmp_path, capsys):
+    def said(*flags):
+        return refused(capsys, main, "train_mdn", "--data", tmp_path, *flags)
+
+    checkpoint = tmp_path / "checkpoint.pt"
+    assert "no checkpoint" in said("--out", tmp_path, "--resume")
+    settings = Settings(width=32)
+    save(checkpoint, settings=dataclasses.asdict(settings), averaged=build(settings).state_dict(), done=1)
+    assert "go on with it with --resume" in said("--out", tmp_path)
+    assert "another network needs another --out" in said("--out", tmp_path, "--resume", "--width", 64)
+    save(checkpoint, settings={"stacks": 2}, averaged={}, done=1)
+    assert "is not a checkpoint of train_mdn" in said("--out", tmp_path, "--resume")
+    torch.save([1], checkpoint)
+    assert "it holds a list" in said("--out", tmp_path, "--resume")
+    assert "cannot be read" in said("--out", checkpoint, "--resume")
+
+
+def test_the_terms_of_the_loss_that_an_old_checkpoint_did_not_have_stay_off():
+    settings = dataclasses.asdict(Settings(width=32))
+    averaged = build(Settings(width=32)).state_dict()
+    del settings["likely_error"]
+    state = {"settings": settings, "averaged": averaged, "done": 1}
+    assert resumed(state, {}, Path("old.pt")).likely_error == 0
+    assert resumed(state, {"likely_error": 1.0}, Path("old.pt")).likely_error == 1

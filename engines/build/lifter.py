@@ -19,7 +19,7 @@ from engines.training.checkpoints import load_checkpoint
 from engines.training.evaluate import evaluate
 from engines.training.mocap import TEST_SUBJECTS, VALIDATION_SUBJECTS, Poses, load_training
 from engines.training.observe import laboratory_views
-from engines.training.train_mdn import Settings, build
+from engines.training.train_mdn import rebuild
 
 OUTPUTS = ("mean", "sigma", "log_weight")
 NOISES = (("", 0.0), ("noise2_", 2.0))
@@ -161,10 +161,7 @@ def build_lifter(checkpoint: Path, data: Path, out: Path, precision: str = "fp32
         UserError: if the checkpoint or the data cannot be read, or the file differs too much from torch.
     """
     state = load_checkpoint(checkpoint)
-    settings = Settings(**state["settings"])
-    network = build(settings)
-    network.load_state_dict(state["averaged"])
-    network.eval()
+    settings, network = rebuild(state, checkpoint)
     _, validation, test = load_training(data)
     with tempfile.TemporaryDirectory() as scratch:
         built = Path(scratch) / out.name

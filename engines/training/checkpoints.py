@@ -24,9 +24,23 @@ def load_checkpoint(path: Path) -> dict:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"there is no checkpoint {path}; train without --resume first") from None
+    except OSError as error:
+        raise UserError(f"checkpoint {path} cannot be read ({error.strerror or error})") from error
     except Exception as error:  # torch.load raises whatever the bytes provoke
-        raise UserError(f"{path} is not a checkpoint of this script ({error.__class__.__name__})") from error
+        raise UserError(f"{path} is not a checkpoint ({error.__class__.__name__})") from error
+    if not isinstance(state, dict):
+        raise UserError(f"{path} is not a checkpoint of this project: it holds a {type(state).__name__}")
     return state
+
+
+def refuse_to_overwrite(out: Path) -> None:
+    """Keep the training that a folder holds.
+
+    Raises:
+        UserError: if it holds one.
+    """
+    if (out / "checkpoint.pt").exists():
+        raise UserError(f"{out} holds a training already: go on with it with --resume, or give another --out")
 
 
 @torch.no_grad()

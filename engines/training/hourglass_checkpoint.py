@@ -13,6 +13,7 @@ from engines.detectors.hourglass import Hourglass
 from engines.models.hourglass import HourglassShape, StackedHourglass
 from engines.runtimes import Open
 from engines.skeleton import LSP, MPII
+from engines.training.checkpoints import load_checkpoint
 from engines.types import EngineError, Runtime
 
 _JOINT_SETS: Final = {16: MPII.name, 14: LSP.name}
@@ -67,15 +68,9 @@ def load(checkpoint: Path, scratch: Path, open_network: Open) -> Hourglass:
         open_network: for the network that finds the person.
 
     Raises:
-        EngineError: if the checkpoint is missing or is none of the hourglass.
+        UserError: if the checkpoint is missing or is none of the hourglass.
     """
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise EngineError(f"checkpoint {checkpoint} cannot be read ({error.strerror or error})") from error
-    except Exception as error:  # torch.load raises whatever the bytes provoke
-        raise EngineError(f"{checkpoint} is not a checkpoint ({error.__class__.__name__})") from error
-    network, size = rebuild(state, checkpoint)
+    network, size = rebuild(load_checkpoint(checkpoint), checkpoint)
     joints = _JOINT_SETS[network.shape.joints]
     weights, run = scratch / "checkpoint.onnx", TorchNetwork(network, checkpoint.name)
     card = 'source = "a checkpoint"\nlicence = ""\nsha256 = ""\ninput = ""\n'

@@ -15,7 +15,7 @@ from engines import cards, mdn, runtimes
 from engines.training import paper, views
 from engines.training.checkpoints import load_checkpoint
 from engines.training.observe import Observations
-from engines.training.train_mdn import Settings, build
+from engines.training.train_mdn import rebuild
 from engines.types import EngineError
 
 Array = NDArray[np.floating]
@@ -144,9 +144,7 @@ def _numbers(path: Path, values: dict[str, Any], wanted: tuple[str, ...]) -> lis
 
 def _from_checkpoint(path: Path) -> Lifter:
     state = load_checkpoint(path)
-    settings = Settings(**state["settings"])
-    network = build(settings)
-    network.load_state_dict(state["averaged"])
+    settings, network = rebuild(state, path)
     run, training = torch_network(network), {**state["settings"], "done": state["done"]}
     if settings.input == "pixels":
         norm = paper.normalisation_from(state.get("normalisation", {}), str(path))

@@ -13,6 +13,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from calibration.errors import UserError
 from engines import mdn
 from engines.models.mdn import MDN, MDNShape
 from engines.training import paper
-from engines.training.checkpoints import average_weights, fastest_precision, load_checkpoint, save
+from engines.training.checkpoints import average_weights, fastest_precision, load_checkpoint, refuse_to_overwrite, save
 from engines.training.losses import best_error, likely_error, mean_error, mixture_loss, regression_loss
 from engines.training.sources import PixelSource, Source, VirtualSource
 
@@ -74,8 +75,8 @@ PRESETS = {
     # linear layers a block, 200 epochs. Adam is AdamW without decay. The values that they clip are those in losses.py.
     "paper": Settings(
         input="pixels", sigma="kernel", max_norm=True, dropout=0.5, prior=2.0, anneal=0.0, best_error=0.0,
-        mean_error=0.0, likely_error=0.0, epochs=200, batch=64, rate=1e-3, schedule="decay", warm_up=0.0, weight_decay=0.0, clip=0.0,
-        average=0.0, precision="float32", max_noise=0.0, missing=0, limb_exchange=False,
+        mean_error=0.0, likely_error=0.0, epochs=200, batch=64, rate=1e-3, schedule="decay", warm_up=0.0,
+        weight_decay=0.0, clip=0.0, average=0.0, precision="float32", max_noise=0.0, missing=0, limb_exchange=False,
     ),
 }  # fmt: skip
 VALIDATE_EVERY = 250_000  # samples
@@ -87,6 +88,42 @@ def build(settings: Settings) -> MDN:
     s = settings
     inputs = paper.INPUTS if s.input == "pixels" else mdn.INPUTS
     return MDN(MDNShape(inputs, 16, s.kernels, s.width, s.blocks, s.dropout, s.sigma, s.max_norm))
+
+
+def rebuild(state: Any, checkpoint: Path) -> tuple[Settings, MDN]:
+    """The settings and the averaged network, in evaluation mode, of what a checkpoint holds.
+
+    Raises:
+        UserError: if it is none of this script.
+    """
+    try:
+        settings = Settings(**state["settings"])
+        network = build(settings)
+        network.load_state_dict(state["averaged"])
+        state["done"]
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise UserError(f"{checkpoint} is not a checkpoint of train_mdn ({_brief(error)})") from error
+    return settings, network.eval()
+
+
+def resumed(state: Any, changes: dict[str, object], checkpoint: Path) -> Settings:
+    """The settings of a checkpoint with changes.
+
+    Raises:
+        UserError: if it is of another script, or the changes make another network of it.
+    """
+    kept, network = rebuild(state, checkpoint)
+    # A checkpoint from before one of these was trained without it.
+    without = {name: 0.0 for name in ("best_error", "mean_error", "likely_error") if name not in state["settings"]}
+    settings = dataclasses.replace(kept, **(without | changes))
+    sizes = [{name: value.shape for name, value in net.state_dict().items()} for net in (build(settings), network)]
+    if sizes[0] != sizes[1]:
+        raise UserError(f"--resume: the network in {checkpoint} is another one; another network needs another --out")
+    return settings
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]
 
 
 def open_source(settings: Settings, data: Path, detections: Path | None) -> Source:
@@ -165,15 +202,15 @@ def train(
         The network with the averaged weights.
 
     Raises:
-        UserError: for missing or misshapen data, or no checkpoint to resume from.
+        UserError: for missing or misshapen data, no checkpoint to resume from, or one where a new training would begin.
     """
-    out.mkdir(parents=True, exist_ok=True)
     checkpoint = out / "checkpoint.pt"
+    if not resume:
+        refuse_to_overwrite(out)
     state = load_checkpoint(checkpoint) if resume else None
     if state:
-        # A checkpoint from before one of these was trained without it.
-        before = {"best_error": 0.0, "mean_error": 0.0, "likely_error": 0.0} | state["settings"]
-        settings = dataclasses.replace(Settings(**before), **(changes or {}))
+        settings = resumed(state, changes or {}, checkpoint)
+    out.mkdir(parents=True, exist_ok=True)
     source = open_source(settings, data, detections)
     total = settings.epochs * source.epoch or settings.samples
 
@@ -287,7 +324,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         train(settings, args.data, args.out, detections=args.detections, resume=args.resume, changes=given,
               stop_after=args.stop_after)  # fmt: skip
-    except UserError as error:
+    except (UserError, OSError) as error:
         print(f"train_mdn: {error}", file=sys.stderr)
         return 2
     return 0
