@@ -137,6 +137,7 @@ class Pipeline:
         self._ahead = max(2, round(buffer_s * (header.fps or 30.0)))
         self._workers: list[SinkWorker] = []
         self._running = False
+        self._capturing = len(sources)
         self._lock = threading.Lock()
         self._errors: list[BaseException] = []
         self._failures: list[str] = []
@@ -297,7 +298,10 @@ class Pipeline:
                     self._files[k].put(frame)
         finally:
             self._files[k].close()
-            if self.live and len(self._sources) == 1:
+            with self._lock:
+                self._capturing -= 1
+                last = not self._capturing
+            if last:
                 self._arrivals.close()
 
     def _compute(self) -> None:

@@ -128,6 +128,20 @@ def test_live_the_newest_wins_and_drops_are_counted():
     assert dropped + len(indices) >= 58
 
 
+def test_live_the_run_ends_with_the_last_of_several_sources():
+    sources = [figure(f"synthetic:frames={n}", name, realtime=True) for name, n in (("a", 10), ("b", 40))]
+    pipe, sink = pipeline(sources, Nobody()), Collect()
+    pipe.add(sink)
+    run = threading.Thread(target=pipe.run)
+    run.start()
+    run.join(30)
+    ended = not run.is_alive()
+    pipe.stop.set()
+    run.join()
+    assert ended, "it waits for frames that never come"
+    assert sink.got[-1].views[0] is None, "the one that ended first is not waited for"
+
+
 def test_a_latest_sink_never_holds_up_the_run():
     pipe = pipeline([figure("synthetic:frames=80")])
     release = threading.Event()
