@@ -147,7 +147,7 @@ class Pipeline:
         # Live: one channel for all cameras, in the order of arrival. Files: one each, so that none runs ahead.
         self._arrivals: Channel[tuple[int, Frame]] = Channel("latest", 4 * len(sources))
         self._files: list[Channel[Frame]] = [Channel("every", _FILE_AHEAD) for _ in sources]
-        self._matcher = LiveMatcher([opened.info.fps for opened in sources], sync)
+        self._matcher = LiveMatcher([o.info.fps for o in sources], sync, [o.offset_s for o in sources])
 
     # sinks
 

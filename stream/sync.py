@@ -4,15 +4,20 @@ Files are matched in order and completely, so that the same files always give th
 matched to the newest time that every living camera has reached.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from stream.types import Frame, Moment, StreamError
 
 # Times of one clock read twice differ by rounding; half a frame must still count as half a frame.
 _EPSILON = 1e-6
-_HISTORY = 8  # frames kept a live camera: enough for the slowest pair that still counts as matched
+# Frames kept a live camera beside those it is ahead by: enough for the slowest pair that still counts as matched.
+_HISTORY = 8
+LIVE_SPAN_S: Final = 5.0
+"""Seconds that the times of live cameras can be moved apart: 180 MB of full HD images wait for each of them."""
 
 
 class NoOverlapError(StreamError):
@@ -171,34 +176,55 @@ def skew_warning(fps: Sequence[float | None], p50_ms: float) -> str | None:
 
 
 class LiveMatcher:
-    """The buffer of live cameras: frames in as they come, the newest complete moment out."""
+    """The buffer of live cameras: frames in as they come, the newest complete moment out.
 
-    def __init__(self, fps: Sequence[float | None], config: SyncConfig | None = None) -> None:
+    Args:
+        fps: frames a second of each camera, None where not known.
+        config: how to match.
+        offsets: seconds that each camera's times have been moved by. They say which frames belong together; which
+            camera is alive is judged without them.
+    """
+
+    def __init__(
+        self, fps: Sequence[float | None], config: SyncConfig | None = None, offsets: Sequence[float] | None = None
+    ) -> None:
         self._config = config or SyncConfig()
-        self._frames: list[deque[Frame]] = [deque(maxlen=_HISTORY) for _ in fps]
+        self._frames: list[deque[Frame]] = [deque() for _ in fps]
         self._intervals = [Interval(f) for f in fps]
-        self._used = [-1.0] * len(fps)
+        self._offsets = [0.0] * len(fps) if offsets is None else list(offsets)
+        # A camera whose times were moved ahead waits for the others with so many seconds of frames.
+        self._span = max(self._offsets) - min(self._offsets)
+        self._used = [-math.inf] * len(fps)
+        self._first = math.inf
+        self._last = -math.inf
         self._index = 0
         self.superseded = 0
         """Frames that a newer one overtook before they were in a moment."""
 
     def add(self, camera: int, frame: Frame) -> None:
         """A new frame of the camera with this number."""
-        self._frames[camera].append(frame)
+        frames = self._frames[camera]
+        frames.append(frame)
+        while len(frames) > _HISTORY and frames[_HISTORY].t <= frame.t - self._span:
+            frames.popleft()
         self._intervals[camera].add(frame.t)
+        self._first = min(self._first, frame.t - self._offsets[camera])
 
     def next(self) -> Moment | None:
         """The newest moment all living cameras have reached, or None until each has a new frame."""
-        newest = [frames[-1].t if frames else None for frames in self._frames]
+        newest = [frames[-1].t - by if frames else None for frames, by in zip(self._frames, self._offsets, strict=True)]
         now = max((t for t in newest if t is not None), default=None)
         if now is None:
             return None
-        if any(t is None for t in newest) and now - self._first() <= self._config.stale_s:
+        if any(t is None for t in newest) and now - self._first <= self._config.stale_s:
             return None  # at the start: give every camera the time to come
         living = [k for k, t in enumerate(newest) if t is not None and now - t <= self._stale(k)]
         if any(self._frames[k][-1].t <= self._used[k] for k in living):
             return None
         target = min(self._frames[k][-1].t for k in living)
+        if target <= self._last:
+            return None  # a camera that lags is back, and the others had gone on without it
+        self._last = target
         candidates = [list(frames) if k in living else [] for k, frames in enumerate(self._frames)]
         limits = [_tolerance(self._config, interval) for interval in self._intervals]
         chosen = match(target, candidates, limits, self._config.interpolate and len(living) > 1)
@@ -214,9 +240,6 @@ class LiveMatcher:
 
     def _stale(self, camera: int) -> float:
         return max(self._config.stale_frames * self._intervals[camera].seconds, self._config.stale_s)
-
-    def _first(self) -> float:
-        return min(frames[0].t for frames in self._frames if frames)
 
 
 def _tolerance(config: SyncConfig, interval: Interval) -> float:

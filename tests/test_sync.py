@@ -71,10 +71,10 @@ def test_a_file_that_ends_early_is_absent_from_then_on():
     assert all(m.frames[1] is None for m in moments[11:])
 
 
-def run_live(events, fps, config=None):
-    matcher = LiveMatcher(fps, config)
+def run_live(events, fps, config=None, offsets=None):
+    matcher = LiveMatcher(fps, config, offsets)
     out = []
-    for k, frame in sorted(events, key=lambda e: e[1].t):
+    for k, frame in sorted(events, key=lambda e: e[1].t - (offsets[e[0]] if offsets else 0)):
         matcher.add(k, frame)
         while (moment := matcher.next()) is not None:
             out.append(moment)
@@ -99,6 +99,34 @@ def test_live_a_camera_that_dies_is_left_out_and_comes_back():
     assert during
     assert all(m.frames[1] is None for m in during)
     assert all(m.frames[1] is not None for m in moments if m.t > 2.2)
+
+
+@pytest.mark.parametrize("fps", [30, 120])
+@pytest.mark.parametrize("offset", [-2.0, -0.4, -0.09, -0.05, 0.15, 0.4, 2.0])
+def test_live_cameras_whose_times_are_moved_are_matched_by_the_moved_times(offset, fps):
+    a, b = frames("a", np.arange(4 * fps) / fps), frames("b", np.arange(4 * fps) / fps + 0.001 + offset)
+    events = [*((0, f) for f in a), *((1, f) for f in b)]
+    moments, matcher = run_live(events, [None, None], SyncConfig(interpolate=False), [0.0, offset])
+    both = [m for m in moments if None not in m.frames]
+    assert len(both) >= (4 - abs(offset)) * fps - 3
+    assert all(m.spread_s <= 0.5 / fps + 1e-6 for m in both)
+    assert all(len(kept) <= abs(offset) * fps + 9 for kept in matcher._frames)
+
+
+@pytest.mark.parametrize("offset", [-0.4, 0.4])
+def test_live_time_never_goes_back_when_a_camera_that_is_behind_dies_and_returns(offset):
+    dying = [f for f in frames("a", np.arange(120) / 30) if not 1.0 < f.t < 2.0]
+    b = frames("b", np.arange(120) / 30 + 0.001 + offset)
+    moments, _ = run_live([*((0, f) for f in dying), *((1, f) for f in b)], [30, 30], offsets=[0.0, offset])
+    times = [m.t for m in moments]
+    assert np.all(np.diff(times) > 0)
+    assert any(m.frames[0] is None for m in moments), "it is left out while it is dead"
+    assert all(None not in m.frames for m in moments if 2.5 < m.t < 3.5)
+
+
+def test_live_a_camera_that_never_comes_is_not_waited_for_however_fast_the_other():
+    moments, _ = run_live([(0, f) for f in frames("a", np.arange(120) / 120)], [120, 30])
+    assert len(moments) > 100
 
 
 def test_live_one_camera_newest_wins_and_the_rest_is_counted():
