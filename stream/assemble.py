@@ -26,7 +26,7 @@ from stream.sinks.recorder import Recorder
 from stream.sinks.terminal import Terminal
 from stream.sinks.video import Video
 from stream.sources import SourceInfo, make_source
-from stream.sync import SyncConfig
+from stream.sync import LIVE_SPAN_S, SyncConfig
 from stream.takes import new_take
 from stream.tracks import TrackConfig
 from stream.types import StreamError
@@ -145,7 +145,7 @@ def open_sources(config: Config, stack: ExitStack, say: Say) -> list[Opened]:
     """Open every source, closing all of them when the stack ends.
 
     Raises:
-        StreamError: if one cannot be opened, or live sources and files are mixed.
+        StreamError: if one cannot be opened, live sources and files are mixed, or live ones are moved too far apart.
     """
     offsets = rig.parse_offsets(config.rig.sync_offset, [s.name for s in config.sources])
     opened = []
@@ -156,8 +156,18 @@ def open_sources(config: Config, stack: ExitStack, say: Say) -> list[Opened]:
         for message in (*info.messages, *not_taken(source_config, info)):
             say(f"{info.name}: {message}")
         opened.append(Opened(source, info, offsets.get(info.name, 0.0)))
-    if len({o.info.live for o in opened}) > 1:
-        raise StreamError("live cameras and files cannot be mixed in one run; play the files with --realtime")
+    # A file played in real time keeps its own time, from 0: a camera's is never near it.
+    if len({(o.info.live, o.info.clock) for o in opened}) > 1:
+        raise StreamError(
+            "live cameras and files cannot be mixed in one run, nor with --realtime: their times have nothing in "
+            "common; give either cameras or files"
+        )
+    moved = [o.offset_s for o in opened if o.info.live]
+    if moved and max(moved) - min(moved) > LIVE_SPAN_S:
+        raise StreamError(
+            f"--sync-offset moves live cameras {max(moved) - min(moved):g} s apart, and their images wait in memory "
+            f"for {LIVE_SPAN_S:g} s at most; check the offsets, or play files without --realtime"
+        )
     return opened
 
 

@@ -1,6 +1,7 @@
 """Several live cameras over the network, calibrated: one stalls, leaves the moment, and comes back by itself."""
 
 import threading
+from contextlib import ExitStack
 from datetime import UTC, datetime
 
 import numpy as np
@@ -11,12 +12,14 @@ from engines.fusion import Fuser
 from engines.mdn import MDNLifter
 from engines.skeleton import COCO, derive
 from engines.types import Detection
-from stream.config import SourceConfig
+from stream.assemble import open_sources
+from stream.config import Config, RigConfig, SourceConfig
 from stream.estimator import Estimator
 from stream.metrics import Meter, report
 from stream.pipeline import Opened, Pipeline
 from stream.sinks import CameraHeader, Header
 from stream.sources import make_source
+from stream.types import StreamError
 from tests.calibration_scene import look_at
 from tests.servers import MjpegServer
 from tests.walker import walker
@@ -124,3 +127,24 @@ def test_a_camera_that_stalls_leaves_the_others_go_on_and_it_comes_back():
     times = [e.t for e in watch.got]
     assert times == sorted(times) and times[0] < times[-1]
     assert pytest.approx(0, abs=1e-9) == min(e.spread_s for e in watch.got if len(e.pose.cameras) == 1)
+
+
+def test_a_file_is_not_mixed_with_a_camera_in_real_time_either():
+    server = MjpegServer(fps=25, size=SIZE)
+    file = SourceConfig("synthetic:frames=9", "b", realtime=True)
+    try:
+        with ExitStack() as stack, pytest.raises(StreamError, match="cannot be mixed in one run, nor with --realtime"):
+            open_sources(Config((SourceConfig(server.url(), "a"), file)), stack, print)
+    finally:
+        server.close()
+
+
+def test_live_sources_are_not_moved_further_apart_than_memory_lasts():
+    sources = tuple(SourceConfig(f"synthetic:frames={n}", name, realtime=True) for name, n in (("a", 9), ("b", 8)))
+    for offset, refused in (("b=-2", False), ("b=-30", True)):
+        with ExitStack() as stack:
+            try:
+                open_sources(Config(sources, rig=RigConfig(sync_offset=(offset,))), stack, print)
+                assert not refused
+            except StreamError as error:
+                assert refused and "30 s apart" in str(error)
