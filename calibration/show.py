@@ -1,6 +1,5 @@
 """What a person sees while calibrating: a line that replaces itself, a window, pictures side by side."""
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,15 +22,8 @@ def progress(line: str | None) -> None:
         print(f"\r\x1b[K{line or ''}", end="", file=sys.stderr, flush=True)
 
 
-def has_display() -> bool:
-    """Whether a window can be opened."""
-    return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
 def show(title: str, image: Image) -> bool:
-    """Show a picture in a window; whether the user has had enough (q or escape)."""
-    if not has_display():
-        return False
+    """Show a picture in a window, where one can be opened; whether the user has had enough (q or escape)."""
     cv2.imshow(title, image)
     return cv2.waitKey(1) & 0xFF in (ord("q"), 27)
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from calibration import capture
 from calibration.__main__ import main
 from calibration.arguments import board_of, parser
 from calibration.board import Board
@@ -18,12 +19,15 @@ from calibration.camera import world_to_image
 from calibration.capture import Feed, collect_lens, collect_together, moments
 from calibration.check import check_board, check_person, epipolar_error, picture
 from calibration.collect import LensCollector
+from calibration.commands import session
 from calibration.errors import CalibrationError
 from calibration.floor import floor_from_board
 from calibration.formats import load_calibration, save_calibration
 from calibration.print_board import PIXELS_PER_MM, draw, lay_out
 from calibration.rotations import rotation_matrix
 from calibration.types import Calibration
+from stream.sinks import window
+from stream.sources import make_source
 from tests.calibration_scene import look_at, pose_errors, see
 
 BOARD = Board("charuco", (7, 5), 80, 60)
@@ -215,6 +219,24 @@ def test_a_mistaken_flag_is_one_line(capsys, arguments, message):
     error = capsys.readouterr().err
     assert left.value.code == 2 and len(error.splitlines()) == 1
     assert error.startswith("calibration") and message in error
+
+
+@pytest.fixture
+def live(monkeypatch):
+    """Every source plays as if it were live."""
+    monkeypatch.setattr(session, "make_source", lambda config: make_source(replace(config, realtime=True)))
+
+
+@pytest.mark.parametrize("reason", ["the display :9 cannot be used", None])
+def test_a_window_comes_only_where_there_is_a_display(live, monkeypatch, tmp_path, capsys, reason):
+    shown = []
+    monkeypatch.setattr(window, "available", lambda: reason)
+    monkeypatch.setattr(capture, "show", lambda *_: shown.append(True))
+    monkeypatch.setattr(cv2, "destroyAllWindows", lambda: None)
+    assert main(["intrinsics", "--camera", "synthetic:frames=3", "--out", str(tmp_path / "o.toml")]) == 1
+    assert bool(shown) == (reason is None)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("no window")]
+    assert lines == ([] if reason is None else [f"no window: {reason}; going on without one"])
 
 
 def test_wrong_board_is_said(shots, tmp_path, capsys):

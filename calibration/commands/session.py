@@ -18,11 +18,11 @@ from calibration.commands.results import warn
 from calibration.errors import CalibrationError
 from calibration.formats import load_calibration
 from calibration.person import Body
-from calibration.show import has_display
 from calibration.types import Calibration
 from engines import skeleton
 from engines.detectors import load as load_detector
 from stream.rig import parse_offsets
+from stream.sinks import window
 from stream.sources import Source, SourceInfo, make_source, parse_sources
 
 Array = NDArray[np.floating]
@@ -53,7 +53,7 @@ class Opened:
 
 @contextmanager
 def open_cameras(args: argparse.Namespace, several: bool = False) -> Iterator[list[Opened]]:
-    """The sources of every --camera, closed in the end.
+    """The sources of every --camera, closed in the end. Sets --no-window where no window can be opened, and says why.
 
     Raises:
         UserError: for one camera where ``several`` are needed, or one that cannot be opened.
@@ -64,7 +64,6 @@ def open_cameras(args: argparse.Namespace, several: bool = False) -> Iterator[li
     offsets = parse_offsets(args.sync_offset, [config.name for config in configs])
     out: list[Opened] = []
     with ExitStack() as stack:
-        stack.callback(_close_windows, out)
         for config in configs:
             source = make_source(replace(config, size=args.size))
             stack.callback(source.close)
@@ -73,12 +72,14 @@ def open_cameras(args: argparse.Namespace, several: bool = False) -> Iterator[li
             out.append(Opened(source, info, given, offsets.get(config.name, 0.0)))
             for message in info.messages:
                 print(f"{config.name}: {message}", file=sys.stderr)
+        if any(one.info.live for one in out) and not args.no_window:
+            reason = window.available()
+            if reason is None:
+                stack.callback(cv2.destroyAllWindows)
+            else:
+                args.no_window = True
+                print(f"no window: {reason}; going on without one", file=sys.stderr)
         yield out
-
-
-def _close_windows(opened: Sequence[Opened]) -> None:
-    if any(one.info.live for one in opened) and has_display():
-        cv2.destroyAllWindows()
 
 
 def bound(
