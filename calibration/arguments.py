@@ -155,6 +155,9 @@ def parser() -> argparse.ArgumentParser:
     _sources(check)
     _calibration(check, "--calibration", "placed cameras")
     _board(check)
+    check.add_argument(
+        "--count", type=at_least(MIN_SHARED), help="positions of the board to use (10 live, 60 of recordings)"
+    )
     check.add_argument("--person", action="store_true", help="look at a person instead of a board (no lengths)")
     _person(check)
 

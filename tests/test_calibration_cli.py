@@ -19,7 +19,7 @@ from calibration.camera import world_to_image
 from calibration.capture import Feed, collect_lens, collect_together, moments
 from calibration.check import check_board, check_person, epipolar_error, picture
 from calibration.collect import LensCollector
-from calibration.commands import session
+from calibration.commands import judge, session
 from calibration.errors import CalibrationError
 from calibration.floor import floor_from_board
 from calibration.formats import load_calibration, save_calibration
@@ -237,6 +237,36 @@ def test_a_window_comes_only_where_there_is_a_display(live, monkeypatch, tmp_pat
     assert bool(shown) == (reason is None)
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("no window")]
     assert lines == ([] if reason is None else [f"no window: {reason}; going on without one"])
+
+
+def stop_at_boards(monkeypatch):
+    """The counts with which ``check`` asks for positions of the board; it gets none."""
+    counts = []
+
+    def boards_seen(args, opened, cameras, board, count, least):
+        counts.append(count)
+        raise CalibrationError("none")
+
+    monkeypatch.setattr(judge, "boards_seen", boards_seen)
+    return counts
+
+
+def check_figures(tmp_path, *flags):
+    both = tuple(look_at(n, [x, -2e3, 999], [0, 0, 900], size=(640, 480)) for n, x in (("a", -500), ("b", 500)))
+    save_calibration(Calibration(both), tmp_path / "rig.toml")
+    sources = ["--camera", "a=synthetic:frames=3", "--camera", "b=synthetic:frames=4"]
+    return main(["check", *sources, "--calibration", str(tmp_path / "rig.toml"), "--no-window", *flags])
+
+
+def test_check_looks_at_all_of_a_recording(monkeypatch, tmp_path):
+    counts = stop_at_boards(monkeypatch)
+    assert check_figures(tmp_path) == 1 and counts == [60]
+
+
+def test_a_live_check_ends_after_ten_positions_or_as_many_as_are_asked_for(live, monkeypatch, tmp_path):
+    counts = stop_at_boards(monkeypatch)
+    assert check_figures(tmp_path) == 1 and check_figures(tmp_path, "--count", "4") == 1
+    assert counts == [10, 4]
 
 
 def test_wrong_board_is_said(shots, tmp_path, capsys):

@@ -10,7 +10,8 @@ from calibration.synchronise import collect_tracks, flags, synchronise, write_of
 from engines import skeleton
 from engines.detectors import load as load_detector
 
-_CHECKED = 60  # moments
+# Positions of the board. Live, somebody stands there and holds it still in each, before every session.
+_LIVE_COUNT, _COUNT = 10, 60
 
 
 def check(args: argparse.Namespace) -> int:
@@ -22,7 +23,8 @@ def check(args: argparse.Namespace) -> int:
         if made is None:
             result = check_person(cameras, *joints_seen(args, opened, cameras))
         else:
-            result = check_board(cameras, made, boards_seen(args, opened, cameras, made, _CHECKED, least=2).frames)
+            count = args.count or (_LIVE_COUNT if any(one.info.live for one in opened) else _COUNT)
+            result = check_board(cameras, made, boards_seen(args, opened, cameras, made, count, least=2).frames)
     print("\n".join(result.lines()))
     keep_picture(args, picture(result, cameras))
     warn(result.problems)
