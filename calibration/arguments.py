@@ -2,9 +2,9 @@
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from calibration.board import DICTIONARIES, Board
 from calibration.errors import CalibrationError
@@ -87,6 +87,20 @@ def at_least(least: int) -> Callable[[str], int]:
     return count
 
 
+_SEVERAL = ("--sync-offset", "--letterbox")
+_SOURCE_FLAGS: Mapping[str, Mapping[str, Any]] = {
+    "--every": {"type": positive, "metavar": "S",
+                "help": "seconds between the frames looked at (0.1 for a person; 0.2 for a board, live always 0.1)"},
+    "--sync-offset": {"action": "append", "default": [], "metavar": "NAME=SECONDS",
+                      "help": "added to the times of a recording that started earlier or later"},
+    "--letterbox": {"action": "append", "default": [], "metavar": "[NAME=]SCALE,DX,DY",
+                    "help": "how the calibrated picture lies in frames of another shape, or [NAME=]fit"},
+    "--picture": {"type": Path, "metavar": "FILE.png", "help": "write a picture of coverage or errors"},
+    "--no-window": {"action": "store_true", "help": "no window with the coverage of live cameras"},
+}  # fmt: skip
+"""Flags of cameras that not every command uses."""
+
+
 class Parser(argparse.ArgumentParser):
     """Says what is wrong with a flag in one line, like every other mistake."""
 
@@ -109,14 +123,14 @@ def parser() -> argparse.ArgumentParser:
     _out(board, "FILE.pdf", "the PDF; a PNG is written beside it")
 
     lens = _command(commands, "intrinsics", "each camera's lens, from a board held in front of it")
-    _sources(lens)
+    _sources(lens, "--every", "--picture", "--no-window")
     _board(lens)
     lens.add_argument("--count", type=at_least(MIN_VIEWS), default=40, help="views to use of each camera (default 40)")
     lens.add_argument("--k3", action="store_true", help="also fit the third radial term (very wide lenses)")
     _out(lens, "LENS.toml", "the result")
 
     rig = _command(commands, "extrinsics", "where the cameras stand, from a board that several see at once")
-    _sources(rig)
+    _sources(rig, *_SEVERAL, "--every", "--picture", "--no-window")
     _calibration(rig, "--intrinsics", "the lenses, from `intrinsics` or any format read by `convert`")
     _board(rig)
     rig.add_argument(
@@ -131,7 +145,7 @@ def parser() -> argparse.ArgumentParser:
     _out(rig, "RIG.toml", "the result")
 
     person = _command(commands, "from-person", "where the cameras stand, from one person walking about")
-    _sources(person)
+    _sources(person, *_SEVERAL, "--every", "--picture")
     _calibration(person, "--intrinsics", "the lenses; without, --fov is assumed", required=False)
     person.add_argument(
         "--fov", type=positive, default=60.0, metavar="DEGREES", help="field of view along the long side"
@@ -143,7 +157,7 @@ def parser() -> argparse.ArgumentParser:
     floor = _command(
         commands, "floor", "up and the floor, from a board lying on it (face up) or from a person's ankles"
     )
-    _sources(floor)
+    _sources(floor, *_SEVERAL, "--every", "--no-window")
     _calibration(floor, "--calibration", "placed cameras")
     _board(floor)
     floor.add_argument("--thickness", type=finite, default=0.0, metavar="MM", help="of the plate under the board")
@@ -152,7 +166,7 @@ def parser() -> argparse.ArgumentParser:
     _out(floor, "LAB.toml", "the result")
 
     check = _command(commands, "check", "is a calibration still good? exit code 1 when it is not")
-    _sources(check)
+    _sources(check, *_SEVERAL, "--every", "--picture", "--no-window")
     _calibration(check, "--calibration", "placed cameras")
     _board(check)
     check.add_argument(
@@ -162,7 +176,7 @@ def parser() -> argparse.ArgumentParser:
     _person(check)
 
     sync = _command(commands, "sync", "how far cameras' clocks are apart, from a person who moves in all of them")
-    _sources(sync)
+    _sources(sync, *_SEVERAL)
     _calibration(sync, "--calibration", "placed cameras make it more precise", required=False)
     sync.add_argument("--max-offset", type=positive, default=2.0, metavar="S", help="largest offset tried (2 seconds)")
     _person(sync, "movenet-lightning")
@@ -226,20 +240,14 @@ def _board(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _sources(parser: argparse.ArgumentParser) -> None:
+def _sources(parser: argparse.ArgumentParser, *flags: str) -> None:
+    """--camera and --size, and those of ``_SOURCE_FLAGS`` that the command uses."""
     group = parser.add_argument_group("cameras")
     group.add_argument("--camera", action="append", required=True, metavar="[NAME=]SOURCE",
                        help="device number or path, video, folder of images, or URL; once a camera")  # fmt: skip
     group.add_argument("--size", type=size, metavar="WxH", help="size to ask of local cameras")
-    group.add_argument(
-        "--every", type=positive, default=0.2, metavar="S", help="seconds between the frames looked at (0.2)"
-    )
-    group.add_argument("--sync-offset", action="append", default=[], metavar="NAME=SECONDS",
-                       help="added to the times of a recording that started earlier or later")  # fmt: skip
-    group.add_argument("--letterbox", action="append", default=[], metavar="[NAME=]SCALE,DX,DY",
-                       help="how the calibrated picture lies in frames of another shape, or [NAME=]fit")  # fmt: skip
-    group.add_argument("--picture", type=Path, metavar="FILE.png", help="write a picture of coverage or errors")
-    group.add_argument("--no-window", action="store_true", help="no window with the coverage of live cameras")
+    for flag in flags:
+        group.add_argument(flag, **_SOURCE_FLAGS[flag])
 
 
 def _calibration(parser: argparse.ArgumentParser, flag: str, text: str, required: bool = True) -> None:

@@ -179,8 +179,8 @@ def test_a_users_mistake_is_one_line_and_no_traceback(tmp_path):
         (["check", *BOTH, "--calibration", "{}/rig.toml", "--picture", "{}/p.tiff"], ".png or .jpg"),
         (["check", *BOTH, *FLAGS, "--calibration", "{}/rig.toml", "--squares", "6x5"], "(a 0 times, b 0 times); is it"),
         (["check", *BOTH, *FLAGS, "--calibration", "{}/rig.toml", "--sync-offset", "b=99"], "b 0 times"),
-        (["intrinsics", *LEFT, "--out", "{}/o.toml", "--sync-offset", "z=1"], "'z'"),
-        (["intrinsics", *LEFT, "--out", "{}/o.toml", "--sync-offset", "a=nan"], "NAME=SECONDS"),
+        (["check", *BOTH, "--calibration", "{}/rig.toml", "--sync-offset", "z=1"], "'z'"),
+        (["check", *BOTH, "--calibration", "{}/rig.toml", "--sync-offset", "a=nan"], "NAME=SECONDS"),
         (["intrinsics", *LEFT, "--out", "{}/note.toml/o.toml"], "is not a folder"),
         (["from-person", *BOTH, "--height", "2", "--detector", "x", "--out", "o"], "detector"),
     ],
@@ -211,6 +211,13 @@ def test_bad_input(shots, tmp_path, capsys, arguments, message):
         (["floor", "--camera", "0", "--calibration", "c", "--out", "o", "--thickness", "inf"], "not a number"),
         (["from-person", "--camera", "0", "--out", "o", "--height", "tall"], "not a number"),
         (["calibrate"], "invalid choice: 'calibrate'"),
+        # Flags that other commands have, and that would do nothing here.
+        (["intrinsics", "--camera", "0", "--out", "o", "--letterbox", "fit"], "--letterbox"),
+        (["intrinsics", "--camera", "0", "--out", "o", "--sync-offset", "cam0=1"], "--sync-offset"),
+        (["floor", "--camera", "0", "--calibration", "c", "--out", "o", "--picture", "p.png"], "--picture"),
+        (["from-person", "--camera", "0", "--out", "o", "--height", "1750", "--no-window"], "--no-window"),
+        (["sync", "--camera", "0", "--picture", "p.png"], "--picture"),
+        (["sync", "--camera", "0", "--every", "1"], "--every"),
     ],
 )
 def test_a_mistaken_flag_is_one_line(capsys, arguments, message):
@@ -267,6 +274,16 @@ def test_a_live_check_ends_after_ten_positions_or_as_many_as_are_asked_for(live,
     counts = stop_at_boards(monkeypatch)
     assert check_figures(tmp_path) == 1 and check_figures(tmp_path, "--count", "4") == 1
     assert counts == [10, 4]
+
+
+def test_a_person_is_looked_at_as_often_as_is_asked_for(monkeypatch):
+    asked = []
+    monkeypatch.setattr(session, "load_detector", lambda _: None)
+    monkeypatch.setattr(session, "collect_joints", lambda feeds, sessions, every, seconds: asked.append(every))
+    for flags in ([], ["--every", "0.5"]):
+        command = ["from-person", "--camera", "0", "--height", "1750", "--out", "o", *flags]
+        session.joints_seen(parser().parse_args(command), [], [])
+    assert asked == [0.1, 0.5]
 
 
 def test_wrong_board_is_said(shots, tmp_path, capsys):

@@ -33,6 +33,8 @@ BODY = Body(
     (skeleton.R_WRIST, skeleton.L_WRIST),
 )  # fmt: skip
 """Which joints of a detector make a body."""
+BOARD_EVERY_S = 0.2
+"""Seconds between the frames in which a board is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ def open_cameras(args: argparse.Namespace, several: bool = False) -> Iterator[li
     configs = parse_sources(args.camera)
     if several and len(configs) < 2:
         raise CalibrationError(f"{args.command} compares cameras; give --camera at least twice")
-    offsets = parse_offsets(args.sync_offset, [config.name for config in configs])
+    offsets = parse_offsets(getattr(args, "sync_offset", []), [config.name for config in configs])
     out: list[Opened] = []
     with ExitStack() as stack:
         for config in configs:
@@ -72,7 +74,7 @@ def open_cameras(args: argparse.Namespace, several: bool = False) -> Iterator[li
             out.append(Opened(source, info, given, offsets.get(config.name, 0.0)))
             for message in info.messages:
                 print(f"{config.name}: {message}", file=sys.stderr)
-        if any(one.info.live for one in out) and not args.no_window:
+        if any(one.info.live for one in out) and not getattr(args, "no_window", True):
             reason = window.available()
             if reason is None:
                 stack.callback(cv2.destroyAllWindows)
@@ -111,7 +113,7 @@ def boards_seen(
         CalibrationError: if there are none, with what each camera saw.
     """
     feeds = [one.feed(camera.name) for one, camera in zip(opened, cameras, strict=True)]
-    seen = collect_together(feeds, board, args.every, count, least, not args.no_window)
+    seen = collect_together(feeds, board, args.every or BOARD_EVERY_S, count, least, not args.no_window)
     if not seen.frames:
         alone = ", ".join(f"{name} {n} times" for name, n in seen.seen.items())
         what = "no camera" if least == 1 else f"no {least} cameras at once"
@@ -128,4 +130,4 @@ def joints_seen(args: argparse.Namespace, opened: Sequence[Opened], cameras: Seq
     """A person's joints (V, F, 17, 2) and scores (V, F, 17) at the first camera's times."""
     feeds = [one.feed(camera.name) for one, camera in zip(opened, cameras, strict=True)]
     detector = load_detector(args.detector)
-    return collect_joints(feeds, [detector.session() for _ in feeds], min(args.every, 0.1), args.seconds)
+    return collect_joints(feeds, [detector.session() for _ in feeds], args.every or 0.1, args.seconds)

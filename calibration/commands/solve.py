@@ -11,7 +11,7 @@ from calibration.capture import collect_lens
 from calibration.check import check_board, check_person, picture
 from calibration.collect import overlay
 from calibration.commands.results import check_outputs, how_made, keep_picture, save_placed, warn
-from calibration.commands.session import BODY, boards_seen, bound, joints_seen, open_cameras
+from calibration.commands.session import BOARD_EVERY_S, BODY, boards_seen, bound, joints_seen, open_cameras
 from calibration.errors import CalibrationError
 from calibration.extrinsics import solve_extrinsics
 from calibration.floor import floor_from_ankles, floor_from_board, move_world
@@ -35,7 +35,8 @@ def intrinsics(args: argparse.Namespace) -> int:
         for one in opened:
             name, size = one.info.name, one.info.size
             wanted = min(args.count, _LIVE_VIEWS) if one.info.live else args.count
-            collector, last = collect_lens(one.feed(name), made, args.every, wanted, not args.no_window)
+            every = args.every or BOARD_EVERY_S
+            collector, last = collect_lens(one.feed(name), made, every, wanted, not args.no_window)
             chosen = pick(made, collector.views, size, args.count)
             views = [collector.views[i] for i in chosen]
             print(f"{name}: board found in {collector.found} of {collector.looked} images, {len(views)} used")
