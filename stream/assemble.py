@@ -258,10 +258,12 @@ class Outputs:
 
     def toggle_recording(self) -> None:
         """Begin a new take, or end the one that is being written."""
-        if self._recording:
-            for worker in self._recording:
-                self._pipeline.remove(worker)
-            self._recording = []
+        recording = self.status().recording
+        # Also those that stopped by themselves, on a full disk.
+        for worker in self._recording:
+            self._pipeline.remove(worker)
+        self._recording = []
+        if recording:
             return
         try:
             self._recording = [self._pipeline.add(sink) for sink in self._recorders()]

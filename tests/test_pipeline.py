@@ -4,15 +4,18 @@ import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from engines.mdn import MDNLifter
 from engines.types import nobody
+from stream.assemble import Outputs
+from stream.config import OutputConfig
 from stream.estimator import Estimator
 from stream.metrics import Meter, report
-from stream.pipeline import Opened, Pipeline
+from stream.pipeline import Opened, Pipeline, SinkWorker
 from stream.sinks import CameraHeader, Header, QuitRequest, SinkStoppedError
 from stream.types import StreamError
 from tests.known import KnownDetector, figure
@@ -307,3 +310,35 @@ def test_a_recording_that_cannot_begin_does_not_end_the_run():
     summary = pipe.run()
     assert len(other.got) == 40
     assert summary.failures == ("cannot record: the disk is full",)
+
+
+class Workers:
+    """A pipeline whose sinks wait for what never comes."""
+
+    live, dropped, note = True, 0, ""
+
+    def __init__(self):
+        self.header = Header((), 5, datetime.now(UTC), 0.0, 30.0)
+        self.workers = []
+
+    def add(self, sink):
+        self.workers.append(SinkWorker(sink, self.header, 8, lambda *_: None))
+        return self.workers[-1]
+
+    def remove(self, worker):
+        worker.channel.close()
+
+
+def test_after_a_recording_stopped_the_first_press_of_r_begins_another(tmp_path):
+    pipe = Workers()
+    opened = [SimpleNamespace(info=SimpleNamespace(frames=None))]
+    outputs = Outputs(OutputConfig("none", record=tmp_path), pipe, Meter(), opened, pipe.header, print)
+    outputs.start()
+    assert outputs.status().recording
+    for worker in pipe.workers:  # as on a full disk
+        worker.channel.close()
+    assert not outputs.status().recording
+    outputs.toggle_recording()
+    assert outputs.status().recording and len(list(tmp_path.iterdir())) == 2
+    outputs.toggle_recording()
+    assert not outputs.status().recording and len(list(tmp_path.iterdir())) == 2
