@@ -59,12 +59,12 @@ def lay_out(board: Board, paper: str = "auto") -> Sheet:
         )
     x0, y0 = (page[0] - width) / 2, (page[1] - height - _CAPTION) / 2
     rectangles = np.array(_squares(board) + _markers(board)) + [x0, y0, 0, 0]
+    ruler = (x0, y0 + height + 4, min(100.0, width))
     caption = (
         board.describe(),
         f"{width:g} x {height:g} mm. Print at 100 % (not 'fit to page'), glue it on something flat,",
-        "measure a square and give what you measured. The line is 100 mm long.",
+        f"measure a square and give what you measured. The line is {ruler[2]:g} mm long.",
     )
-    ruler = (x0, y0 + height + 4, min(100.0, width))
     return Sheet((float(page[0]), float(page[1])), rectangles, ruler, caption)
 
 

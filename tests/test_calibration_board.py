@@ -109,3 +109,9 @@ def test_paper():
         lay_out(Board("chessboard", (9, 6), 60), "A4")
     with pytest.raises(CalibrationError, match="unknown paper 'B5'"):
         lay_out(CHARUCO, "B5")
+
+
+@pytest.mark.parametrize(("square", "length"), [(15, 75), (30, 100)])
+def test_the_sheet_says_how_long_its_line_is(square, length):
+    sheet = lay_out(Board("charuco", (5, 4), square, 0.7 * square))
+    assert sheet.ruler[2] == length and f"The line is {length} mm long." in sheet.caption[-1]
