@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from engines import user_cache
-from stream.config import Config, RigConfig, SourceConfig
+from stream.config import Config, SourceConfig
 from stream.types import StreamError
 
 OUT: Final = Path("out")
@@ -56,8 +56,12 @@ def configure(config: Config, which: str) -> Config:
         which: "single" or "multi".
 
     Raises:
-        StreamError: if the videos cannot be fetched.
+        StreamError: if the videos cannot be fetched, or for flags of a calibration where the demo has its own.
     """
+    own = {"--calibration": config.rig.calibration, "--up": config.rig.up, "--letterbox": config.rig.letterbox}
+    given = [flag for flag, value in own.items() if value]
+    if which == "multi" and given:
+        raise StreamError(f"--demo multi brings its own calibration; leave out {', '.join(given)}")
     output = replace(
         config.output,
         video_out=config.output.video_out or OUT / "demo.mp4",
@@ -69,11 +73,11 @@ def configure(config: Config, which: str) -> Config:
         return replace(config, sources=(SourceConfig(str(fetch(SINGLE) / "demo.mp4"), "walker"),))
     folder = fetch(MULTI)
     names = [f"cam0{k}" for k in range(1, 5)]
-    rig = RigConfig(
+    rig = replace(
+        config.rig,
         calibration=folder / "calibration" / "Calib.qca.txt",
         up=(0.0, 0.0, 1.0),
         letterbox=(f"cam01={LETTERBOX}", f"cam02={LETTERBOX}"),
-        fusion=config.rig.fusion,
     )
     sources = tuple(SourceConfig(str(folder / "videos" / f"{name}.mp4"), name) for name in names)
     return replace(config, sources=sources, rig=rig)

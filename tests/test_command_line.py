@@ -23,6 +23,7 @@ from calibration.camera import camera_from_fov
 from calibration.formats import save_calibration
 from calibration.types import Calibration
 from engines.mdn import SHIPPED
+from stream import demo
 from stream.command_line import config_of, parser
 from stream.takes import find_take, open_take
 from tests.media import walker_video
@@ -244,6 +245,8 @@ WRONG = {
     "still below a file": (("--camera", FIGURE, "--still-out", "file/s.png"), ("file/s.png cannot be written",)),
     "record to a file": (("--camera", FIGURE, "--record", "file"), ("cannot record to file",)),
     "demo and camera": (("--camera", FIGURE, "--demo"), ("leave out --demo or --camera",)),
+    "demo and calibration": (("--demo", "multi", "--calibration", "lab.toml", "--letterbox", "fit"),
+                             ("its own calibration; leave out --calibration, --letterbox",)),
 }  # fmt: skip
 
 
@@ -293,10 +296,28 @@ def test_a_summary_that_nobody_reads_is_no_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.video
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_a_log_that_takes_nothing_more_ends_neither_run_nor_recording(tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        subprocess.run(
+            [sys.executable, ROOT / "run_stream.py", "--camera", FIGURE, *FAST, "--record", "takes"],
+            cwd=tmp_path, stdout=subprocess.PIPE, stderr=full, timeout=100, check=True,
+        )  # fmt: skip
+    assert sum(batch.num_rows for batch in open_take(tmp_path / "takes").batches("moments")) == 3
+
+
 def test_the_demo_takes_the_flags_of_a_source() -> None:
     walker_video()
     (source,) = config_of(parser().parse_args(["--demo", "--realtime"])).sources
     assert source.realtime and source.name == "walker"
+
+
+def test_the_demo_of_several_cameras_takes_the_flags_of_their_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "fetch", lambda _: Path("kept"))
+    flags = ["--demo", "multi", "--sync-offset", "cam02=0.1", "--sync-delay", "1", "--fusion", "triangulate"]
+    rig = config_of(parser().parse_args(flags)).rig
+    assert (rig.sync_offset, rig.sync_delay, rig.fusion) == (("cam02=0.1",), 1, "triangulate")
+    assert rig.calibration is not None and rig.up == (0, 0, 1) and len(rig.letterbox) == 2
 
 
 def test_the_demo_without_a_network_says_so(tmp_path: Path) -> None:
