@@ -5,6 +5,7 @@ import math
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -155,14 +156,14 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         summary = assemble.run(config_of(args), say)
     except UserError as error:
-        print(f"run_stream: {error}", file=sys.stderr)
+        say(f"run_stream: {error}")
         return EXIT_USER
     except KeyboardInterrupt:
         print("run_stream: stopped before it began", file=sys.stderr)
         return EXIT_NOW
     tell(report(summary))
     for failure in summary.failures:
-        print(f"run_stream: {failure}", file=sys.stderr)
+        say(f"run_stream: {failure}")
     return EXIT_SINK if summary.failures else 0
 
 
@@ -173,8 +174,9 @@ def camera_lines() -> list[str]:
 
 
 def say(line: str) -> None:
-    """Tell the user one line, without spoiling a progress bar."""
-    tqdm.write(line, file=sys.stderr)
+    """Tell the user one line, without spoiling a progress bar; where nobody can read it any more, nothing ends."""
+    with suppress(OSError):
+        tqdm.write(line, file=sys.stderr)
 
 
 def tell(lines: Sequence[str]) -> None:

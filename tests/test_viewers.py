@@ -1,5 +1,7 @@
 """Window, video, still and terminal: the real ones, on a virtual display where there is Xvfb."""
 
+import errno
+import gc
 import io
 import os
 import queue
@@ -577,6 +579,34 @@ def test_a_file_gets_a_bar_that_counts_moments_and_not_calls() -> None:
         terminal.write(replace(single()[0], index=k), {})
     terminal.close()
     assert "230/230" in out.getvalue() and "100%" in out.getvalue()
+
+
+@pytest.mark.parametrize(("tty", "total"), [(False, None), (True, None), (True, 300)])
+@pytest.mark.parametrize("after", [0, 1])
+def test_an_output_that_breaks_ends_no_run(tty: bool, total: int | None, after: int) -> None:
+    class Broken(io.StringIO):
+        broken = False
+
+        def isatty(self) -> bool:
+            return tty
+
+        def write(self, text: str) -> int:
+            if self.broken:
+                raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+            return super().write(text)
+
+    out, now = Broken(), [0.0]
+    terminal = Terminal(lambda: replace(STATUS, total=total), out=out, clock=lambda: now[0])
+    terminal.open(single()[2])
+    for k in range(4):
+        out.broken = k >= after
+        now[0] = 6.0 * k
+        terminal.write(replace(single()[0], index=60 * k), {})
+        time.sleep(0.25 if total else 0)  # the bar has its own clock
+    assert terminal.close() is None
+    terminal.close()
+    del terminal
+    gc.collect()
 
 
 def test_the_line_says_nobody_and_what_went_wrong() -> None:

@@ -3,7 +3,8 @@
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TextIO
 
 from tqdm import tqdm
@@ -62,6 +63,7 @@ class Terminal:
         self._bar: tqdm | None = None
         self._last: float | None = None
         self._in_place = False
+        self._quiet = False
 
     def open(self, header: Header) -> None:
         """Begin."""
@@ -69,9 +71,12 @@ class Terminal:
 
     def write(self, estimate: Estimate, images: Mapping[str, Image | None]) -> None:
         """Say how the run goes, at most five times a second on a terminal and every 5 s in a log."""
+        if self._quiet:
+            return
         status = self._status()
         if self._tty and status.total:
-            self._progress(estimate, status)
+            with self._going_quiet():
+                self._progress(estimate, status)
             return
         now = self._clock()
         if self._last is not None and now - self._last < (_TTY_S if self._tty else _LOG_S):
@@ -80,24 +85,37 @@ class Terminal:
         line = status_line(status, estimate)
         if status.total:
             line = f"{estimate.index + 1}/{status.total} frames, {line}"
-        if self._tty:
-            width = shutil.get_terminal_size().columns - 1
-            self._out.write("\r" + line[:width] + "\x1b[K")
-            self._in_place = True
-        else:
-            self._out.write(line + "\n")
-        self._out.flush()
+        with self._going_quiet():
+            if self._tty:
+                width = shutil.get_terminal_size().columns - 1
+                self._out.write("\r" + line[:width] + "\x1b[K")
+                self._in_place = True
+            else:
+                self._out.write(line + "\n")
+            self._out.flush()
 
     def close(self) -> str | None:
         """End the line, so that what comes next begins on its own."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-        elif self._in_place:
-            self._out.write("\n")
-            self._out.flush()
-            self._in_place = False
+        with self._going_quiet():
+            if self._bar is not None:
+                self._bar.close()
+                self._bar = None
+            elif self._in_place:
+                self._out.write("\n")
+                self._out.flush()
+                self._in_place = False
         return None
+
+    @contextmanager
+    def _going_quiet(self) -> Iterator[None]:
+        """Where nobody can read it any more (a log on a full disk, ``| tee`` gone), the run is no less good for it."""
+        try:
+            yield
+        except OSError:
+            self._quiet, self._in_place = True, False
+            if self._bar is not None:
+                self._bar.disable = True  # or it would try once more when it is freed
+                self._bar = None
 
     def _progress(self, estimate: Estimate, status: Status) -> None:
         if self._bar is None:
