@@ -56,7 +56,7 @@ def bind(calibration: Calibration, sources: Sequence[SourceId]) -> Binding:
     """Find the calibration of every source.
 
     Raises:
-        CalibrationError: for a source given twice, a name that has no entry, two sources with one entry, a source left
+        CalibrationError: for a device given twice, a name that has no entry, two sources with one entry, a source left
             without an entry, entries left over that make the order ambiguous, or an order that serials contradict.
     """
     _no_source_twice(sources)
@@ -109,8 +109,8 @@ def bind(calibration: Calibration, sources: Sequence[SourceId]) -> Binding:
 def _no_source_twice(sources: Sequence[SourceId]) -> None:
     for i, source in enumerate(sources):
         for other in sources[:i]:
-            same_device = source.device is not None and source.device == other.device
-            if source.source == other.source or same_device:
+            # Not by their texts: without its passwords, one recorder's address is the same for all its channels.
+            if source.device is not None and source.device == other.device:
                 raise CalibrationError(f"camera {source.source} is given twice; leave one out")
             if source.name is not None and source.name == other.name:
                 raise CalibrationError(f"two cameras are named {source.name!r}; give each its own name")

@@ -52,13 +52,18 @@ def test_another_serial_under_the_given_name_is_said():
     assert "serial 1" in bound.warnings[0] and "serial 2" in bound.warnings[0]
 
 
+def test_channels_of_one_recorder_that_differ_only_behind_the_password_are_two_cameras():
+    address = "rtsp://h/user=admin_password=***"
+    bound = bind(calibration("ab"), [SourceId(address, "b"), SourceId(address, "a")])
+    assert names(bound) == ["b", "a"] and not bound.warnings
+
+
 @pytest.mark.parametrize(
     ("sources", "message"),
     [
         ([SourceId("0", "d")], "no calibration for camera 'd'; the calibration has a, b, c"),
         ([SourceId("0"), SourceId("1"), SourceId("2"), SourceId("3")], "no calibration for camera 3"),
         ([SourceId("0"), SourceId("1")], "say which is which"),
-        ([SourceId("0"), SourceId("0"), SourceId("1")], "given twice"),
         ([SourceId("0", device="/d"), SourceId("/d", device="/d")], "given twice"),
         ([SourceId("0", "a"), SourceId("1", "a")], "two cameras are named 'a'"),
         ([SourceId("0", "a"), SourceId("1", serial="S")], "both 'a'"),
