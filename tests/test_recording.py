@@ -373,6 +373,22 @@ def test_no_space_for_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         recorder.close()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_a_disk_that_is_full_when_no_moment_comes_any_more_is_said_at_the_end(tmp_path: Path) -> None:
+    recorder = Recorder(new_take(tmp_path))
+    recorder.open(make_header())
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, recorder._writers[0]._journal)
+    os.close(full)
+    recorder.write(make_estimates(1)[0], {})
+    until = time.monotonic() + 30
+    while recorder._fault is None and time.monotonic() < until:
+        time.sleep(0.05)  # the keeper writes what has waited
+    with pytest.raises(SinkStoppedError, match="No space left on device; the 0 moments in"):
+        recorder.close()
+    assert "0 moments" in recorder.close(), "once said, it is said"
+
+
 def flip(path: Path, at: int) -> None:
     data = bytearray(path.read_bytes())
     data[at] ^= 0x10

@@ -53,6 +53,7 @@ class Recorder:
         self._stop = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="recorder-flush", daemon=True)
         self._fault: Exception | None = None
+        self._told = False
 
     def open(self, header: Header) -> None:
         """Create the first segments, so that even an empty take has its header.
@@ -100,14 +101,13 @@ class Recorder:
         self._stop.set()
         self._keeper.join()
         with self._lock:
-            told = self._fault is not None
             self._flush()
             for writer in self._writers:
                 try:
                     writer.close()
                 except OSError as error:
                     self._fail(error)
-            if not told:
+            if not self._told:
                 self._raise_fault()
         gaps = f", {self.missed} missed in {self.gaps} gaps" if self.gaps else ""
         size = sum(writer.bytes for writer in self._writers) / 1e6
@@ -155,4 +155,5 @@ class Recorder:
 
     def _raise_fault(self) -> None:
         if self._fault is not None:
+            self._told = True
             raise self._fault
