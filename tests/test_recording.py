@@ -515,6 +515,24 @@ def test_frames_come_back_with_their_times(tmp_path: Path) -> None:
         next(read_frames(opened, "cam9"))
 
 
+def test_an_image_that_is_in_several_moments_is_recorded_once(tmp_path: Path) -> None:
+    take = new_take(tmp_path)
+    recorder, frames = Recorder(take), FrameRecorder(take)
+    recorder.open(make_header())
+    recorder.close()
+    frames.open(make_header())
+    for number in range(10):
+        slow = number // 2
+        views = tuple(
+            make_view(np.random.default_rng(0), camera, index, t, "nobody")
+            for camera, index, t in (("cam0", number, number / 60), ("cam1", slow, slow / 30))
+        )
+        images = {v.camera: moving_picture(v.frame_index, (160, 120)) for v in views}
+        frames.write(Estimate(number, number / 60, views, None), images)
+    assert frames.close().startswith("frames: 15 images of 2 cameras")
+    assert [f.index for f in read_frames(open_take(take), "cam1")] == list(range(5))
+
+
 def test_images_are_in_the_file_half_a_second_later(tmp_path: Path) -> None:
     frames = FrameRecorder(new_take(tmp_path))
     frames.open(make_header())

@@ -108,6 +108,7 @@ class FrameRecorder:
         self._videos: dict[str, _Video] = {}
         self._numbers: dict[str, int] = {}
         self._stems: dict[str, str] = {}
+        self._last: dict[str, int] = {}
         self._table: SegmentWriter | None = None
         self._rows: list[dict[str, object]] = []
         self._flushed = self._synced = 0.0
@@ -133,7 +134,7 @@ class FrameRecorder:
         self._flushed = self._synced = time.monotonic()
 
     def write(self, estimate: Estimate, images: Mapping[str, Image | None]) -> None:
-        """Encode the images of one moment.
+        """Encode the images of one moment that were not in the one before.
 
         Raises:
             SinkStoppedError: if the disk is full or gone. The videos are readable up to about half a second before.
@@ -141,8 +142,9 @@ class FrameRecorder:
         try:
             for view in estimate.views:
                 image = None if view is None else images.get(view.camera)
-                if view is None or image is None:
-                    continue
+                if view is None or image is None or self._last.get(view.camera) == view.frame_index:
+                    continue  # a slow camera's image is in several moments
+                self._last[view.camera] = view.frame_index
                 if self._start is None:
                     self._start = view.t
                 video = self._video(view.camera, (image.shape[1], image.shape[0]))
