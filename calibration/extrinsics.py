@@ -233,6 +233,8 @@ def _start(cameras: Sequence[Camera], board: Board, frame: Frame, poses: Mapping
 
 def _remarks(rms: Mapping[str, float], lengths: Lengths | None, bundle: Bundle) -> tuple[str, ...]:
     out = [f"camera {name}: reprojection error of {e:.2f} px is large" for name, e in rms.items() if e > _LARGE_PX]
+    if not bundle.converged:
+        out.append("the adjustment had not settled when it ran out of steps; film more positions all over the room")
     places = bundle.items[:, 3:]
     if len(places) < 12:
         out.append(f"only {len(places)} positions of the board; 20 to 60 all over the room are better")

@@ -1,9 +1,11 @@
 from dataclasses import replace
+from functools import partial
 
 import cv2
 import numpy as np
 import pytest
 
+from calibration import extrinsics
 from calibration.board import Board, BoardView, find_board
 from calibration.errors import CalibrationError
 from calibration.extrinsics import solve_extrinsics
@@ -125,6 +127,14 @@ def test_a_board_in_one_place_and_cameras_in_one_place_are_said_and_do_not_pass(
     result = solve_extrinsics(unplaced(twins), BOARD, board_walk(twins, BOARD, 30, rng))
     assert "known lengths do not come out" in result.problems
     assert sum("nearly the same direction" in remark for remark in result.remarks) == 2
+
+
+def test_an_adjustment_that_did_not_settle_is_said(monkeypatch):
+    rng = np.random.default_rng(3)
+    true = room(2, arc=70)
+    frames = board_walk(true, BOARD, 14, rng)
+    monkeypatch.setattr(extrinsics, "adjust", partial(extrinsics.adjust, steps=1))
+    assert any("not settled" in remark for remark in solve_extrinsics(unplaced(true), BOARD, frames).remarks)
 
 
 def test_a_camera_with_too_few_views_or_without_a_link_is_named():
