@@ -239,6 +239,8 @@ def test_the_window_shows_the_picture_and_obeys_its_keys(display: tuple[str, Pat
         kept = os.environ.get("KEEP_PICTURES")
         if kept:
             cv2.imwrite(str(Path(kept) / "window.png"), screen(framebuffer))
+        named = ["xdotool", "getwindowname", driven.windows()[-1]]
+        assert window.KEYS_HELP in subprocess.run(named, env=driven.env, capture_output=True, text=True).stdout
         driven.key("Right")
         driven.wait_for("turn 35.0 12.0")
         driven.key("Left", "Left")

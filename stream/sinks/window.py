@@ -16,7 +16,8 @@ from stream.sinks.draw import Status, compose
 from stream.sinks.scene import STEP, ViewState, follow
 from stream.types import Estimate, Image, StreamError
 
-KEYS_HELP: Final = "keys: q quit, space pause, r record on/off, arrows turn, + - zoom, 0 back to the first view"
+KEYS_HELP: Final = "q quit, space pause, r record on/off, arrows turn, + - zoom, 0 back to the first view"
+"""Stands in the window's title."""
 
 # What waitKeyEx gives for an arrow: X11 keysyms (Qt and GTK), Win32 virtual keys << 16, Cocoa function keys.
 _ARROWS: Final = {
@@ -115,6 +116,7 @@ class Window:
         os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")
         # GUI_NORMAL: Qt's toolbar and its context menu would take the keys and the right button.
         cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+        cv2.setWindowTitle(self._title, f"{self._title}: {KEYS_HELP}")
         cv2.resizeWindow(self._title, *self._view.size)
         self._open = True
         cv2.waitKeyEx(1)
