@@ -47,6 +47,7 @@ def check(take: Take, stream: str, copy: Path | None = None) -> Report:
         copy: a folder to write all good batches to, with a journal of its own.
 
     Raises:
+        StreamError: if the stream cannot be read.
         OSError: if the copy cannot be written.
     """
     paths = segments(take.folder, stream)
@@ -88,11 +89,18 @@ def _count_images(path: Path) -> int:
         return sum(1 for packet in container.demux(video=0) if packet.size)
 
 
+def _copy(source: Path, target: Path) -> None:
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise StreamError(f"cannot copy {source} to {target}: {error.strerror or error}") from None
+
+
 def recover(take: Take, out: Path | None) -> tuple[list[str], bool]:
     """Check all of a take; (what to tell the user, whether nothing is lost).
 
     Raises:
-        StreamError: if ``out`` exists or cannot be written.
+        StreamError: if ``out`` exists or cannot be written, or the take cannot be read.
     """
     folder = take.folder
     lines, whole = [f"take {folder}"], True
@@ -115,11 +123,12 @@ def recover(take: Take, out: Path | None) -> tuple[list[str], bool]:
                 lines.append(f"{video.name}: cannot be read ({getattr(error, 'strerror', None) or error})")
                 whole = False
             if out is not None:
-                shutil.copyfile(video, out / video.name)
+                _copy(video, out / video.name)
     except FileExistsError:
         raise StreamError(f"{out} already exists; give --out a folder that does not") from None
     except OSError as error:
-        raise StreamError(f"cannot write {out}: {error.strerror or error}") from None
+        what = f"read {folder}" if out is None else f"write {out}"
+        raise StreamError(f"cannot {what}: {error.strerror or error}") from None
     lines.append("nothing is lost" if whole else "what is listed above is lost, the rest is readable")
     if out is not None:
         lines.append(f"clean copy: {out}")

@@ -102,6 +102,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output (head, less) has seen enough
+    except OSError as error:
+        print(f"cannot go on: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return EXIT_NOW
     return 0

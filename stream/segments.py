@@ -213,7 +213,17 @@ def read_segment(path: Path, schema: pa.Schema) -> Iterator[tuple[Span, pa.Recor
 
     Yields:
         The span and its batch, or None where the span cannot be used.
+
+    Raises:
+        StreamError: if the file or its journal cannot be read at all.
     """
+    try:
+        yield from _read_segment(path, schema)
+    except OSError as error:
+        raise StreamError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _read_segment(path: Path, schema: pa.Schema) -> Iterator[tuple[Span, pa.RecordBatch | None]]:
     end_of_file = path.stat().st_size
     with pa.OSFile(str(path)) as file:
         position = 0

@@ -39,13 +39,16 @@ def find_take(path: Path) -> Path:
     """The folder of the one take that is meant: the folder itself, or the only take in it.
 
     Raises:
-        StreamError: if there is none, or if there are several, which are then listed.
+        StreamError: if there is none, if there are several, which are then listed, or if it cannot be read.
     """
     if not path.is_dir():
         raise StreamError(f"{path}: no such folder; give the folder of a take or the one given to --record")
     if segments(path, ESTIMATES):
         return path
-    takes = sorted(child for child in path.iterdir() if child.is_dir() and segments(child, ESTIMATES))
+    try:
+        takes = sorted(child for child in path.iterdir() if child.is_dir() and segments(child, ESTIMATES))
+    except OSError as error:
+        raise StreamError(f"{path} cannot be read: {error.strerror or error}") from None
     if not takes:
         raise StreamError(f"{path} holds no take: there is no {ESTIMATES}-00000.arrows in it or in a folder of it")
     if len(takes) > 1:

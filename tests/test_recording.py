@@ -1,5 +1,6 @@
 """The recording: what goes in comes out, and what a kill, a full disk or a flipped bit leave of it."""
 
+import errno
 import json
 import os
 import resource
@@ -476,6 +477,39 @@ def test_recover_refuses_to_write_over_anything(tmp_path: Path, capsys: pytest.C
     assert "already exists" in capsys.readouterr().err
     assert recover([str(tmp_path / "b")]) == 1
     assert "no such folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("tool", "flags"), [(recover, []), (recover, ["--out", "copy"]), (list_take, [])])
+def test_a_segment_that_cannot_be_read_is_one_line(
+    tool, flags: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    part = segments(record(tmp_path / "a", make_estimates(5)), ESTIMATES)[0]
+    part.unlink()
+    part.mkdir()
+    assert tool(["a", *flags]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and f"{part.name} cannot be read: " in lines[0]
+
+
+def test_a_clean_copy_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    take = record(tmp_path / "a", make_estimates(5))
+    (tmp_path / "file").write_text("")
+    assert recover([str(take), "--out", str(tmp_path / "file" / "copy")]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith(f"cannot write {tmp_path / 'file' / 'copy'}: ")
+
+
+def test_a_folder_that_may_not_be_listed_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    for tool in (recover, list_take):
+        assert tool([str(tmp_path)]) == 1
+        assert capsys.readouterr().err == f"{tmp_path} cannot be read: Permission denied\n"
 
 
 def moving_picture(number: int, size: tuple[int, int]) -> np.ndarray:
