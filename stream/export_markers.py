@@ -100,7 +100,7 @@ def _one_camera(reading: _Reading, camera: str) -> Markers:
     times, points = [np.empty(0)], [np.empty((0, len(JOINTS), 3))]
     for batch in reading(ESTIMATES):
         mine = array_of(batch, "camera") == camera
-        times.append(array_of(batch, "time")[mine])
+        times.append(array_of(batch, "moment_time")[mine])  # joints are brought to it; a frame may be in several
         points.append((array_of(batch, "answer").astype(float) + array_of(batch, "root")[:, None])[mine])
     time, where = np.concatenate(times), np.concatenate(points)
     if not np.isfinite(where).any():

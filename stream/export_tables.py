@@ -22,8 +22,8 @@ Columns = dict[str, NDArray[Any]]
 MAIN, POSES = "main", "poses"
 """Names of the files that the writers leave in the folder they are given; POSES only where something is fused."""
 _ESTIMATE_KEYS = (
-    "time", "frame_index", "camera", "detector", "xy", "score", "hypotheses", "weights", "sigmas", "track_ids",
-    "answer", "answer_raw", "root", "fov_assumed",
+    "moment", "moment_time", "time", "frame_index", "camera", "detector", "xy", "score", "hypotheses", "weights",
+    "sigmas", "track_ids", "answer", "answer_raw", "root", "fov_assumed",
 )  # fmt: skip
 _POSE_KEYS = ("pose_time", "pose_world", "pose_cov", "pose_sigma", "pose_method", "pose_cameras")
 
@@ -126,6 +126,7 @@ def _estimates_layout(kernels: int) -> list[tuple[str, list[str]]]:
     xyz, numbers = "xyz", [str(k) for k in range(kernels)]
     return [
         ("moment", ["moment"]),
+        ("moment_time", ["moment_time_s"]),
         ("time", ["time_s"]),
         ("frame_index", ["frame_index"]),
         ("camera", ["camera"]),
@@ -192,7 +193,7 @@ def _csv_table(stream: str, batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def write_csv(read: Read, folder: Path) -> list[str]:
-    """One row a frame and camera, one column a number, its unit at the end of its name; empty where there is nobody."""
+    """One row a moment and camera, one column a number, its unit ending its name; empty where there is nobody."""
     return _write(read, folder, _csv_table, pyarrow.csv.CSVWriter)
 
 

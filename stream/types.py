@@ -72,7 +72,8 @@ class View:
     size: tuple[int, int]
     """Width and height of the image, pixels."""
     detection: Detection
-    """The 2D joints; ``detection.person`` is False when there is nobody."""
+    """The 2D joints, brought to the moment's time (``Estimate.t``) where the estimator interpolates: then, with all
+    below, they belong to it and not to ``t``. ``detection.person`` is False when there is nobody."""
     mixture: Mixture | None
     """The hypotheses, root-relative, real camera's axes."""
     tracks: tuple[HypothesisTrack, ...]

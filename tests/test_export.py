@@ -40,12 +40,14 @@ def test_npz(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path, "npz", tmp_path / "out.npz") == 0
     said = capsys.readouterr().out
     views = rows_of(estimates)
+    moments = [(e.index, e.t) for e in estimates for view in e.views if view is not None]
     F, T = len(views), len(estimates)
     assert f"{F} rows, {T} fused poses" in said
     with np.load(tmp_path / "out.npz", allow_pickle=False) as data:
         shapes = {key: data[key].shape for key in data.files}
         assert shapes == {
-            "time": (F,), "frame_index": (F,), "camera": (F,), "detector": (F,), "xy": (F, 17, 2), "score": (F, 17),
+            "moment": (F,), "moment_time": (F,), "time": (F,), "frame_index": (F,),
+            "camera": (F,), "detector": (F,), "xy": (F, 17, 2), "score": (F, 17),
             "hypotheses": (F, M, 17, 3), "weights": (F, M), "sigmas": (F, M, 17), "track_ids": (F, M),
             "answer": (F, 17, 3), "answer_raw": (F, 17, 3), "root": (F, 3), "fov_assumed": (F,),
             "pose_time": (T,), "pose_world": (T, 17, 3), "pose_cov": (T, 17, 3, 3), "pose_sigma": (T, 17),
@@ -53,6 +55,7 @@ def test_npz(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         }  # fmt: skip
         assert data["camera"].dtype.kind == data["detector"].dtype.kind == data["pose_method"].dtype.kind == "U"
         assert not data["fov_assumed"].any()
+        assert list(zip(data["moment"], data["moment_time"], strict=True)) == moments
         for i, view in enumerate(views):
             assert (data["time"][i], data["frame_index"][i], data["camera"][i]) == (
                 view.t,
@@ -121,7 +124,9 @@ def test_csv(tmp_path: Path) -> None:
     with (tmp_path / "out.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(views)
-    for row, view in zip(rows, views, strict=True):
+    moments = [e for e in estimates for view in e.views if view is not None]
+    for row, estimate, view in zip(rows, moments, views, strict=True):
+        assert (int(row["moment"]), float(row["moment_time_s"])) == (estimate.index, estimate.t)
         assert float(row["time_s"]) == view.t
         assert (row["camera"], int(row["frame_index"])) == (view.camera, view.frame_index)
         assert (row["image_head_x_px"] != "") == view.detection.person
@@ -218,6 +223,20 @@ def test_trc_of_one_camera(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         else:  # x right, y down, z forward becomes y up, still right-handed
             assert view.root is not None
             np.testing.assert_allclose(found, (view.answer + view.root) * [1, -1, -1] / 1000, atol=2e-6)
+
+
+def test_trc_of_a_slow_camera_has_the_times_of_its_poses(tmp_path: Path) -> None:
+    # A frame of 30 fps is in two moments of 60, its joints interpolated to each.
+    estimates = [
+        replace(e, t=e.index / 60, views=tuple(v and replace(v, t=(e.index + 1) // 2 / 30) for v in e.views))
+        for e in make_estimates(30, fused=False)
+    ]
+    record(tmp_path, estimates)
+    assert run(tmp_path, "trc", tmp_path / "out.trc", "--camera", "cam1") == 0
+    head, _, time, _ = read_trc(tmp_path / "out.trc")
+    there = [e.t for e in estimates if e.views[1]]
+    np.testing.assert_allclose(time, np.array(there) - there[0], atol=1e-6)
+    assert float(head["DataRate"]) == pytest.approx(60, rel=1e-4)
 
 
 @pytest.mark.parametrize("target", [[0, 1, 0], [0, 0, 1]])
