@@ -315,6 +315,20 @@ def test_root_without_hips_comes_from_the_other_joints():
     np.testing.assert_allclose(root_of(truth - truth[0], nothing, views), truth[0], atol=5)
 
 
+def test_a_root_that_is_put_in_place_by_less_is_less_sure():
+    cameras, truth, detections, mixtures = scene((0, 90), 4)
+    sure = fuse(detections, mixtures, cameras, "hypotheses")
+    cameras, truth, detections, mixtures = scene((0, 90), 4, hidden=((sk.R_HIP, sk.L_HIP), ()))
+    from_others = fuse(detections, mixtures, cameras, "hypotheses")
+    half = list(range(9)), list(range(9, 17))
+    cameras, truth, detections, mixtures = scene((0, 90), 4, hidden=half)
+    from_views = fuse(detections, mixtures, cameras, "hypotheses")
+    deviation = [np.sqrt(np.trace(pose.cov[sk.PELVIS])) for pose in (sure, from_others, from_views)]
+    assert 0 < deviation[0] < 20 < deviation[1] < deviation[2]
+    for pose in (from_others, from_views):
+        assert errors(pose, truth)[sk.PELVIS] < 3 * np.sqrt(np.trace(pose.cov[sk.PELVIS]))
+
+
 def test_the_fuser_starts_warm_and_forgets(monkeypatch):
     cameras, _, detections, mixtures = scene((0, 90))
     given = []

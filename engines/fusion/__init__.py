@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from calibration.camera import Camera
 from engines.fusion import hypotheses, posterior, triangulation
-from engines.fusion.single import alone
+from engines.fusion.single import alone, by_reprojection
 from engines.fusion.views import Views, gather
 from engines.types import Detection, EngineError, Mixture, Pose
 
@@ -27,6 +27,7 @@ METHODS: Final = ("auto", "map", "hypotheses", "triangulate")
 _GAP_S = 0.5
 # A view agrees with a pose when its typical joint is within so many standard deviations.
 _AGREES = 3.0
+_LEAST_ROOT_MM = 10.0
 
 
 def fuse(
@@ -83,8 +84,20 @@ def _by_hypotheses(views: Views, weighted: bool) -> tuple[Array, Array]:
     choice, _ = hypotheses.choose(views.mean, views.weight)
     pose, variance = hypotheses.average(views.mean, views.sigma, views.weight, choice, weighted)
     joints, cov = triangulation.triangulate(views)
-    root_cov = np.nan_to_num(cov[0])
-    return pose + triangulation.root_of(pose, joints, views), variance[:, None, None] * np.eye(3) + root_cov
+    root = triangulation.root_of(pose, joints, views)
+    return pose + root, variance[:, None, None] * np.eye(3) + _root_covariance(pose, root, joints, cov[0], views)
+
+
+def _root_covariance(pose: Array, root: Array, joints: Array, hips: Array, views: Views) -> Array:
+    """(3, 3) mm2 of the root that ``root_of`` found, by the way in which it found it."""
+    if np.isfinite(hips).all():
+        return hips
+    known = np.isfinite(joints).all(-1)
+    if known.any():
+        away = (joints - pose)[known] - root
+        # Of few joints that happen to agree nothing follows: at least what the pose itself is unsure by.
+        return away.T @ away / len(away) + _LEAST_ROOT_MM**2 * np.eye(3)
+    return np.mean([by_reprojection(root, camera) for camera in views.cameras], axis=0)
 
 
 def _by_map(views: Views, previous: Pose | None) -> tuple[Array, Array] | None:

@@ -25,10 +25,6 @@ class Posterior:
     """(17, 3) mm, world."""
     cov: Array
     """(17, 3, 3) mm2."""
-    log_scale: float
-    """Of the body, against the mixtures' own."""
-    energy: float
-    """Negative logarithm of the posterior, up to a constant."""
     misfit: Array
     """(V,) how far the typical seen joint of a view is from where the pose puts it, in standard deviations."""
 
@@ -89,4 +85,4 @@ def maximise(views: Views, starts: Array) -> Posterior:
     joints = np.concatenate([(x[[R_HIP - 1]] + x[[L_HIP - 1]]) / 2, x])
     residual = np.sqrt(sight(p, x[None]).square[0])
     misfit = np.array([np.median(view[seen]) for view, seen in zip(residual, p.per_mm > 0, strict=True)])
-    return Posterior(joints, _covariance(p, scale, H[best], one), scale, float(cost[best]), misfit)
+    return Posterior(joints, _covariance(p, scale, H[best], one), misfit)

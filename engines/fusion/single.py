@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.camera import Camera
 from engines.fusion.triangulation import root_of
 from engines.fusion.views import Views
 from engines.skeleton import N_JOINTS
@@ -32,5 +33,10 @@ def alone(views: Views) -> tuple[Array, Array] | None:
         return None
     away = mean - pose
     cov = np.einsum("m,mja,mjb->jab", weight, away, away) + (weight @ sigma**2)[:, None, None] * np.eye(3)
-    along = _DISTANCE * (root - views.cameras[0].centre)
-    return pose + root, cov + np.outer(along, along) + (0.2 * _DISTANCE * np.linalg.norm(along)) ** 2 * np.eye(3)
+    return pose + root, cov + by_reprojection(root, views.cameras[0])
+
+
+def by_reprojection(root: Array, camera: Camera) -> Array:
+    """(3, 3) mm2: how unsure a root (3,) mm, world, is that one camera's reprojection put in place."""
+    along = _DISTANCE * (root - camera.centre)
+    return np.outer(along, along) + (0.2 * np.linalg.norm(along)) ** 2 * np.eye(3)
