@@ -256,6 +256,24 @@ def test_the_hourglass_goes_first_only_if_its_card_says_so(tmp_path: Path, monke
         assert (fallback.order(["auto"])[0] == "hourglass") == first
 
 
+def test_a_damaged_card_is_no_reason_to_refuse_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for card in cards.WEIGHTS.glob("*.toml"):
+        shutil.copy(card, tmp_path)
+    (tmp_path / "pose_landmarker_lite.toml").write_text("<<<<<<< HEAD")
+    monkeypatch.setattr(cards, "WEIGHTS", tmp_path)
+    assert fallback.order(("auto",))[0] == "movenet-thunder"
+
+
+def test_views_side_by_side_that_fail_together_put_a_detector_off_once() -> None:
+    owner = chain(Scripted("a"), Scripted("b"))
+    sessions = [owner.session() for _ in range(4)]
+    # All have chosen it before the first has failed.
+    for _ in sessions:
+        owner.failed("a", "a hiccup", 0.0)
+    assert sessions[0](IMAGE, fallback.RETRY_S - 1).origin == "b"
+    assert sessions[0](IMAGE, fallback.RETRY_S + 1).origin == "a"
+
+
 def test_the_order_is_the_users() -> None:
     assert fallback.order(["mediapipe", "movenet-thunder", "mediapipe"]) == ("mediapipe", "movenet-thunder")
     assert fallback.order(["mediapipe", "auto"])[:2] == ("mediapipe", fallback.order(["auto"])[0])

@@ -62,11 +62,17 @@ def _accuracy(name: str) -> tuple[float, ...]:
 
 
 def _card_values(name: str) -> Mapping[str, Any]:
-    """The numbers of a detector's card; none where it has no card (not shipped yet) or is not of the registry."""
+    """The numbers of a detector's card; none where it has no card (not shipped yet) or is not of the registry.
+
+    None of a damaged card either: loading that detector says what is wrong with it, and the others can answer.
+    """
     if name not in detectors.names():
         return {}
     path = cards.WEIGHTS / detectors.weights(name)
-    return cards.load_card(path).values if path.with_suffix(".toml").exists() else {}
+    try:
+        return cards.load_card(path).values if path.with_suffix(".toml").exists() else {}
+    except EngineError:
+        return {}
 
 
 @dataclass(slots=True)
@@ -180,8 +186,10 @@ class Fallback:
     def failed(self, name: str, why: str, t: float) -> None:
         """A detector failed on the frame of t seconds: it is not used for a while."""
         with self._lock:
-            self._put_off(name, t, RETRY_S)
-            self._candidates[name].cost = None
+            candidate = self._candidates[name]
+            if candidate.cost is not None or candidate.retry_at <= t:  # else another view told of the same failure
+                self._put_off(name, t, RETRY_S)
+            candidate.cost = None
             self._tell(f"failed {name}", f"detector {name} failed ({why})")
 
     def report(self, name: str, seconds: float, t: float) -> None:
