@@ -151,7 +151,7 @@ def test_a_damaged_or_senseless_measurement_is_done_again(weights: Path, folder:
 def test_where_one_is_installed_nothing_is_measured(weights: Path, folder: Path) -> None:
     only = Scripted("a")
     found = _choose.load({"a": only, "b": Scripted("b", here=False)}, weights, "auto", 1, "auto", lambda line: None)
-    assert found.describe()["choice"] == "the only one installed"
+    assert found.describe()["choice"] == "the only one that can run it here"
     assert isinstance(found._network, Network)
     assert found._network.calls == 0
     assert not folder.exists()
@@ -188,7 +188,7 @@ def test_auto_takes_an_accelerator_that_works_without_measuring(weights: Path, f
 def test_auto_says_that_there_is_no_gpu_for_what_is_installed(weights: Path) -> None:
     idle = Scripted("fast", hurdle="no NVIDIA GPU driver", ACCELERATOR=True)
     said = choose(weights, idle, Scripted("plain"))
-    assert said["choice"] == "the only one installed; fast passed over: no NVIDIA GPU driver"
+    assert said["choice"] == "the only one that can run it here; fast passed over: no NVIDIA GPU driver"
     assert not idle.loads
 
 
@@ -264,7 +264,7 @@ def test_a_precision_that_is_asked_for_is_kept_to(weights: Path) -> None:
     runtime = Scripted("a", SLOW, quantised=SLOW)
     for precision in ("fp32", "int8"):
         said = choose(weights, runtime, precision=precision)
-        assert (said["precision"], said["choice"]) == (precision, "the only one installed")
+        assert (said["precision"], said["choice"]) == (precision, "the only one that can run it here")
     assert choose(weights, runtime, precision=None)["precision"] == "fp32", "the very file that is given"
     assert choose(weights.with_suffix(".int8.onnx"), runtime, precision=None)["precision"] == "int8"
     with pytest.raises(EngineError, match="net.onnx: a does not run int8 files; use --precision auto"):

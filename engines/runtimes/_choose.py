@@ -105,7 +105,7 @@ def load(modules: Modules, path: Path, name: str, threads: int, precision: str |
     if not candidates:
         what = f"{name if wanted else 'what is installed'} does not run {' or '.join(kinds)} files"
         raise EngineError("; ".join([f"{path.name}: {what}; use --precision auto or --runtime onnx", *notes]))
-    return _best(candidates, able, threads, say, "asked for" if wanted else "the only one installed", notes)
+    return _best(candidates, able, threads, say, "asked for" if wanted else "the only one that can run it here", notes)
 
 
 def _able(
