@@ -150,7 +150,7 @@ def _see(
     if xy is None or seen is None:
         projected = world_to_image(camera, joints)
         seen = np.asarray(np.isfinite(projected).all(-1))
-        xy = views.add_noise(np.nan_to_num(projected), noise, rng)
+        xy = views.add_noise(np.nan_to_num(projected), noise, rng, seen)
     local = world_to_camera(camera, joints)
     up = camera.up_in_camera if gravity else None
     return Observations(

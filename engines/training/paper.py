@@ -120,6 +120,6 @@ class EpochSampler:
         xy, seen = self._data.xy[index], self._data.seen[index]
         if self._max_noise:
             percent = np.where(self.rng.random(n) < 0.3, 0.0, self.rng.uniform(0, self._max_noise, n))
-            xy = views.add_noise(xy, percent, self.rng)
+            xy = views.add_noise(xy, percent, self.rng, seen)
         seen = seen & views.hide(n, self._missing, self.rng)
         return Batch(self._normalisation.encode(xy, seen), self._targets[index])

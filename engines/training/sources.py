@@ -106,7 +106,7 @@ class PixelSource:
     def validate(self, network: Network, noise: float) -> dict[str, float]:
         """At most 20,000 views, spread evenly; noise goes on top of the 2D there is."""
         v = self._validation
-        xy = views.add_noise(v.xy, noise, np.random.default_rng(1))
+        xy = views.add_noise(v.xy, noise, np.random.default_rng(1), v.seen)
         mean, sigma, log_weight = network(self._norm.encode(xy, v.seen))
         mean, _ = self._norm.decode(mean, sigma)
         return metrics.score_mixtures(mean, np.exp(log_weight), v.truth)

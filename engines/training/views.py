@@ -68,14 +68,25 @@ def project(joints: Array, cameras: Cameras) -> tuple[Array, Array]:
     return local[..., :2] / z[..., None], local - local[:, :1]
 
 
-def box_diagonal(xy: Array) -> Array:
-    """(N,) diagonal of the tight box of (N, 17, 2) joints."""
-    return np.linalg.norm(xy.max(1) - xy.min(1), axis=-1)
+def box_diagonal(xy: Array, seen: Bools | None = None) -> Array:
+    """(N,) diagonal of the tight box of (N, 17, 2) joints, of those that are seen (N, 17); 0 where none is."""
+    if seen is None:
+        return np.linalg.norm(xy.max(1) - xy.min(1), axis=-1)
+    high = np.where(seen[..., None], xy, -np.inf).max(1)
+    low = np.where(seen[..., None], xy, np.inf).min(1)
+    return np.where(seen.any(1), np.linalg.norm(high - low, axis=-1), 0.0)
 
 
-def add_noise(xy: Array, percent: Array | float, rng: np.random.Generator) -> Array:
-    """Isotropic Gaussian noise of standard deviation ``percent / 200`` of the box diagonal, an axis."""
-    deviation = box_diagonal(xy) * percent / 200
+def add_noise(xy: Array, percent: Array | float, rng: np.random.Generator, seen: Bools | None = None) -> Array:
+    """Isotropic Gaussian noise of standard deviation ``percent / 200`` of the box diagonal, an axis.
+
+    Args:
+        xy: (N, 17, 2) joints.
+        percent: one for all or (N,).
+        rng: source of randomness.
+        seen: (N, 17) the joints that the box is drawn around; None for all.
+    """
+    deviation = box_diagonal(xy, seen) * percent / 200
     return xy + rng.normal(size=xy.shape) * deviation[:, None, None]
 
 
