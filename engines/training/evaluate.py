@@ -162,34 +162,35 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return args
 
 
+def _tell(text: str, result: dict, path: Path | None) -> None:
+    print(text)
+    if path:
+        path.write_text(json.dumps(result, indent=1) + "\n")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Command line; see ``--help``."""
     args = _parse(arguments)
     try:
         lifters = [load(path, args.runtime) for path in args.weights]
+        if args.plot and not lifters[0].probabilistic:
+            raise EngineError(f"{lifters[0].name} gives one answer without probabilities: there is nothing to plot")
         observe, views = _observer(args, lifters[0])
         said = {"noise": args.noise, "seed": args.seed, "views": views, "gravity": args.gravity, "every": args.every}
         if args.table:
             table = TABLES[args.table](lifters, observe)
-            result, text = as_json(table) | said, table.markdown()
+            _tell(table.markdown(), as_json(table) | said, args.json)
         else:
             observations = observe(args.missing)
             lifted = lifters[0].lift(observations)
             result = score(lifters[0], observations, lifted) | said | {"missing": args.missing}
-            text = markdown(result)
+            _tell(markdown(result), result, args.json)
             if args.plot:
-                if not lifters[0].probabilistic:
-                    raise EngineError(
-                        f"{lifters[0].name} gives one answer without probabilities: there is nothing to plot"
-                    )
                 title = f"{len(observations)} views ({views}), noise {args.noise:g} %"
                 plot_reliability(args.plot, observations, lifted, title)
-        if args.json:
-            args.json.write_text(json.dumps(result, indent=1) + "\n")
     except (UserError, OSError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 2
-    print(text)
     return 0
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,9 +62,9 @@ def load_poses(path: Path) -> Poses:
         EngineError: if the file is missing, is no npz, or ``joints`` is missing, misshapen or not finite.
     """
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             arrays = {key: data[key] for key in data.files}
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, TypeError, AttributeError, BadZipFile) as error:
         raise EngineError(f"cannot read {path}: {error}; it must be an .npz file without pickles") from error
     if "joints" not in arrays:
         raise EngineError(f"{path} has no array 'joints'; it has {', '.join(sorted(arrays)) or 'none'}")
@@ -97,6 +98,8 @@ def load_training(folder: Path) -> tuple[Poses, Poses, Poses]:
     Raises:
         EngineError: if a file is missing or misshapen.
     """
+    if not folder.is_dir():
+        raise EngineError(f"{folder} is not the folder of {', '.join(TRAIN_FILES)}; one file of poses is for --mocap")
     poses = concatenate([load_poses(folder / name) for name in TRAIN_FILES])
     test, validation = np.isin(poses.subject, TEST_SUBJECTS), np.isin(poses.subject, VALIDATION_SUBJECTS)
     return poses.select(~test & ~validation), poses.select(validation), poses.select(test)

@@ -21,8 +21,6 @@ class Fused:
     """(K,) MPJPE mm."""
     p_error: Array
     """(K,) MPJPE mm after alignment."""
-    views: NDArray[np.intp]
-    """(K,) how many views each had."""
     first: NDArray[np.intp]
     """(K,) index of one of its views, for the labels."""
 
@@ -41,5 +39,4 @@ def fuse(observations: Observations, lifted: Lifted) -> Fused:
         poses[index], _ = hypotheses.average(world, sigma, weight, choice, weighted=False)
         truths[index] = o.truth[group[0]] @ o.R[group[0]]
     first = np.array([group[0] for group in groups], np.intp)
-    counts = np.array([len(group) for group in groups], np.intp)
-    return Fused(metrics.mpjpe(poses, truths), metrics.p_mpjpe(poses, truths), counts, first)
+    return Fused(metrics.mpjpe(poses, truths), metrics.p_mpjpe(poses, truths), first)

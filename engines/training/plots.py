@@ -7,6 +7,7 @@ import numpy as np
 from engines.training import honesty
 from engines.training.lifters import Lifted
 from engines.training.observe import Observations
+from engines.types import EngineError
 
 _BLUE, _RED, _GREY = "#2864a0", "#c8501e", "#8c8c8c"
 
@@ -16,6 +17,7 @@ def plot_reliability(path: Path, observations: Observations, lifted: Lifted, tit
 
     Raises:
         OSError: if it cannot be written.
+        EngineError: if the ending is not that of a picture.
     """
     # A Figure of its own, not pyplot's: no window system and no global state.
     from matplotlib.figure import Figure
@@ -51,4 +53,7 @@ def plot_reliability(path: Path, observations: Observations, lifted: Lifted, tit
         axes.plot([0, 1], [0, 1], "--", color=_GREY, lw=1, label="honest")
         axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
         axes.legend(loc="upper left", frameon=False, fontsize=9)
-    figure.savefig(path, dpi=110)
+    try:
+        figure.savefig(path, dpi=110)
+    except ValueError as error:
+        raise EngineError(f"cannot plot to {path} ({error}); give it a name that ends in .png") from error

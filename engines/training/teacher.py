@@ -4,8 +4,10 @@ The labels of Leeds Sports Pose Extended are rough and some have left and right 
 places, so where both agree a joint is sure, and where they agree but for the side the label is repaired.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +40,7 @@ def answers(photographs: Photographs, cache: Path) -> tuple[Array, Array]:
 
     Args:
         photographs: what to look at.
-        cache: the npz that keeps them; made anew when it is of other weights or other photographs.
+        cache: the npz that keeps them; made anew when it is damaged, or of other weights or other photographs.
 
     Returns:
         xy (N, 16, 2) pixels of the photograph and score (N, 16), 0 for joints it does not have, in MPII's order.
@@ -47,10 +49,9 @@ def answers(photographs: Photographs, cache: Path) -> tuple[Array, Array]:
         EngineError: if a photograph or the teacher's weights cannot be read.
     """
     of = f"{cards.load_card(cards.WEIGHTS / detectors.weights(NAME)).sha256} {photographs.digest()}"
-    if cache.exists():
-        with np.load(cache) as kept:
-            if str(kept["of"]) == of:
-                return kept["xy"], kept["score"]
+    with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile), np.load(cache) as kept:
+        if str(kept["of"]) == of:
+            return kept["xy"], kept["score"]
     # Not the fastest: the labels should be the same on every machine.
     model = detectors.load(NAME, "onnx", 2, "fp32")
     if not isinstance(model, MoveNet):
@@ -63,7 +64,10 @@ def answers(photographs: Photographs, cache: Path) -> tuple[Array, Array]:
     for i in tqdm(range(len(photographs)), unit="photograph", desc="teacher", mininterval=5):
         found, sure, _ = model.estimate(photographs.read(i), lspet.box(photographs.joints[i]))
         xy[i, places], score[i, places] = found[limbs], sure[limbs]
-    np.savez(cache, xy=xy, score=score, of=of)
+    part = cache.with_suffix(".part")
+    with part.open("wb") as file:
+        np.savez(file, xy=xy, score=score, of=of)
+    part.replace(cache)
     return xy, score
 
 
