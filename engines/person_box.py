@@ -157,8 +157,7 @@ class TopDownSession:
         strength = float(np.sort(score[limbs])[-8:].mean())
         seen = limbs[score[limbs] >= 0.15]
         if not np.isfinite(xy).all() or not np.isfinite(strength):
-            self._following = True  # not lost: the fallback hears of it and keeps the box
-            return True
+            return True  # whoever asked hears of it, and forgets this person
         if strength < least or len(seen) < 5:
             return False
         bounds = np.stack([xy[seen].min(0), xy[seen].max(0)])

@@ -335,6 +335,8 @@ def test_a_file_is_placed_whole_or_not_at_all(tmp_path: Path) -> None:
     known = cards.verify(out)
     assert known.source == text.source
     assert dict(known.values) == {"a": 1, "b": 0.5, "c": "x", "d": [1.0, 2.0], "e": True}
+    with pytest.raises(UserError, match="b could not be measured"):
+        card.write(new, text, {"a": 1.0, "b": float("nan")})
     new.write_bytes(b"newer")
     (tmp_path / "out.toml.part").mkdir()  # as good as a full disk, half way
     with pytest.raises(UserError, match="what was there is unchanged"):

@@ -17,7 +17,7 @@ from engines.training.batches import TrainingSampler, evaluation_batch
 from engines.training.checkpoints import save
 from engines.training.losses import log_kernels, mixture_loss
 from engines.training.mocap import TEST_SUBJECTS, VALIDATION_SUBJECTS, Poses, balance, load_poses, load_training
-from engines.training.train_mdn import Settings, build, learning_rate, main, resumed, sharpness
+from engines.training.train_mdn import PRESETS, Settings, build, command, learning_rate, main, resumed, sharpness
 from engines.types import Detection, EngineError
 from tests.mistakes import refused
 
@@ -243,6 +243,12 @@ def test_noise_is_what_it_is_defined_to_be():
     xy[:, 3] = [3.0, 4.0]
     noisy = views.add_noise(xy, 2.0, RNG) - xy
     assert noisy.std() == pytest.approx(2 / 200 * 5, rel=0.01)
+    seen = np.ones((20000, 17), bool)
+    seen[:, 5] = seen[::2] = False
+    xy[:, 5] = 1e6  # a joint that is not there has no part in the box
+    noisy = views.add_noise(xy, 2.0, RNG, seen) - xy
+    assert noisy[1::2].std() == pytest.approx(2 / 200 * 5, rel=0.02)
+    assert not noisy[::2].any()
 
 
 def test_missing_limbs():
@@ -378,10 +384,18 @@ def test_mistakes_of_a_training_are_one_line(tmp_path, capsys):
     assert "cannot be read" in said("--out", checkpoint, "--resume")
 
 
+def test_the_command_of_a_training_names_what_is_not_its_presets():
+    assert command(Settings()) == "python -m engines.training.train_mdn"
+    flags = "--kernels 3 --max-norm --no-limb-exchange"
+    given = Settings(kernels=3, max_norm=True, limb_exchange=False, precision="float32")
+    assert command(given) == f"python -m engines.training.train_mdn {flags}"
+    assert command(PRESETS["paper"]) == "python -m engines.training.train_mdn --preset paper"
+
+
 def test_the_terms_of_the_loss_that_an_old_checkpoint_did_not_have_stay_off():
     settings = dataclasses.asdict(Settings(width=32))
     averaged = build(Settings(width=32)).state_dict()
-    del settings["likely_error"]
+    del settings["expected_error"]
     state = {"settings": settings, "averaged": averaged, "done": 1}
-    assert resumed(state, {}, Path("old.pt")).likely_error == 0
-    assert resumed(state, {"likely_error": 1.0}, Path("old.pt")).likely_error == 1
+    assert resumed(state, {}, Path("old.pt")).expected_error == 0
+    assert resumed(state, {"expected_error": 1.0}, Path("old.pt")).expected_error == 1

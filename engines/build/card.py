@@ -1,6 +1,7 @@
 """Model cards, and putting a built file in the place of the old one."""
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -28,7 +29,13 @@ class Text:
 
 
 def write(path: Path, text: Text, values: Mapping[str, Value]) -> None:
-    """Write the card of a weights file beside it."""
+    """Write the card of a weights file beside it.
+
+    Raises:
+        UserError: for a figure that is not finite: TOML has none.
+    """
+    if wrong := [key for key, v in values.items() if isinstance(v, float) and not math.isfinite(v)]:
+        raise UserError(f"{', '.join(wrong)} could not be measured on this data; {path.name} is not written")
     words = asdict(text)
     words = {"source": words.pop("source"), "licence": words.pop("licence"), "sha256": cards.digest(path), **words}
     # A string, a number, a list and true and false are the same in TOML as in JSON.

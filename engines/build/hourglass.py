@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from engines import runtimes
 from engines.build import card, parity
 from engines.build.export import export, fold_norms
-from engines.detectors.hourglass import decode
+from engines.detectors.hourglass import as_feed, decode
 from engines.models.hourglass import SIGMA, StackedHourglass
 from engines.skeleton import LIMBS, MPII
 from engines.training import crops, hourglass_checkpoint
@@ -83,11 +83,6 @@ def _find_in_torch(module: nn.Module, images: NDArray[np.uint8]) -> NDArray:
     with torch.inference_mode():
         maps = (module(torch.from_numpy(as_feed(image)))[0].numpy() for image in images)
         return np.array([decode(m)[0] for m in maps]) * images.shape[1]
-
-
-def as_feed(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """A crop (S, S, 3) RGB as the network's input (1, 3, S, S), 0..1."""
-    return np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
 
 
 def meaning(xy: NDArray, height: NDArray, labels: NDArray) -> dict[str, float]:

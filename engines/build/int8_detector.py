@@ -26,7 +26,8 @@ from calibration.errors import UserError
 from engines import cards, preprocess, runtimes
 from engines.build import card, parity
 from engines.build.export import remove_unused, unpack_half
-from engines.build.hourglass import as_feed, find, meaning
+from engines.build.hourglass import find, meaning
+from engines.detectors.hourglass import as_feed
 from engines.training import crops, lspet
 from engines.training.lspet import Photographs
 from engines.training.train_hourglass import pck

@@ -19,7 +19,7 @@ from engines.training.checkpoints import load_checkpoint
 from engines.training.evaluate import evaluate
 from engines.training.mocap import TEST_SUBJECTS, VALIDATION_SUBJECTS, Poses, load_training
 from engines.training.observe import laboratory_views
-from engines.training.train_mdn import rebuild
+from engines.training.train_mdn import command, rebuild
 
 OUTPUTS = ("mean", "sigma", "log_weight")
 NOISES = (("", 0.0), ("noise2_", 2.0))
@@ -185,10 +185,8 @@ def build_lifter(checkpoint: Path, data: Path, out: Path, precision: str = "fp32
             "dropout": settings.dropout, "sigma": settings.sigma, "prior": settings.prior,
             "test_subjects": ", ".join(TEST_SUBJECTS), "validation_subjects": ", ".join(VALIDATION_SUBJECTS),
         }  # fmt: skip
-        length = f"--epochs {settings.epochs}" if settings.epochs else f"--samples {settings.samples}"
-        preset = "--preset paper " if settings.input == "pixels" else ""
         text = card.Text(
-            source=f"trained here: python -m engines.training.train_mdn {preset}{length}",
+            source=f"trained here: {command(settings)}",
             licence=LICENCES.get(state.get("data", "mocap"), LICENCES["other"]),
             joints="h36m17 without the root",
             input=INPUTS[settings.input],

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engines import cards, preprocess, runtimes
 from engines.person_box import Array, Finder, TopDownSession
@@ -74,9 +75,13 @@ class Hourglass:
         return to_h36m(self._joints, xy, preprocess.doubt_outside(xy, score, image))
 
     def _heatmaps(self, crop: Image) -> Array:
-        feed = np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
-        *_, heatmaps = self._run(**{self._input: feed}).values()
+        *_, heatmaps = self._run(**{self._input: as_feed(crop)}).values()
         return heatmaps[0]
+
+
+def as_feed(image: Image) -> NDArray[np.float32]:
+    """A crop (S, S, 3) RGB as the network's input (1, 3, S, S), 0..1."""
+    return np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
 
 
 def surety(height: Array, middle: float, slope: float) -> Array:

@@ -79,10 +79,22 @@ def mean_error(mean: Tensor, log_weight: Tensor, target: Tensor) -> Tensor:
     return torch.linalg.vector_norm(centre - target, dim=-1).sum(-1).mean()
 
 
-def likely_error(mean: Tensor, log_weight: Tensor, target: Tensor) -> Tensor:
-    """Error of the most probable hypothesis, of means (B, M, J, 3): the distance summed over joints."""
-    likely = mean[torch.arange(len(mean), device=mean.device), log_weight.argmax(-1)]
-    return torch.linalg.vector_norm(likely - target, dim=-1).sum(-1).mean()
+def expected_error(mean: Tensor, log_weight: Tensor, target: Tensor) -> Tensor:
+    """Error of a hypothesis that is drawn by the mixing coefficients: what they are worth as a choice.
+
+    Only the coefficients learn from it: the hypotheses would all move to the middle. The likelihood alone leaves the
+    coefficients nearly even, and the most probable hypothesis is then any of them.
+
+    Args:
+        mean: (B, M, J, 3).
+        log_weight: (B, M) logarithms of the mixing coefficients.
+        target: (B, J, 3).
+
+    Returns:
+        The distance summed over joints, a mean over the batch.
+    """
+    errors = torch.linalg.vector_norm(mean.detach() - target[:, None], dim=-1).sum(-1)
+    return (log_weight.exp() * errors).sum(-1).mean()
 
 
 def regression_loss(mean: Tensor, target: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from engines import mdn
 from engines.models.mdn import MDN, MDNShape
 from engines.training import paper
 from engines.training.checkpoints import average_weights, fastest_precision, load_checkpoint, refuse_to_overwrite, save
-from engines.training.losses import best_error, likely_error, mean_error, mixture_loss, regression_loss
+from engines.training.losses import best_error, expected_error, mean_error, mixture_loss, regression_loss
 from engines.training.sources import PixelSource, Source, VirtualSource
 
 
@@ -46,7 +46,7 @@ class Settings:
     anneal: float = 0.05  # share of the training after which the kernels no longer share samples; 0 = never share
     best_error: float = 3.0  # weight of the nearest hypothesis' distance to the truth; 0 = the paper's loss alone
     mean_error: float = 2.0  # weight of the distance of the mixture's mean
-    likely_error: float = 2.0  # weight of the distance of the most probable hypothesis
+    expected_error: float = 3.0  # weight of the distance of one drawn by the coefficients; they alone learn by it
     # the optimiser
     samples: int = 16_000_000  # in all; the poses are augmented without end, so epochs mean nothing
     epochs: int = 0  # instead of samples, for the pixel input: it is a data set with an end
@@ -75,7 +75,7 @@ PRESETS = {
     # linear layers a block, 200 epochs. Adam is AdamW without decay. The values that they clip are those in losses.py.
     "paper": Settings(
         input="pixels", sigma="kernel", max_norm=True, dropout=0.5, prior=2.0, anneal=0.0, best_error=0.0,
-        mean_error=0.0, likely_error=0.0, epochs=200, batch=64, rate=1e-3, schedule="decay", warm_up=0.0,
+        mean_error=0.0, expected_error=0.0, epochs=200, batch=64, rate=1e-3, schedule="decay", warm_up=0.0,
         weight_decay=0.0, clip=0.0, average=0.0, precision="float32", max_noise=0.0, missing=0, limb_exchange=False,
     ),
 }  # fmt: skip
@@ -106,6 +106,17 @@ def rebuild(state: Any, checkpoint: Path) -> tuple[Settings, MDN]:
     return settings, network.eval()
 
 
+def command(settings: Settings) -> str:
+    """The command that trains with these settings, without its folders; a training in parts had others before."""
+    name = "paper" if settings.input == "pixels" else "live"
+    words = ["python -m engines.training.train_mdn", *(["--preset paper"] if name == "paper" else [])]
+    for f in dataclasses.fields(Settings):
+        if (value := getattr(settings, f.name)) != getattr(PRESETS[name], f.name) and f.name != "precision":
+            flag = f.name.replace("_", "-")
+            words.append(f"--{'' if value else 'no-'}{flag}" if isinstance(value, bool) else f"--{flag} {value}")
+    return " ".join(words)
+
+
 def resumed(state: Any, changes: dict[str, object], checkpoint: Path) -> Settings:
     """The settings of a checkpoint with changes.
 
@@ -114,7 +125,7 @@ def resumed(state: Any, changes: dict[str, object], checkpoint: Path) -> Setting
     """
     kept, network = rebuild(state, checkpoint)
     # A checkpoint from before one of these was trained without it.
-    without = {name: 0.0 for name in ("best_error", "mean_error", "likely_error") if name not in state["settings"]}
+    without = {name: 0.0 for name in ("best_error", "mean_error", "expected_error") if name not in state["settings"]}
     settings = dataclasses.replace(kept, **(without | changes))
     sizes = [{name: value.shape for name, value in net.state_dict().items()} for net in (build(settings), network)]
     if sizes[0] != sizes[1]:
@@ -254,8 +265,8 @@ def train(
                         loss = loss + settings.best_error * best_error(mixture[0], y, heat(settings, done / total))
                     if settings.mean_error:
                         loss = loss + settings.mean_error * mean_error(mixture[0], mixture[2], y)
-                    if settings.likely_error:
-                        loss = loss + settings.likely_error * likely_error(mixture[0], mixture[2], y)
+                    if settings.expected_error:
+                        loss = loss + settings.expected_error * expected_error(mixture[0], mixture[2], y)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
                 if settings.clip:
