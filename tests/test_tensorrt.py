@@ -97,6 +97,7 @@ def test_cuda_that_does_not_answer_is_one_line() -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.timeout(900)  # a busy machine builds the largest in minutes
 @pytest.mark.parametrize("path", NETWORKS, ids=lambda p: p.stem)
 def test_our_networks_are_read_and_built(trt: Any, path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     engine, timings = build.build(trt, path.read_bytes(), path.name)
@@ -106,7 +107,7 @@ def test_our_networks_are_read_and_built(trt: Any, path: Path, capfd: pytest.Cap
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.timeout(400)  # torch.export alone takes 15 s of a free core
+@pytest.mark.timeout(900)  # torch.export alone takes 15 s of a free core
 def test_the_hourglass_is_read_and_built(trt: Any, tmp_path: Path) -> None:
     path = tmp_path / "hourglass.onnx"
     export_hourglass(path)
