@@ -21,7 +21,7 @@ class Limit:
     """Largest distance, in standard deviations (an axis) that the network itself gives that joint."""
 
 
-LIMITS: Final = {"fp32": Limit(0.5, 0.05), "fp16": Limit(1.0, 0.25), "int8": Limit(3.0, 0.5)}
+LIMITS: Final = {"fp32": Limit(0.5, 0.1), "fp16": Limit(1.0, 0.25), "int8": Limit(3.0, 0.5)}
 """By precision. Where the network says that it knows a joint to a metre, some centimetres are nothing: so sigmas."""
 
 
