@@ -4,7 +4,7 @@ Compared with a bare loop in the same run: the same camera and the same detector
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Final
@@ -70,27 +70,29 @@ def steady(config: Config) -> Config:
     return replace(config, detect=replace(config.detect, names=fallback.order(config.detect.names)[:1]))
 
 
-def pipeline_ages(config: Config, seconds: float) -> tuple[Summary, list[list[Seen]]]:
-    """Run the pipeline on virtual cameras for a while."""
-    with ExitStack() as stack:
-        pipeline, outputs = assemble.prepare(config, stack, _quiet)
-        watch = Watch(tuple(source.name for source in config.sources), seconds)
-        pipeline.add(watch)
-        return pipeline.run(outputs.start()), watch.moments
+def pipeline_watch(config: Config, stack: ExitStack, seconds: float) -> Callable[[], tuple[Summary, list[list[Seen]]]]:
+    """Load everything; what is returned runs the pipeline on virtual cameras for a while."""
+    pipeline, outputs = assemble.prepare(config, stack, _quiet)
+    watch = Watch(tuple(source.name for source in config.sources), seconds)
+    pipeline.add(watch)
+    return lambda: (pipeline.run(outputs.start()), watch.moments)
 
 
-def detector_ages(config: Config, seconds: float) -> list[list[Seen]]:
-    """Read the first camera and detect, for a while."""
-    found: list[list[Seen]] = []
-    with ExitStack() as stack:
-        session = assemble.load_detector(config, None, _quiet).session()
-        source = assemble.open_sources(config, stack, _quiet)[0].source
+def detector_watch(config: Config, stack: ExitStack, seconds: float) -> Callable[[], list[list[Seen]]]:
+    """Load the detector; what is returned reads the first camera and detects, for a while."""
+    session = assemble.load_detector(config, None, _quiet).session()
+    source = assemble.open_sources(config, stack, _quiet)[0].source
+
+    def run() -> list[list[Seen]]:
+        found: list[list[Seen]] = []
         while (frame := source.read()) is not None:
             session(frame.image, frame.t)
             found.append([Seen(0, read_mark(frame.image), time.monotonic())])
             if found[-1][0].at > found[0][0].at + seconds:
                 break
-    return found
+        return found
+
+    return run
 
 
 def summarise(moments: list[list[Seen]], urls: tuple[str, ...]) -> Times:

@@ -6,7 +6,8 @@
 The peer is MediaPipe's own Python loop, as its documentation shows it: cv2.VideoCapture, the Tasks API in video mode,
 3D world landmarks; with the same model files that our mediapipe detectors use. Speed, processor time and memory are of
 the file, as fast as it can be processed; latency is the age of an image of a virtual camera (30 frames a second) when
-its 3D pose is there. Nobody writes or draws anything. Every case is a process of its own.
+its 3D pose is there. Nobody writes or draws anything. Loading counts in memory alone. Every case is a process of its
+own.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks import latency, machine
 from benchmarks.camera_server import Cameras, read_mark
@@ -32,6 +33,10 @@ from stream import assemble
 from stream.config import Config, DetectConfig, OutputConfig
 from stream.demo import SINGLE, fetch
 from stream.sources import parse_sources
+
+if TYPE_CHECKING:
+    import cv2
+    from mediapipe.tasks.python.vision import PoseLandmarker
 
 FPS: Final = 30.0
 LIVE_S: Final = 5.0
@@ -56,7 +61,7 @@ class Result:
     people: int
     """Frames in which it gave a 3D pose."""
     usage: Usage
-    """For the file, loading not counted."""
+    """For the file, loading not counted; the peak of memory is from the start of the process to the end of the file."""
     latency: Times
     """Age of an image of the virtual camera when its pose is there."""
 
@@ -66,8 +71,8 @@ class Result:
         return self.frames / self.usage.wall_s
 
 
-def mediapipe_loop(source: str, model: Path, stop: Callable[[], bool], done: OnImage) -> tuple[int, int]:
-    """MediaPipe's documented loop over a file or an address: frames and frames with a pose.
+def open_mediapipe(source: str, model: Path, stack: ExitStack) -> tuple["cv2.VideoCapture", "PoseLandmarker"]:
+    """What MediaPipe's documented loop reads a file or an address with, and what it estimates with.
 
     Raises:
         UserError: if mediapipe is not installed, or the video cannot be read.
@@ -75,35 +80,45 @@ def mediapipe_loop(source: str, model: Path, stop: Callable[[], bool], done: OnI
     import cv2
 
     try:
-        import mediapipe as mp
         from mediapipe.tasks.python import BaseOptions, vision
     except ImportError as error:
         raise UserError(f"mediapipe is not installed ({error}): pip install -r requirements.txt") from error
     options = vision.PoseLandmarkerOptions(
         base_options=BaseOptions(model_asset_path=str(model)), running_mode=vision.RunningMode.VIDEO
     )
+    landmarker = stack.enter_context(vision.PoseLandmarker.create_from_options(options))
+    # After the model, so that no images of a live source wait while it loads.
     capture = cv2.VideoCapture(source)
+    stack.callback(capture.release)
     if not capture.isOpened():
         raise UserError(f"OpenCV cannot read {source}")
+    return capture, landmarker
+
+
+def mediapipe_loop(
+    capture: "cv2.VideoCapture", landmarker: "PoseLandmarker", stop: Callable[[], bool], done: OnImage
+) -> tuple[int, int]:
+    """MediaPipe's documented loop: frames and frames with a pose."""
+    import cv2
+    import mediapipe as mp
+
     frames = people = 0
-    with vision.PoseLandmarker.create_from_options(options) as landmarker:
-        while not stop():
-            read, image = capture.read()
-            if not read:
-                break
-            rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-            found = landmarker.detect_for_video(
-                mp.Image(image_format=mp.ImageFormat.SRGB, data=rgb), round(frames / FPS * 1000)
-            )
-            people += bool(found.pose_world_landmarks)
-            frames += 1
-            done(image)  # pyright: ignore[reportArgumentType] - cv2 says any array, it is uint8
-    capture.release()
+    while not stop():
+        read, image = capture.read()
+        if not read:
+            break
+        rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        found = landmarker.detect_for_video(
+            mp.Image(image_format=mp.ImageFormat.SRGB, data=rgb), round(frames / FPS * 1000)
+        )
+        people += bool(found.pose_world_landmarks)
+        frames += 1
+        done(image)  # pyright: ignore[reportArgumentType] - cv2 says any array, it is uint8
     return frames, people
 
 
 def measure_peer(name: str, video: Path, url: str) -> Result:
-    """MediaPipe's loop in this process."""
+    """MediaPipe's loop in this process; the file first, as the peak of memory is the process's."""
     model = cards.WEIGHTS / PEERS[name]
     moments: list[list[latency.Seen]] = []
 
@@ -113,24 +128,28 @@ def measure_peer(name: str, video: Path, url: str) -> Result:
     def enough() -> bool:
         return bool(moments) and time.monotonic() > moments[0][0].at + latency.WARM_S + LIVE_S
 
-    mediapipe_loop(url, model, enough, note)
-    times = latency.summarise(moments, (url,))
-    (frames, people), usage = measure(lambda: mediapipe_loop(str(video), model, lambda: False, lambda _image: None))
-    return Result(frames, people, usage, times)
+    with ExitStack() as stack:
+        capture, landmarker = open_mediapipe(str(video), model, stack)
+        (frames, people), usage = measure(
+            lambda: mediapipe_loop(capture, landmarker, lambda: False, lambda _image: None)
+        )
+    with ExitStack() as stack:
+        mediapipe_loop(*open_mediapipe(url, model, stack), enough, note)
+    return Result(frames, people, usage, latency.summarise(moments, (url,)))
 
 
 def measure_ours(name: str, video: Path, url: str) -> Result:
-    """Our pipeline with one detector in this process."""
+    """Our pipeline with one detector in this process; the file first, as the peak of memory is the process's."""
 
     def config(source: str) -> Config:
         return Config(parse_sources([source]), DetectConfig((name,)), output=OutputConfig("none"))
 
-    _, moments = latency.pipeline_ages(config(url), latency.WARM_S + LIVE_S)
-    times = latency.summarise(moments, (url,))
     with ExitStack() as stack:
         pipeline, outputs = assemble.prepare(config(str(video)), stack, lambda _line: None)
         summary, usage = measure(lambda: pipeline.run(outputs.start()))
-    return Result(summary.moments, summary.people, usage, times)
+    with ExitStack() as stack:
+        _, moments = latency.pipeline_watch(config(url), stack, latency.WARM_S + LIVE_S)()
+    return Result(summary.moments, summary.people, usage, latency.summarise(moments, (url,)))
 
 
 def in_process(whose: str, name: str, video: Path, url: str) -> Result:

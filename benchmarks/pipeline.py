@@ -149,10 +149,11 @@ def detector_alone(opened: Opened, session: DetectorSession) -> tuple[int, float
 def run_live(case: Case, config: Config) -> Result:
     """Watch virtual cameras for a while; the busy time of the bare loop is not known."""
     urls = tuple(source.source for source in config.sources)
-    if case.part == "live-detector":
-        moments, usage = measure(lambda: latency.detector_ages(config, case.seconds))
-        return Result(len(moments), 0.0, {}, usage, latency.summarise(moments, urls))
-    (summary, moments), usage = measure(lambda: latency.pipeline_ages(config, case.seconds))
+    with ExitStack() as stack:
+        if case.part == "live-detector":
+            moments, usage = measure(latency.detector_watch(config, stack, case.seconds))
+            return Result(len(moments), 0.0, {}, usage, latency.summarise(moments, urls))
+        (summary, moments), usage = measure(latency.pipeline_watch(config, stack, case.seconds))
     times = latency.summarise(moments, urls)
     return Result(summary.moments, summary.busy_s, dict(summary.stage_ms), usage, times)
 

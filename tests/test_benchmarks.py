@@ -2,6 +2,7 @@
 
 import json
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
@@ -27,6 +28,7 @@ from benchmarks.processor import Usage, measure
 from benchmarks.table import ratio
 from calibration.errors import UserError
 from engines import cards, mdn
+from stream import assemble
 from stream.config import SourceConfig
 from stream.sources import make_source
 from tests.servers import decode, write_video
@@ -167,6 +169,30 @@ def test_ours_over_theirs():
 # end to end
 
 
+@pytest.fixture
+def order(monkeypatch) -> list[str]:
+    """What is loaded, and between "begin" and "end" what is measured, as it happens."""
+    found = []
+
+    def note(where, name, before, after=()):
+        real = getattr(where, name)
+
+        def noted(*args):
+            found.append(before)
+            result = real(*args)
+            found.extend(after)
+            return result
+
+        monkeypatch.setattr(where, name, noted)
+
+    for module in (peers, pipeline):
+        note(module, "measure", "begin", ["end"])
+    note(peers, "open_mediapipe", "mediapipe")
+    note(assemble, "prepare", "pipeline")
+    note(assemble, "open_sources", "sources")
+    return found
+
+
 def test_the_lifter(tmp_path, capsys):
     out = tmp_path / "lifter.json"
     small = ["--runtimes", "onnx", "--rounds", "1", "--calls", "2", "--paced-calls", "1", "--cold-calls", "0"]
@@ -237,7 +263,7 @@ def test_virtual_cameras_send_their_video_in_a_loop(clip):
 
 
 @pytest.mark.slow
-def test_the_pipeline_on_a_file_and_on_a_virtual_camera(clip, tmp_path, monkeypatch):
+def test_the_pipeline_on_a_file_and_on_a_virtual_camera(clip, tmp_path, monkeypatch, order):
     plain = pipeline.run_case(pipeline.Case("file", "pipeline", (str(clip),), True), tmp_path)
     assert plain.moments == 12
     assert plain.latency is None
@@ -250,6 +276,9 @@ def test_the_pipeline_on_a_file_and_on_a_virtual_camera(clip, tmp_path, monkeypa
             live = pipeline.run_case(pipeline.Case("live", part, (cameras.urls[0],), seconds=1.0), tmp_path)
             assert 0 < live.latency.p50 <= live.latency.p95
             assert live.latency.calls < live.moments  # the warm-up does not count
+    loaded = {"pipeline": ["pipeline", "sources"], "detector": ["sources"]}
+    parts = ("pipeline", "detector", "detector", "pipeline")
+    assert order == [step for part in parts for step in (*loaded[part], "begin", "end")]
 
 
 def test_a_run_without_moments_says_so():
@@ -277,10 +306,32 @@ def test_mediapipes_loop(clip):
     pytest.importorskip("mediapipe", reason="mediapipe is not installed")
     seen = []
     model = cards.WEIGHTS / peers.PEERS["mediapipe-lite"]
-    assert peers.mediapipe_loop(str(clip), model, lambda: False, lambda image: seen.append(decode(image))) == (12, 0)
-    assert seen == list(range(12))
-    with pytest.raises(UserError, match="cannot read"):
-        peers.mediapipe_loop("nowhere.mp4", model, lambda: False, lambda image: None)
+    with ExitStack() as stack:
+        opened = peers.open_mediapipe(str(clip), model, stack)
+        assert peers.mediapipe_loop(*opened, lambda: False, lambda image: seen.append(decode(image))) == (12, 0)
+        assert seen == list(range(12))
+        with pytest.raises(UserError, match="cannot read"):
+            peers.open_mediapipe("nowhere.mp4", model, stack)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("measured", "name", "loaded"),
+    [
+        (peers.measure_peer, "mediapipe-lite", ["mediapipe"]),
+        (peers.measure_ours, "movenet-lightning", ["pipeline", "sources"]),
+    ],
+)
+def test_neither_side_pays_for_loading_and_memory_is_of_the_file(clip, monkeypatch, order, measured, name, loaded):
+    if measured is peers.measure_peer:
+        pytest.importorskip("mediapipe", reason="mediapipe is not installed")
+    monkeypatch.setattr(latency, "WARM_S", 0.2)
+    monkeypatch.setattr(peers, "LIVE_S", 0.8)
+    with camera_server.Cameras([clip], fps=30.0, frames=12) as cameras:
+        result = measured(name, clip, cameras.urls[0])
+    assert (result.frames, result.people) == (12, 0)
+    assert 0 < result.latency.p50 <= result.latency.p95
+    assert order == [*loaded, "begin", "end", *loaded]
 
 
 def test_usage_counts_the_work():
