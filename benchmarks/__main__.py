@@ -1,7 +1,7 @@
 """Every benchmark of speed, one after another, and one table of what there are goals and ratios for.
 
     python -m benchmarks                          # `make bench`: under eight minutes on two cores
-    python -m benchmarks --only lifter,peers
+    python -m benchmarks --only lifter,peers      # the others keep the figures that they have
     python -m benchmarks --out docs/performance.md --json results.json
 
 Run it on a machine that does nothing else. A part that cannot be measured here is named with the reason, and the others
@@ -10,6 +10,8 @@ go on. What was measured is kept in benchmarks/results, under the name of the pr
 
 import argparse
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,6 +25,7 @@ from benchmarks import detectors, lifter, machine, peers, pipeline
 from benchmarks.processor import Usage
 from benchmarks.table import said, table, write_json
 from benchmarks.timing import Times
+from calibration.errors import UserError
 
 RESULTS: Final = Path(__file__).parent / "results"
 MARKS: Final = ("<!-- bench -->", "<!-- /bench -->")
@@ -137,13 +140,47 @@ def run_part(name: str, part: Part, folder: Path) -> tuple[dict[str, Any] | None
     """The JSON of a part, or why there is none."""
     out = folder / f"{name}.json"
     command = [sys.executable, "-m", f"benchmarks.{name}", *part.arguments, "--json", str(out)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=part.limit_s)
-    except subprocess.TimeoutExpired:
-        return None, f"it was not done after {part.limit_s:.0f} s"
-    if done.returncode or not out.exists():
-        return None, (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
+    # A session of its own, so that its cases, which are processes too, end with it and do not slow the next part down.
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            _, said = process.communicate(timeout=part.limit_s)
+        except subprocess.TimeoutExpired:
+            end(process)
+            return None, f"it was not done after {part.limit_s:.0f} s"
+        except KeyboardInterrupt:  # the terminal's does not reach another session
+            end(process)
+            raise
+    if process.returncode or not out.exists():
+        return None, (said.strip().splitlines() or [f"it ended with {process.returncode}"])[-1]
     return json.loads(out.read_text(encoding="utf-8")), ""
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """End a process that leads a session, and every process of that; on Windows the one alone."""
+    if sys.platform == "win32":
+        process.kill()
+    else:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def earlier(path: Path, described: dict[str, Any]) -> dict[str, Any]:
+    """Results as they were written before; empty where there are none of this machine.
+
+    Raises:
+        UserError: if they cannot be read.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if not data or machine.slug(data["machine"]) != machine.slug(described):
+            return {}
+        report({name: data[name] for name in PARTS if name in data}, data["missing"], data["machine"])
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(
+            f"{path} does not hold the figures of the other parts ({error}); run them all, or give another --json"
+        ) from error
+    return data
 
 
 def report(found: Mapping[str, Mapping[str, Any]], missing: Mapping[str, str], described: dict[str, Any]) -> str:
@@ -183,6 +220,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"benchmarks: no {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}", file=sys.stderr)
         return 2
     described = machine.describe()
+    path = args.json or RESULTS / f"{machine.slug(described)}.json"
+    try:
+        old = earlier(path, described) if set(wanted) < set(PARTS) else {}
+    except UserError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 2
     found: dict[str, dict[str, Any]] = {}
     missing: dict[str, str] = {}
     begin = time.perf_counter()
@@ -195,13 +238,14 @@ def main(arguments: list[str] | None = None) -> int:
             else:
                 data.pop("machine", None)
                 found[name] = data
-    text = report(found, missing, described)
+    seconds = round(time.perf_counter() - begin)
+    kept = [name for name in PARTS if name not in wanted]
+    whole = {name: data for name in PARTS if (data := found.get(name) or (old.get(name) if name in kept else None))}
+    missing |= {name: why for name, why in old.get("missing", {}).items() if name in kept}
+    text = report(whole, missing, described)
     print(text)
     try:
-        write_json(
-            args.json or RESULTS / f"{machine.slug(described)}.json",
-            {"machine": described, "seconds": round(time.perf_counter() - begin), "missing": missing, **found},
-        )
+        write_json(path, {"machine": described, "seconds": seconds, "missing": missing, **whole})
         if args.out:
             put(text, args.out)
     except OSError as error:

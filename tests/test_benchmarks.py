@@ -2,11 +2,13 @@
 
 import json
 import socket
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 
 from benchmarks import (
@@ -31,6 +33,7 @@ from engines import cards, mdn
 from stream import assemble
 from stream.config import SourceConfig
 from stream.sources import make_source
+from tests.reading import wait_until
 from tests.servers import decode, write_video
 
 
@@ -351,6 +354,60 @@ def test_a_part_that_fails_is_named_and_the_others_stay(tmp_path):
     assert "| ours / MediaPipe's loop, mediapipe: frames a second (more is better) | 1.50 | - | - |" in text
     assert f"- lifter: {why}" in text
     assert "- rtmlib: not reachable" in text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a script of the shell")
+def test_a_part_that_takes_too_long_ends_with_its_cases(tmp_path, monkeypatch):
+    number, program = tmp_path / "number", tmp_path / "python"
+    program.write_text(f"#!/bin/sh\nsleep 300 &\necho $! > {number}\nwait\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    data, why = bench.run_part("lifter", bench.Part((), bench.lifter_lines, 3), tmp_path)
+    assert (data, why) == (None, "it was not done after 3 s")
+
+    def gone() -> bool:
+        try:
+            return psutil.Process(int(number.read_text())).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    wait_until(gone, 5)
+
+
+def test_parts_that_did_not_run_keep_their_figures(tmp_path, monkeypatch, capsys):
+    def peer(fps):
+        return {"ours_over_theirs": {"mediapipe": {"fps": fps}}}
+
+    def run(*flags):
+        assert bench.main([*flags, "--json", str(path), "--out", str(table)]) == 0
+        return json.loads(path.read_text()), table.read_text()
+
+    answers = {"pipeline": ({"peak_mb": 1.0, "cases": {}}, ""), "peers": (peer(1.5), "")}
+    monkeypatch.setattr(bench, "run_part", lambda name, *_: answers.get(name, (None, f"no {name} here")))
+    path, table = tmp_path / "results.json", tmp_path / "table.md"
+    run()
+    answers["peers"] = peer(2.5), ""
+    data, text = run("--only", "peers")
+    assert (data["pipeline"], data["peers"]) == ({"peak_mb": 1.0, "cases": {}}, peer(2.5))
+    assert data["missing"] == {"lifter": "no lifter here", "detectors": "no detectors here"}
+    assert text.index("peak memory of one camera") < text.index("| 2.50 |") < text.index("lifter: no lifter here")
+    # What ran and failed has no figures; those of another processor are not this one's.
+    del answers["peers"]
+    assert bench.main(["--only", "peers", "--json", str(path)]) == 1
+    data = json.loads(path.read_text())
+    assert "peers" not in data
+    assert set(data["missing"]) == {"lifter", "detectors", "peers"}
+    answers["peers"] = peer(2.5), ""
+    path.write_text(json.dumps(data | {"machine": data["machine"] | {"cpu": "another"}}))
+    data, _ = run("--only", "peers")
+    assert "pipeline" not in data
+    capsys.readouterr()
+    path.write_text("damaged")
+    assert bench.main(["--only", "peers", "--json", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert "run them all, or give another --json" in said
+    assert said.count("\n") == 1
+    assert path.read_text() == "damaged"
 
 
 def test_the_one_table_of_known_figures():
