@@ -73,10 +73,40 @@ def test_without_a_gpu_it_is_refused_and_auto_says_why(
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_driver_is_asked_whether_there_is_a_gpu() -> None:
-    reason = _gpu.obstacle()
-    assert reason is None or re.fullmatch(r"(no NVIDIA GPU( driver)?|the NVIDIA driver does not .*)", reason)
-    assert (reason is None) == Path("/dev/nvidia0").exists()
+class DriverDouble:
+    """What libcuda answers: the codes of its two functions, and how many GPUs there are."""
+
+    def __init__(self, starts: int = 0, answers: int = 0, gpus: int = 0) -> None:
+        self.starts, self.answers, self.gpus = starts, answers, gpus
+
+    def cuInit(self, flags: int) -> int:  # noqa: N802
+        return self.starts
+
+    def cuDeviceGetCount(self, count: Any) -> int:  # noqa: N802
+        count._obj.value = self.gpus
+        return self.answers
+
+
+@pytest.mark.parametrize(
+    ("driver", "reason"),
+    [
+        (None, "no NVIDIA GPU driver"),
+        (DriverDouble(starts=100), "the NVIDIA driver does not start (error 100)"),
+        (DriverDouble(answers=3, gpus=1), "the NVIDIA driver does not answer (error 3)"),
+        (DriverDouble(), "no NVIDIA GPU"),
+        (DriverDouble(gpus=2), None),
+    ],
+)
+def test_the_driver_is_asked_whether_there_is_a_gpu(
+    driver: DriverDouble | None, reason: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(_name: str) -> DriverDouble:
+        if driver is None:
+            raise OSError("cannot open shared object file")
+        return driver
+
+    monkeypatch.setattr(_gpu.ctypes, "CDLL", load)
+    assert _gpu.obstacle.__wrapped__() == reason
 
 
 def test_every_cuda_function_that_is_called_exists() -> None:
