@@ -1,9 +1,5 @@
 import dataclasses
 import pickle
-import subprocess
-import sys
-import zipfile
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,25 +10,17 @@ from calibration.errors import CalibrationError
 from calibration.formats import formats, load_calibration, save_calibration
 from calibration.rotations import rotation_matrix
 from calibration.types import Calibration, with_up
-
-CACHE = Path.home() / ".cache" / "hypothesis-stream"
-WHEEL = "pose2sim-0.10.49-py3-none-any.whl"
+from stream.demo import MULTI, fetch
+from stream.types import StreamError
 
 
 @pytest.fixture(scope="session")
-def qca(tmp_path_factory):
+def qca():
     """The real Qualisys file of the four-camera demo."""
-    if not (CACHE / WHEEL).exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(CACHE), "pose2sim==0.10.49"]
-        try:
-            subprocess.run(command, check=True, capture_output=True, timeout=100)
-        except (subprocess.SubprocessError, OSError) as error:
-            pytest.skip(f"the wheel pose2sim==0.10.49 is not cached and cannot be fetched: {error}")
-    with zipfile.ZipFile(CACHE / WHEEL) as wheel:
-        return Path(
-            wheel.extract("Pose2Sim/Demo_SinglePerson/calibration/Calib.qca.txt", tmp_path_factory.mktemp("qca"))
-        )
+    try:
+        return fetch(MULTI) / "calibration" / "Calib.qca.txt"
+    except StreamError as error:
+        pytest.skip(str(error))
 
 
 def rig(n=3, placed=True, names=("left cam", "b", 'x"].y')):
