@@ -162,6 +162,13 @@ def test_what_is_missing_is_one_line_with_its_cure(
 
 
 def test_the_apt_packages_are_those_that_the_bare_machine_gets() -> None:
-    script = (ROOT / ".ci" / "run").read_text()
+    listed = re.search(r"^packages=\($(.*?)^\)$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE | re.DOTALL)
+    named = re.search(r"`apt install ([^`]+)`", (ROOT / "README.md").read_text())
+    assert listed
+    assert named
+    installed = set(re.sub("#.*", "", listed[1]).split())
+    readme = set(named[1].split())
+    assert {"make", "python3-venv"} <= readme
+    assert readme <= installed, "the README names what the bare machine does not get"
     for library in ("libGL.so.1", "libEGL.so.1", "libGLESv2.so.2", "libglib-2.0.so.0"):
-        assert APT[library] in script
+        assert APT[library] in readme
