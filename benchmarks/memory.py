@@ -39,7 +39,7 @@ PEAK_MB: Final = 600.0
 SETTLED: Final = 2
 """Minutes of video that do not count for the slope."""
 SLOPE_MB: Final = 0.5
-"""An hour may add no more than this a minute: 30 MB, of which one image kept a second would be ten times as much."""
+"""An hour may add no more than this a minute: 30 MB, of which one image kept a minute would be ten times as much."""
 
 
 class MemoryLog:

@@ -36,7 +36,7 @@ from stream.sources import parse_sources
 
 if TYPE_CHECKING:
     import cv2
-    from mediapipe.tasks.python.vision import PoseLandmarker
+    from mediapipe.tasks.python.vision.pose_landmarker import PoseLandmarker
 
 FPS: Final = 30.0
 LIVE_S: Final = 5.0

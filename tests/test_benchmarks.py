@@ -1,4 +1,8 @@
-"""The benchmarks: each from end to end at its smallest, and their arithmetic on known figures. No time is judged."""
+"""The benchmarks: from end to end at their smallest, and their arithmetic on known figures. No time is judged.
+
+The real four-camera recording is not measured here: of fusion the synthetic scenes are tested, and of the detectors'
+agreement across views the arithmetic, in test_detector_views.py.
+"""
 
 import json
 import socket
@@ -17,6 +21,7 @@ from benchmarks import (
 from benchmarks import (
     camera_server,
     detectors,
+    fusion,
     latency,
     lifter,
     machine,
@@ -24,15 +29,18 @@ from benchmarks import (
     peers,
     pipeline,
     timing,
+    tracks,
     video,
 )
 from benchmarks.processor import Usage, measure
 from benchmarks.table import ratio
 from calibration.errors import UserError
 from engines import cards, mdn
+from engines.training.mocap import Poses
 from stream import assemble
 from stream.config import SourceConfig
 from stream.sources import make_source
+from tests.bodies import standing
 from tests.reading import wait_until
 from tests.servers import decode, write_video
 
@@ -335,6 +343,28 @@ def test_neither_side_pays_for_loading_and_memory_is_of_the_file(clip, monkeypat
     assert (result.frames, result.people) == (12, 0)
     assert 0 < result.latency.p50 <= result.latency.p95
     assert order == [*loaded, "begin", "end", *loaded]
+
+
+def test_tracks_of_a_sequence(tmp_path, capsys):
+    walk = standing(1) + np.linspace(0, 1000, 31)[:, None, None] * [1, 0, 0] + [0, 0, 900]
+    np.savez(tmp_path / "sequences_30fps_test.npz", joints=walk)
+    out = tmp_path / "tracks.json"
+    assert tracks.main(["--data", str(tmp_path), "--json", str(out)]) == 0
+    result = json.loads(out.read_text())
+    assert 0 < result["best of M"]["mpjpe_mm"] < result["most probable"]["mpjpe_mm"]
+    assert result["track, filtered"]["jitter"] < result["most probable"]["jitter"]
+    assert len(capsys.readouterr().out.splitlines()) == 2 + len(result)
+    assert tracks.main(["--data", str(tmp_path), "--validation"]) == 2
+
+
+def test_fusion_of_synthetic_scenes():
+    poses = Poses(standing(2).astype(np.float32), np.array(["a", "b"]), np.array(["s", "s"]), np.array(["f", "f"]))
+    results = fusion.synthetic(poses, mdn.MDNLifter(), 2, 0)
+    assert set(fusion.LAYOUTS) < set(results)
+    assert results["1"]["plain"]["seen"] is None  # one view triangulates nothing
+    assert results["4, 90 apart, exact"]["plain"]["seen"] < 1
+    assert results["8, 45 apart"]["map"]["seen"] < results["8, 45 apart"]["plain"]["seen"]  # of outliers
+    assert "| 4, 90 apart, exact |" in fusion.table(results)
 
 
 def test_usage_counts_the_work():
