@@ -12,13 +12,6 @@ def run(target):
     return thread
 
 
-def wait_until(condition, timeout=20.0):
-    end = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.002)
-
-
 def test_items_come_in_order():
     channel = Channel("every", 3)
     for item in range(3):

@@ -27,6 +27,7 @@ from stream.sinks.draw import Status
 from stream.sinks.terminal import Terminal, status_line
 from stream.sinks.video import Video, representative
 from stream.types import Estimate, StreamError
+from tests.reading import wait_until
 from tests.walker import empty_view, multi, photograph, single
 
 HERE = Path(__file__).parent
@@ -207,13 +208,6 @@ class Driven:
             self._reader.join(20)
             if self.process.stdout is not None:
                 self.process.stdout.close()
-
-
-def wait_until(true, timeout: float = 20.0) -> None:
-    end = time.monotonic() + timeout
-    while not true():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.1)
 
 
 def test_the_window_shows_the_picture_and_obeys_its_keys(display: tuple[str, Path]) -> None:
