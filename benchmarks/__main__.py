@@ -189,6 +189,11 @@ def report(found: Mapping[str, Mapping[str, Any]], missing: Mapping[str, str], d
     left_out = [f"{name}: {why}" for name, why in missing.items()]
     left_out += [f"{what}: {why}" for data in found.values() for what, why in data.get("left_out", {}).items()]
     text = [machine.title(described), "", table(("", "measured", "goal, or for scale", ""), lines)]
+    text += [
+        f"\n{name} was measured earlier, on {machine.title(data['machine'])}"
+        for name, data in found.items()
+        if "machine" in data
+    ]
     if left_out:
         text += ["", "Not measured:", "", *(f"- {line}" for line in left_out)]
     return "\n".join(text)
@@ -240,6 +245,8 @@ def main(arguments: list[str] | None = None) -> int:
                 found[name] = data
     seconds = round(time.perf_counter() - begin)
     kept = [name for name in PARTS if name not in wanted]
+    if old and old["machine"] != described:  # the same processor with other versions
+        old = {name: {"machine": old["machine"], **data} if name in PARTS else data for name, data in old.items()}
     whole = {name: data for name in PARTS if (data := found.get(name) or (old.get(name) if name in kept else None))}
     missing |= {name: why for name, why in old.get("missing", {}).items() if name in kept}
     text = report(whole, missing, described)

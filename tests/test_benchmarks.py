@@ -421,6 +421,13 @@ def test_parts_that_did_not_run_keep_their_figures(tmp_path, monkeypatch, capsys
     assert (data["pipeline"], data["peers"]) == ({"peak_mb": 1.0, "cases": {}}, peer(2.5))
     assert data["missing"] == {"lifter": "no lifter here", "detectors": "no detectors here"}
     assert text.index("peak memory of one camera") < text.index("| 2.50 |") < text.index("lifter: no lifter here")
+    # Other versions are named.
+    assert "measured earlier" not in text
+    path.write_text(json.dumps(data | {"machine": data["machine"] | {"packages": {"numpy": "1.0"}}}))
+    for _ in range(2):
+        _, text = run("--only", "peers")
+        assert f"pipeline was measured earlier, on {data['machine']['cpu']}" in text
+        assert text.count("numpy 1.0") == 1
     # What ran and failed has no figures; those of another processor are not this one's.
     del answers["peers"]
     assert bench.main(["--only", "peers", "--json", str(path)]) == 1
