@@ -1,6 +1,7 @@
 """From a checkpoint of the hourglass to the files that run, float and int8."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -96,11 +97,18 @@ def test_a_built_hourglass_finds_the_joints(built: Path, people: Photographs) ->
     assert np.median(np.linalg.norm(xy - truth, axis=1)[sure]) < 3
 
 
-def test_an_int8_hourglass_finds_them_too(built: Path, people: Photographs, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def quantised(built: Path, people: Photographs) -> tuple[Path, dict[str, Any]]:
+    """The same in int8, and its report."""
     out = built.with_suffix(".int8.onnx")
-    # Of so few people a single joint is half a point, and some lie at the edge of a torso's fifth.
-    monkeypatch.setattr(int8_detector, "MAX_LOSS", 5.0)
-    report = int8_detector.build_int8_detector(built, people, out)
+    with pytest.MonkeyPatch.context() as patch:
+        # Of so few people a single joint is half a point, and some lie at the edge of a torso's fifth.
+        patch.setattr(int8_detector, "MAX_LOSS", 5.0)
+        return out, int8_detector.build_int8_detector(built, people, out)
+
+
+def test_an_int8_hourglass_finds_them_too(built: Path, quantised: tuple[Path, dict[str, Any]]) -> None:
+    out, report = quantised
     assert report["pck_loss"] <= 5
     assert 0 < report["parity_mean_px"] < 1
     known, int8 = cards.verify(built), cards.verify(out)
@@ -116,13 +124,17 @@ def test_an_int8_hourglass_finds_them_too(built: Path, people: Photographs, monk
     plain = [k for k, node in enumerate(n for n in nodes if n.op_type == "Conv")
              if made.get(node.input[1]) != "DequantizeLinear"]  # fmt: skip
     assert plain == [layers[0], layers[-1]], "the first and the last layer are in float"
-    if "openvino" in runtimes.names():
-        pytest.importorskip("openvino", reason="openvino is not installed")
-        # It rounds elsewhere, so single cells differ; the joints are where they were.
-        crop, _ = crops.validation(people, SIDE, 20)
-        want = hourglass.find(runtimes.load(built, "onnx"), crop)
-        xy, _ = hourglass.find(runtimes.load(out, "openvino"), crop)
-        parity.pixels(*want, xy, SIDE).check("int8")
+
+
+def test_openvino_finds_them_with_int8(
+    built: Path, quantised: tuple[Path, dict[str, Any]], people: Photographs
+) -> None:
+    pytest.importorskip("openvino", reason="openvino is not installed")
+    # It rounds elsewhere, so single cells differ; the joints are where they were.
+    crop, _ = crops.validation(people, SIDE, 20)
+    want = hourglass.find(runtimes.load(built, "onnx"), crop)
+    xy, _ = hourglass.find(runtimes.load(quantised[0], "openvino"), crop)
+    parity.pixels(*want, xy, SIDE).check("int8")
 
 
 def test_preparing_for_int8_changes_nothing(built: Path, tmp_path: Path) -> None:
