@@ -82,7 +82,7 @@ def frames_of(video: Path, count: int) -> Iterator[Image]:
 
 
 def load(wanted: Sequence[str], on: Sequence[str], threads: Sequence[int]) -> tuple[dict[str, Subject], dict[str, str]]:
-    """Every detector with weights on every runtime that can run it, and why others are not measured."""
+    """Every detector on every runtime that can run it, and why others are not measured."""
     found: dict[str, Subject] = {}
     usable, left_out = able(on)
     # A stream would not take these, as torch on the processor: they would only cost time here.
@@ -90,9 +90,6 @@ def load(wanted: Sequence[str], on: Sequence[str], threads: Sequence[int]) -> tu
     usable = [name for name in usable if name not in left_out]
     for name in wanted:
         file = cards.WEIGHTS / detectors.weights(name)
-        if not file.exists():
-            left_out[name] = "no weights are shipped"
-            continue
         own = file.suffix != ".onnx"
         kinds = ("fp32", "int8") if runtimes.has_int8(file) else ("fp32",)
         for runtime, precision, n in [(OWN, "-", 0)] if own else itertools.product(usable, kinds, threads):

@@ -28,12 +28,7 @@ FPS = 30.0
 
 @pytest.fixture(scope="module", params=detectors.names())
 def detector(request: pytest.FixtureRequest) -> Detector:
-    try:
-        return detectors.load(request.param)
-    except EngineError as error:
-        if "no hourglass weights are shipped" in str(error):
-            pytest.skip(str(error))
-        raise
+    return detectors.load(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -191,10 +186,11 @@ def test_an_unknown_name_lists_what_there_is() -> None:
         detectors.load("openpose")
 
 
-def test_missing_weights_of_the_hourglass(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", detectors.names())
+def test_missing_weights_are_named(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(cards, "WEIGHTS", tmp_path)
-    with pytest.raises(EngineError, match="no hourglass weights are shipped yet; use"):
-        detectors.load("hourglass")
+    with pytest.raises(EngineError, match=Path(detectors.weights(name)).stem):
+        detectors.load(name)
 
 
 # --- MediaPipe's noise

@@ -239,10 +239,7 @@ def test_auto_is_the_most_accurate_first() -> None:
     assert [n for n in names if n != "hourglass"] == [
         "movenet-thunder", "movenet-lightning", "mediapipe", "mediapipe-lite",
     ]  # fmt: skip
-    if "hourglass" in names:
-        thunder = fallback._card_values("movenet-thunder")["lspet_pck"]
-        ours = fallback._card_values("hourglass")["lspet_pck"]
-        assert (names[0] == "hourglass") == (ours > thunder)
+    assert names[-1] == "hourglass", "better than MediaPipe on photographs of sport, and far worse on the demo"
 
 
 def test_the_hourglass_goes_first_only_if_its_card_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

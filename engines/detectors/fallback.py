@@ -56,21 +56,22 @@ def order(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(wanted))
 
 
-def _accuracy(name: str) -> tuple[float, ...]:
+def _accuracy(name: str) -> float:
+    """The mean of its PCK on photographs of sport and on the four-camera demo, of the card; 0 where it has none."""
     values = _card_values(name)
-    return (float(values["lspet_pck"]), float(values.get("demo_pck", 0))) if "lspet_pck" in values else ()
+    sport = float(values.get("lspet_pck", 0))
+    return (sport + float(values.get("demo_pck", sport))) / 2
 
 
 def _card_values(name: str) -> Mapping[str, Any]:
-    """The numbers of a detector's card; none where it has no card (not shipped yet) or is not of the registry.
+    """The numbers of a detector's card; none of one that is not of the registry, or whose card is damaged.
 
-    None of a damaged card either: loading that detector says what is wrong with it, and the others can answer.
+    Loading that detector says what is wrong with its card, and the others can answer.
     """
     if name not in detectors.names():
         return {}
-    path = cards.WEIGHTS / detectors.weights(name)
     try:
-        return cards.load_card(path).values if path.with_suffix(".toml").exists() else {}
+        return cards.load_card(cards.WEIGHTS / detectors.weights(name)).values
     except EngineError:
         return {}
 

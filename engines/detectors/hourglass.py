@@ -25,12 +25,7 @@ MIRRORS: Final = {
 
 def load(name: str, open_network: Open) -> "Hourglass":
     """Load the hourglass of engines/weights."""
-    path = cards.WEIGHTS / WEIGHTS[name]
-    if not path.exists():
-        raise EngineError(
-            "no hourglass weights are shipped yet; use --detector movenet-thunder, movenet-lightning or mediapipe"
-        )
-    return Hourglass(path, open_network)
+    return Hourglass(cards.WEIGHTS / WEIGHTS[name], open_network)
 
 
 class Hourglass:
