@@ -187,8 +187,8 @@ def test_a_detector_without_boxes_is_shown_the_box_alone(tmp_path: Path) -> None
 
 def fails(capsys: pytest.CaptureFixture, images: Path, labels: Path, *flags: str) -> str:
     flags = flags or ("--detector", "movenet-lightning")
-    flags = "--images", images, "--joints", labels, *flags
-    return refused(capsys, evaluate_detector.main, "evaluate_detector", *flags)
+    where = "--images", images, "--joints", labels
+    return refused(capsys, evaluate_detector.main, "evaluate_detector", *where, *flags)
 
 
 def test_mistakes_in_the_files(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
