@@ -42,7 +42,7 @@ class Settings:
     max_norm: bool = False  # clip the norm of every weight matrix but that of the mixing coefficients to 1
     # the loss
     loss: str = "mixture"  # "mse": single regression after Martinez et al., with one kernel and no probabilities
-    prior: float = 1.1  # lambda of the Dirichlet prior; 1 = off. 2 (the paper) costs the single answers 3 to 8 mm
+    prior: float = 1.1  # lambda of the Dirichlet prior; 1 = off. 2 (the paper) costs the most probable 2 mm
     anneal: float = 0.05  # share of the training after which the kernels no longer share samples; 0 = never share
     best_error: float = 3.0  # weight of the nearest hypothesis' distance to the truth; 0 = the paper's loss alone
     mean_error: float = 2.0  # weight of the distance of the mixture's mean
