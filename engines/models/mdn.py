@@ -38,9 +38,10 @@ class MDNShape:
 def modified_elu(t: Tensor, gamma: float = 1.0) -> Tensor:
     """The paper's activation for sigma (eq. 7): ``t + 1`` for t >= 0, else ``gamma (exp(t) - 1) + 1``.
 
-    Summed so that a small sigma is not rounded to 0: in float32 ``exp(-17) - 1 + 1`` is.
+    As it stands there it is 0 in float32 for t < -17, and the loss clips that. Written as ``exp(t)`` a training that drives
+    a sigma so far down would end in gradients that are not finite.
     """
-    return torch.where(t >= 0, t + 1, gamma * torch.exp(t.clamp(max=0)) + (1 - gamma))
+    return torch.where(t >= 0, t + 1, gamma * torch.expm1(t.clamp(max=0)) + 1)
 
 
 class MaxNormLinear(nn.Linear):
@@ -109,7 +110,7 @@ class MDN(nn.Module):
         return self.heads(self.trunk(x))
 
     def heads(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The mixture of the trunk's features (B, width). Needs float32: sigmas span decades."""
+        """The mixture of the trunk's features (B, width). Needs float32: ``exp(t) - 1 + 1`` is 0 in bfloat16."""
         s = self.shape
         mean = self.mean(h).view(-1, s.kernels, s.joints, 3)
         sigma = modified_elu(self.sigma(h)).view(-1, s.kernels, s.joints if s.sigma == "joint" else 1)

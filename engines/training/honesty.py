@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.training.losses import SIGMA_MIN
 from engines.training.metrics import mpjpe
 
 Array = NDArray[np.floating]
@@ -30,14 +31,14 @@ def nll(mean: Array, sigma: Array, weight: Array, truth: Array) -> float:
 
     Args:
         mean: (N, M, 17, 3) mm.
-        sigma: (N, M, 17) or (N, M, 17, 3) mm; 0 for the root, which is left out.
+        sigma: (N, M, 17) or (N, M, 17, 3) mm; 0 for the root, which is left out; clipped as in the loss.
         weight: (N, M).
         truth: (N, 17, 3) mm.
     """
     total = 0.0
     for start in range(0, len(mean), _CHUNK):
         part = slice(start, start + _CHUNK)
-        s = _axes(sigma[part]).astype(np.float64)
+        s = np.maximum(_axes(sigma[part]).astype(np.float64), SIGMA_MIN)
         z = (mean[part, :, 1:] - truth[part, None, 1:]) / s
         log_phi = (-0.5 * z**2 - np.log(s) - 0.5 * np.log(2 * np.pi)).sum((-1, -2))
         joint = np.log(np.maximum(weight[part], 1e-12)) + log_phi
