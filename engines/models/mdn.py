@@ -38,8 +38,8 @@ class MDNShape:
 def modified_elu(t: Tensor, gamma: float = 1.0) -> Tensor:
     """The paper's activation for sigma (eq. 7): ``t + 1`` for t >= 0, else ``gamma (exp(t) - 1) + 1``.
 
-    As it stands there it is 0 in float32 for t < -17, and the loss clips that. Written as ``exp(t)`` a training that drives
-    a sigma so far down would end in gradients that are not finite.
+    As it stands there it is 0 in float32 for t < -17, and the loss clips that. Written as ``exp(t)`` a training that
+    drives a sigma so far down would end in gradients that are not finite.
     """
     return torch.where(t >= 0, t + 1, gamma * torch.expm1(t.clamp(max=0)) + 1)
 
