@@ -300,7 +300,7 @@ def test_memory_of_a_looped_video(clip, tmp_path):
     result = memory.measure(clip, minutes=1.0 / 60, every_s=0.3, folder=tmp_path)
     assert result["moments"] == 36  # three times 0.4 s
     assert len(result["mb"]) == 3
-    assert all(0 < mb < result["peak_mb"] * 1.1 for mb in result["mb"])
+    assert all(0 < mb < result["peak_mb"] + 0.1 for mb in result["mb"])
     assert "too short to say" in memory.report(result)
 
 
