@@ -10,16 +10,7 @@ import numpy as np
 import pytest
 
 from stream.types import StreamError
-from tests.reading import (
-    PLAYLISTS,
-    SIZE,
-    ReadingThread,
-    file_source,
-    following,
-    opened,
-    read_all,
-    wait_until,
-)
+from tests.reading import PLAYLISTS, SIZE, ReadingThread, file_source, following, opened, read_all, wait_until
 from tests.servers import MjpegServer, coded, decode, write_video
 
 

@@ -33,14 +33,23 @@ def load_checkpoint(path: Path) -> dict:
     return state
 
 
-def refuse_to_overwrite(out: Path) -> None:
-    """Keep the training that a folder holds.
+def begin(out: Path, resume: bool) -> dict | None:
+    """The checkpoint in ``out`` that a training goes on from; None for a new one.
 
     Raises:
-        UserError: if it holds one.
+        UserError: if there is none to resume, it is not one, or a new training would overwrite it.
     """
-    if (out / "checkpoint.pt").exists():
+    checkpoint = out / "checkpoint.pt"
+    if resume:
+        return load_checkpoint(checkpoint)
+    if checkpoint.exists():
         raise UserError(f"{out} holds a training already: go on with it with --resume, or give another --out")
+    return None
+
+
+def brief(error: Exception) -> str:
+    """What a library says of a checkpoint that does not fit, short enough for one line."""
+    return " ".join(str(error).split())[:120]
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from engines.detectors.hourglass import Hourglass
 from engines.models.hourglass import HourglassShape, StackedHourglass
 from engines.runtimes import Open
 from engines.skeleton import LSP, MPII
-from engines.training.checkpoints import load_checkpoint
+from engines.training.checkpoints import brief, load_checkpoint
 from engines.types import EngineError, Runtime
 
 _JOINT_SETS: Final = {16: MPII.name, 14: LSP.name}
@@ -53,8 +53,7 @@ def rebuild(state: Any, checkpoint: Path) -> tuple[StackedHourglass, int]:
         network = StackedHourglass(shape)
         network.load_state_dict(state["averaged"])
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise EngineError(f"{checkpoint} is not a checkpoint of train_hourglass ({reason})") from error
+        raise EngineError(f"{checkpoint} is not a checkpoint of train_hourglass ({brief(error)})") from error
     return network, size
 
 

@@ -27,7 +27,7 @@ from engines.detectors.hourglass import decode
 from engines.models.hourglass import SIGMA, STRIDE, HourglassShape, StackedHourglass
 from engines.skeleton import LIMBS, MPII
 from engines.training import crops
-from engines.training.checkpoints import average_weights, fastest_precision, load_checkpoint, refuse_to_overwrite, save
+from engines.training.checkpoints import average_weights, begin, fastest_precision, save
 from engines.training.lspet import Photographs
 
 
@@ -173,11 +173,9 @@ def train(
     """
     if settings.precision not in PRECISIONS:
         raise UserError(f"--precision {settings.precision}: it is one of {', '.join(PRECISIONS)}")
-    if not resume:
-        refuse_to_overwrite(out)
+    state = begin(out, resume)
     out.mkdir(parents=True, exist_ok=True)
     (cache or out).mkdir(parents=True, exist_ok=True)
-    state = load_checkpoint(out / "checkpoint.pt") if resume else None
     if state:
         settings = resumed(state, changes or {}, out)
     if settings.size % 64 or settings.small_size % 64:

@@ -24,7 +24,7 @@ from calibration.errors import UserError
 from engines import mdn
 from engines.models.mdn import MDN, MDNShape
 from engines.training import paper
-from engines.training.checkpoints import average_weights, fastest_precision, load_checkpoint, refuse_to_overwrite, save
+from engines.training.checkpoints import average_weights, begin, brief, fastest_precision, save
 from engines.training.losses import best_error, expected_error, mean_error, mixture_loss, regression_loss
 from engines.training.sources import PixelSource, Source, VirtualSource
 
@@ -102,7 +102,7 @@ def rebuild(state: Any, checkpoint: Path) -> tuple[Settings, MDN]:
         network.load_state_dict(state["averaged"])
         state["done"]
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise UserError(f"{checkpoint} is not a checkpoint of train_mdn ({_brief(error)})") from error
+        raise UserError(f"{checkpoint} is not a checkpoint of train_mdn ({brief(error)})") from error
     return settings, network.eval()
 
 
@@ -131,10 +131,6 @@ def resumed(state: Any, changes: dict[str, object], checkpoint: Path) -> Setting
     if sizes[0] != sizes[1]:
         raise UserError(f"--resume: the network in {checkpoint} is another one; another network needs another --out")
     return settings
-
-
-def _brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:120]
 
 
 def open_source(settings: Settings, data: Path, detections: Path | None) -> Source:
@@ -216,9 +212,7 @@ def train(
         UserError: for missing or misshapen data, no checkpoint to resume from, or one where a new training would begin.
     """
     checkpoint = out / "checkpoint.pt"
-    if not resume:
-        refuse_to_overwrite(out)
-    state = load_checkpoint(checkpoint) if resume else None
+    state = begin(out, resume)
     if state:
         settings = resumed(state, changes or {}, checkpoint)
     out.mkdir(parents=True, exist_ok=True)
