@@ -49,6 +49,29 @@ class _Eye:
     before: tuple[float, Detection] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one camera gave to one moment."""
+
+    detection: Detection | None
+    fresh: bool = False
+    """Whether the frame had not been looked at before."""
+    anew: bool = False
+    """Whether its clock went back, so that nothing of before is of use."""
+    start: float = np.inf
+    end: float = -np.inf
+
+
+@dataclass(slots=True)
+class Begun:
+    """A moment whose detection is under way."""
+
+    moment: Moment
+    looks: Iterable[_Look]
+    detect_s: float | None = None
+    """None until all are in."""
+
+
 class Estimator:
     """Estimates moments of a fixed set of cameras.
 
@@ -81,58 +104,81 @@ class Estimator:
         self._each = each
         self._clock = clock
         self._eyes = [_Eye(detector.session(), Tracker(tracks)) for _ in cameras]
+        self._begun: Begun | None = None
 
     def __call__(self, moment: Moment) -> Estimate:
         """Estimate one moment. The images are not kept."""
+        return self.finish(self.begin(moment))
+
+    def begin(self, moment: Moment) -> Begun:
+        """Detect; where views are detected side by side, that goes on after this returns.
+
+        A camera's frames are looked at one after another: what was begun before is waited for.
+        """
+        if self._begun:
+            self._complete(self._begun)
+        looks = self._each(self._look, self._eyes, moment.frames, repeat(moment.t))
+        self._begun = Begun(moment, looks)
+        return self._begun
+
+    def finish(self, begun: Begun) -> Estimate:
+        """Lift, fuse and track what was begun; moments are finished in the order in which they were begun."""
+        moment, looks, detect_s = begun.moment, *self._complete(begun)
+        detections = [look.detection for look in looks]
         start = self._clock()
-        fresh = [self._is_fresh(eye, frame) for eye, frame in zip(self._eyes, moment.frames, strict=True)]
-        detections = list(self._each(self._look, self._eyes, moment.frames, fresh, repeat(moment.t)))
-        detected = self._clock()
-        for eye, looked in zip(self._eyes, fresh, strict=True):
-            if looked and isinstance(eye.session, TimedSession):
-                eye.session.report((detected - start) / sum(fresh))
         mixtures = self._lift(detections)
         lifted = self._clock()
         pose = self._fuse(detections, mixtures, moment.t) if self._fuse else None
         fused = self._clock()
+        for eye, look in zip(self._eyes, looks, strict=True):
+            if look.anew:
+                eye.tracker.reset()
         views = tuple(
             None if frame is None or detection is None else self._view(k, moment.t, frame, detection, mixtures[k])
             for k, (frame, detection) in enumerate(zip(moment.frames, detections, strict=True))
         )
-        stages = {"detect": detected - start, "lift": lifted - detected, "track": self._clock() - fused}
+        stages = {"detect": detect_s, "lift": lifted - start, "track": self._clock() - fused}
         if self._fuse:
             stages["fuse"] = fused - lifted
         return Estimate(moment.index, moment.t, views, pose, moment.spread_s, stages)
 
-    @staticmethod
-    def _is_fresh(eye: _Eye, frame: Frame | None) -> bool:
-        """Whether the frame has not been looked at: a slow camera's is in several moments."""
-        return frame is not None and (frame.index != eye.frame_index or eye.detection is None)
+    def _complete(self, begun: Begun) -> tuple[Sequence[_Look], float]:
+        """All looks of a moment, and the seconds they took together."""
+        looks = begun.looks = list(begun.looks)
+        if begun.detect_s is None:
+            begun.detect_s = max(0.0, max(look.end for look in looks) - min(look.start for look in looks))
+            fresh = sum(look.fresh for look in looks)
+            for eye, look in zip(self._eyes, looks, strict=True):
+                if look.fresh and isinstance(eye.session, TimedSession):
+                    eye.session.report(begun.detect_s / fresh)
+        return looks, begun.detect_s
 
-    @staticmethod
-    def _look(eye: _Eye, frame: Frame | None, fresh: bool, target: float) -> Detection | None:
+    def _look(self, eye: _Eye, frame: Frame | None, target: float) -> _Look:
         """Detect, once a frame, and interpolate to the target time where a frame before it is known."""
         if frame is None:
-            return None
+            return _Look(None)
+        start, anew = self._clock(), False
+        # A slow camera's frame is in several moments.
+        fresh = frame.index != eye.frame_index or eye.detection is None
         if fresh:
             if eye.detection is not None:
                 eye.before = (eye.t, eye.detection)
             if frame.t <= eye.t:
-                # A file that begins again, or a reconnected camera: nothing of before is of use.
+                # A file that begins again, or a reconnected camera.
+                anew = True
                 eye.session.reset()
-                eye.tracker.reset()
                 eye.before = None
             eye.detection = eye.session(frame.image, frame.t)
             eye.frame_index, eye.t = frame.index, frame.t
         before, now = eye.before, eye.detection
         if (
-            now is None
-            or before is None
-            or not before[0] < target < eye.t - 1e-6
-            or eye.t - before[0] > _MAX_INTERPOLATED_S
+            now is not None
+            and before is not None
+            and before[0] < target < eye.t - 1e-6
+            and eye.t - before[0] <= _MAX_INTERPOLATED_S
         ):
-            return now
-        return interpolate(before[1], now, (target - before[0]) / (eye.t - before[0]))
+            now = interpolate(before[1], now, (target - before[0]) / (eye.t - before[0]))
+        return _Look(now, fresh, anew, start, self._clock())
 
     def _lift(self, detections: Sequence[Detection | None]) -> list[Mixture | None]:
         """All views in one batch; None for a view in which there is too little of a person to lift."""

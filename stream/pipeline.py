@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from stream.channel import Channel, Closed
-from stream.estimator import Estimator
+from stream.estimator import Begun, Estimator
 from stream.metrics import Meter, Summary
 from stream.sinks import Header, QuitRequest, Sink, SinkStoppedError
 from stream.sources import Source, SourceInfo
@@ -305,19 +305,38 @@ class Pipeline:
                 self._arrivals.close()
 
     def _compute(self) -> None:
-        moments = self._live_moments() if self.live else self._file_moments()
-        for moment in moments:
+        if self.live:
+            for moment in self._live_moments():
+                begin = time.perf_counter()
+                estimate = self._estimator(moment)
+                self._hand_out(moment, estimate, time.perf_counter() - begin)
+                if self.stop.is_set():
+                    break
+            return
+        # The next moment is detected while this one is lifted, fused and tracked, which leaves no core idle where views
+        # are detected side by side. Live, there is no next one yet.
+        begun: Begun | None = None
+        for moment in self._file_moments():
             begin = time.perf_counter()
-            estimate = self._estimator(moment)
-            busy = time.perf_counter() - begin
-            self._measure(moment, estimate, busy)
-            packet = (estimate, {f.camera: f.image for f in moment.frames if f is not None})
-            for worker in list(self._workers):
-                worker.put(packet, block=not self.live)
-            while self.paused.is_set() and not self.live and not self.stop.is_set():
+            following = self._estimator.begin(moment)
+            if begun:
+                estimate = self._estimator.finish(begun)
+                self._hand_out(begun.moment, estimate, time.perf_counter() - begin)
+            begun = following
+            while self.paused.is_set() and not self.stop.is_set():
                 time.sleep(_WAKE_S)
             if self.stop.is_set():
                 break
+        if begun:
+            begin = time.perf_counter()
+            estimate = self._estimator.finish(begun)
+            self._hand_out(begun.moment, estimate, time.perf_counter() - begin)
+
+    def _hand_out(self, moment: Moment, estimate: Estimate, busy: float) -> None:
+        self._measure(moment, estimate, busy)
+        packet = (estimate, {f.camera: f.image for f in moment.frames if f is not None})
+        for worker in list(self._workers):
+            worker.put(packet, block=not self.live)
 
     def _file_moments(self) -> Iterator[Moment]:
         def reader(channel: Channel[Frame]) -> Callable[[], Frame | None]:

@@ -1,5 +1,8 @@
 """The estimator offline: the same code as live, without a thread."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -131,17 +134,45 @@ def test_a_clock_that_goes_back_begins_anew(lifter):
     assert min(ids) >= 5
 
 
-def test_views_side_by_side_give_what_they_give_one_after_another(lifter):
-    from concurrent.futures import ThreadPoolExecutor
-
+def test_views_side_by_side_and_ahead_give_what_they_give_one_after_another(lifter):
+    """The next moment is begun before this one is finished, also where the file begins again in between."""
     source = figure()
-    rows = list(zip(*(frames(source, 12, f"cam{k}") for k in range(4)), strict=True))
+    rows = list(zip(*(frames(source, 8, f"cam{k}") for k in range(4)), strict=True))
+    moments = [moment(k, row[0].t, list(row)) for k, row in enumerate(rows + rows[:4])]
     one = Estimator([source.camera] * 4, KnownDetector(source), lifter)
+    detector = KnownDetector(source)
     with ThreadPoolExecutor(3) as pool:
-        many = Estimator([source.camera] * 4, KnownDetector(source), lifter, each=pool.map)
-        for k, row in enumerate(rows):
-            a, b = (e(moment(k, row[0].t, list(row))) for e in (one, many))
+        ahead = Estimator([source.camera] * 4, detector, lifter, each=pool.map)
+        begun = ahead.begin(moments[0])
+        for now, following in zip(moments, [*moments[1:], None], strict=True):
+            later = ahead.begin(following) if following else None
+            a, b = one(now), ahead.finish(begun)
             for x, y in zip(a.views, b.views, strict=True):
                 assert x.camera == y.camera
                 np.testing.assert_array_equal(x.detection.xy, y.detection.xy)
                 np.testing.assert_array_equal(x.answer, y.answer)
+                assert [t.id for t in x.tracks] == [t.id for t in y.tracks]
+            begun = later or begun
+    assert {track.id for track in b.views[0].tracks} != set(range(5))
+    assert len(detector.reports) == 4 * len(moments)
+
+
+def test_the_next_moment_is_detected_while_this_one_is_lifted(lifter):
+    source = figure()
+    second = threading.Event()
+
+    def fault(index):
+        if index == 1:
+            second.set()
+
+    class Waiting:
+        def __call__(self, seen):
+            assert second.wait(20), "the second moment was not detected meanwhile"
+            return lifter(seen)
+
+    first, following = frames(source, 2)
+    with ThreadPoolExecutor(2) as pool:
+        estimator = Estimator([source.camera] * 2, KnownDetector(source, fault), Waiting(), each=pool.map)
+        begun = estimator.begin(moment(0, first.t, [first, first]))
+        estimator.begin(moment(1, following.t, [following, following]))
+        assert estimator.finish(begun).views[1].answer is not None
