@@ -3,6 +3,7 @@
 import io
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 
+from calibration.errors import UserError
 from engines.detectors.hourglass import decode
 from engines.models.hourglass import HourglassShape, StackedHourglass
 from engines.skeleton import LIMBS, MPII
 from engines.training import augment_images, crops, lspet, teacher, train_hourglass
 from engines.training.lspet import Photographs
 from engines.training.train_hourglass import Settings, heatmap_loss, pck, targets
+from engines.training.widen import widened
 
 RIGHT_ARM, LEFT_ARM = [10, 11, 12], [15, 14, 13]
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -247,6 +250,48 @@ def test_a_training_learns_and_goes_on_where_it_stopped(photographs: tuple[Path,
     assert list(tmp_path.glob("events.out.tfevents.*"))
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_a_widened_network_computes_what_the_narrow_one_does(training: bool) -> None:
+    torch.manual_seed(3)
+    narrow = StackedHourglass(HourglassShape(stacks=2, features=16)).train(training)
+    wide = widened(narrow, 48).train(training)
+    image = torch.rand(3, 3, 64, 64)
+    for ours, theirs in zip(wide.logits(image), narrow.logits(image), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4 * theirs.abs().max().item(), rtol=0)
+
+
+def test_the_copies_of_a_channel_part_in_training() -> None:
+    wide = widened(StackedHourglass(HourglassShape(stacks=1, features=16)), 32)
+    weight = wide.get_parameter("after.0.3.weight")
+    heatmap_loss(wide.logits(torch.rand(2, 3, 64, 64)), torch.rand(2, 16, 16, 16), torch.ones(2, 16)).backward()
+    assert weight.grad is not None
+    first, second = weight.grad.chunk(2, 0)
+    assert not torch.allclose(first, second, rtol=0.1)
+
+
+@pytest.mark.parametrize("features", [16, 24])
+def test_only_multiples_can_be_widened_to(features: int) -> None:
+    with pytest.raises(UserError, match="no multiple of the 16"):
+        widened(StackedHourglass(HourglassShape(stacks=1, features=16)), features)
+
+
+def test_a_training_begins_with_a_narrower_network(photographs: tuple[Path, Path], tmp_path: Path) -> None:
+    narrow, wide = tmp_path / "narrow", tmp_path / "wide"
+    settings = Settings(stacks=1, features=16, size=64, small_size=64, epochs=1, batch=8, precision="float32")
+    for out in (narrow, wide):
+        out.mkdir()
+        teach(photographs, out)
+    train_hourglass.train(settings, *photographs, narrow)
+    state = torch.load(narrow / "checkpoint.pt", weights_only=True)
+    still = replace(settings, features=32, rate=0.0, weight_decay=0.0)
+    train_hourglass.train(still, *photographs, wide, widen=narrow / "checkpoint.pt")
+    after = torch.load(wide / "checkpoint.pt", weights_only=True)["averaged"]
+    torch.testing.assert_close(after["heads.0.bias"], state["averaged"]["heads.0.bias"])
+    torch.testing.assert_close(after["stem.0.weight"], state["averaged"]["stem.0.weight"])
+    with pytest.raises(UserError, match="has 1 stacks, this training 2"):
+        train_hourglass.train(replace(still, stacks=2), *photographs, tmp_path, widen=narrow / "checkpoint.pt")
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
@@ -255,6 +300,8 @@ def test_a_training_learns_and_goes_on_where_it_stopped(photographs: tuple[Path,
         (["--resume"], "train without --resume first"),
         (["--batch", "1000"], "only 64 photographs"),
         (["--precision", "bf16"], "one of auto, float32, bfloat16"),
+        (["--widen", "nowhere.pt"], "nowhere.pt"),
+        (["--widen", "nowhere.pt", "--resume"], "give one of them"),
     ],
 )
 def test_mistakes_get_one_line(

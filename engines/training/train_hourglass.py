@@ -3,6 +3,7 @@
 python -m engines.training.train_hourglass --out runs/hourglass                          # a GPU: 2 x 256 at 256 px
 python -m engines.training.train_hourglass --out runs/small --features 64 --size 192     # two cores, hours
 python -m engines.training.train_hourglass --out runs/small --resume
+python -m engines.training.train_hourglass --out runs/wider --features 128 --size 192 --widen runs/small/checkpoint.pt
 """
 
 import argparse
@@ -27,8 +28,10 @@ from engines.detectors.hourglass import decode
 from engines.models.hourglass import SIGMA, STRIDE, HourglassShape, StackedHourglass
 from engines.skeleton import LIMBS, MPII
 from engines.training import crops
-from engines.training.checkpoints import average_weights, begin, fastest_precision, save
+from engines.training.checkpoints import average_weights, begin, fastest_precision, load_checkpoint, save
+from engines.training.hourglass_checkpoint import rebuild
 from engines.training.lspet import Photographs
+from engines.training.widen import widened
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,18 @@ def resumed(state: dict, changes: dict[str, object], out: Path) -> Settings:
     if (settings.stacks, settings.features) != (kept.stacks, kept.features):
         raise UserError(f"--resume: the checkpoint is of {kept.stacks} x {kept.features}; another needs another --out")
     return settings
+
+
+def copied(checkpoint: Path, shape: HourglassShape, seed: int) -> StackedHourglass:
+    """A network of ``shape`` that computes what the narrower one of a checkpoint does.
+
+    Raises:
+        UserError: if it is missing or of another script, or its shape does not go into this one.
+    """
+    narrow, _ = rebuild(load_checkpoint(checkpoint), checkpoint)
+    if narrow.shape.stacks != shape.stacks:
+        raise UserError(f"--widen: {checkpoint} has {narrow.shape.stacks} stacks, this training {shape.stacks}")
+    return widened(narrow, shape.features, seed)
 
 
 def targets(xy: Tensor, cells: int) -> Tensor:
@@ -150,7 +165,8 @@ def as_input(images: Tensor, device: torch.device) -> Tensor:
 
 def train(
     settings: Settings, images: Path, joints: Path, out: Path, *, cache: Path | None = None, resume: bool = False,
-    changes: dict[str, object] | None = None, workers: int = 0, stop_after: float = math.inf,
+    changes: dict[str, object] | None = None, widen: Path | None = None, workers: int = 0,
+    stop_after: float = math.inf,
 ) -> StackedHourglass:  # fmt: skip
     """Train and leave ``checkpoint.pt``, ``log.tsv`` and TensorBoard's events in ``out``.
 
@@ -162,6 +178,7 @@ def train(
         cache: folder of the cut photographs and the teacher's answers; ``out`` by default.
         resume: go on from the checkpoint in ``out``.
         changes: fields of the settings that a resumed training changes.
+        widen: checkpoint of a narrower network that a new training begins from.
         workers: processes that augment; 0 = this one.
         stop_after: seconds after which the training stops at a checkpoint, to be resumed.
 
@@ -173,6 +190,8 @@ def train(
     """
     if settings.precision not in PRECISIONS:
         raise UserError(f"--precision {settings.precision}: it is one of {', '.join(PRECISIONS)}")
+    if widen and resume:
+        raise UserError("--widen begins a training and --resume goes on with one; give one of them")
     state = begin(out, resume)
     out.mkdir(parents=True, exist_ok=True)
     (cache or out).mkdir(parents=True, exist_ok=True)
@@ -180,6 +199,8 @@ def train(
         settings = resumed(state, changes or {}, out)
     if settings.size % 64 or settings.small_size % 64:
         raise UserError(f"--size {settings.size}, --small-size {settings.small_size}: both are multiples of 64")
+    shape = HourglassShape(settings.stacks, settings.features)
+    beginning = copied(widen, shape, settings.seed) if widen else None
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if settings.precision == "auto":
         settings = dataclasses.replace(settings, precision="bfloat16" if device.type == "cuda" else fastest_precision())
@@ -191,8 +212,9 @@ def train(
 
     torch.manual_seed(settings.seed)
     torch.set_flush_denormal(True)
-    shape = HourglassShape(settings.stacks, settings.features)
     network, averaged = (StackedHourglass(shape).to(device) for _ in range(2))
+    if beginning:
+        network.load_state_dict(beginning.state_dict())
     network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     averaged.load_state_dict(network.state_dict())
     optimiser = torch.optim.AdamW(network.parameters(), settings.rate, weight_decay=settings.weight_decay, fused=True)
@@ -280,6 +302,10 @@ def main(arguments: list[str] | None = None) -> int:
     )  # fmt: skip
     parser.add_argument("--cache", type=Path, help="folder of the cut photographs (gigabytes); default: --out")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    parser.add_argument(
+        "--widen", type=Path, metavar="CHECKPOINT",
+        help="begin from a narrower network, its channels copied until they are --features",
+    )  # fmt: skip
     parser.add_argument("--stop-after", type=float, default=math.inf, metavar="SECONDS")
     parser.add_argument("--threads", type=int, default=0, help="0 = all cores")
     parser.add_argument("--workers", type=int, default=0, help="processes that augment; 12 beside a GPU")
@@ -291,7 +317,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = {f.name: v for f in dataclasses.fields(Settings) if (v := getattr(args, f.name)) is not None}
     try:
         train(Settings(**given), args.images, args.joints, args.out, cache=args.cache, resume=args.resume,
-              changes=given, workers=args.workers, stop_after=args.stop_after)  # fmt: skip
+              changes=given, widen=args.widen, workers=args.workers, stop_after=args.stop_after)  # fmt: skip
     except (UserError, OSError) as error:
         print(f"train_hourglass: {error}", file=sys.stderr)
         return 2
