@@ -4,7 +4,7 @@ import argparse
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from calibration.board import DICTIONARIES, Board
 from calibration.errors import CalibrationError
@@ -87,6 +87,8 @@ def at_least(least: int) -> Callable[[str], int]:
     return count
 
 
+ASSUMED_FOV: Final = 60.0
+"""Degrees along the long side of a camera whose lens is not known."""
 _SEVERAL = ("--sync-offset", "--letterbox")
 _SOURCE_FLAGS: Mapping[str, Mapping[str, Any]] = {
     "--every": {"type": positive, "metavar": "S",
@@ -148,8 +150,9 @@ def parser() -> argparse.ArgumentParser:
     _sources(person, *_SEVERAL, "--every", "--picture")
     _calibration(person, "--intrinsics", "the lenses; without, --fov is assumed", required=False)
     person.add_argument(
-        "--fov", type=positive, default=60.0, metavar="DEGREES", help="field of view along the long side"
-    )
+        "--fov", type=positive, metavar="DEGREES",
+        help=f"field of view along the long side, without --intrinsics (default {ASSUMED_FOV:g})",
+    )  # fmt: skip
     person.add_argument("--height", type=positive, required=True, metavar="MM", help="how tall the person is, mm")
     _person(person)
     _out(person, "RIG.toml", "the result, with the floor at z = 0 under the person's feet")

@@ -26,6 +26,8 @@ _MIN_JOINTS = 120
 # Parts of a standing height (Drillis and Contini 1966): the length of each limb, and of hips to shoulders.
 _THIGH, _SHANK, _UPPER_ARM, _TRUNK = 0.245, 0.246, 0.186, 0.288
 _ADJUSTED_FRAMES = 100
+_STEPS = 40
+"""Most steps of an adjustment."""
 # A walking body sways by 3 degrees or so; one that leans more does not tell up.
 _LEAN_DEGREES = 10.0
 
@@ -97,7 +99,7 @@ def solve_from_person(
     masked = np.where(seen[..., None], xy, np.nan)
     weight = np.where(seen, score, 0.0)
     placed = _chain(cameras, masked, seen, body, height_mm)
-    placed = _refine(placed, masked, weight)
+    placed, settled = _refine(placed, masked, weight)
     joints = triangulate_robust(placed, masked, weight).points
     scale = height_mm / _height(joints, body)
     placed = tuple(replace(c, t=c.t * scale) for c in placed)
@@ -112,6 +114,8 @@ def solve_from_person(
         rms[camera.name] = float(np.sqrt(np.mean(good**2))) if len(good) else float("nan")
         if not len(good) or rms[camera.name] > 0.01 * max(camera.size):
             remarks.append(f"camera {camera.name}: reprojection error of {rms[camera.name]:.1f} px is large")
+    if not settled:
+        remarks.append("the adjustment had not settled when it ran out of steps; let the person walk all over the room")
     remarks.append(f"the scale comes from a height of {height_mm:g} mm and average proportions: check a known length")
     up = None
     try:
@@ -229,8 +233,13 @@ def _chain(
     return tuple(replace(c, R=place[k][0], t=place[k][1], up=None) for k, c in enumerate(cameras))
 
 
-def _refine(cameras: tuple[Camera, ...], xy: Array, weight: Array) -> tuple[Camera, ...]:
-    """Bundle adjustment over the frames that say most, twice: the second time without joints that do not fit."""
+def _refine(cameras: tuple[Camera, ...], xy: Array, weight: Array) -> tuple[tuple[Camera, ...], bool]:
+    """Bundle adjustment over the frames that say most, twice: the second time without joints that do not fit.
+
+    Returns:
+        The cameras, and whether the second time ended because nothing improved.
+    """
+    settled = False
     count = (weight > 0).sum((0, 2))
     order = np.argsort(-count, kind="stable")
     best = np.sort(order[: 3 * _ADJUSTED_FRAMES])
@@ -249,5 +258,6 @@ def _refine(cameras: tuple[Camera, ...], xy: Array, weight: Array) -> tuple[Came
         number[good] = np.arange(good.sum())
         v, f, j = np.nonzero(keep)
         seen = Observations(v, number[f, j], xy[v, f, j], None, np.sqrt(weight[v, f, j]))
-        cameras = adjust(cameras, points[good], seen, loss_px=3.0, steps=40).cameras
-    return cameras
+        bundle = adjust(cameras, points[good], seen, loss_px=3.0, steps=_STEPS)
+        cameras, settled = bundle.cameras, bundle.converged
+    return cameras, settled

@@ -183,6 +183,9 @@ def test_a_users_mistake_is_one_line_and_no_traceback(tmp_path):
         (["check", *BOTH, "--calibration", "{}/rig.toml", "--sync-offset", "a=nan"], "NAME=SECONDS"),
         (["intrinsics", *LEFT, "--out", "{}/note.toml/o.toml"], "is not a folder"),
         (["from-person", *BOTH, "--height", "2", "--detector", "x", "--out", "o"], "detector"),
+        (["from-person", *BOTH, "--height", "1750", "--letterbox", "fit", "--out", "o"], "give --intrinsics too"),
+        (["from-person", *BOTH, "--height", "1750", "--intrinsics", "{}/lens.toml", "--fov", "60", "--out", "o"],
+         "leave out it or --intrinsics"),
     ],
 )  # fmt: skip
 def test_bad_input(shots, tmp_path, capsys, arguments, message):

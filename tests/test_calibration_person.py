@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from calibration import person
 from calibration.camera import world_to_image
 from calibration.errors import CalibrationError
 from calibration.floor import floor_from_ankles, floor_from_board, move_world
@@ -76,6 +77,17 @@ def test_a_walker_places_the_cameras(n):
     for placed, camera in zip(floor.cameras, true, strict=True):
         tilt = np.degrees(np.arccos(np.clip((placed.R[:, 2] @ camera.R[:, 2]), -1, 1)))
         assert tilt < 1.5 and placed.centre[2] == pytest.approx(camera.centre[2], abs=60)
+
+
+def test_an_adjustment_that_ran_out_of_steps_is_remarked_on(monkeypatch):
+    true = room(2, arc=80.0)
+    xy, score = look(true, walker(), np.random.default_rng(2))
+    said = []
+    for steps in (40, 1):
+        monkeypatch.setattr(person, "_STEPS", steps)
+        result = solve_from_person(unplaced(true), xy, score, BODY, HEIGHT)
+        said.append(any("had not settled" in remark for remark in result.remarks))
+    assert said == [False, True]
 
 
 @pytest.mark.skipif(not MOCAP.exists(), reason="the motion capture data is not beside the repository")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from calibration.arguments import board_of
+from calibration.arguments import ASSUMED_FOV, board_of
 from calibration.camera import camera_from_fov
 from calibration.capture import collect_lens
 from calibration.check import check_board, check_person, picture
@@ -90,13 +90,18 @@ def extrinsics(args: argparse.Namespace) -> int:
 def from_person(args: argparse.Namespace) -> int:
     """Where the cameras stand, from a person."""
     check_outputs(args)
+    if args.calibration is None and args.letterbox:
+        raise CalibrationError("--letterbox fits calibrated lenses to frames of another shape; give --intrinsics too")
+    if args.calibration is not None and args.fov is not None:
+        raise CalibrationError("--fov is for lenses that are not known; leave out it or --intrinsics")
     with open_cameras(args, several=True) as opened:
         if args.calibration is None:
-            cameras = tuple(camera_from_fov(o.info.name, o.info.size, args.fov) for o in opened)
+            fov = ASSUMED_FOV if args.fov is None else args.fov
+            cameras = tuple(camera_from_fov(o.info.name, o.info.size, fov) for o in opened)
             calibration = Calibration(
                 cameras, False, tuple(o.given.device for o in opened), tuple(o.given.serial for o in opened)
             )
-            warn([f"no --intrinsics: a field of view of {args.fov:g} degrees is assumed"])
+            warn([f"no --intrinsics: a field of view of {fov:g} degrees is assumed"])
         else:
             calibration, cameras = bound(args, opened)
         xy, score = joints_seen(args, opened, cameras)
