@@ -22,6 +22,7 @@ from engines.training.checkpoints import save
 from engines.training.lspet import Photographs
 from tests.mistakes import refused
 
+pytestmark = pytest.mark.timeout(600)  # the fixtures train and build in half a minute of a core that is free
 COLOURS = [(b, g, r) for b in (40, 250) for g in (40, 250) for r in (40, 250)] + [
     (40, 140, 40), (40, 140, 250), (140, 40, 140), (140, 250, 140), (250, 140, 40), (250, 140, 250)
 ]  # fmt: skip
