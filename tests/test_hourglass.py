@@ -253,15 +253,15 @@ def test_a_training_learns_and_goes_on_where_it_stopped(photographs: tuple[Path,
 @pytest.mark.parametrize("training", [True, False])
 def test_a_widened_network_computes_what_the_narrow_one_does(training: bool) -> None:
     torch.manual_seed(3)
-    narrow = StackedHourglass(HourglassShape(stacks=2, features=16)).train(training)
-    wide = widened(narrow, 48).train(training)
+    narrow = StackedHourglass(HourglassShape(stacks=2, features=64)).train(training)
+    wide = widened(narrow, 192).train(training)
     image = torch.rand(3, 3, 64, 64)
     for ours, theirs in zip(wide.logits(image), narrow.logits(image), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-4 * theirs.abs().max().item(), rtol=0)
 
 
 def test_the_copies_of_a_channel_part_in_training() -> None:
-    wide = widened(StackedHourglass(HourglassShape(stacks=1, features=16)), 32)
+    wide = widened(StackedHourglass(HourglassShape(stacks=1, features=64)), 128)
     weight = wide.get_parameter("after.0.3.weight")
     heatmap_loss(wide.logits(torch.rand(2, 3, 64, 64)), torch.rand(2, 16, 16, 16), torch.ones(2, 16)).backward()
     assert weight.grad is not None
@@ -269,21 +269,24 @@ def test_the_copies_of_a_channel_part_in_training() -> None:
     assert not torch.allclose(first, second, rtol=0.1)
 
 
-@pytest.mark.parametrize("features", [16, 24])
-def test_only_multiples_can_be_widened_to(features: int) -> None:
-    with pytest.raises(UserError, match="no multiple of the 16"):
-        widened(StackedHourglass(HourglassShape(stacks=1, features=16)), features)
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [(64, 64, "no multiple of the 64"), (64, 96, "no multiple of the 64"), (32, 64, "from 64 up"), (66, 132, "of 4")],
+)
+def test_what_cannot_be_widened_is_refused(before: int, after: int, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        widened(StackedHourglass(HourglassShape(stacks=1, features=before)), after)
 
 
 def test_a_training_begins_with_a_narrower_network(photographs: tuple[Path, Path], tmp_path: Path) -> None:
     narrow, wide = tmp_path / "narrow", tmp_path / "wide"
-    settings = Settings(stacks=1, features=16, size=64, small_size=64, epochs=1, batch=8, precision="float32")
+    settings = Settings(stacks=1, features=64, size=64, small_size=64, epochs=1, batch=8, precision="float32")
     for out in (narrow, wide):
         out.mkdir()
         teach(photographs, out)
     train_hourglass.train(settings, *photographs, narrow)
     state = torch.load(narrow / "checkpoint.pt", weights_only=True)
-    still = replace(settings, features=32, rate=0.0, weight_decay=0.0)
+    still = replace(settings, features=128, rate=0.0, weight_decay=0.0)
     train_hourglass.train(still, *photographs, wide, widen=narrow / "checkpoint.pt")
     after = torch.load(wide / "checkpoint.pt", weights_only=True)["averaged"]
     torch.testing.assert_close(after["heads.0.bias"], state["averaged"]["heads.0.bias"])

@@ -13,6 +13,7 @@ from pathlib import Path
 from calibration.errors import UserError
 from engines import mdn
 from engines.build.kinds import build, build_int8
+from engines.detectors.hourglass import WEIGHTS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,8 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
     wanted.add_argument("--checkpoint", type=Path, help="checkpoint.pt of train_mdn or train_hourglass")
     wanted.add_argument("--int8", type=Path, metavar="ONNX", help="weights with their card, to make int8 for the CPU")
     parser.add_argument("--out", type=Path, metavar="ONNX",
-                        help=f"the file to write; default: {mdn.SHIPPED.name} of engines/weights, or NAME.int8.onnx "
-                        "beside NAME.onnx")  # fmt: skip
+                        help=f"the file to write; default: {mdn.SHIPPED.name} or {WEIGHTS['hourglass']} of "
+                        "engines/weights, or NAME.int8.onnx beside NAME.onnx")  # fmt: skip
     parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32",
                         help="of a checkpoint's network: fp32 (weights stored as fp16); fp16: all of it, for a "
                         "GPU's compiler")  # fmt: skip
@@ -52,6 +53,11 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"build: {error}", file=sys.stderr)
         return 2
     print(f"wrote {out}: " + ", ".join(f"{key} {value:.4g}" for key, value in report.items()))
+    if args.checkpoint and "lspet_pck" in report:
+        print(
+            f"to do: write demo_pck (python -m benchmarks.detector_views) and cost_ms (python -m benchmarks.detectors) "
+            f"into {out.with_suffix('.toml')}; until then `auto` takes it for the least accurate"
+        )
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import math
 import tempfile
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from engines.skeleton import LIMBS, MPII
 from engines.training import crops, hourglass_checkpoint
 from engines.training.checkpoints import load_checkpoint
 from engines.training.lspet import Photographs
-from engines.training.train_hourglass import pck, predict
+from engines.training.train_hourglass import Settings, command, pck, predict
 from engines.types import Runtime
 
 LICENCE = (
@@ -67,7 +68,12 @@ def read(checkpoint: Path) -> tuple[StackedHourglass, dict]:
     """
     state = load_checkpoint(checkpoint)
     network, _ = hourglass_checkpoint.rebuild(state, checkpoint)
-    return network.eval(), state["settings"] | {"epoch": state.get("epoch", 0)}
+    return network.eval(), state["settings"] | {"epoch": state.get("epoch", 0), "origin": state.get("origin", "")}
+
+
+def _command(settings: dict) -> str:
+    known = {f.name: settings[f.name] for f in fields(Settings) if f.name in settings}
+    return command(Settings(**known), settings["origin"])
 
 
 def find(runtime: Runtime, images: NDArray[np.uint8]) -> tuple[NDArray, NDArray]:
@@ -150,11 +156,8 @@ def build_hourglass(
             "stacks": network.shape.stacks, "features": network.shape.features, "epochs": settings["epoch"],
             "seed": settings.get("seed", 0),
         }  # fmt: skip
-        command = " ".join(
-            f"--{k} {settings[k]}" for k in ("stacks", "features", "size", "epochs") if k in settings
-        )  # fmt: skip
         text = card.Text(
-            source=f"trained here: python -m engines.training.train_hourglass --out runs/hourglass {command}",
+            source=f"trained here: {_command(settings)}",
             licence=LICENCE,
             joints=MPII.name,
             input=f"float32 image (batch, 3, {side}, {side}) RGB 0..1, a square around one person",

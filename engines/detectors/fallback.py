@@ -35,9 +35,9 @@ Load = Callable[[str], Detector]
 def order(names: Sequence[str]) -> tuple[str, ...]:
     """The fallback order of what a user asked for.
 
-    ``auto`` is every detector whose weights and card are shipped, the most accurate first: by ``lspet_pck`` of its
-    card (Leeds Sports Pose), then ``demo_pck`` (the four-camera demo). Never by speed, so that a file gives the same
-    recording everywhere.
+    ``auto`` is every detector whose weights and card are shipped, the most accurate first: by the mean of ``lspet_pck``
+    (Leeds Sports Pose) and ``demo_pck`` (the four-camera demo) of its card. Never by speed, so that a file gives the
+    same recording everywhere.
 
     Raises:
         EngineError: for an unknown name, listing what there is.
@@ -57,10 +57,9 @@ def order(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _accuracy(name: str) -> float:
-    """The mean of its PCK on photographs of sport and on the four-camera demo, of the card; 0 where it has none."""
+    """The mean of its PCK on photographs of sport and on the four-camera demo, of the card; unmeasured counts as 0."""
     values = _card_values(name)
-    sport = float(values.get("lspet_pck", 0))
-    return (sport + float(values.get("demo_pck", sport))) / 2
+    return sum(float(values.get(measured, 0)) for measured in ("lspet_pck", "demo_pck")) / 2
 
 
 def _card_values(name: str) -> Mapping[str, Any]:

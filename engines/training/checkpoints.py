@@ -1,7 +1,9 @@
 """What both training scripts need: checkpoints that survive a crash, averaged weights, the faster precision."""
 
+import dataclasses
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -23,7 +25,7 @@ def load_checkpoint(path: Path) -> dict:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise UserError(f"there is no checkpoint {path}; train without --resume first") from None
+        raise UserError(f"there is no checkpoint {path}") from None
     except OSError as error:
         raise UserError(f"checkpoint {path} cannot be read ({error.strerror or error})") from error
     except Exception as error:  # torch.load raises whatever the bytes provoke
@@ -41,10 +43,22 @@ def begin(out: Path, resume: bool) -> dict | None:
     """
     checkpoint = out / "checkpoint.pt"
     if resume:
+        if not checkpoint.exists():
+            raise UserError(f"there is no checkpoint {checkpoint}; train without --resume first")
         return load_checkpoint(checkpoint)
     if checkpoint.exists():
         raise UserError(f"{out} holds a training already: go on with it with --resume, or give another --out")
     return None
+
+
+def flags(settings: Any, defaults: Any) -> str:
+    """The flags that make the settings of a training, a dataclass, out of the defaults; but for the precision."""
+    words = []
+    for f in dataclasses.fields(settings):
+        if (value := getattr(settings, f.name)) != getattr(defaults, f.name) and f.name != "precision":
+            flag = f.name.replace("_", "-")
+            words.append(f" --{'' if value else 'no-'}{flag}" if isinstance(value, bool) else f" --{flag} {value}")
+    return "".join(words)
 
 
 def brief(error: Exception) -> str:

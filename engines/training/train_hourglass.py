@@ -28,7 +28,7 @@ from engines.detectors.hourglass import decode
 from engines.models.hourglass import SIGMA, STRIDE, HourglassShape, StackedHourglass
 from engines.skeleton import LIMBS, MPII
 from engines.training import crops
-from engines.training.checkpoints import average_weights, begin, fastest_precision, load_checkpoint, save
+from engines.training.checkpoints import average_weights, begin, fastest_precision, flags, load_checkpoint, save
 from engines.training.hourglass_checkpoint import rebuild
 from engines.training.lspet import Photographs
 from engines.training.widen import widened
@@ -59,9 +59,36 @@ class Settings:
 
 VALIDATE_ON = 1000
 """Photographs of the validation, at most."""
+LEAST = {"stacks": 1, "features": 2, "epochs": 1, "size": 64, "small_size": 64, "batch": 1, "seed": 0}
 PRECISIONS = ("auto", "float32", "bfloat16")
 SETTLE_ON = 320
 """Crops that the norms of the averaged weights are measured on."""
+
+
+def check(settings: Settings) -> None:
+    """Find out before minutes of preparation what no network can be trained with.
+
+    Raises:
+        UserError: naming the flag.
+    """
+    for name, least in LEAST.items():
+        if (value := getattr(settings, name)) < least:
+            raise UserError(f"--{name.replace('_', '-')} {value}: it is {least} at least")
+    if settings.size % 64 or settings.small_size % 64:
+        raise UserError(f"--size {settings.size}, --small-size {settings.small_size}: both are multiples of 64")
+    if settings.precision not in PRECISIONS:
+        raise UserError(f"--precision {settings.precision}: it is one of {', '.join(PRECISIONS)}")
+
+
+def command(settings: Settings, origin: str = "") -> str:
+    """The command that trains with these settings, without its folders; a training in parts had others before.
+
+    Args:
+        settings: of the checkpoint.
+        origin: what the training began with, where that was no noise.
+    """
+    text = f"python -m engines.training.train_hourglass{flags(settings, Settings())}"
+    return f"{text} --widen CHECKPOINT ({origin})" if origin else text
 
 
 def resumed(state: dict, changes: dict[str, object], out: Path) -> Settings:
@@ -81,16 +108,19 @@ def resumed(state: dict, changes: dict[str, object], out: Path) -> Settings:
     return settings
 
 
-def copied(checkpoint: Path, shape: HourglassShape, seed: int) -> StackedHourglass:
-    """A network of ``shape`` that computes what the narrower one of a checkpoint does.
+def copied(checkpoint: Path, shape: HourglassShape, seed: int) -> tuple[StackedHourglass, str]:
+    """A network of ``shape`` that computes what the narrower one of a checkpoint does, and which that is.
 
     Raises:
         UserError: if it is missing or of another script, or its shape does not go into this one.
     """
-    narrow, _ = rebuild(load_checkpoint(checkpoint), checkpoint)
+    state = load_checkpoint(checkpoint)
+    narrow, side = rebuild(state, checkpoint)
     if narrow.shape.stacks != shape.stacks:
         raise UserError(f"--widen: {checkpoint} has {narrow.shape.stacks} stacks, this training {shape.stacks}")
-    return widened(narrow, shape.features, seed)
+    before = f", itself begun with {state['origin']}" if state.get("origin") else ""
+    origin = f"{shape.stacks} x {narrow.shape.features} at {side} px, {state.get('epoch', 0)} epochs{before}"
+    return widened(narrow, shape.features, seed), origin
 
 
 def targets(xy: Tensor, cells: int) -> Tensor:
@@ -188,8 +218,6 @@ def train(
     Raises:
         UserError: for missing or misshapen data, or no checkpoint to resume from.
     """
-    if settings.precision not in PRECISIONS:
-        raise UserError(f"--precision {settings.precision}: it is one of {', '.join(PRECISIONS)}")
     if widen and resume:
         raise UserError("--widen begins a training and --resume goes on with one; give one of them")
     state = begin(out, resume)
@@ -197,10 +225,9 @@ def train(
     (cache or out).mkdir(parents=True, exist_ok=True)
     if state:
         settings = resumed(state, changes or {}, out)
-    if settings.size % 64 or settings.small_size % 64:
-        raise UserError(f"--size {settings.size}, --small-size {settings.small_size}: both are multiples of 64")
+    check(settings)
     shape = HourglassShape(settings.stacks, settings.features)
-    beginning = copied(widen, shape, settings.seed) if widen else None
+    beginning, origin = copied(widen, shape, settings.seed) if widen else (None, "")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if settings.precision == "auto":
         settings = dataclasses.replace(settings, precision="bfloat16" if device.type == "cuda" else fastest_precision())
@@ -223,6 +250,9 @@ def train(
         network.load_state_dict(state["network"])
         averaged.load_state_dict(state["averaged"])
         optimiser.load_state_dict(state["optimiser"])
+        for group in optimiser.param_groups:
+            group["weight_decay"] = settings.weight_decay  # the state's is that of before --resume changed it
+        origin = state.get("origin", "")
         epoch = state["epoch"]
     # A GPU gains a third; on a CPU compiling takes minutes and gains little.
     run = torch.compile(network.logits) if device.type == "cuda" else network.logits
@@ -282,6 +312,7 @@ def train(
             save(
                 out / "checkpoint.pt", settings=dataclasses.asdict(settings), network=network.state_dict(),
                 averaged=averaged.state_dict(), optimiser=optimiser.state_dict(), epoch=epoch, pck=row["pck"],
+                origin=origin,
             )  # fmt: skip
             if time.monotonic() - started > stop_after:
                 break
@@ -312,6 +343,9 @@ def main(arguments: list[str] | None = None) -> int:
     for f in dataclasses.fields(Settings):
         parser.add_argument(f"--{f.name.replace('_', '-')}", type=type(f.default), help=f"default: {f.default}")
     args = parser.parse_args(arguments)
+    for flag in ("threads", "workers"):
+        if getattr(args, flag) < 0:
+            parser.error(f"--{flag} {getattr(args, flag)}: it is 0 at least")
     if args.threads:
         torch.set_num_threads(args.threads)
     given = {f.name: v for f in dataclasses.fields(Settings) if (v := getattr(args, f.name)) is not None}

@@ -24,7 +24,7 @@ from calibration.errors import UserError
 from engines import mdn
 from engines.models.mdn import MDN, MDNShape
 from engines.training import paper
-from engines.training.checkpoints import average_weights, begin, brief, fastest_precision, save
+from engines.training.checkpoints import average_weights, begin, brief, fastest_precision, flags, save
 from engines.training.losses import best_error, expected_error, mean_error, mixture_loss, regression_loss
 from engines.training.sources import PixelSource, Source, VirtualSource
 
@@ -109,12 +109,8 @@ def rebuild(state: Any, checkpoint: Path) -> tuple[Settings, MDN]:
 def command(settings: Settings) -> str:
     """The command that trains with these settings, without its folders; a training in parts had others before."""
     name = "paper" if settings.input == "pixels" else "live"
-    words = ["python -m engines.training.train_mdn", *(["--preset paper"] if name == "paper" else [])]
-    for f in dataclasses.fields(Settings):
-        if (value := getattr(settings, f.name)) != getattr(PRESETS[name], f.name) and f.name != "precision":
-            flag = f.name.replace("_", "-")
-            words.append(f"--{'' if value else 'no-'}{flag}" if isinstance(value, bool) else f"--{flag} {value}")
-    return " ".join(words)
+    preset = " --preset paper" if name == "paper" else ""
+    return f"python -m engines.training.train_mdn{preset}{flags(settings, PRESETS[name])}"
 
 
 def resumed(state: Any, changes: dict[str, object], checkpoint: Path) -> Settings:
@@ -231,6 +227,8 @@ def train(
         network.load_state_dict(state["network"])
         averaged.load_state_dict(state["averaged"])
         optimiser.load_state_dict(state["optimiser"])
+        for group in optimiser.param_groups:
+            group["weight_decay"] = settings.weight_decay  # the state's is that of before --resume changed it
         torch.set_rng_state(state["torch_rng"])
         source.rng.bit_generator.state = state["numpy_rng"]
         done = state["done"]

@@ -18,6 +18,10 @@ SHARE_OUT = 1.0
 would get equal gradients and stay copies."""
 
 
+_LEAST = 64
+"""Features below which the stem is wider than a fourth of them, so that not all channels are copied alike."""
+
+
 @torch.no_grad()
 def widened(narrow: StackedHourglass, features: int, seed: int = 0) -> StackedHourglass:
     """A wider hourglass that computes the same.
@@ -31,10 +35,15 @@ def widened(narrow: StackedHourglass, features: int, seed: int = 0) -> StackedHo
         The wider one, of as many stacks and joints.
 
     Raises:
-        UserError: if ``features`` is no multiple.
+        UserError: if ``features`` is no multiple, or the narrow one's stem has no fourth of its features.
     """
-    if features % narrow.shape.features or features == narrow.shape.features:
-        raise UserError(f"--widen: {features} features are no multiple of the {narrow.shape.features} there are")
+    before = narrow.shape.features
+    if features % before or features == before:
+        raise UserError(f"--widen: {features} features are no multiple of the {before} there are")
+    if before < _LEAST or before % 4:
+        raise UserError(
+            f"--widen: the network to copy has {before} features; it works from {_LEAST} up, a multiple of 4"
+        )
     wide = StackedHourglass(dataclasses.replace(narrow.shape, features=features))
     generator = torch.Generator().manual_seed(seed)
     state = {name: _copied(narrow.state_dict()[name], like, generator) for name, like in wide.state_dict().items()}
