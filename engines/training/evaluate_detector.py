@@ -101,12 +101,14 @@ def load(names: Sequence[str], weights: Sequence[Path], running: Running, scratc
         name = HOURGLASS if len(weights) == 1 else path.absolute().parent.name if alike else path.stem
         if name in found:
             raise EngineError(f"two weights files would be reported as {name!r}; rename one or its folder")
-        found[name] = _hourglass(path, scratch / str(k), open_network)
+        found[name] = _hourglass(path, scratch / str(k), open_network, running.threads)
     options = running.runtime, running.threads, running.precision
-    return found | {name: detectors.load(name, *options) for name in names if name not in found}
+    # In the order of the names: the first is what the others are compared with.
+    named = {name: found[name] if name in found else detectors.load(name, *options) for name in names}
+    return named | found
 
 
-def _hourglass(path: Path, scratch: Path, open_network: runtimes.Open) -> Detector:
+def _hourglass(path: Path, scratch: Path, open_network: runtimes.Open, threads: int) -> Detector:
     if path.suffix != ".pt":
         return Hourglass(path, open_network)
     try:
@@ -114,7 +116,7 @@ def _hourglass(path: Path, scratch: Path, open_network: runtimes.Open) -> Detect
     except ImportError as error:
         raise EngineError(f"a checkpoint needs torch ({error}): pip install -r requirements-dev.txt") from error
     scratch.mkdir()
-    return hourglass_checkpoint.load(path, scratch, open_network)
+    return hourglass_checkpoint.load(path, scratch, open_network, threads)
 
 
 def evaluate(found: Mapping[str, Detector], photographs: Photographs, chosen: Sequence[int]) -> dict[str, dict]:

@@ -35,7 +35,8 @@ class TorchNetwork:
 
     def describe(self) -> Mapping[str, str]:
         """What it is and runs on."""
-        return {"runtime": f"torch {torch.__version__}", "device": self._device, "model": self._name, "sha256": ""}
+        ran = {"runtime": f"torch {torch.__version__}", "device": self._device, "model": self._name, "sha256": ""}
+        return ran | ({"threads": str(torch.get_num_threads())} if self._device == "cpu" else {})
 
 
 def rebuild(state: Any, checkpoint: Path) -> tuple[StackedHourglass, int]:
@@ -57,7 +58,7 @@ def rebuild(state: Any, checkpoint: Path) -> tuple[StackedHourglass, int]:
     return network, size
 
 
-def load(checkpoint: Path, scratch: Path, open_network: Open) -> Hourglass:
+def load(checkpoint: Path, scratch: Path, open_network: Open, threads: int) -> Hourglass:
     """The detector with the averaged weights of a checkpoint.
 
     Args:
@@ -65,10 +66,13 @@ def load(checkpoint: Path, scratch: Path, open_network: Open) -> Hourglass:
             of StackedHourglass.
         scratch: an empty folder that exists, for the card that every detector wants.
         open_network: for the network that finds the person.
+        threads: of torch, from now on and for everything; 0 = as many as it likes.
 
     Raises:
         UserError: if the checkpoint is missing or is none of the hourglass.
     """
+    if threads:
+        torch.set_num_threads(threads)
     network, size = rebuild(load_checkpoint(checkpoint), checkpoint)
     joints = _JOINT_SETS[network.shape.joints]
     weights, run = scratch / "checkpoint.onnx", TorchNetwork(network, checkpoint.name)
