@@ -77,7 +77,9 @@ def to_mpii(labels: Array) -> tuple[Array, NDArray[np.bool_]]:
     limbs = list(LIMBS)
     source = [*np.array(LSP.source)[limbs], lspet.NECK, lspet.HEAD_TOP]
     target = [*np.array(MPII.source)[limbs], NECK, HEAD_TOP]
-    xy[:, target], seen[:, target] = labels[:, source, :2], labels[:, source, 2] > 0
+    seen[:, target] = labels[:, source, 2] > 0
+    # What stands where a joint was not labelled may be NaN, which no weight of 0 takes out of a loss.
+    xy[:, target] = np.where(seen[:, target, None], labels[:, source, :2], 0)
     return xy, seen
 
 
