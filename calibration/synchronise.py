@@ -124,6 +124,7 @@ def write_offsets(path: Path, names: Sequence[str], seconds: Sequence[float], re
     for title, values in tables.items():
         text += f"\n[{title}]\n" + "".join(f"{n} = {v:.6f}\n" for n, v in zip(names, values, strict=True))
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     except OSError as error:
         raise CalibrationError(f"{path}: cannot be written: {error.strerror or error}") from error

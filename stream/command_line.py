@@ -125,6 +125,9 @@ def config_of(args: argparse.Namespace) -> Config:
         raise UserError(
             "no camera; give --camera 0, --camera FILE.mp4 or --demo (--list-cameras shows those there are)"
         )
+    if args.fov is not None and (args.calibration or args.demo == "multi"):
+        lens = "--calibration" if args.calibration else "the calibration of --demo multi"
+        raise UserError(f"--fov is for lenses that are not known, and {lens} knows them; leave out --fov")
     default = demo.WALKER_FOV if args.demo == "single" else LiftConfig().fov_degrees
     config = Config(
         sources=parse_sources(args.camera),

@@ -116,6 +116,8 @@ def _pixel_views(
     folder: Path, detections: Path | None, seed: int, validation_too: bool
 ) -> tuple[Observations, Observations]:
     if is_mocap(folder):
+        if detections:
+            raise EngineError("--detections is of a data set with images; motion capture has none")
         training, validation, _ = _with_validation(folder, validation_too)
         found = laboratory_views(training, seed=seed), laboratory_views(validation, seed=1)
     else:
