@@ -234,6 +234,8 @@ WRONG = {
     "not a size": (("--camera", FIGURE, "--size", "big"), ("'big' is not a size",)),
     "not a rate": (("--camera", FIGURE, "--fps", "nan"), ("'nan' is not a number of frames",)),
     "not a lens": (("--camera", FIGURE, "--fov", "400"), ("field of view of 400",)),
+    "a lens that is known": (("--camera", FIGURE, "--calibration", "lab.toml", "--fov", "90"), ("leave out --fov",)),
+    "a demo's lens": (("--demo", "multi", "--fov", "50"), ("leave out --fov",)),
     "not an offset": (("--camera", FIGURE, "--sync-offset", "cam0=nan"), ("NAME=SECONDS",)),
     "broken weights": (("--camera", FIGURE, "--weights", "lifter.onnx"), ("lifter.onnx", "damaged or was replaced")),
     "missing weights": (("--camera", FIGURE, "--weights", "no.onnx"), ("weights no.onnx cannot be read",)),

@@ -301,6 +301,7 @@ def test_a_checkpoint_of_the_hourglass(tmp_path: Path, capsys: pytest.CaptureFix
     assert evaluate_detector.main([*base, str(checkpoint), "--json", str(tmp_path / "out.json")]) == 0
     row = json.loads((tmp_path / "out.json").read_text())["hourglass"]
     assert row["images"] == 2
+    assert row["ran"]["threads"] == "2"
     assert row["pck_0.2"] < 50, "it has never been trained"
     capsys.readouterr()
     torch.save({"settings": {**shape, "size": 64, "features": 32}, "averaged": network.state_dict()}, checkpoint)

@@ -242,6 +242,13 @@ def test_auto_is_the_most_accurate_first() -> None:
     assert names[-1] == "hourglass", "better than MediaPipe on photographs of sport, and far worse on the demo"
 
 
+def test_what_was_not_measured_counts_as_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that was just built has no figure of the demo yet: its photographs alone would flatter it."""
+    real = fallback._card_values
+    monkeypatch.setattr(fallback, "_card_values", lambda n: {"lspet_pck": 75} if n == "hourglass" else real(n))
+    assert fallback.order(["auto"])[-1] == "hourglass"
+
+
 def test_the_hourglass_goes_first_only_if_its_card_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for card in cards.WEIGHTS.glob("*.toml"):
         shutil.copy(card, tmp_path)

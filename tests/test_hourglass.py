@@ -17,7 +17,7 @@ from engines.models.hourglass import HourglassShape, StackedHourglass
 from engines.skeleton import LIMBS, MPII
 from engines.training import augment_images, crops, lspet, teacher, train_hourglass
 from engines.training.lspet import Photographs
-from engines.training.train_hourglass import Settings, heatmap_loss, pck, targets
+from engines.training.train_hourglass import Settings, command, heatmap_loss, pck, targets
 from engines.training.widen import widened
 
 RIGHT_ARM, LEFT_ARM = [10, 11, 12], [15, 14, 13]
@@ -239,7 +239,9 @@ def test_a_training_learns_and_goes_on_where_it_stopped(photographs: tuple[Path,
     train_hourglass.train(settings, *photographs, tmp_path, stop_after=0.0)
     log = (tmp_path / "log.tsv").read_text().splitlines()
     assert len(log) == 2
-    network = train_hourglass.train(settings, *photographs, tmp_path, resume=True)
+    network = train_hourglass.train(settings, *photographs, tmp_path, resume=True, changes={"weight_decay": 1e-3})
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert state["optimiser"]["param_groups"][0]["weight_decay"] == 1e-3
     log = (tmp_path / "log.tsv").read_text().splitlines()
     assert [line.split("\t")[0] for line in log] == ["epoch", *map(str, range(1, 25))]
     images, labels = crops.validation(Photographs(*photographs), 64, 1000)
@@ -257,7 +259,7 @@ def test_a_widened_network_computes_what_the_narrow_one_does(training: bool) -> 
     wide = widened(narrow, 192).train(training)
     image = torch.rand(3, 3, 64, 64)
     for ours, theirs in zip(wide.logits(image), narrow.logits(image), strict=True):
-        torch.testing.assert_close(ours, theirs, atol=1e-4 * theirs.abs().max().item(), rtol=0)
+        torch.testing.assert_close(ours, theirs, atol=1e-3 * theirs.abs().max().item(), rtol=0)
 
 
 def test_the_copies_of_a_channel_part_in_training() -> None:
@@ -289,10 +291,28 @@ def test_a_training_begins_with_a_narrower_network(photographs: tuple[Path, Path
     still = replace(settings, features=128, rate=0.0, weight_decay=0.0)
     train_hourglass.train(still, *photographs, wide, widen=narrow / "checkpoint.pt")
     after = torch.load(wide / "checkpoint.pt", weights_only=True)["averaged"]
+    assert torch.load(wide / "checkpoint.pt", weights_only=True)["origin"] == "1 x 64 at 64 px, 1 epochs"
     torch.testing.assert_close(after["heads.0.bias"], state["averaged"]["heads.0.bias"])
-    torch.testing.assert_close(after["stem.0.weight"], state["averaged"]["stem.0.weight"])
+    torch.testing.assert_close(after["stem.0.weight"], state["averaged"]["stem.0.weight"].repeat(2, 1, 1, 1))
     with pytest.raises(UserError, match="has 1 stacks, this training 2"):
         train_hourglass.train(replace(still, stacks=2), *photographs, tmp_path, widen=narrow / "checkpoint.pt")
+
+
+def test_the_command_of_a_training_names_what_is_not_the_default() -> None:
+    assert command(Settings()) == "python -m engines.training.train_hourglass"
+    given = command(Settings(features=128, small_share=1.0), "2 x 64 at 128 px, 81 epochs")
+    assert given == (
+        "python -m engines.training.train_hourglass --features 128 --small-share 1.0 "
+        "--widen CHECKPOINT (2 x 64 at 128 px, 81 epochs)"
+    )
+
+
+def test_what_stands_where_no_joint_was_labelled_does_not_matter() -> None:
+    labels = np.ones((2, 14, 3), np.float32)
+    labels[0, 3] = np.nan, np.nan, 0
+    xy, seen = teacher.to_mpii(labels)
+    assert np.isfinite(xy).all()
+    assert not seen[0].all() and seen[1, seen[0]].all()
 
 
 @pytest.mark.parametrize(
@@ -302,6 +322,10 @@ def test_a_training_begins_with_a_narrower_network(photographs: tuple[Path, Path
         (["--size", "100"], "multiples of 64"),
         (["--resume"], "train without --resume first"),
         (["--batch", "1000"], "only 64 photographs"),
+        (["--batch", "0"], "--batch 0: it is 1 at least"),
+        (["--stacks", "0"], "--stacks 0"),
+        (["--size", "0"], "--size 0"),
+        (["--seed", "-1"], "--seed -1"),
         (["--precision", "bf16"], "one of auto, float32, bfloat16"),
         (["--widen", "nowhere.pt"], "nowhere.pt"),
         (["--widen", "nowhere.pt", "--resume"], "give one of them"),

@@ -319,9 +319,10 @@ def test_training_resumes_and_beats_a_constant_pose(tmp_path):
     first = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert first["done"] < 10_000
     assert first["settings"]["width"] == 256
-    assert main([*flags, "--resume"]) == 0
+    assert main([*flags, "--resume", "--weight-decay", "0.001"]) == 0
     last = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert last["done"] >= 200_000
+    assert last["optimiser"]["param_groups"][0]["weight_decay"] == 0.001
     rows = (tmp_path / "log.tsv").read_text().splitlines()
     named = dict(zip(rows[0].split("\t"), map(float, rows[-1].split("\t")), strict=True))
     training, validation, _ = load_training(MOCAP)

@@ -43,7 +43,7 @@ def begin(out: Path, resume: bool) -> dict | None:
     """
     checkpoint = out / "checkpoint.pt"
     if resume:
-        if not checkpoint.exists():
+        if not checkpoint.exists() and not out.is_file():
             raise UserError(f"there is no checkpoint {checkpoint}; train without --resume first")
         return load_checkpoint(checkpoint)
     if checkpoint.exists():
