@@ -14,13 +14,11 @@ from engines.mdn import locate, see
 from engines.skeleton import LIMBS
 from engines.types import Detection, Detector, DetectorSession, Lifter, Mixture, Pose, TimedSession
 from stream.config import DetectConfig
+from stream.sync import MAX_INTERPOLATED_S
 from stream.tracks import TrackConfig, Tracker
 from stream.types import Estimate, Frame, Moment, View
 
 Array = NDArray[np.floating]
-
-# 2D joints are interpolated between two frames only when these are near: a joint's path over 0.1 s is no line.
-_MAX_INTERPOLATED_S = 0.1
 
 
 Each = Callable[..., Iterable[Any]]
@@ -175,7 +173,7 @@ class Estimator:
             now is not None
             and before is not None
             and before[0] < target < eye.t - 1e-6
-            and eye.t - before[0] <= _MAX_INTERPOLATED_S
+            and eye.t - before[0] <= MAX_INTERPOLATED_S + 1e-6  # 10 fps, give or take rounding
         ):
             now = interpolate(before[1], now, (target - before[0]) / (eye.t - before[0]))
         return _Look(now, fresh, anew, start, self._clock())

@@ -14,6 +14,8 @@ from stream.types import Frame, Moment, StreamError
 
 # Times of one clock read twice differ by rounding; half a frame must still count as half a frame.
 _EPSILON = 1e-6
+MAX_INTERPOLATED_S: Final = 0.1
+"""2D joints are interpolated only between frames this near to each other: a joint's path over 0.1 s is no line."""
 # Frames kept a live camera beside those it is ahead by: enough for the slowest pair that still counts as matched.
 _HISTORY = 8
 LIVE_SPAN_S: Final = 5.0
@@ -35,7 +37,7 @@ class SyncConfig:
     stale_s: float = 0.1
     """... and than this, is left out of the moment, and not waited for."""
     interpolate: bool = True
-    """Take the first frame at or after the target time, so that 2D joints can be interpolated to it."""
+    """Take the first frame at or after the target time where 2D joints can be interpolated to it."""
 
 
 def match(
@@ -47,7 +49,8 @@ def match(
         target: seconds.
         frames: the candidates of each camera in order of time; may be empty.
         tolerance: seconds a frame may differ from the target, one a camera.
-        after: prefer the first frame at or after the target, within *one frame* (twice the tolerance), to the nearest.
+        after: prefer the first frame at or after the target, within *one frame* (twice the tolerance), to the nearest,
+            where that is within ``MAX_INTERPOLATED_S`` before it.
 
     Returns:
         One frame a camera, None where there is none near enough.
@@ -58,7 +61,8 @@ def match(
         if best is not None and abs(best.t - target) > limit + _EPSILON:
             best = None
         if after and best is not None and best.t < target - _EPSILON:
-            best = next((f for f in candidates if target - _EPSILON <= f.t <= target + 2 * limit + _EPSILON), best)
+            latest = min(target + 2 * limit, best.t + MAX_INTERPOLATED_S) + _EPSILON
+            best = next((f for f in candidates if target - _EPSILON <= f.t <= latest), best)
         chosen.append(best)
     return chosen
 

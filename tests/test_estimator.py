@@ -8,7 +8,7 @@ import pytest
 
 from engines.mdn import MDNLifter
 from stream.estimator import Estimator, interpolate
-from stream.sync import moment
+from stream.sync import match_files, moment
 from stream.types import Frame
 from tests.known import KnownDetector, figure
 
@@ -112,6 +112,22 @@ def test_joints_are_interpolated_to_the_moments_time(lifter):
             plain.append(np.abs(truth - between)[seen].mean())
             mended.append(np.abs(view.detection.xy - between)[seen].mean())
     assert np.mean(mended) < 0.05 * np.mean(plain)
+
+
+def test_joints_of_a_camera_of_10_fps_are_interpolated_to_every_moment(lifter):
+    source = figure("synthetic:frames=60,speed=1")
+    detector = KnownDetector(source)
+    estimator, truth = Estimator([source.camera] * 2, detector, lifter), detector.session()
+    fast = frames(source, 60)
+    slow = [Frame("slow", k, k / 10, fast[0].image) for k in range(20)]
+    cells = iter(fast), iter(slow)
+    readers = [lambda cell=cell: next(cell, None) for cell in cells]
+    moments = list(match_files(readers, [30, 10]))
+    for m in moments[: 19 * 3]:
+        seen = estimator(m).views[1].detection
+        step = m.index % 3
+        before, after = (truth(None, (m.index - step + k) / 30).xy for k in (0, 3))
+        np.testing.assert_allclose(seen.xy, before + step / 3 * (after - before), atol=0.01)
 
 
 def test_interpolation_needs_both_neighbours():

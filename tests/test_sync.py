@@ -49,6 +49,17 @@ def test_interpolation_takes_the_frame_after_the_target():
     assert times_of(nearest[3]) == [0.1, 0.09]
 
 
+def test_of_a_camera_too_slow_to_interpolate_the_nearest_frame_is_taken():
+    fast = frames("a", np.arange(100) / 30)
+    late = [
+        [m.frames[1].t - m.t for m in match_files(readers(fast, frames("b", np.arange(40) / fps)), [30, fps])]
+        for fps in (10, 8)
+    ]
+    assert max(late[0]) > 0.06, "at 10 fps the frame after, to be interpolated"
+    assert min(late[0]) > -1e-6
+    assert np.abs(late[1]).max() <= 1 / 16 + 1e-6
+
+
 def test_half_the_rate_still_matches_within_half_of_its_frame():
     a, b = frames("a", np.arange(60) / 60), frames("b", np.arange(30) / 30)
     moments = list(match_files(readers(a, b), [60, 30], SyncConfig(interpolate=False)))
