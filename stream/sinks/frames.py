@@ -71,7 +71,8 @@ class _Video:
 
     def sync(self) -> None:
         """Wait until what FFmpeg has written is on the disk itself."""
-        fd = os.open(self.path, os.O_RDONLY)
+        # Windows syncs only what is open for writing.
+        fd = os.open(self.path, os.O_RDWR | getattr(os, "O_BINARY", 0))
         try:
             os.fsync(fd)
         finally:
