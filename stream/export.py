@@ -40,7 +40,9 @@ class Reading:
         # disable=None: no bar where nobody looks at a terminal.
         with tqdm(total=total, unit="rows", desc=stream, disable=None, leave=False) as bar:
             # The empty one tells the columns of a take in which nothing was recorded.
-            waiting = [self._empty(stream)] if journals else []
+            waiting = [self._empty(stream)]
+            if not journals:
+                self._fault(Span(f"{stream}-00000.arrows", 0, 0, 0, "missing"))
             for batch in self.take.batches(stream, self._fault):
                 waiting.append(batch)
                 bar.update(batch.num_rows)
@@ -104,8 +106,10 @@ def export(take: Take, to: str, out: Path, *, camera: str | None = None, force: 
     except OSError as error:
         raise StreamError(f"cannot write {out}: {error.strerror or error}") from None
     for fault in reading.faults:
-        rows = f"{fault.rows} rows are" if fault.rows else "what follows is"
-        notes.append(f"{fault.segment} is {fault.state} at byte {fault.offset}: {rows} left out (see stream.recover)")
+        gone = fault.state == "missing"
+        rows = f"{fault.rows} rows are" if fault.rows else "its rows are" if gone else "what follows is"
+        where = "" if gone else f" at byte {fault.offset}"
+        notes.append(f"{fault.segment} is {fault.state}{where}: {rows} left out (see stream.recover)")
     if any(camera.fov_assumed for camera in take.header.cameras):
         notes.append("a field of view was assumed (fov_assumed): positions and sizes are only as good as that guess")
     return notes

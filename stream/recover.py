@@ -4,7 +4,6 @@ The take itself is never changed. Export and replay read a damaged take as it is
 """
 
 import argparse
-import os
 import shutil
 import sys
 from collections import Counter
@@ -17,7 +16,7 @@ from av.error import FFmpegError
 from calibration.errors import UserError
 from stream.interrupt import EXIT_NOW
 from stream.recording import ESTIMATES, FRAMES, MOMENTS
-from stream.segments import END, SegmentWriter, Span, read_segment, segments
+from stream.segments import SegmentWriter, Span, is_ended, read_stream, segments
 from stream.takes import Take, open_take
 from stream.types import StreamError
 
@@ -33,7 +32,7 @@ class Report:
     unverified: int
     """Rows of these that no journal line vouches for."""
     faults: tuple[Span, ...]
-    """What cannot be read."""
+    """What cannot be read, or is missing."""
     closed: bool
     """Whether the recorder ended it; False after a kill or a full disk."""
 
@@ -55,20 +54,16 @@ def check(take: Take, stream: str, copy: Path | None = None) -> Report:
     rows: Counter[str] = Counter()
     faults: list[Span] = []
     writer = None if copy is None else SegmentWriter(copy, stream, schema, max_s=float("inf"))
-    for path in paths:
-        for span, batch in read_segment(path, schema):
-            if batch is None:
-                faults.append(span)
-                continue
-            rows[span.state] += span.rows
-            if writer is not None:
-                writer.append(batch)
+    for span, batch in read_stream(take.folder, stream, schema):
+        if batch is None:
+            faults.append(span)
+            continue
+        rows[span.state] += span.rows
+        if writer is not None:
+            writer.append(batch)
     if writer is not None:
         writer.close()
-    with paths[-1].open("rb") as file:
-        file.seek(-min(len(END), paths[-1].stat().st_size), os.SEEK_END)
-        closed = file.read() == END
-    return Report(stream, rows.total(), rows["unverified"], tuple(faults), closed)
+    return Report(stream, rows.total(), rows["unverified"], tuple(faults), is_ended(paths[-1]))
 
 
 def describe(report: Report) -> list[str]:
@@ -78,15 +73,56 @@ def describe(report: Report) -> list[str]:
         lines.append(f"  {report.unverified} of them have no line in the journal: read, but not verified")
     for span in report.faults:
         lost = f"{span.rows} rows" if span.rows else "an unknown number of rows"
-        if span.offset == 0:
+        if span.offset == 0 and span.state == "corrupt":
             lost = "the header of this segment"
-        lines.append(f"  {span.segment}: {span.state}, {lost} lost ({span.length} bytes at {span.offset})")
+        where = "" if span.state == "missing" else f" ({span.length} bytes at {span.offset})"
+        lines.append(f"  {span.segment}: {span.state}, {lost} lost{where}")
     return lines
 
 
-def _count_images(path: Path) -> int:
+def _images(path: Path) -> list[int]:
+    """The times of a video's images, ms."""
     with av.open(str(path.resolve())) as container:
-        return sum(1 for packet in container.demux(video=0) if packet.size)
+        packets = (packet for packet in container.demux(video=0) if packet.size)
+        return [round(1000 * p.pts * p.time_base) for p in packets if p.pts is not None and p.time_base is not None]
+
+
+def _check_videos(take: Take) -> tuple[list[str], bool]:
+    """Compare every video with the rows of ``frames`` that name it; (what to tell the user, whether all is there)."""
+    lines, whole, parts = [], True, segments(take.folder, FRAMES)
+    closed = not parts or is_ended(parts[-1])
+    named: dict[str, list[int]] = {path.name: [] for path in take.folder.glob(f"{FRAMES}-*.mkv")}
+    newest: dict[str, str] = {}
+    for batch in take.batches(FRAMES):
+        for row in batch.select(["camera", "file", "video_time"]).to_pylist():
+            named.setdefault(row["file"], []).append(round(row["video_time"] * 1000))
+            newest[row["camera"]] = row["file"]
+    for name, rows in sorted(named.items()):
+        try:
+            found = _images(take.folder / name)
+        except FileNotFoundError:
+            lines.append(f"{name}: missing, {len(rows)} images lost")
+            whole = False
+            continue
+        except (OSError, FFmpegError) as error:
+            lines.append(f"{name}: cannot be read ({getattr(error, 'strerror', None) or error})")
+            whole = False
+            continue
+        line, there = f"{name}: {len(found)} images", set(found)
+        absent = [t for t in rows if t not in there]
+        if absent and not closed and name in newest.values() and _unwritten(absent, found):
+            line += f"; {len(absent)} more were not on the disk yet when the recorder was stopped"
+        elif absent:
+            line += f"; {len(absent)} that the table names are lost"
+            whole = False
+        lines.append(line)
+    return lines, whole
+
+
+def _unwritten(absent: list[int], found: list[int]) -> bool:
+    """Whether these images (ms) are the end that FFmpeg still held, a second or a single image, when it was killed."""
+    last = max(found, default=min(absent))
+    return min(absent) >= last and (len(absent) == 1 or max(absent) - last <= 1000)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -107,23 +143,21 @@ def recover(take: Take, out: Path | None) -> tuple[list[str], bool]:
     try:
         if out is not None:
             out.mkdir(parents=True)
+        videos = sorted(folder.glob(f"{FRAMES}-*.mkv"))
         for stream in (ESTIMATES, MOMENTS, FRAMES):
             if not segments(folder, stream):
-                if stream != FRAMES:
+                if stream != FRAMES or videos:
                     lines.append(f"{stream}: missing")
                     whole = False
                 continue
             report = check(take, stream, out)
             lines += describe(report)
             whole &= not report.faults
-        for video in sorted(folder.glob(f"{FRAMES}-*.mkv")):
-            try:
-                lines.append(f"{video.name}: {_count_images(video)} images")
-            except (OSError, FFmpegError) as error:
-                lines.append(f"{video.name}: cannot be read ({getattr(error, 'strerror', None) or error})")
-                whole = False
-            if out is not None:
-                _copy(video, out / video.name)
+        said, all_there = _check_videos(take)
+        lines += said
+        whole &= all_there
+        for video in videos if out is not None else ():
+            _copy(video, out / video.name)
     except FileExistsError:
         raise StreamError(f"{out} already exists; give --out a folder that does not") from None
     except OSError as error:

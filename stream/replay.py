@@ -3,13 +3,16 @@
 import argparse
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
 import av
 import numpy as np
-from av.error import FFmpegError
+from av.container import InputContainer
+from av.error import FFmpegError, InvalidDataError
+from av.video.frame import VideoFrame
 
 from calibration.errors import UserError
 from stream.interrupt import EXIT_NOW
@@ -51,6 +54,9 @@ def replay(take: Take, on_fault: Callable[[Span], None] = lambda _: None) -> Ite
 def read_frames(take: Take, camera: str, on_fault: Callable[[Span], None] = lambda _: None) -> Iterator[Frame]:
     """The recorded images of a camera as the frames they came from, with their own index and time.
 
+    Where a video is damaged, the images that cannot be decoded are left out, and some may be blurred up to the next
+    key frame, a second at most.
+
     Args:
         take: from ``open_take``, recorded with ``--record-video``.
         camera: name of the camera.
@@ -63,19 +69,26 @@ def read_frames(take: Take, camera: str, on_fault: Callable[[Span], None] = lamb
     if not rows:
         raise StreamError(f"{take.folder} holds no images of camera {camera!r}: it was recorded without --record-video")
     for name, of_file in groupby(rows, key=lambda row: row["file"]):
-        known = {row["number"]: row for row in of_file}
+        known = {round(row["video_time"] * 1000): row for row in of_file}
         try:
             with av.open(str((take.folder / name).resolve())) as container:
-                for number, decoded in enumerate(container.decode(video=0)):
-                    row = known.get(number)
+                for decoded in _decode(container):
+                    # By its own time, in ms: where the file is damaged, images are missing and cannot be counted.
+                    row = None if decoded.time is None else known.get(round(decoded.time * 1000))
                     if row is None:
-                        continue  # written in the last instant before a kill: the image is there, its time is not
+                        continue  # written in the last instant before a kill: the image is there, its row is not
                     image = np.asarray(decoded.to_ndarray(format="bgr24"), np.uint8)
                     image.flags.writeable = False
                     yield Frame(camera, row["frame_index"], row["time"], image)
         except (OSError, FFmpegError) as error:
             why = getattr(error, "strerror", None) or error
             raise StreamError(f"{take.folder / name} cannot be read: {why}") from None
+
+
+def _decode(container: InputContainer) -> Iterator[VideoFrame]:
+    for packet in container.demux(container.streams.video[0]):
+        with suppress(InvalidDataError):  # a damaged image; those after it can still be decoded
+            yield from packet.decode()
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -161,9 +161,9 @@ class Span:
     """Bytes."""
     rows: int
     """Rows, as far as they are known: 0 where neither journal nor message tells."""
-    state: Literal["good", "unverified", "corrupt", "torn"]
+    state: Literal["good", "unverified", "corrupt", "torn", "missing"]
     """good: as the journal says. unverified: readable, but no journal line. corrupt: the checksum or the content is
-    wrong. torn: cut off."""
+    wrong. torn: cut off. missing: the segment is not there."""
 
 
 def segments(folder: Path, stem: str) -> list[Path]:
@@ -202,6 +202,55 @@ def read_schema(paths: list[Path]) -> pa.Schema:
     raise StreamError("no segment begins with a readable Arrow schema")
 
 
+def is_ended(path: Path) -> bool:
+    """Whether a segment has its end marker; one without was cut off, or its recorder was.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    with path.open("rb") as file:
+        file.seek(-min(len(END), path.stat().st_size), os.SEEK_END)
+        return file.read() == END
+
+
+def read_stream(folder: Path, stem: str, schema: pa.Schema) -> Iterator[tuple[Span, pa.RecordBatch | None]]:
+    """Every batch of a stream in order, as ``read_segment`` gives them, and what is gone of its segments.
+
+    A segment is ended before the next one begins, so one that is not there or lacks its end has lost rows; only the
+    newest may be cut off, or empty, without a loss.
+
+    Args:
+        folder: the take.
+        stem: name of the stream.
+        schema: from ``read_schema``.
+
+    Yields:
+        The span and its batch, or None where the span cannot be used.
+
+    Raises:
+        StreamError: if a file cannot be read at all.
+    """
+    paths = {_number(path): path for path in segments(folder, stem)}
+    journals = {_number(p): p for p in folder.glob(f"{stem}-*.journal") if re.fullmatch(rf"{stem}-\d+", p.stem)}
+    newest = max((*paths, *journals), default=-1)
+    for number in range(newest + 1):
+        path = paths.get(number)
+        if path is None:
+            rows = sum(entry[2] for entry in read_journal(journals[number])) if number in journals else 0
+            yield Span(f"{stem}-{number:05d}.arrows", 0, 0, rows, "missing"), None
+            continue
+        torn = False
+        for span, batch in read_segment(path, schema):
+            torn |= span.state == "torn"
+            yield span, batch
+        if number < newest and not torn and not is_ended(path):
+            yield Span(path.name, path.stat().st_size, 0, 0, "torn"), None
+
+
+def _number(path: Path) -> int:
+    return int(path.stem.rpartition("-")[2])
+
+
 def read_segment(path: Path, schema: pa.Schema) -> Iterator[tuple[Span, pa.RecordBatch | None]]:
     """Every batch of a segment in order, as much as there is of it; one batch in memory at a time.
 
@@ -233,17 +282,21 @@ def _read_segment(path: Path, schema: pa.Schema) -> Iterator[tuple[Span, pa.Reco
                 continue  # a damaged line
             if offset > position:
                 yield from _walk(file, path.name, schema, position, min(offset, end_of_file))
+            # Where the next batch begins, as far as it can be believed: it may be this line's length that is wrong.
+            after = entries[entry + 1][0] if entry + 1 < len(entries) else end_of_file
+            if not offset < after < end_of_file:
+                after = end_of_file
             if offset + length > end_of_file:
-                yield Span(path.name, offset, max(end_of_file - offset, 0), rows, "torn"), None
-                position = max(position, end_of_file)
+                state = "torn" if after == end_of_file else "corrupt"
+                yield Span(path.name, offset, max(after - offset, 0), rows, state), None
+                position = max(position, after)
                 continue
             file.seek(offset)
             data = file.read_buffer(length)
             position = offset + length
             if zlib.crc32(memoryview(data)) != crc:
                 yield Span(path.name, offset, length, rows, "corrupt"), None
-                if entry + 1 < len(entries) and entries[entry + 1][0] > offset:
-                    position = min(position, entries[entry + 1][0])  # it may be the journal's length that is wrong
+                position = min(position, after)
             elif offset > 0:
                 yield Span(path.name, offset, length, rows, "good"), pa.ipc.read_record_batch(data, schema)
         yield from _walk(file, path.name, schema, position, end_of_file)
@@ -264,9 +317,8 @@ def _walk(
             batch = None if message.type == "schema" else pa.ipc.read_record_batch(message, schema)
             if batch is not None:
                 batch.validate(full=True)
-        except EOFError:
-            return
-        except (pa.ArrowException, OSError, ValueError):
+        except (EOFError, pa.ArrowException, OSError, ValueError):
+            # Zeros are Arrow's old end marker, hence EOFError; here they are what a power cut left of a batch.
             state = "torn" if stop == file.size() else "corrupt"
             yield Span(name, position, stop - position, 0, state), None
             return

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from stream.header import Header
 from stream.recording import ESTIMATES, FRAMES, MOMENTS, header_of, schemas
-from stream.segments import Span, read_schema, read_segment, segments
+from stream.segments import Span, read_schema, read_stream, segments
 from stream.types import StreamError
 
 
@@ -82,18 +82,13 @@ class Take:
 
         Args:
             stream: which; one that was not recorded has no batches.
-            on_fault: called with each span that cannot be read; its rows are left out.
+            on_fault: called with each span that cannot be read or is missing; its rows are left out.
         """
-        paths = segments(self.folder, stream)
-        if not paths:
-            return
-        schema = self.schema(stream)
-        for path in paths:
-            for span, batch in read_segment(path, schema):
-                if batch is None:
-                    on_fault(span)
-                else:
-                    yield batch
+        for span, batch in read_stream(self.folder, stream, self.schema(stream)):
+            if batch is None:
+                on_fault(span)
+            else:
+                yield batch
 
 
 def open_take(path: Path) -> Take:

@@ -318,6 +318,18 @@ def test_damage_is_said_and_the_rest_exported(tmp_path: Path, capsys: pytest.Cap
         assert f"{len(rows_of(make_estimates(50))) - rows} rows" in said
 
 
+def test_a_stream_that_is_gone_is_said_and_the_other_exported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    take = record(tmp_path, make_estimates(20))
+    for path in take.glob("moments-*"):
+        path.unlink()
+    assert run(take, "csv", tmp_path / "out.csv") == 0
+    said = capsys.readouterr().out
+    assert said.count("moments-00000.arrows is missing: its rows are left out") == 1
+    assert f"{len(rows_of(make_estimates(20)))} rows" in said
+
+
 def test_a_full_disk_while_exporting_leaves_nothing_half(tmp_path: Path) -> None:
     record(tmp_path / "r", make_estimates(200))
     code = (

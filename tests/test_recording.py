@@ -1,6 +1,7 @@
 """The recording: what goes in comes out, and what a kill, a full disk or a flipped bit leave of it."""
 
 import errno
+import fcntl
 import json
 import os
 import resource
@@ -22,7 +23,7 @@ import pytest
 from calibration.camera import Camera
 from engines.types import Detection, Mixture, Pose, nobody
 from stream.export import main as export
-from stream.recording import ESTIMATES, MOMENTS, header_from_json, header_to_json
+from stream.recording import ESTIMATES, FRAMES, MOMENTS, header_from_json, header_to_json
 from stream.recover import main as recover
 from stream.replay import main as list_take
 from stream.replay import read_frames, replay
@@ -471,6 +472,73 @@ def test_a_damaged_journal_loses_at_most_its_own_batch(tmp_path: Path, line: int
     assert all(same(e, expected[e.index]) for e in back)
 
 
+def test_a_journal_line_that_points_beyond_the_file_loses_only_its_own_batch(tmp_path: Path) -> None:
+    take = record(tmp_path, make_estimates(50))
+    path = segments(take, ESTIMATES)[0].with_suffix(".journal")
+    offset, length, rows, _ = read_journal(path)[2]
+    lines = path.read_bytes()
+    path.write_bytes(lines.replace(b"%d,%d," % (offset, length), b"%d,9%d," % (offset, length)))
+    faults = []
+    back = [e for e in replay(open_take(take), faults.append) if any(e.views)]
+    assert [(f.state, f.offset, f.length, f.rows) for f in faults] == [("corrupt", offset, length, rows)]
+    assert len(back) == 40
+
+
+@pytest.mark.parametrize("journal", [True, False])
+def test_zeros_at_the_end_of_a_segment_are_a_fault(tmp_path: Path, journal: bool) -> None:
+    take = record(tmp_path, make_estimates(50))
+    part = segments(take, ESTIMATES)[0]
+    offset = read_journal(part.with_suffix(".journal"))[3][0]
+    data = part.read_bytes()
+    part.write_bytes(data[:offset] + bytes(len(data) - offset))
+    lines = part.with_suffix(".journal")
+    if journal:  # as it was before those batches
+        lines.write_bytes(b"".join(lines.read_bytes().splitlines(keepends=True)[:4]))
+    else:
+        lines.unlink()
+    faults = []
+    back = [e for e in replay(open_take(take), faults.append) if any(e.views)]
+    assert [(f.state, f.offset, f.length) for f in faults] == [("torn", offset, len(data) - offset)]
+    assert len(back) == 20
+    assert recover([str(take)]) == 1
+
+
+@pytest.mark.parametrize("journal", [True, False])
+def test_a_segment_that_is_gone_is_said(tmp_path: Path, journal: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    take = record(tmp_path / "a", make_estimates(100), max_bytes=60_000)
+    part = segments(take, ESTIMATES)[1]
+    lines = part.with_suffix(".journal")
+    rows = sum(entry[2] for entry in read_journal(lines))
+    part.unlink()
+    if not journal:
+        lines.unlink()
+    lost = f"{rows} rows" if journal else "an unknown number of rows"
+    assert recover([str(take)]) == 1
+    assert f"  {part.name}: missing, {lost} lost\n" in capsys.readouterr().out
+    assert export([str(take), "--to", "npz", "--out", str(tmp_path / "out.npz")]) == 0
+    lost = f"{rows} rows are" if journal else "its rows are"
+    assert f"{part.name} is missing: {lost} left out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("cut", ["to nothing", "to some batches"])
+def test_a_segment_without_its_end_lost_something_unless_it_is_the_newest(
+    tmp_path: Path, cut: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    take = record(tmp_path / "a", make_estimates(100), max_bytes=60_000)
+    for number, status in ((-1, 0), (1, 1)):  # the newest first
+        part = segments(take, ESTIMATES)[number]
+        journal = part.with_suffix(".journal")
+        keep, lines = 0, b""
+        if cut == "to some batches":
+            keep = read_journal(journal)[2][0]
+            lines = b"".join(journal.read_bytes().splitlines(keepends=True)[:3])
+        part.write_bytes(part.read_bytes()[:keep])
+        journal.write_bytes(lines)
+        assert recover([str(take)]) == status
+        said = f"{part.name}: torn, an unknown number of rows lost (0 bytes at {keep})"
+        assert (said in capsys.readouterr().out) == (status == 1)
+
+
 def test_recover_refuses_to_write_over_anything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     take = record(tmp_path / "a", make_estimates(5))
     assert recover([str(take), "--out", str(take)]) == 1
@@ -547,6 +615,69 @@ def test_frames_come_back_with_their_times(tmp_path: Path) -> None:
     assert len(list(take.glob("frames-0-cam0-*.mkv"))) == 2
     with pytest.raises(StreamError, match="no images of camera 'cam9'"):
         next(read_frames(opened, "cam9"))
+
+
+def record_video(directory: Path, count: int = 90) -> Path:
+    """A take with a video of one camera, 0.4 s a cluster."""
+    take = new_take(directory)
+    sinks = Recorder(take), FrameRecorder(take)
+    for sink in sinks:
+        sink.open(make_header(1))
+    for number in range(count):
+        view = make_view(np.random.default_rng(0), "cam0", number, number / 30, "nobody")
+        for sink in sinks:
+            sink.write(Estimate(number, number / 30, (view,), None), {"cam0": moving_picture(number, (160, 120))})
+    for sink in sinks:
+        sink.close()
+    return take
+
+
+def test_images_after_damage_keep_their_own_index_and_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    take = record_video(tmp_path)
+    assert recover([str(take)]) == 0
+    video = next(take.glob("*.mkv"))
+    data = bytearray(video.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 4096] = bytes(4096)
+    video.write_bytes(data)
+    back = list(read_frames(open_take(take), "cam0"))
+    assert 40 < len(back) < 90
+    assert back[-1].index == 89
+    for frame in (*back[:15], *back[-15:]):
+        assert frame.t == frame.index / 30
+        assert np.abs(frame.image.astype(int) - moving_picture(frame.index, (160, 120))).mean() < 3
+    assert recover([str(take)]) == 1
+    assert "that the table names are lost" in capsys.readouterr().out
+
+
+def test_a_video_that_is_gone_or_cut_is_a_loss(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    take = record_video(tmp_path)
+    video = next(take.glob("*.mkv"))
+    data = video.read_bytes()
+    table = segments(take, FRAMES)[0]
+    for whole in (True, False):
+        if not whole:  # killed: the last second may not have been written yet, more may not be missing
+            table.write_bytes(table.read_bytes()[:-8])
+        video.write_bytes(data[: len(data) // 2])
+        assert recover([str(take)]) == 1
+        assert "that the table names are lost" in capsys.readouterr().out
+    video.write_bytes(data[: len(data) * 9 // 10])
+    assert recover([str(take)]) == 0
+    assert "more were not on the disk yet when the recorder was stopped" in capsys.readouterr().out
+    video.unlink()
+    assert recover([str(take)]) == 1
+    assert f"{video.name}: missing, 90 images lost" in capsys.readouterr().out
+
+
+def test_a_video_is_synced_through_a_descriptor_that_may_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fsync(fd: int) -> None:
+        """As on Windows."""
+        if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr("stream.sinks.frames.SYNC_S", 0.0)
+    record_video(tmp_path, 3)
 
 
 def test_an_image_that_is_in_several_moments_is_recorded_once(tmp_path: Path) -> None:
