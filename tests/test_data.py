@@ -12,7 +12,13 @@ from engines.training.sequences import Sequence
 from engines.types import EngineError
 from tests.bodies import standing, walking
 from tests.datasets import (
-    F, one_line, write_martinez, write_mmpose, write_mpi_test, write_videopose, write_videopose_2d
+    F,
+    one_line,
+    write_martinez,
+    write_mmpose,
+    write_mpi_test,
+    write_videopose,
+    write_videopose_2d,
 )  # fmt: skip
 
 

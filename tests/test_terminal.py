@@ -1,0 +1,112 @@
+"""The line in the terminal, and the log where it is none."""
+
+import errno
+import gc
+import io
+import os
+import time
+from dataclasses import replace
+
+import pytest
+
+from stream.header import Header
+from stream.sinks.draw import Status
+from stream.sinks.terminal import Terminal, status_line
+from stream.types import Estimate
+from tests.walker import empty_view, multi, photograph, single
+
+
+class Tty(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def run_terminal(out: io.StringIO, status: Status, seconds: float, header: Header) -> str:
+    now = [0.0]
+    estimate = single()[0]
+    terminal = Terminal(lambda: status, out=out, clock=lambda: now[0])
+    terminal.open(header)
+    for k in range(round(seconds * 30)):
+        now[0] = k / 30
+        terminal.write(replace(estimate, index=k), {})
+    assert terminal.close() is None
+    return out.getvalue()
+
+
+STATUS = Status(fps=29.83, latency_ms=41.2, drops=3, detector="movenet-thunder", runtime="onnxruntime", recording=True)
+
+
+def test_a_log_gets_a_line_every_five_seconds_and_no_carriage_returns() -> None:
+    said = run_terminal(io.StringIO(), STATUS, 12, single()[2])
+    assert "\r" not in said and "\x1b" not in said
+    assert said.count("\n") == 3
+    assert "29.8 fps" in said and "latency 41 ms" in said and "drops 3" in said and "recording" in said
+    assert "12/300" not in said
+    assert (
+        run_terminal(io.StringIO(), replace(STATUS, total=300), 6, single()[2])
+        .splitlines()[1]
+        .startswith("151/300 frames")
+    )
+
+
+def test_a_terminal_gets_one_line_rewritten_in_place() -> None:
+    said = run_terminal(Tty(), STATUS, 3, single()[2])
+    assert said.count("\n") == 1 and said.endswith("\n")
+    assert 10 <= said.count("\r") <= 16
+    assert all(len(part.split("\x1b")[0]) < 200 for part in said.split("\r"))
+
+
+def test_a_file_gets_a_bar_that_counts_moments_and_not_calls() -> None:
+    out = Tty()
+    terminal = Terminal(lambda: replace(STATUS, total=230), out=out)
+    terminal.open(single()[2])
+    for k in (0, 5, 100, 229):
+        terminal.write(replace(single()[0], index=k), {})
+    terminal.close()
+    assert "230/230" in out.getvalue() and "100%" in out.getvalue()
+
+
+@pytest.mark.parametrize(("tty", "total"), [(False, None), (True, None), (True, 300)])
+@pytest.mark.parametrize("after", [0, 1])
+def test_an_output_that_breaks_ends_no_run(tty: bool, total: int | None, after: int) -> None:
+    class Broken(io.StringIO):
+        broken = False
+
+        def isatty(self) -> bool:
+            return tty
+
+        def write(self, text: str) -> int:
+            if self.broken:
+                raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+            return super().write(text)
+
+    out, now = Broken(), [0.0]
+    terminal = Terminal(lambda: replace(STATUS, total=total), out=out, clock=lambda: now[0])
+    terminal.open(single()[2])
+    for k in range(4):
+        out.broken = k >= after
+        now[0] = 6.0 * k
+        terminal.write(replace(single()[0], index=60 * k), {})
+        time.sleep(0.25 if total else 0)  # the bar has its own clock
+    assert terminal.close() is None
+    terminal.close()
+    del terminal
+    gc.collect()
+
+
+def test_the_line_says_nobody_and_what_went_wrong() -> None:
+    nobody = Estimate(0, 0.0, (empty_view("cam0", (64, 48)),), None)
+    line = status_line(replace(STATUS, note="recording stopped: the disk is full"), nobody)
+    assert "nobody in view" in line and "the disk is full" in line
+    assert "p 0.62" in status_line(STATUS, single()[0])
+    assert photograph((64, 48)).any()
+
+
+def test_the_line_says_how_many_cameras_are_fused_and_when_only_one_is_left() -> None:
+    count = 3
+    estimate = multi(count)[0]
+    assert estimate.pose is not None
+    assert f"fused by map, {len(estimate.pose.cameras)} of {count} cameras" in status_line(STATUS, estimate)
+    alone = replace(estimate, pose=replace(estimate.pose, method="single", cameras=estimate.pose.cameras[:1]))
+    assert f"single view, 1 of {count} cameras" in status_line(STATUS, alone)
+    assert "single view" not in status_line(STATUS, single()[0])
