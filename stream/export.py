@@ -72,15 +72,20 @@ def export(take: Take, to: str, out: Path, *, camera: str | None = None, force: 
         take: from ``open_take``.
         to: "csv", "parquet", "npz", "trc" or "c3d".
         out: the file; the fused poses of csv and parquet go to ``STEM.poses.SUFFIX`` beside it.
-        camera: whose answer becomes the markers of trc and c3d where nothing is fused.
-        force: write over existing files.
+        camera: whose answer becomes the markers of trc and c3d; None for the fused person, or for the only camera.
+        force: write over existing files, and remove the fused poses of an earlier export where nothing is fused.
 
     Returns:
         Lines that tell the user what was written and what to know about it.
 
     Raises:
-        StreamError: if there is nothing to export, a file exists, or it cannot be written.
+        StreamError: if there is nothing to export, a file exists, or it cannot be written; if a camera is given to a
+            table.
     """
+    if camera is not None and to not in ("trc", "c3d"):
+        raise StreamError(f"--camera is for trc and c3d: {to} holds all cameras, drop it")
+    if out.is_dir():
+        raise StreamError(f"{out} is a folder; give --out a file")
     poses = out.with_name(f"{out.stem}.poses{out.suffix}")
     targets = (out, poses) if to in ("csv", "parquet") else (out,)
     for target in targets:
@@ -101,6 +106,9 @@ def export(take: Take, to: str, out: Path, *, camera: str | None = None, force: 
             if to in ("csv", "parquet") and (Path(folder) / export_tables.POSES).exists():
                 os.replace(Path(folder) / export_tables.POSES, poses)
                 notes.append(f"wrote {poses}")
+            elif poses in targets and poses.exists():
+                poses.unlink()
+                notes.append(f"removed {poses} of an earlier export: nothing is fused here")
             os.replace(Path(folder) / export_tables.MAIN, out)
             notes.append(f"wrote {out}")
     except OSError as error:
@@ -121,7 +129,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("take", type=Path, metavar="DIR", help="the take, or the folder given to --record")
     parser.add_argument("--to", required=True, choices=("csv", "parquet", "npz", "trc", "c3d"), help="format")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="file to write")
-    parser.add_argument("--camera", metavar="NAME", help="trc, c3d: whose answer, where nothing is fused")
+    parser.add_argument("--camera", metavar="NAME", help="trc, c3d: this camera's answer, not the fused person")
     parser.add_argument("--force", action="store_true", help="write over existing files")
     options = parser.parse_args(arguments)
     try:

@@ -1,6 +1,7 @@
 """A recording as markers of a motion capture system: TRC (OpenSim) and C3D (Blender, Mokka, Visual3D).
 
-The markers are the fused person in the world; where nothing is fused, the answer of one camera, put in its place.
+The markers are the fused person in the world; where nothing is fused, or on request, the answer of one camera, put in
+its place.
 """
 
 import errno
@@ -15,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from engines.skeleton import JOINTS
-from stream.export_tables import MAIN
+from stream.export_tables import MAIN, any_fused
 from stream.recording import ESTIMATES, MOMENTS, array_of
 from stream.takes import Take
 from stream.types import StreamError
@@ -64,17 +65,17 @@ def turn(up: Array, target: Array) -> Array:
 
 
 def markers_of(reading: _Reading, camera: str | None) -> Markers:
-    """The fused person, or one camera's answer where nothing is fused.
+    """The fused person, or one camera's answer where that is asked for or nothing is fused.
 
     Args:
         reading: the take.
-        camera: whose answer; may be None where there is only one.
+        camera: whose answer; may be None where something is fused or there is only one.
 
     Raises:
         StreamError: if nothing is fused and it is not clear which camera is meant, or there is nobody at all.
     """
-    fused = [b for b in reading(MOMENTS) if camera is None and np.any(array_of(b, "fused"))]
-    if fused:
+    fused = any_fused(reading)
+    if fused and camera is None:
         return _fused(reading)
     names = [c.name for c in reading.take.header.cameras]
     if camera is None and len(names) > 1:
@@ -83,7 +84,7 @@ def markers_of(reading: _Reading, camera: str | None) -> Markers:
         )
     if camera is not None and camera not in names:
         raise StreamError(f"no camera {camera!r} in this take; it has {', '.join(names)}")
-    return _one_camera(reading, camera or names[0])
+    return _one_camera(reading, camera or names[0], "not the fused pose" if fused else "no fused pose")
 
 
 def _fused(reading: _Reading) -> Markers:
@@ -96,7 +97,7 @@ def _fused(reading: _Reading) -> Markers:
     return Markers(time, points, _Z if up is None else np.asarray(up), ("fused pose, world axes", *notes))
 
 
-def _one_camera(reading: _Reading, camera: str) -> Markers:
+def _one_camera(reading: _Reading, camera: str, instead: str) -> Markers:
     times, points = [np.empty(0)], [np.empty((0, len(JOINTS), 3))]
     for batch in reading(ESTIMATES):
         mine = array_of(batch, "camera") == camera
@@ -108,7 +109,7 @@ def _one_camera(reading: _Reading, camera: str) -> Markers:
     calibration = next(c.calibration for c in reading.take.header.cameras if c.name == camera)
     up = None if calibration is None else calibration.up_in_camera
     which = "the image's up, the camera being taken to be level" if up is None else "up as calibrated"
-    note = f"no fused pose: this is the answer of camera {camera!r} at its root, in its own axes, turned to {which}"
+    note = f"{instead}: this is the answer of camera {camera!r} at its root, in its own axes, turned to {which}"
     return Markers(time, where, np.array([0.0, -1, 0]) if up is None else up, (note,))
 
 
@@ -122,7 +123,10 @@ def _rate(time: Array) -> float:
 
 
 def write_trc(reading: _Reading, folder: Path, name: str, camera: str | None) -> list[str]:
-    """TRC: metres, y up, time from the first row; empty cells where a joint is missing."""
+    """TRC: metres, y up, time from the first row; nan where a joint is missing, as OpenSim writes it.
+
+    OpenSim refuses a file with a row that ends in an empty cell.
+    """
     markers = markers_of(reading, camera)
     points = markers.points @ turn(markers.up, _Y).T / 1000
     rate, count = f"{_rate(markers.time):.6g}", len(markers.time)
@@ -138,7 +142,7 @@ def write_trc(reading: _Reading, folder: Path, name: str, camera: str | None) ->
         for line in head:
             file.write("\t".join(map(str, line)) + "\n")
         for frame, (t, values) in enumerate(zip(markers.time, points.reshape(count, -1), strict=True), 1):
-            cells = ("" if np.isnan(v) else f"{v:.6f}" for v in values)
+            cells = (f"{v:.6f}" for v in values)
             file.write("\t".join([str(frame), f"{t - markers.time[0]:.6f}", *cells]) + "\n")
     return [
         *markers.notes,

@@ -52,7 +52,8 @@ def pose_columns(batch: pa.RecordBatch) -> Columns:
     }
 
 
-def _any_fused(read: Read) -> bool:
+def any_fused(read: Read) -> bool:
+    """Whether a moment of the take has a fused person."""
     return any(np.any(array_of(batch, "fused")) for batch in read(MOMENTS))
 
 
@@ -60,7 +61,7 @@ def write_npz(read: Read, folder: Path) -> list[str]:
     """``np.load`` reads it without pickle: strings are fixed-width unicode. Arrays go through files, not memory."""
     parts: list[tuple[str, Callable[[pa.RecordBatch], Columns], Sequence[str]]]
     parts = [(ESTIMATES, estimate_columns, _ESTIMATE_KEYS)]
-    if _any_fused(read):
+    if any_fused(read):
         parts.append((MOMENTS, pose_columns, _POSE_KEYS))
     rows = []
     with zipfile.ZipFile(folder / MAIN, "w", allowZip64=True) as archive:
@@ -113,11 +114,12 @@ def _names(prefix: str, *axes: Sequence[str], unit: str = "") -> list[str]:
 
 
 def _flat(columns: Columns, layout: Sequence[tuple[str, list[str]]]) -> pa.RecordBatch:
-    """One column a number; NaN becomes an empty cell."""
+    """One column a number; NaN, and a track that is none, become empty cells."""
     arrays, names = [], []
     for key, labels in layout:
         values = columns[key].reshape(len(columns[key]), len(labels))
-        arrays += [pa.array(np.ascontiguousarray(values[:, i]), from_pandas=True) for i in range(values.shape[1])]
+        for column in np.ascontiguousarray(values.T):
+            arrays.append(pa.array(column, mask=column < 0 if key == "track_ids" else None, from_pandas=True))
         names += labels
     return pa.record_batch(arrays, names)
 
@@ -170,7 +172,7 @@ class _Writer(Protocol):
 def _write(read: Read, folder: Path, table: _Table, open_: Callable[[Path, pa.Schema], _Writer]) -> list[str]:
     """Write the estimates and, where something is fused, the moments, each batch turned into a table's by ``table``."""
     notes = []
-    parts = [(ESTIMATES, MAIN, "rows"), *([(MOMENTS, POSES, "fused poses")] if _any_fused(read) else [])]
+    parts = [(ESTIMATES, MAIN, "rows"), *([(MOMENTS, POSES, "fused poses")] if any_fused(read) else [])]
     for stream, name, what in parts:
         batches = (table(stream, batch) for batch in read(stream))
         rows, first = 0, next(batches)  # there is always one, if an empty one

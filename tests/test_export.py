@@ -132,7 +132,7 @@ def test_csv(tmp_path: Path) -> None:
         assert (row["image_head_x_px"] != "") == view.detection.person
         if view.mixture is None:
             assert row["hypothesis_3_left_knee_z_mm"] == row["answer_head_x_mm"] == ""
-            assert row["track_id_0"] == "-1"
+            assert row["track_id_0"] == ""
             continue
         knee = JOINTS.index("left_knee")
         assert np.float32(row["hypothesis_3_left_knee_z_mm"]) == view.mixture.mean[3, knee, 2]
@@ -182,7 +182,10 @@ def read_trc(path: Path) -> tuple[dict[str, str], list[str], np.ndarray, np.ndar
     names = [name for name in lines[3].split("\t")[2:] if name]
     assert len(lines[3].split("\t")) == len(lines[4].split("\t")) == 2 + 3 * len(names)
     assert lines[4].split("\t")[2:6] == ["X1", "Y1", "Z1", "X2"]
-    cells = [[float(c) if c else np.nan for c in line.split("\t")] for line in lines[5:] if line]
+    # OpenSim splits at white space and drops what is empty at the end of a row.
+    cells = [[float(c) for c in line.split()] for line in lines[5:] if line]
+    assert {len(row) for row in cells} <= {2 + 3 * len(names)}
+    assert not any(line.endswith("\t") for line in lines[5:])
     table = np.array(cells)
     assert [int(n) for n in table[:, 0]] == list(range(1, len(table) + 1))
     return head, names, table[:, 1], table[:, 2:].reshape(len(table), -1, 3)
@@ -223,6 +226,17 @@ def test_trc_of_one_camera(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         else:  # x right, y down, z forward becomes y up, still right-handed
             assert view.root is not None
             np.testing.assert_allclose(found, (view.answer + view.root) * [1, -1, -1] / 1000, atol=2e-6)
+
+
+def test_camera_asks_for_its_answer_instead_of_the_fused_person(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(tmp_path, make_estimates(30))
+    assert run(tmp_path, "trc", tmp_path / "out.trc", "--camera", "cam1") == 0
+    assert "not the fused pose: this is the answer of camera 'cam1'" in capsys.readouterr().out
+    for to in ("csv", "npz", "parquet"):
+        assert run(tmp_path, to, tmp_path / "out", "--camera", "cam1") == 1
+        assert capsys.readouterr().err == f"--camera is for trc and c3d: {to} holds all cameras, drop it\n"
 
 
 def test_trc_of_a_slow_camera_has_the_times_of_its_poses(tmp_path: Path) -> None:
@@ -304,6 +318,28 @@ def test_never_overwrites(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert run(tmp_path, "npz", tmp_path / "no" / "folder.npz") == 1
     assert "cannot write" in capsys.readouterr().err
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == ["out.csv", "out.poses.csv"]
+
+
+@pytest.mark.parametrize("to", ["csv", "parquet"])
+def test_force_leaves_no_poses_of_another_take(tmp_path: Path, to: str, capsys: pytest.CaptureFixture[str]) -> None:
+    out, poses = tmp_path / f"out.{to}", tmp_path / f"out.poses.{to}"
+    assert run(record(tmp_path / "a", make_estimates(5)), to, out) == 0
+    assert poses.exists()
+    assert run(record(tmp_path / "b", make_estimates(5, fused=False)), to, out, "--force") == 0
+    assert f"removed {poses}" in capsys.readouterr().out
+    assert out.exists() and not poses.exists()
+
+
+@pytest.mark.parametrize("to", ["csv", "trc"])
+@pytest.mark.parametrize("out", [".", "/", "folder"])
+def test_a_folder_is_no_file_to_write(
+    tmp_path: Path, to: str, out: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(tmp_path / "r", make_estimates(5))
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert run(Path("r"), to, Path(out), "--force") == 1
+    assert capsys.readouterr().err == f"{out} is a folder; give --out a file\n"
 
 
 def test_damage_is_said_and_the_rest_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
