@@ -5,6 +5,7 @@ Whole or damaged, closed or killed takes are read alike; what cannot be read is 
 """
 
 import argparse
+import math
 import os
 import sys
 import tempfile
@@ -12,26 +13,50 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from calibration.errors import UserError
 from stream import export_markers, export_tables
 from stream.interrupt import EXIT_NOW
+from stream.recording import ESTIMATES, MOMENTS, array_of
 from stream.segments import Span, read_journal, segments
 from stream.takes import Take, open_take
 from stream.types import StreamError
 
 # Batches of a live recording hold half a second; row groups and CSV blocks want to be larger.
 _ROWS = 4096
+_TIMES = {ESTIMATES: "moment_time", MOMENTS: "time"}
 
 
 class Reading:
-    """A take being exported: shows progress and remembers what could not be read."""
+    """A take being exported, or a part of it: shows progress and remembers what could not be read.
 
-    def __init__(self, take: Take) -> None:
+    Args:
+        take: from ``open_take``.
+        start: seconds after the take's first moment from which on moments are read.
+        end: seconds after it from which on they are not.
+
+    Raises:
+        StreamError: if there is no moment in that part.
+    """
+
+    def __init__(self, take: Take, start: float | None = None, end: float | None = None) -> None:
         self.take = take
         self._faults: dict[tuple[str, int], Span] = {}
+        self._whole = start is None and end is None
+        self._first, self._start, self._end = 0.0, start or 0.0, math.inf if end is None else end
+        if self._whole:
+            return
+        # Copies, or every batch would stay in memory.
+        times = [array_of(b, name).copy() for stream, name in _TIMES.items() for b in take.batches(stream, self._fault)]
+        time = np.concatenate([np.empty(0), *times])
+        self._first = time.min(initial=math.inf)
+        if not self._inside(time).any():
+            lasts = f"lasts {time.max() - self._first:.3f} s" if len(time) else "is empty"
+            raise StreamError(f"no moment lies in that part: the take {lasts}; change --start or --end")
 
     def __call__(self, stream: str) -> Iterator[pa.RecordBatch]:
         """The batches of a stream, gathered to a few thousand rows each."""
@@ -44,8 +69,11 @@ class Reading:
             if not journals:
                 self._fault(Span(f"{stream}-00000.arrows", 0, 0, 0, "missing"))
             for batch in self.take.batches(stream, self._fault):
-                waiting.append(batch)
                 bar.update(batch.num_rows)
+                if not self._whole:
+                    batch = batch.filter(pa.array(self._inside(array_of(batch, _TIMES[stream]))))
+                if batch.num_rows:
+                    waiting.append(batch)
                 if sum(b.num_rows for b in waiting) >= _ROWS:
                     yield pa.concat_batches(waiting)
                     waiting.clear()
@@ -57,6 +85,10 @@ class Reading:
         """What could not be read, each once, however often the take was gone through."""
         return list(self._faults.values())
 
+    def _inside(self, time: NDArray[np.floating]) -> NDArray[np.bool_]:
+        after = np.round(time - self._first, 6)  # so that rounding moves no moment to the other part
+        return (self._start <= after) & (after < self._end)
+
     def _fault(self, span: Span) -> None:
         self._faults[span.segment, span.offset] = span
 
@@ -65,7 +97,10 @@ class Reading:
         return pa.record_batch([pa.array([], field.type) for field in schema], schema=schema)
 
 
-def export(take: Take, to: str, out: Path, *, camera: str | None = None, force: bool = False) -> list[str]:
+def export(
+    take: Take, to: str, out: Path, *,
+    camera: str | None = None, start: float | None = None, end: float | None = None, force: bool = False,
+) -> list[str]:  # fmt: skip
     """Write a take as one file, or two where a table of fused poses goes beside that of the views.
 
     Args:
@@ -73,6 +108,8 @@ def export(take: Take, to: str, out: Path, *, camera: str | None = None, force: 
         to: "csv", "parquet", "npz", "trc" or "c3d".
         out: the file; the fused poses of csv and parquet go to ``STEM.poses.SUFFIX`` beside it.
         camera: whose answer becomes the markers of trc and c3d; None for the fused person, or for the only camera.
+        start: seconds after the take's first moment at which the part to export begins; None for all before ``end``.
+        end: seconds after it at which that part ends, itself not in it; None for the rest.
         force: write over existing files, and remove the fused poses of an earlier export where nothing is fused.
 
     Returns:
@@ -80,8 +117,10 @@ def export(take: Take, to: str, out: Path, *, camera: str | None = None, force: 
 
     Raises:
         StreamError: if there is nothing to export, a file exists, or it cannot be written; if a camera is given to a
-            table.
+            table, or the end is not after the start.
     """
+    if start is not None and end is not None and start >= end:
+        raise StreamError(f"--end {end:g} is not after --start {start:g}")
     if camera is not None and to not in ("trc", "c3d"):
         raise StreamError(f"--camera is for trc and c3d: {to} holds all cameras, drop it")
     if out.is_dir():
@@ -91,7 +130,7 @@ def export(take: Take, to: str, out: Path, *, camera: str | None = None, force: 
     for target in targets:
         if target.exists() and not force:
             raise StreamError(f"{target} exists; give another --out, or --force to write over it")
-    reading = Reading(take)
+    reading = Reading(take, start, end)
     writers: dict[str, Callable[[Reading, Path], list[str]]] = {
         "csv": export_tables.write_csv,
         "parquet": export_tables.write_parquet,
@@ -130,11 +169,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--to", required=True, choices=("csv", "parquet", "npz", "trc", "c3d"), help="format")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="file to write")
     parser.add_argument("--camera", metavar="NAME", help="trc, c3d: this camera's answer, not the fused person")
+    parser.add_argument("--start", type=float, metavar="SECONDS", help="export from here on, after the first moment")
+    parser.add_argument("--end", type=float, metavar="SECONDS", help="export up to here, after the first moment")
     parser.add_argument("--force", action="store_true", help="write over existing files")
     options = parser.parse_args(arguments)
     try:
         take = open_take(options.take)
-        notes = export(take, options.to, options.out, camera=options.camera, force=options.force)
+        notes = export(
+            take, options.to, options.out,
+            camera=options.camera, start=options.start, end=options.end, force=options.force,
+        )  # fmt: skip
     except UserError as error:
         print(error, file=sys.stderr)
         return 1

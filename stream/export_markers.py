@@ -169,7 +169,8 @@ def write_c3d(reading: _Reading, folder: Path, camera: str | None) -> list[str]:
     slot = np.maximum.accumulate(np.round((markers.time - markers.time[:1]) * rate).astype(int))
     if slot.max(initial=0) >= _C3D_FRAMES:
         raise StreamError(
-            f"a C3D file holds {_C3D_FRAMES} frames, {_C3D_FRAMES / rate / 60:.0f} minutes of this take: use trc"
+            f"a C3D file holds {_C3D_FRAMES} frames, {_C3D_FRAMES / rate / 60:.0f} minutes of this take: use trc, or"
+            " give a part with --start SECONDS and --end SECONDS"
         )
     points = np.full((slot.max(initial=-1) + 1, len(JOINTS), 3), np.nan)
     points[slot] = markers.points @ turn(markers.up, _Z).T

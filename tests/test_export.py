@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -294,7 +295,35 @@ def test_a_take_too_long_for_c3d(tmp_path: Path, capsys: pytest.CaptureFixture[s
     late = replace(estimates[2], index=80_000, t=estimates[1].t + 70_000 / 30)
     record(tmp_path, [*estimates[:2], late])
     assert run(tmp_path, "c3d", tmp_path / "out.c3d") == 1
-    assert "holds 65535 frames, 36 minutes" in capsys.readouterr().err
+    assert "holds 65535 frames, 36 minutes" in (said := capsys.readouterr().err)
+    assert "--start SECONDS and --end SECONDS" in said
+    assert run(tmp_path, "c3d", tmp_path / "out.c3d", "--end", "1") == 0
+    assert "2 frames at 30 Hz" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("to", ["npz", "csv", "parquet", "trc"])
+def test_a_part_of_a_take(tmp_path: Path, to: str, capsys: pytest.CaptureFixture[str]) -> None:
+    estimates = make_estimates(60)
+    take = record(tmp_path / "a", estimates)
+    rows = []
+    for part in (["--end", "0.5"], ["--start", "0.5", "--end", "1.5"], ["--start", "1.5"]):
+        assert run(take, to, tmp_path / f"{to}{len(rows)}", *part) == 0
+        said = capsys.readouterr().out
+        rows.append(int(re.search(r"(\d+) (rows|frames)", said)[1]))  # type: ignore[index]
+    moments = [estimates[:15], estimates[15:45], estimates[45:]]
+    assert rows == [len(part) if to == "trc" else len(rows_of(part)) for part in moments]
+    if to == "npz":
+        with np.load(tmp_path / "npz1", allow_pickle=False) as data:
+            assert data["moment"].min() == 15
+            assert data["moment"].max() == 44
+            np.testing.assert_array_equal(data["pose_time"], [e.t for e in estimates[15:45]])
+    for part, why in (
+        (["--start", "1", "--end", "1"], "--end 1 is not after --start 1\n"),
+        (["--start", "2"], "no moment lies in that part: the take lasts 1.967 s; change --start or --end\n"),
+    ):
+        assert run(take, to, tmp_path / "none", *part) == 1
+        assert capsys.readouterr().err == why
+    assert not (tmp_path / "none").exists()
 
 
 def test_c3d_without_its_package_tells_how_to_get_it(
