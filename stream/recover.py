@@ -156,8 +156,9 @@ def recover(take: Take, out: Path | None) -> tuple[list[str], bool]:
         said, all_there = _check_videos(take)
         lines += said
         whole &= all_there
-        for video in videos if out is not None else ():
-            _copy(video, out / video.name)
+        if out is not None:
+            for video in videos:
+                _copy(video, out / video.name)
     except FileExistsError:
         raise StreamError(f"{out} already exists; give --out a folder that does not") from None
     except OSError as error:
