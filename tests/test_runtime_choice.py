@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engines import cards, detectors, mdn, runtimes
-from engines.runtimes import _choose, _measure
+from engines.runtimes import _choose, _gpu, _measure
 from engines.runtimes._example import Spec
 from engines.runtimes._measure import Candidate, Report, cpu_name
 from engines.types import EngineError
@@ -22,7 +22,7 @@ class Network:
     def __init__(self, name: str, path: Path, sha256: str, precision: str, seconds: float) -> None:
         self.inputs = {"x": Spec(np.float32, (None, 2))}
         self._seconds, self.calls = seconds, 0
-        self._said = {"runtime": name, "device": "cpu", "threads": "1", "precision": precision,
+        self.said = {"runtime": name, "device": "cpu", "threads": "1", "precision": precision,
                       "model": path.name, "sha256": sha256}  # fmt: skip
 
     def __call__(self, **arrays: np.ndarray) -> dict[str, np.ndarray]:
@@ -31,7 +31,7 @@ class Network:
         return {"y": arrays["x"]}
 
     def describe(self) -> Mapping[str, str]:
-        return self._said
+        return self.said
 
 
 @dataclass
@@ -45,14 +45,16 @@ class Scripted:
     hurdle: str | None = None
     release: str = "1.0"
     quantised: float | None = None
-    """Seconds of an int8 call; None: it runs fp32 only."""
+    """Seconds of an int8 call; None: it runs no int8."""
+    note: str = ""
+    """What its networks say of how they run."""
     ACCELERATOR: bool = False
     INSTALL: str = "pip install -r requirements-scripted.txt"
     loads: list[str] = field(default_factory=list)
 
     @property
     def PRECISIONS(self) -> tuple[str, ...]:
-        return ("fp32",) if self.quantised is None else ("fp32", "int8")
+        return ("fp32", "fp16") if self.quantised is None else ("fp32", "fp16", "int8")
 
     def available(self) -> bool:
         return self.here
@@ -67,7 +69,10 @@ class Scripted:
         self.loads.append(precision)
         if self.fault:
             raise self.fault
-        return Network(self.name, path, sha256, precision, self.quantised if precision == "int8" else self.seconds)
+        seconds = self.quantised if precision == "int8" and self.quantised is not None else self.seconds
+        network = Network(self.name, path, sha256, precision, seconds)
+        network.said |= {"note": self.note} if self.note else {}
+        return network
 
 
 SLOW = 0.004
@@ -128,6 +133,37 @@ def test_what_is_measured_belongs_to_file_threads_and_versions(weights: Path, fo
     assert len(list(folder.iterdir())) == 4
     assert len(slow.loads) == 4
     assert cpu_name()
+
+
+def test_what_is_measured_belongs_to_the_graphics(
+    weights: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU, its driver and /dev/dri come and go, as containers have them once and not the next time."""
+    nodes = tmp_path / "dri"
+    monkeypatch.setattr(_measure, "_GRAPHICS", nodes)
+    monkeypatch.setattr(_gpu, "describe", lambda: "no NVIDIA GPU driver")
+    slow, fast = Scripted("a", SLOW), Scripted("b")
+    choose(weights, slow, fast)
+    monkeypatch.setattr(_gpu, "describe", lambda: "GeForce 13000 580.1")
+    choose(weights, slow, fast)
+    (nodes / "by-path").mkdir(parents=True)
+    choose(weights, slow, fast)
+    assert len(slow.loads) == 2
+    (nodes / "renderD128").touch()
+    assert _measure.graphics() == ["renderD128"]
+    for _ in range(2):
+        choose(weights, slow, fast)
+    assert len(slow.loads) == len(list(folder.iterdir())) == 3
+
+
+def test_what_does_not_run_as_it_should_is_measured_again(weights: Path, folder: Path) -> None:
+    hampered, other = Scripted("a", SLOW, note="CUDA passed over: its libraries are missing"), Scripted("b")
+    for _ in range(2):
+        assert choose(weights, hampered, other)["runtime"] == "b"
+    assert len(hampered.loads) == 2
+    assert not folder.exists()
+    hampered.note, hampered.seconds, other.seconds = "", 0.0, SLOW
+    assert choose(weights, hampered, other)["runtime"] == "a"
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"ms": 3}', '{"ms": {}, "failed": {}}'])
@@ -269,6 +305,18 @@ def test_a_precision_that_is_asked_for_is_kept_to(weights: Path) -> None:
     assert choose(weights.with_suffix(".int8.onnx"), runtime, precision=None)["precision"] == "int8"
     with pytest.raises(EngineError, match="net.onnx: a does not run int8 files; use --precision auto"):
         choose(weights, Scripted("a"), name="a", precision="int8")
+
+
+def test_a_file_of_half_precision_is_called_so(weights: Path) -> None:
+    write_card(weights, extra='[values]\nprecision = "fp16"\n')
+    runtime = Scripted("a", quantised=0.0)
+    for precision in ("auto", None):
+        assert choose(weights, runtime, precision=precision)["precision"] == "fp16"
+    assert "b fp16 0." in choose(weights, Scripted("a", SLOW), Scripted("b"))["choice"]
+    for precision in ("fp32", "int8"):
+        message = f"no {precision} file to run: net.onnx is there as fp16; use --precision auto"
+        with pytest.raises(EngineError, match=message):
+            choose(weights, runtime, precision=precision)
 
 
 @pytest.mark.parametrize(

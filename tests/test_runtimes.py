@@ -86,7 +86,7 @@ def test_the_directory_is_the_registry() -> None:
     for name in runtimes.names():
         module = runtimes.module(name)
         assert module.INSTALL.startswith("pip install -r requirements")
-        assert set(module.PRECISIONS) <= {"fp32", "int8"}
+        assert set(module.PRECISIONS) <= {"fp32", "fp16", "int8"}
         assert isinstance(module.version(), str)
 
 

@@ -43,16 +43,17 @@ def load(path: Path, name: str = "auto", threads: int = 1, precision: str | None
     """Load a network.
 
     "auto" is TensorRT where it and a GPU are there and work, else the fastest of those that are installed and, where
-    that is asked for, of the precisions that there are files of: measured once for the file, the processor, the number
-    of threads and the versions, and kept in the user's cache. It passes over what is broken. One that is asked for by
-    name is used or refused.
+    that is asked for, of the precisions that there are files of: measured once for the file, the processor, the
+    graphics, the number of threads and the versions, and kept in the user's cache. It passes over what is broken. One
+    that is asked for by name is used or refused.
 
     Args:
         path: the ONNX file. Where it has a card beside it the file is checked against it; ``NAME.int8.onnx`` beside
             ``NAME.onnx`` is its int8 file if its card says ``accepted`` and ``of`` this very file.
         name: one of ``names()``, or "auto".
         threads: threads for the operators of one call, >= 1.
-        precision: "fp32", "int8", or "auto" for the faster; None for the very file that is given.
+        precision: "fp32", "int8", or "auto" for the faster; None for the very file that is given. A file whose card
+            says ``precision = "fp16"`` is neither: it runs with "auto" and None.
         say: told a line where something takes its time.
 
     Returns:

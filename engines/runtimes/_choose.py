@@ -15,6 +15,7 @@ from engines.types import EngineError
 from engines.user_cache import CacheError
 
 PRECISIONS: Final = ("fp32", "int8")
+"""Those that can be asked for. A file may also be of "fp16", as its card says: then it is all that there is."""
 INT8: Final = ".int8.onnx"
 """``NAME.int8.onnx`` is the int8 file of ``NAME.onnx``."""
 
@@ -49,7 +50,7 @@ class Files:
     """The ONNX files of a network."""
 
     by_precision: Mapping[str, tuple[Path, str]]
-    """"fp32" or "int8" -> file and its sha256."""
+    """"fp32", "fp16" or "int8" -> file and its sha256; the file that was given first."""
     passed_over: str = ""
     """Why there is an int8 file that is not used."""
 
@@ -60,10 +61,11 @@ def find_files(path: Path, *, look_for_int8: bool) -> Files:
     Raises:
         EngineError: if ``path`` is missing, damaged, or not what its card says.
     """
-    sha256 = cards.verify(path).sha256.lower() if path.with_suffix(".toml").is_file() else cards.digest(path)
+    card = cards.verify(path) if path.with_suffix(".toml").is_file() else None
+    sha256 = card.sha256.lower() if card else cards.digest(path)
     if path.name.endswith(INT8):
         return Files({"int8": (path, sha256)})
-    own = {"fp32": (path, sha256)}
+    own = {str(card.values.get("precision", "fp32")) if card else "fp32": (path, sha256)}
     quantised = path.with_suffix(INT8)
     if not look_for_int8 or not quantised.exists():
         return Files(own)
@@ -87,8 +89,9 @@ def load(modules: Modules, path: Path, name: str, threads: int, precision: str |
     if precision in PRECISIONS and precision not in files.by_precision:
         has = ", ".join(files.by_precision)
         why = files.passed_over or f"{path.name} is there as {has}"
-        raise EngineError(f"there is no {precision} file to run: {why}; use --precision {has}")
-    kinds = [p for p in PRECISIONS if p in files.by_precision and precision in (None, "auto", p)]
+        use = has if has in PRECISIONS else "auto"
+        raise EngineError(f"there is no {precision} file to run: {why}; use --precision {use}")
+    kinds = [p for p in files.by_precision if precision in (None, "auto", p)]
     notes = [files.passed_over] if files.passed_over else []
     if wanted is None:
         able, accelerated = _able(modules, kinds, files, threads, say, notes)
@@ -213,7 +216,8 @@ def _measured(
     for label in stopped:
         del networks[label]
     report = Report(ms, failed | stopped)
-    if ms:
+    # A network with a note runs otherwise than it should, such as without CUDA: tomorrow it may be mended.
+    if ms and not any(network.describe().get("note") for network in networks.values()):
         try:
             _measure.write(candidates, threads, report)
         except CacheError as error:

@@ -5,15 +5,13 @@ Through ``cuda-bindings`` (27 MB) and not through torch, whose CUDA build takes 
 
 import ctypes
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from engines.runtimes import _gpu
 from engines.types import EngineError
-
-_DRIVER_VERSION: Final = Path("/proc/driver/nvidia/version")
 
 
 class Device:
@@ -36,8 +34,7 @@ class Device:
 
     def driver(self) -> str:
         """Version of CUDA that the driver has and, on Linux, of the driver itself."""
-        known = _DRIVER_VERSION.read_text().splitlines()[0] if _DRIVER_VERSION.is_file() else ""
-        return f"{self.call('cudaDriverGetVersion')} {known}".strip()
+        return f"{self.call('cudaDriverGetVersion')} {_gpu.release()}".strip()
 
     def call(self, function: str, *arguments: object) -> Any:
         """Call a function of the CUDA runtime; what it returns beside its error code.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from engines import user_cache
-from engines.runtimes import _example
+from engines.runtimes import _example, _gpu
 from engines.runtimes._module import Network
 
 ROUNDS: Final = 40
@@ -25,6 +25,7 @@ RETRY_S: Final = 86_400
 """After this long something that failed is tried again: drivers and permissions get mended."""
 
 _CPU_INFO: Final = Path("/proc/cpuinfo")
+_GRAPHICS: Final = Path("/dev/dri")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Candidate:
     runtime: str
     """Name of the runtime."""
     precision: str
-    """"fp32" or "int8"."""
+    """"fp32", "fp16" or "int8"."""
     path: Path
     """The ONNX file."""
     sha256: str
@@ -67,11 +68,17 @@ class Report:
 
 
 def key(candidates: Sequence[Candidate], threads: int) -> dict[str, object]:
-    """What a measurement belongs to: the files, the processor, the threads and the versions of the runtimes."""
+    """What a measurement belongs to: the files, the processor, the graphics, the threads and the runtimes' versions."""
     return {
         "candidates": [[c.runtime, c.version, c.precision, c.sha256] for c in candidates],
         "cpu": cpu_name(), "cores": os.cpu_count() or 1, "threads": threads,
+        "gpu": _gpu.describe(), "graphics": graphics(),
     }  # fmt: skip
+
+
+def graphics() -> list[str]:
+    """The nodes of graphics devices that this user may open, sorted; empty where the system has no such nodes."""
+    return sorted(node.name for node in _GRAPHICS.glob("*[0-9]") if os.access(node, os.R_OK | os.W_OK))
 
 
 def cpu_name() -> str:

@@ -33,7 +33,7 @@ class RuntimeModule(Protocol):
     INSTALL: str
     """The command that installs it."""
     PRECISIONS: tuple[str, ...]
-    """Of "fp32" and "int8", the files that it runs."""
+    """Of "fp32", "fp16" and "int8", the files that it runs."""
 
     def available(self) -> bool:
         """Whether it is installed; imports nothing heavy."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ACCELERATOR: Final = False
 INSTALL: Final = "pip install -r requirements.txt"
-PRECISIONS: Final = ("fp32", "int8")
+PRECISIONS: Final = ("fp32", "fp16", "int8")
 
 _DTYPES: Final = {
     "tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64,
@@ -50,21 +50,29 @@ def load(path: Path, sha256: str, threads: int, precision: str, say: Say = silen
 class OnnxRuntime:
     """A network in an ONNX Runtime session; may be called by several threads at once.
 
+    Args:
+        path: ONNX file.
+        sha256: of the file.
+        threads: of one call.
+        precision: of the file's weights.
+        cuda: whether it may run on CUDA where that is there.
+
     Raises:
         EngineError: if the file is not a network that ONNX Runtime can load and run.
     """
 
-    def __init__(self, path: Path, sha256: str, threads: int, precision: str = "fp32") -> None:
+    def __init__(self, path: Path, sha256: str, threads: int, precision: str = "fp32", *, cuda: bool = True) -> None:
         # Its wheels report to Microsoft, and keep a device id in the user's home, unless told not to before the import;
         # ort.disable_telemetry_events() comes too late.
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime as ort
 
         note = ""
+        cuda = cuda and "CUDAExecutionProvider" in ort.get_available_providers()
         try:
-            if "CUDAExecutionProvider" in ort.get_available_providers():
+            if cuda:
                 note = self._open_on_cuda(path, threads)
-            if note or "CUDAExecutionProvider" not in ort.get_available_providers():
+            if note or not cuda:
                 self._open(path, threads, ["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's exceptions have no public base class
             reason = _module.one_line(error)

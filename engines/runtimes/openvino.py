@@ -18,7 +18,7 @@ from engines.types import EngineError
 
 ACCELERATOR: Final = False
 INSTALL: Final = "pip install -r requirements-openvino.txt"
-PRECISIONS: Final = ("fp32", "int8")
+PRECISIONS: Final = ("fp32", "fp16", "int8")
 MOST_STREAMS: Final = 16
 """Calls that can run side by side: more cameras than that are not expected, and every stream has threads of its own."""
 
@@ -50,7 +50,7 @@ class OpenVinoRuntime:
         path: ONNX file.
         sha256: of the file.
         threads: threads of one call, on the CPU.
-        precision: of the file's weights, "fp32" or "int8".
+        precision: of the file's weights, "fp32", "fp16" or "int8".
         device: "CPU", or "GPU" for Intel's graphics.
 
     Raises:

@@ -9,7 +9,7 @@ from engines.runtimes._module import Say, silent
 
 ACCELERATOR: Final = False
 INSTALL: Final = openvino.INSTALL
-PRECISIONS: Final = ("fp32", "int8")
+PRECISIONS: Final = ("fp32", "fp16", "int8")
 
 available = openvino.available
 version = openvino.version

@@ -1,7 +1,7 @@
 """Torch: the reference. Slower than the others on a CPU; on a GPU its calls are CUDA graphs.
 
-It runs an ONNX file operator by operator (engines/models/onnx_graph.py), so it needs ``onnx`` too and reads fp32 files
-only: what int8 loses is measured against it.
+It runs an ONNX file operator by operator (engines/models/onnx_graph.py), so it needs ``onnx`` too and reads no int8
+files: what those lose is measured against it.
 """
 
 import threading
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ACCELERATOR: Final = False
 INSTALL: Final = "pip install -r requirements-dev.txt"
-PRECISIONS: Final = ("fp32",)
+PRECISIONS: Final = ("fp32", "fp16")
 
 _GRAPHS: Final = 8
 """Shapes that get a CUDA graph; each keeps its buffers. Views come and go, so there are a few."""
@@ -46,7 +46,7 @@ def version() -> str:
 
 def load(path: Path, sha256: str, threads: int, precision: str, say: Say = silent) -> "TorchRuntime":
     """Open an ONNX file; see TorchRuntime."""
-    return TorchRuntime(path, sha256, threads)
+    return TorchRuntime(path, sha256, threads, precision)
 
 
 class TorchRuntime:
@@ -56,7 +56,7 @@ class TorchRuntime:
         EngineError: if the file is not a network, or has an operator that is not here.
     """
 
-    def __init__(self, path: Path, sha256: str, threads: int) -> None:
+    def __init__(self, path: Path, sha256: str, threads: int, precision: str = "fp32") -> None:
         import torch
 
         from engines.models.onnx_graph import OnnxGraph, UnsupportedError
@@ -80,7 +80,7 @@ class TorchRuntime:
             "runtime": f"torch {torch.__version__}",
             "device": f"cuda ({torch.cuda.get_device_name()})" if self._cuda else "cpu",
             "threads": str(threads),
-            "precision": "fp32",
+            "precision": precision,
             "model": path.name,
             "sha256": sha256,
         }
