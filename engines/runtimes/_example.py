@@ -31,9 +31,9 @@ def free_batch(inputs: Mapping[str, Spec]) -> bool:
     return all(spec.shape[:1] == (None,) for spec in inputs.values())
 
 
-def feed(inputs: Mapping[str, Spec], batch: int = 1) -> dict[str, NDArray[Any]]:
-    """The same plausible noise at every call: 0..255 for whole numbers, of unit spread for others."""
-    random = np.random.default_rng(0)
+def feed(inputs: Mapping[str, Spec], batch: int = 1, seed: int = 0) -> dict[str, NDArray[Any]]:
+    """Plausible noise, the same at every call with a seed: 0..255 for whole numbers, of unit spread for others."""
+    random = np.random.default_rng(seed)
     made: dict[str, NDArray[Any]] = {}
     for name, spec in inputs.items():
         shape = [n if n is not None else FREE_SIDE if k else batch for k, n in enumerate(spec.shape)]

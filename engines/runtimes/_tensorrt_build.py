@@ -49,13 +49,30 @@ def engine_key(sha256: str, gpu: str, driver: str, version: str, precision: str)
     """
     return {
         "onnx": sha256, "gpu": gpu, "driver": driver, "tensorrt": version, "precision": precision,
-        "profile": [list(BATCHES), list(SIDES)],
+        "profile": [list(BATCHES), list(SIDES)], "compared": True,
     }  # fmt: skip
 
 
 def timing_key(gpu: str, driver: str, version: str) -> dict[str, object]:
     """What TensorRT's timings of layers belong to; networks that share layers share them."""
     return {"timings": True, "gpu": gpu, "driver": driver, "tensorrt": version}
+
+
+def pack(verdict: str, engine: bytes) -> bytes:
+    """What is kept of a build: a line of what came of comparing it, and the engine; none of one that was refused."""
+    return f"{verdict}\n".encode() + engine
+
+
+def unpack(kept: bytes) -> tuple[str, bytes]:
+    """The line and the engine.
+
+    Raises:
+        EngineError: if it was refused.
+    """
+    verdict, _, engine = kept.partition(b"\n")
+    if not engine:
+        raise EngineError(verdict.decode())
+    return verdict.decode(), engine
 
 
 def find() -> str | None:

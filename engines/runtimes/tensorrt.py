@@ -1,11 +1,12 @@
 """TensorRT: networks compiled for the NVIDIA GPU at hand, built here from the ONNX file and kept in the user's cache.
 
 An engine is native code: one is never read from a path that somebody gives, only from the private cache folder, under
-a key of the ONNX file, GPU, driver and TensorRT.
+a key of the ONNX file, GPU, driver and TensorRT. What was just built is compared with ONNX Runtime before it is used.
 """
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,14 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import user_cache
-from engines.runtimes import _cuda, _example, _gpu, _module
+from engines.runtimes import _cuda, _example, _gpu, _module, onnx
 from engines.runtimes import _tensorrt_build as build
+from engines.runtimes._compare import TooFarError, compare
 from engines.runtimes._module import Say, silent
 from engines.types import EngineError
 
 ACCELERATOR: Final = True
 INSTALL: Final = "pip install -r requirements-gpu.txt"
-PRECISIONS: Final = ("fp32",)
+PRECISIONS: Final = ("fp32", "fp16")
 
 _SHAPES: Final = 4
 """Shapes that get a CUDA graph: it must have an execution context of its own, which takes GPU memory."""
@@ -45,7 +47,8 @@ def load(path: Path, sha256: str, threads: int, precision: str, say: Say = silen
     """The network of an ONNX file on the GPU; built first where it is not in the cache.
 
     Raises:
-        EngineError: without TensorRT or a GPU, or if the network cannot be built or run.
+        EngineError: without TensorRT or a GPU, if the network cannot be built or run, or if its answers are not those
+            of ONNX Runtime.
     """
     module = build.find()
     if module is None:
@@ -62,7 +65,8 @@ class TensorRtRuntime:
     copies and the network, recorded at the first call of a shape. More views than the profile has are taken in turns.
 
     Raises:
-        EngineError: if CUDA does not answer, or the network cannot be built or run.
+        EngineError: if CUDA does not answer, the network cannot be built or run, or its answers are not those of ONNX
+            Runtime.
     """
 
     def __init__(self, path: Path, sha256: str, precision: str, trt: Any, say: Say) -> None:
@@ -72,12 +76,27 @@ class TensorRtRuntime:
         self._logger = build.make_logger(trt)
         # Must outlive the engine.
         self._runtime = trt.Runtime(self._logger)
-        self._engine, note = self._obtain(path, sha256, precision, say)
+        gpu, driver = f"{self._device.name} {self._device.capability}", self._device.driver()
+        version = f"{trt.__name__} {trt.__version__}"
+        key = build.engine_key(sha256, gpu, driver, version, precision)
+        self._engine, parity, note = self._read(key)
+        built = b""
+        if self._engine is None:
+            self._engine, built = self._build(path, build.timing_key(gpu, driver, version), say)
         self._context = self._new_context()
         self.inputs = build.describe_inputs(self._engine, trt)
         self._outputs = build.tensor_names(self._engine, trt, trt.TensorIOMode.OUTPUT)
         self._buffers = self._allocate()
         self._recorded: dict[tuple[tuple[int, ...], ...], tuple[Any, Any]] = {}
+        if built:
+            try:
+                parity = self._check(path, sha256, precision)
+            except TooFarError as error:
+                refused = f"the engine that TensorRT built of {path.name} is refused: {error}; use --runtime onnx"
+                # Kept without the engine, so that the minutes are not spent again at every start.
+                self._keep(key, build.pack(refused, b""))
+                raise EngineError(refused) from error
+            note = self._keep(key, build.pack(parity, built)) or note
         if not _example.free_size(self.inputs):
             self(**_example.feed(self.inputs))
         self._description = {
@@ -87,6 +106,7 @@ class TensorRtRuntime:
             "precision": precision,
             "model": path.name,
             "sha256": sha256,
+            "parity": parity,
         }
         if note:
             self._description["note"] = note
@@ -104,40 +124,66 @@ class TensorRtRuntime:
             return {name: np.concatenate([part[name] for part in parts]) for name in self._outputs}
 
     def describe(self) -> Mapping[str, str]:
-        """What really bound: ``runtime``, ``device``, ``threads``, ``precision``, ``model`` and ``sha256``."""
+        """What really bound, as of every runtime; and ``parity``: how near its answers are to ONNX Runtime's."""
         return self._description
 
-    def _obtain(self, path: Path, sha256: str, precision: str, say: Say) -> tuple[Any, str]:
-        """The engine from the cache, or built; and what was wrong with the cache, if anything was."""
-        gpu, driver = f"{self._device.name} {self._device.capability}", self._device.driver()
-        version = f"{self._trt.__name__} {self._trt.__version__}"
-        key = build.engine_key(sha256, gpu, driver, version, precision)
-        timing = build.timing_key(gpu, driver, version)
-        timings, note = b"", ""
+    def _read(self, key: Mapping[str, object]) -> tuple[Any, str, str]:
+        """The engine from the cache or None, how near it was when it was built, and what is wrong with the cache.
+
+        Raises:
+            EngineError: if it was refused when it was built.
+        """
         try:
             kept = user_cache.read("engines", key)
-            # None also for one that this TensorRT refuses: it is built again.
-            if kept is not None and (engine := self._runtime.deserialize_cuda_engine(kept)) is not None:
-                return engine, ""
-            timings = user_cache.read("engines", timing) or b""
         except user_cache.CacheError as error:
-            note = f"engine built anew: {error}"
+            return None, "", f"engine built anew: {error}"
+        if kept is None:
+            return None, "", ""
+        parity, data = build.unpack(kept)
+        # None also for one that this TensorRT refuses: it is built again.
+        return self._runtime.deserialize_cuda_engine(data), parity, ""
+
+    def _build(self, path: Path, timing: Mapping[str, object], say: Say) -> tuple[Any, bytes]:
+        """The engine, and its bytes."""
         say(f"building {path.name} for {self._device.name} with TensorRT (up to some minutes, once) ...")
         try:
             model = path.read_bytes()
         except OSError as error:
             raise EngineError(f"weights {path} cannot be read ({error.strerror})") from error
+        timings = b""
+        with suppress(user_cache.CacheError):  # of the engine it is said
+            timings = user_cache.read("engines", timing) or b""
         data, timings = build.build(self._trt, model, path.name, timings)
         engine = self._runtime.deserialize_cuda_engine(data)
         if engine is None:
             raise EngineError(f"TensorRT cannot load the engine it built of {path.name} ({self._reason()})")
+        if timings:
+            with suppress(user_cache.CacheError):
+                user_cache.write("engines", timing, timings)
+        return engine, data
+
+    def _check(self, path: Path, sha256: str, precision: str) -> str:
+        """Compare the engine with ONNX Runtime on the processor; how near it is.
+
+        Raises:
+            TooFarError: if it is not near enough.
+            EngineError: if one of them cannot be run.
+        """
+        reference = onnx.OnnxRuntime(path, sha256, 1, precision, cuda=False)
+        batches = build.BATCHES if _example.free_batch(self.inputs) else (1,) * len(build.BATCHES)
+        feeds = [_example.feed(self.inputs, batch, seed) for seed, batch in enumerate(batches)]
+        found = [compare(self(**feed), reference(**feed), precision) for feed in feeds]
+        # The shapes to come are those of the cameras, and only some are recorded.
+        self._recorded.clear()
+        return str(max(found, key=lambda difference: difference.mean))
+
+    def _keep(self, key: Mapping[str, object], data: bytes) -> str:
+        """Write to the cache; why that cannot be done, or nothing."""
         try:
             user_cache.write("engines", key, data)
-            if timings:
-                user_cache.write("engines", timing, timings)
         except user_cache.CacheError as error:
-            note = f"engine built at every start: {error}"
-        return engine, note
+            return f"engine built at every start: {error}"
+        return ""
 
     def _allocate(self) -> dict[str, _cuda.Buffer]:
         """Buffers for the largest shape of every input and output, bound for good."""
