@@ -27,9 +27,11 @@ import psutil
 from benchmarks import machine
 from benchmarks.table import ratio, said, table, write_json
 from benchmarks.timing import Times, after, median_ratio, paced, tight, times
+from calibration.arguments import at_least
 from calibration.errors import UserError
 from engines import mdn, runtimes
-from engines.types import EngineError, Runtime
+from engines.runtimes import Network
+from engines.types import EngineError
 
 BATCHES: Final = (1, 4, 16)
 EVERY_S: Final = 0.033
@@ -62,7 +64,7 @@ class Row:
     """Of the limit that is reached; at batch 1 on the processor only."""
 
 
-def load(path: Path, on: Sequence[str]) -> tuple[dict[str, Runtime], dict[str, str]]:
+def load(path: Path, on: Sequence[str]) -> tuple[dict[str, Network], dict[str, str]]:
     """Every precision that there is here on every runtime, by "runtime precision", and why others are not."""
     found, left_out = {}, {}
     if not runtimes.has_int8(path):
@@ -120,7 +122,7 @@ def readers(size: int) -> Calls:
     }
 
 
-def measure_tight(called: Mapping[str, Runtime], sizes: Mapping[str, int], rounds: int, count: int) -> list[Row]:
+def measure_tight(called: Mapping[str, Network], sizes: Mapping[str, int], rounds: int, count: int) -> list[Row]:
     """Rows of calls without a pause, and of the limits. Each round has every runtime and reader in turn."""
     reading = {f"limit {p}": readers(size) for p, size in sizes.items()}
     calls = _calls(called, 1) | {f"{name} {how}": f for name, ways in reading.items() for how, f in ways.items()}
@@ -138,7 +140,7 @@ def measure_tight(called: Mapping[str, Runtime], sizes: Mapping[str, int], round
 
 
 def measure_other(
-    mode: str, called: Mapping[str, Runtime], sizes: Mapping[str, int], batch: int,
+    mode: str, called: Mapping[str, Network], sizes: Mapping[str, int], batch: int,
     work: Callable[[Calls], Mapping[str, list[float]]],
 ) -> list[Row]:  # fmt: skip
     """Rows of one batch, paced or cold; with the limits at batch 1."""
@@ -176,6 +178,7 @@ def run(path: Path, on: Sequence[str], rounds: int, count: int, paced_calls: int
         raise UserError(
             f"the lifter cannot be measured: {left_out.get(f'{REFERENCE} fp32', 'it needs the runtime onnx')}"
         )
+    width(called[f"{REFERENCE} fp32"])
     weights = count_weights(path)
     sizes = {p: weights * BYTES[p] for p in dict.fromkeys(map(_precision, called))}
     rows = measure_tight(called, sizes, rounds, count)
@@ -234,16 +237,29 @@ def report(result: Mapping[str, Any]) -> str:
     return "\n".join([table(heads, cells), "", *verdict(result), *left_out])
 
 
-def _calls(called: Mapping[str, Runtime], batch: int) -> Calls:
-    x = np.random.default_rng(0).standard_normal((batch, mdn.INPUTS)).astype(np.float32)
-    return {name: lambda runtime=runtime: runtime(x=x) for name, runtime in called.items()}
+def width(network: Network) -> int:
+    """Numbers that a lifter sees of a pose.
+
+    Raises:
+        UserError: if it is none.
+    """
+    shape = network.inputs["x"].shape if list(network.inputs) == ["x"] else ()
+    if len(shape) != 2 or shape[1] is None:
+        raise UserError(f"{network.describe()['model']} is not a lifter: its one input is not x (batch, N)")
+    return shape[1]
+
+
+def _calls(called: Mapping[str, Network], batch: int) -> Calls:
+    random = np.random.default_rng(0)
+    x = random.standard_normal((batch, width(next(iter(called.values()))))).astype(np.float32)
+    return {name: lambda network=network: network(x=x) for name, network in called.items()}
 
 
 def _precision(name: str) -> str:
     return name.split()[1]
 
 
-def _share(runtime: Runtime, limit: list[list[float]], found: list[list[float]]) -> float | None:
+def _share(runtime: Network, limit: list[list[float]], found: list[list[float]]) -> float | None:
     """Of the processor's limit; a GPU has another memory."""
     return median_ratio(limit, found) if runtime.describe().get("device") == "cpu" else None
 
@@ -263,10 +279,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, default=mdn.SHIPPED, help="default: the lifter that is shipped")
     parser.add_argument("--runtimes", metavar="NAMES", help="some of them, such as onnx,openvino (onnx is needed)")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--calls", type=int, default=60, help="a round, runtime and batch, tight (default: 60)")
-    parser.add_argument("--paced-calls", type=int, default=40, help="a runtime and batch; 0: none (default: 40)")
-    parser.add_argument("--cold-calls", type=int, default=12, help="a runtime; 0: none (default: 12)")
+    parser.add_argument("--rounds", type=at_least(1), default=5)
+    parser.add_argument("--calls", type=at_least(1), default=60, help="a round, runtime and batch, tight (default: 60)")
+    parser.add_argument(
+        "--paced-calls", type=at_least(0), default=40, help="a runtime and batch; 0: none (default: 40)"
+    )
+    parser.add_argument("--cold-calls", type=at_least(0), default=12, help="a runtime; 0: none (default: 12)")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args(arguments)
     try:

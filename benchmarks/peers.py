@@ -26,6 +26,7 @@ from benchmarks.camera_server import Cameras, read_mark
 from benchmarks.processor import Usage, measure
 from benchmarks.table import ratio, table, write_json
 from benchmarks.timing import Times
+from calibration.arguments import at_least
 from calibration.errors import UserError
 from engines import cards
 from engines.types import Image
@@ -206,7 +207,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--video", type=Path, help="instead of the demo's walker")
     parser.add_argument("--only", metavar="NAMES", help=f"some of {', '.join(OURS)}; the peers of those, and the full")
-    parser.add_argument("--live-frames", type=int, default=150, help="of the video, in a loop (default: 150)")
+    parser.add_argument("--live-frames", type=at_least(1), default=150, help="of the video, in a loop (default: 150)")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
@@ -230,18 +231,18 @@ def main(arguments: list[str] | None = None) -> int:
                         found[f"{whose} {name}"] = in_process(whose, name, video, cameras.urls[0])
                     except UserError as error:
                         left_out[title(f"{whose} {name}")] = str(error)
+        print(report(found, left_out))
+        if args.json:
+            data: dict[str, Any] = {"machine": machine.describe(), "left_out": left_out}
+            data["cases"] = {name: asdict(result) for name, result in found.items()}
+            data["ours_over_theirs"] = {
+                name: ratios(found[f"ours {name}"], found[f"theirs {name}"])
+                for name in PEERS if {f"ours {name}", f"theirs {name}"} <= found.keys()
+            }  # fmt: skip
+            write_json(args.json, data)
     except (UserError, OSError, ValueError) as error:
         print(f"benchmarks.peers: {error}", file=sys.stderr)
         return 2
-    print(report(found, left_out))
-    if args.json:
-        data: dict[str, Any] = {"machine": machine.describe(), "left_out": left_out}
-        data["cases"] = {name: asdict(result) for name, result in found.items()}
-        data["ours_over_theirs"] = {
-            name: ratios(found[f"ours {name}"], found[f"theirs {name}"])
-            for name in PEERS if {f"ours {name}", f"theirs {name}"} <= found.keys()
-        }  # fmt: skip
-        write_json(args.json, data)
     return 0
 
 

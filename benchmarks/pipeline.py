@@ -29,6 +29,7 @@ from benchmarks.processor import Usage, measure
 from benchmarks.table import row, said, write_json
 from benchmarks.timing import Times
 from benchmarks.video import repeat
+from calibration.arguments import at_least
 from calibration.errors import UserError
 from engines.types import DetectorSession
 from stream import assemble
@@ -301,8 +302,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--video", type=Path, help="instead of the demo's walker")
     parser.add_argument("--only", metavar="NAMES", help="some of the cases, such as plain,all,live1")
-    parser.add_argument("--repeat", type=int, default=1, help="times; the median of wall / bound is reported")
-    parser.add_argument("--live-frames", type=int, default=150, help="of the video, in a loop (default: 150)")
+    parser.add_argument("--repeat", type=at_least(1), default=1, help="times; the median of wall / bound is reported")
+    parser.add_argument("--live-frames", type=at_least(1), default=150, help="of the video, in a loop (default: 150)")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
@@ -315,9 +316,8 @@ def main(arguments: list[str] | None = None) -> int:
                 return 0
             video = args.video or fetch(SINGLE) / "demo.mp4"
             only = args.only.split(",") if args.only else None
-            several = [] if args.video else sorted((fetch(MULTI) / "videos").glob("*.mp4"))
-            # Eight views are the four videos twice; a run refuses the same file as two cameras.
-            several += [Path(shutil.copy(path, Path(folder) / f"again-{path.name}")) for path in several]
+            # Only the names count yet: the recording of several views is fetched when one of them is wanted.
+            several = [] if args.video else [video] * 8
             wanted = cases(video, Path(folder) / "long.mp4", several)
             if only is not None:
                 if unknown := set(only) - set(wanted):
@@ -328,26 +328,32 @@ def main(arguments: list[str] | None = None) -> int:
                 wanted = {k: c for k, c in wanted.items() if k in only}
             if "long" in wanted:
                 repeat(video, LENGTH, Path(folder) / "long.mp4")
+            if any(name.startswith("views") for name in wanted):
+                several = sorted((fetch(MULTI) / "videos").glob("*.mp4"))
+                # Eight views are the four videos twice; a run refuses the same file as two cameras.
+                several += [Path(shutil.copy(path, Path(folder) / f"again-{path.name}")) for path in several]
+            urls: Sequence[str] = ()
             if any(case.part.startswith("live") for case in wanted.values()):
-                served = stack.enter_context(Cameras([video] * max(LIVE_VIEWS), LIVE_FPS, args.live_frames))
-                live = cases(video, Path(folder) / "long.mp4", several, served.urls)
-                wanted = {name: live[name] for name in wanted}
+                urls = stack.enter_context(Cameras([video] * max(LIVE_VIEWS), LIVE_FPS, args.live_frames)).urls
+            ready = cases(video, Path(folder) / "long.mp4", several, urls)
+            wanted = {name: ready[name] for name in wanted}
             runs: dict[str, list[Result]] = {name: [] for name in wanted}
             for _ in range(args.repeat):  # interleaved, so that what else the machine does meets all alike
                 for name, case in wanted.items():
                     print(case.title, "...", file=sys.stderr, flush=True)
                     runs[name].append(in_process(case))
+        found = {name: median_of(results) for name, results in runs.items()}
+        files = {name: results for name, results in runs.items() if wanted[name].part == "pipeline"}
+        spread = {name: [round(r.overhead, 3) for r in results] for name, results in files.items()}
+        lines = verdict(found, wanted)
+        print(table(found, wanted), breakdown(found, wanted), "\n".join(lines), sep="\n\n")
+        if args.json:
+            parts = {name: asdict(result) for name, result in found.items()}
+            data = {"machine": machine.describe(), **figures(found, wanted), "cases": parts, "overhead": spread}
+            write_json(args.json, data | {"verdict": lines})
     except (UserError, OSError, ValueError) as error:
         print(f"benchmarks.pipeline: {error}", file=sys.stderr)
         return 2
-    found = {name: median_of(results) for name, results in runs.items()}
-    spread = {n: [round(r.overhead, 3) for r in results] for n, results in runs.items() if wanted[n].part == "pipeline"}
-    lines = verdict(found, wanted)
-    print(table(found, wanted), breakdown(found, wanted), "\n".join(lines), sep="\n\n")
-    if args.json:
-        parts = {name: asdict(result) for name, result in found.items()}
-        data = {"machine": machine.describe(), **figures(found, wanted), "cases": parts, "overhead": spread}
-        write_json(args.json, data | {"verdict": lines})
     return 0
 
 

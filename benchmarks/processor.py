@@ -97,6 +97,8 @@ def _machine_s() -> float:
 
 def peak_mb() -> float:
     """Most memory this process has had (resident), MB."""
+    if sys.platform == "win32":
+        return psutil.Process().memory_info().peak_wset / 1e6
     try:  # not ru_maxrss on Linux: a child's begins with what its parent had
         status = Path("/proc/self/status").read_text()
         return next(int(line.split()[1]) * 1024 / 1e6 for line in status.splitlines() if line.startswith("VmHWM"))

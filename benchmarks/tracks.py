@@ -8,7 +8,6 @@ Unbroken 30 fps sequences of the test subjects, each seen by one still, level ca
 
 import argparse
 import dataclasses
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.table import write_json
 from calibration.errors import UserError
 from engines import mdn
 from engines.training import metrics, views
@@ -132,13 +132,13 @@ def main(arguments: list[str] | None = None) -> int:
         for joints in sequences(args.data / name, args.validation):
             xy, truth, cameras = still_views(joints, rng, args.noise)
             lifted.append((lift(lifter, xy, cameras, args.coco), truth))
-    except (UserError, TypeError, ValueError) as error:
+        result = measure(lifted, config)
+        print(table(result))
+        if args.json:
+            write_json(args.json, result)
+    except (UserError, OSError, TypeError, ValueError) as error:
         print(f"benchmarks.tracks: {error}", file=sys.stderr)
         return 2
-    result = measure(lifted, config)
-    print(table(result))
-    if args.json:
-        args.json.write_text(json.dumps(result, indent=1) + "\n")
     return 0
 
 
