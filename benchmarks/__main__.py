@@ -4,8 +4,9 @@
     python -m benchmarks --only lifter,peers      # the others keep the figures that they have
     python -m benchmarks --out docs/performance.md --json results.json
 
-Run it on a machine that does nothing else. A part that cannot be measured here is named with the reason, and the others
-go on. What was measured is kept in benchmarks/results, under the name of the processor.
+Run it on a machine that does nothing else. A part that cannot be measured here is named with the reason, keeps the
+figures that it has, and the others go on. What was measured is kept in benchmarks/results, under the name of the
+processor.
 """
 
 import argparse
@@ -16,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -84,6 +86,22 @@ def detector_lines(data: Mapping[str, Any]) -> list[Line]:
             what = f"{name} {precision} on {best.runtime}, {threads} / {' '.join(detectors.REFERENCE[:2])}"
             to = base.get((best.mode, best.threads))
             lines.append((what, f"{best.time.p50 / to:.2f}" if to else "-", f"{best.time.p50:.1f} ms a frame", "-"))
+    return lines + int8_lines(rows)
+
+
+def int8_lines(rows: Sequence[detectors.Row]) -> list[Line]:
+    """What int8 saves the hourglass, each precision on its best runtime and threads, and what it costs."""
+    tight = [r for r in rows if (r.detector, r.mode) == ("hourglass", "tight")]
+    by = {p: [r for r in tight if r.precision == p] for p in ("int8", "fp32")}
+    if not all(by.values()):
+        return []
+    int8, fp32 = (min(of, key=lambda r: r.time.p50) for of in by.values())
+    over, goal = int8.time.p50 / fp32.time.p50, detectors.INT8_OVER_FP32
+    ways = [f"{r.precision} on {r.runtime}, {r.threads} thread{'s'[: r.threads > 1]}" for r in (int8, fp32)]
+    lines: list[Line] = [(f"hourglass {ways[0]} / {ways[1]}", f"{over:.2f}", f"<= {goal:g}", said(over <= goal))]
+    if (loss := detectors.int8_loss("hourglass")) is not None:
+        what, goal = "hourglass int8: points of PCK@0.2 lost, as its build measured", detectors.INT8_LOSS
+        lines.append((what, f"{loss:.2f}", f"<= {goal:g}", said(loss <= goal)))
     return lines
 
 
@@ -186,7 +204,8 @@ def earlier(path: Path, described: dict[str, Any]) -> dict[str, Any]:
 def report(found: Mapping[str, Mapping[str, Any]], missing: Mapping[str, str], described: dict[str, Any]) -> str:
     """The one table, on what it was measured, and what is not in it."""
     lines = [line for name, data in found.items() for line in PARTS[name].lines(data)]
-    left_out = [f"{name}: {why}" for name, why in missing.items()]
+    earlier = "; its figures are of an earlier run"
+    left_out = [f"{name}: {why}{earlier if name in found else ''}" for name, why in missing.items()]
     left_out += [f"{what}: {why}" for data in found.values() for what, why in data.get("left_out", {}).items()]
     text = [machine.title(described), "", table(("", "measured", "goal, or for scale", ""), lines)]
     text += [
@@ -199,25 +218,44 @@ def report(found: Mapping[str, Mapping[str, Any]], missing: Mapping[str, str], d
     return "\n".join(text)
 
 
+def place(path: Path) -> tuple[str, str]:
+    """What a document has before and after the place of the table; nothing where it is new or empty.
+
+    Raises:
+        UserError: if it cannot be read, or has no such place.
+    """
+    begin, end = MARKS
+    try:
+        old = path.read_text(encoding="utf-8") if path.exists() else ""
+    except (OSError, ValueError) as error:
+        raise UserError(f"--out {path} cannot be read ({error})") from error
+    head, found, rest = old.partition(begin)
+    _, closed, tail = rest.partition(end)
+    if not old.strip():
+        return "", "\n"
+    if not (found and closed):
+        raise UserError(f"--out {path} is not empty and has no place for the table: write {begin} and {end} into it")
+    return head, tail
+
+
 def put(text: str, path: Path) -> None:
-    """Write the table to a file; of a document that has a place for it, into that place.
+    """Write the table to its place in a document.
 
     Raises:
         OSError: if it cannot be written.
+        UserError: see ``place``.
     """
-    begin, end = MARKS
-    old = path.read_text(encoding="utf-8") if path.exists() else ""
-    head, found, rest = old.partition(begin)
-    _, closed, tail = rest.partition(end)
-    whole = f"{head}{begin}\n{text}\n{end}{tail}" if found and closed else f"{text}\n"
-    path.write_text(whole, encoding="utf-8")
+    (head, tail), (begin, end) = place(path), MARKS
+    path.write_text(f"{head}{begin}\n{text}\n{end}{tail}", encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; see ``--help``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="NAMES", help=f"some of {', '.join(PARTS)}")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="also write the table here, or to its place there")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="also write the table here: between its marks, or to a new file"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="default: benchmarks/results/PROCESSOR.json")
     args = parser.parse_args(arguments)
     wanted = args.only.split(",") if args.only else list(PARTS)
@@ -226,39 +264,44 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     described = machine.describe()
     path = args.json or RESULTS / f"{machine.slug(described)}.json"
+    old: dict[str, Any] = {}
     try:
-        old = earlier(path, described) if set(wanted) < set(PARTS) else {}
+        if args.out:
+            place(args.out)
+        with suppress(UserError) if set(wanted) == set(PARTS) else nullcontext():
+            old = earlier(path, described)
     except UserError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 2
     found: dict[str, dict[str, Any]] = {}
     missing: dict[str, str] = {}
-    begin = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         for name in wanted:
             print(f"{name} ...", file=sys.stderr, flush=True)
+            begin = time.perf_counter()
             data, why = run_part(name, PARTS[name], Path(folder))
             if data is None:
                 missing[name] = why
             else:
                 data.pop("machine", None)
-                found[name] = data
-    seconds = round(time.perf_counter() - begin)
-    kept = [name for name in PARTS if name not in wanted]
+                found[name] = data | {"seconds": round(time.perf_counter() - begin)}
     if old and old["machine"] != described:  # the same processor with other versions
         old = {name: {"machine": old["machine"], **data} if name in PARTS else data for name, data in old.items()}
-    whole = {name: data for name in PARTS if (data := found.get(name) or (old.get(name) if name in kept else None))}
-    missing |= {name: why for name, why in old.get("missing", {}).items() if name in kept}
+    # What was not measured now, asked for or not, keeps the figures that it has.
+    whole = {name: data for name in PARTS if (data := found.get(name) or old.get(name))}
+    missing |= {name: why for name, why in old.get("missing", {}).items() if name not in wanted}
     text = report(whole, missing, described)
     print(text)
+    if not found:
+        return 1
     try:
-        write_json(path, {"machine": described, "seconds": seconds, "missing": missing, **whole})
+        write_json(path, {"machine": described, "missing": missing, **whole})
         if args.out:
             put(text, args.out)
-    except OSError as error:
+    except (UserError, OSError) as error:
         print(f"benchmarks: the results cannot be written ({error})", file=sys.stderr)
         return 2
-    return 0 if found else 1
+    return 0
 
 
 if __name__ == "__main__":

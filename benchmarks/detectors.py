@@ -22,6 +22,7 @@ from benchmarks import machine
 from benchmarks.lifter import able
 from benchmarks.table import ratio, table, write_json
 from benchmarks.timing import Times, paced, tight, times
+from calibration.arguments import at_least
 from calibration.errors import UserError
 from engines import cards, detectors, runtimes
 from engines.types import Detector, EngineError, Image
@@ -32,6 +33,10 @@ from stream.sources import make_source
 EVERY_S: Final = 0.033
 FPS: Final = 30.0
 REFERENCE: Final = ("movenet-lightning", "onnx", "fp32")
+INT8_OVER_FP32: Final = 0.45
+"""The hourglass in int8 may take this share of its time in fp32."""
+INT8_LOSS: Final = 1.0
+"""And lose as many points of PCK@0.2."""
 OWN: Final = "its own"
 """Runtime and threads of a detector that brings them."""
 
@@ -145,6 +150,18 @@ def reference(rows: Sequence[Row]) -> dict[tuple[str, int], float]:
     return found
 
 
+def int8_loss(name: str) -> float | None:
+    """Points of PCK@0.2 that a detector loses with int8, as the card says; None where it does not.
+
+    Raises:
+        EngineError: if the card of its int8 file is damaged.
+    """
+    file = cards.WEIGHTS / detectors.weights(name)
+    known = cards.load_card(file.with_suffix(".int8.onnx")).values if runtimes.has_int8(file) else {}
+    before, after = (known.get(key) for key in ("float_lspet_pck", "lspet_pck"))
+    return None if before is None or after is None else float(before) - float(after)
+
+
 def report(result: Mapping[str, Any]) -> str:
     """Markdown, the fastest first."""
     rows = [Row(**r | {"time": Times(**r["time"])}) for r in result["rows"]]
@@ -181,10 +198,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", metavar="NAMES", help="some of the detectors, such as hourglass,mediapipe")
     parser.add_argument("--runtimes", metavar="NAMES", help="some of the runtimes, such as onnx,openvino")
     parser.add_argument("--threads", default="1,2", metavar="N,N", help="default: 1,2")
-    parser.add_argument("--frames", type=int, default=30, help="of the video (default: 30, 160 MB)")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--calls", type=int, default=15, help="a round and detector, tight (default: 15)")
-    parser.add_argument("--paced-calls", type=int, default=30, help="a detector; 0: none (default: 30)")
+    parser.add_argument("--frames", type=at_least(1), default=30, help="of the video (default: 30, 160 MB)")
+    parser.add_argument("--rounds", type=at_least(1), default=3)
+    parser.add_argument("--calls", type=at_least(1), default=15, help="a round and detector, tight (default: 15)")
+    parser.add_argument("--paced-calls", type=at_least(0), default=30, help="a detector; 0: none (default: 30)")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args(arguments)
     try:

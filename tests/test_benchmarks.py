@@ -7,8 +7,9 @@ agreement across views the arithmetic, in test_detector_views.py.
 import json
 import socket
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -28,6 +29,7 @@ from benchmarks import (
     memory,
     peers,
     pipeline,
+    processor,
     timing,
     tracks,
     video,
@@ -41,6 +43,7 @@ from stream import assemble
 from stream.config import SourceConfig
 from stream.sources import make_source
 from tests.bodies import standing
+from tests.mistakes import refused
 from tests.reading import wait_until
 from tests.servers import decode, write_video
 
@@ -135,6 +138,35 @@ def test_detectors_are_compared_with_the_same_number_of_threads():
     assert by == {"movenet-lightning fp32": "0.12", "hourglass int8": "2.00", "mediapipe -": "3.00"}
 
 
+def test_int8_of_the_hourglass_is_compared_at_the_best_of_each(monkeypatch):
+    rows = [
+        detectors.Row("hourglass", "onnx", "fp32", 1, "tight", flat(20.0), 1.0),
+        detectors.Row("hourglass", "openvino", "fp32", 2, "tight", flat(10.0), 1.0),
+        detectors.Row("hourglass", "onnx", "fp32", 2, "paced", flat(1.0), 1.0),
+        detectors.Row("hourglass", "onnx", "int8", 1, "tight", flat(5.0), 1.0),
+        detectors.Row("hourglass", "onnx", "int8", 2, "tight", flat(9.0), 1.0),
+        detectors.Row("movenet-lightning", "onnx", "fp32", 1, "tight", flat(0.1), 1.0),
+    ]
+    monkeypatch.setattr(detectors, "int8_loss", lambda name: 1.25)
+    what = "hourglass int8 on onnx, 1 thread / fp32 on openvino, 2 threads"
+    assert bench.int8_lines(rows) == [
+        (what, "0.50", "<= 0.45", "MISSED"),
+        ("hourglass int8: points of PCK@0.2 lost, as its build measured", "1.25", "<= 1", "MISSED"),
+    ]
+    lines = bench.detector_lines({"rows": [detectors.asdict(r) for r in rows]})
+    assert lines[-2:] == bench.int8_lines(rows)
+    monkeypatch.setattr(detectors, "int8_loss", lambda name: None)
+    rows[3] = detectors.Row("hourglass", "onnx", "int8", 1, "tight", flat(4.5), 1.0)
+    assert bench.int8_lines(rows) == [(what, "0.45", "<= 0.45", "met")]
+    assert bench.int8_lines(rows[:3]) == []
+
+
+def test_what_int8_costs_is_read_from_the_card():
+    known = cards.load_card(cards.WEIGHTS / "hourglass.int8.onnx").values
+    assert detectors.int8_loss("hourglass") == pytest.approx(known["float_lspet_pck"] - known["lspet_pck"])
+    assert detectors.int8_loss("movenet-lightning") is None
+
+
 def test_the_pipelines_goals_on_known_results():
     found = {
         "record": pipeline.Result(100, 8.0, {}, usage(wall=10.3, cpu=20.0, peak=601.0)),
@@ -221,6 +253,40 @@ def test_the_lifter(tmp_path, capsys):
     assert "| onnx | fp32 | tight | 1 |" in capsys.readouterr().out
 
 
+SMALLEST = ("--runtimes", "onnx", "--rounds", "1", "--calls", "1", "--paced-calls", "0", "--cold-calls", "0")
+
+
+def test_a_lifter_of_another_width(tmp_path, capsys):
+    onnx = pytest.importorskip("onnx")
+    ends = [
+        [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", n])]
+        for name, n in (("x", 32), ("y", 4))
+    ]
+    weight = onnx.numpy_helper.from_array(np.ones((32, 4), np.float32), "w")
+    graph = onnx.helper.make_graph([onnx.helper.make_node("MatMul", ["x", "w"], ["y"])], "lifter", *ends, [weight])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
+    onnx.save(model, tmp_path / "narrow.onnx")
+    assert lifter.main(["--weights", str(tmp_path / "narrow.onnx"), *SMALLEST]) == 0
+    assert "| onnx | fp32 | tight | 16 |" in capsys.readouterr().out
+    said = refused(capsys, lifter.main, "benchmarks.lifter", "--weights", cards.WEIGHTS / "hourglass.onnx", *SMALLEST)
+    assert "hourglass.onnx is not a lifter" in said
+
+
+@pytest.mark.parametrize(
+    ("main", "flag"),
+    [
+        (lifter.main, "--rounds"), (lifter.main, "--calls"), (detectors.main, "--frames"), (detectors.main, "--rounds"),
+        (detectors.main, "--calls"), (pipeline.main, "--repeat"), (pipeline.main, "--live-frames"),
+        (peers.main, "--live-frames"),
+    ],
+)  # fmt: skip
+def test_nothing_cannot_be_measured(main, flag, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([flag, "0"])
+    assert ended.value.code == 2
+    assert f"argument {flag}: '0'; give a whole number from 1 up" in capsys.readouterr().err
+
+
 def test_missing_weights_are_one_line(tmp_path, capsys):
     assert lifter.main(["--weights", str(tmp_path / "nowhere.onnx")]) == 2
     said = capsys.readouterr().err
@@ -290,6 +356,38 @@ def test_the_pipeline_on_a_file_and_on_a_virtual_camera(clip, tmp_path, monkeypa
     assert order == [step for part in parts for step in (*loaded[part], "begin", "end")]
 
 
+def test_the_recording_of_several_views_is_fetched_only_for_them(tmp_path, monkeypatch, capsys):
+    def fetch(what):
+        if what != pipeline.SINGLE:
+            raise UserError(f"{what} is not here")
+        return tmp_path
+
+    result = pipeline.Result(100, 8.0, {}, usage())
+    monkeypatch.setattr(pipeline, "fetch", fetch)
+    monkeypatch.setattr(pipeline, "in_process", lambda case: result)
+    out = tmp_path / "pipeline.json"
+    assert pipeline.main(["--only", "record", "--json", str(out)]) == 0
+    assert list(json.loads(out.read_text())["cases"]) == ["detector", "record"]
+    capsys.readouterr()
+    assert pipeline.main(["--only", "record,views2"]) == 2
+    assert f"{pipeline.MULTI} is not here" in capsys.readouterr().err
+    assert pipeline.main(["--only", "tea"]) == 2
+    assert "no case tea; there are detector, plain, record, all, long, views1, views2" in capsys.readouterr().err
+
+
+def test_results_that_cannot_be_written_are_one_line(tmp_path, monkeypatch, capsys):
+    result = pipeline.Result(100, 8.0, {}, usage())
+    monkeypatch.setattr(pipeline, "in_process", lambda case: result)
+    answer = peers.Result(100, 90, usage(), flat(9.0))
+    monkeypatch.setattr(peers, "in_process", lambda *_: answer)
+    monkeypatch.setattr(peers, "Cameras", lambda *_: nullcontext(SimpleNamespace(urls=["http://a"])))
+    for main, flags in ((pipeline.main, ["--only", "plain"]), (peers.main, ["--only", "movenet-lightning"])):
+        assert main([*flags, "--video", "walk.mp4", "--json", str(tmp_path)]) == 2
+        said = capsys.readouterr().err.splitlines()
+        assert "Is a directory" in said[-1]
+        assert all(line.endswith("...") for line in said[:-1])
+
+
 def test_a_run_without_moments_says_so():
     with pytest.raises(UserError, match="too busy"):
         latency.summarise([], ())
@@ -353,6 +451,7 @@ def test_tracks_of_a_sequence(tmp_path, capsys):
     assert result["track, filtered"]["jitter"] < result["most probable"]["jitter"]
     assert len(capsys.readouterr().out.splitlines()) == 2 + len(result)
     assert tracks.main(["--data", str(tmp_path), "--validation"]) == 2
+    assert tracks.main(["--data", str(tmp_path), "--json", str(tmp_path)]) == 2
 
 
 def test_fusion_of_synthetic_scenes():
@@ -370,6 +469,13 @@ def test_usage_counts_the_work():
     assert result == sum(range(3_000_000))
     assert used.cpu_s > 0
     assert used.cores == machine.cores()
+
+
+def test_on_windows_the_peak_is_that_of_the_working_set(monkeypatch):
+    process = SimpleNamespace(memory_info=lambda: SimpleNamespace(peak_wset=600e6))
+    monkeypatch.setattr(processor, "sys", SimpleNamespace(platform="win32"))
+    monkeypatch.setattr(processor, "psutil", SimpleNamespace(Process=lambda: process))
+    assert processor.peak_mb() == 600
 
 
 def test_a_part_that_fails_is_named_and_the_others_stay(tmp_path):
@@ -410,13 +516,20 @@ def test_parts_that_did_not_run_keep_their_figures(tmp_path, monkeypatch, capsys
         assert bench.main([*flags, "--json", str(path), "--out", str(table)]) == 0
         return json.loads(path.read_text()), table.read_text()
 
+    def part(name, *_):
+        data, why = answers.get(name, (None, f"no {name} here"))
+        return data and dict(data), why
+
     answers = {"pipeline": ({"peak_mb": 1.0, "cases": {}}, ""), "peers": (peer(1.5), "")}
-    monkeypatch.setattr(bench, "run_part", lambda name, *_: answers.get(name, (None, f"no {name} here")))
+    monkeypatch.setattr(bench, "run_part", part)
     path, table = tmp_path / "results.json", tmp_path / "table.md"
     run()
     answers["peers"] = peer(2.5), ""
     data, text = run("--only", "peers")
-    assert (data["pipeline"], data["peers"]) == ({"peak_mb": 1.0, "cases": {}}, peer(2.5))
+    assert (data["pipeline"], data["peers"]) == (
+        {"peak_mb": 1.0, "cases": {}, "seconds": 0},
+        peer(2.5) | {"seconds": 0},
+    )
     assert data["missing"] == {"lifter": "no lifter here", "detectors": "no detectors here"}
     assert text.index("peak memory of one camera") < text.index("| 2.50 |") < text.index("lifter: no lifter here")
     # Other versions are named.
@@ -426,12 +539,19 @@ def test_parts_that_did_not_run_keep_their_figures(tmp_path, monkeypatch, capsys
         _, text = run("--only", "peers")
         assert f"pipeline was measured earlier, on {data['machine']['cpu']}" in text
         assert text.count("numpy 1.0") == 1
-    # What ran and failed has no figures; those of another processor are not this one's.
+    # What ran and failed keeps its figures, and nothing is written where nothing was measured.
     del answers["peers"]
-    assert bench.main(["--only", "peers", "--json", str(path)]) == 1
-    data = json.loads(path.read_text())
-    assert "peers" not in data
-    assert set(data["missing"]) == {"lifter", "detectors", "peers"}
+    before = path.read_text(), table.read_text()
+    assert bench.main(["--only", "peers", "--json", str(path), "--out", str(table)]) == 1
+    assert (path.read_text(), table.read_text()) == before
+    for flags in ((), ("--only", "pipeline,peers")):
+        data, text = run(*flags)
+        assert data["peers"]["ours_over_theirs"] == peer(2.5)["ours_over_theirs"]
+        assert set(data["missing"]) == {"lifter", "detectors", "peers"}
+        assert "| 2.50 |" in text
+        assert "- peers: no peers here; its figures are of an earlier run\n" in text
+        assert "- lifter: no lifter here\n" in text
+    # Those of another processor are not this one's.
     answers["peers"] = peer(2.5), ""
     path.write_text(json.dumps(data | {"machine": data["machine"] | {"cpu": "another"}}))
     data, _ = run("--only", "peers")
@@ -443,6 +563,7 @@ def test_parts_that_did_not_run_keep_their_figures(tmp_path, monkeypatch, capsys
     assert "run them all, or give another --json" in said
     assert said.count("\n") == 1
     assert path.read_text() == "damaged"
+    run()  # all of them, as it says
 
 
 def test_the_one_table_of_known_figures():
@@ -467,8 +588,22 @@ def test_the_table_goes_to_its_place_in_a_document(tmp_path):
     path.write_text("# Before\n\n<!-- bench -->\nold\n<!-- /bench -->\n\nAfter\n")
     bench.put("new", path)
     assert path.read_text() == "# Before\n\n<!-- bench -->\nnew\n<!-- /bench -->\n\nAfter\n"
-    bench.put("alone", tmp_path / "other.md")
-    assert (tmp_path / "other.md").read_text() == "alone\n"
+    other = tmp_path / "other.md"
+    for text in ("alone", "again"):
+        bench.put(text, other)
+        assert other.read_text() == f"<!-- bench -->\n{text}\n<!-- /bench -->\n"
+
+
+@pytest.mark.parametrize("text", ["# Ours\n", "<!-- bench -->\nold\n", "<!-- /bench --> <!-- bench -->"])
+def test_a_document_without_a_place_for_the_table_stays_as_it_is(tmp_path, monkeypatch, capsys, text):
+    path, parts = tmp_path / "document.md", []
+    path.write_text(text)
+    monkeypatch.setattr(bench, "run_part", lambda name, *_: parts.append(name))
+    said = refused(capsys, bench.main, "benchmarks", "--out", path, "--json", tmp_path / "results.json")
+    assert "is not empty and has no place for the table: write <!-- bench --> and <!-- /bench --> into it" in said
+    assert path.read_text() == text
+    assert not parts, "it is said before anything is measured"
+    assert "cannot be read" in refused(capsys, bench.main, "benchmarks", "--out", tmp_path)
 
 
 def test_the_machine_is_described_without_its_name():
