@@ -189,6 +189,33 @@ def test_joints_that_jump_are_told_from_those_that_move() -> None:
         parity.pixels(xy, height * 0, got, 64).check("int8")
 
 
+def test_the_worse_of_two_counts_in_every_figure() -> None:
+    a, b = parity.Millimetres(9.0, 0.2, 3.0, 0.1), parity.Millimetres(8.0, 0.3, 4.0, 0.05)
+    assert parity.worse(a, b) == parity.Millimetres(9.0, 0.3, 4.0, 0.1)
+    joints = parity.worse(parity.Pixels(9.0, 0.5, 0.0, 80), parity.Pixels(8.0, 0.1, 0.5, 80))
+    assert joints == parity.Pixels(9.0, 0.5, 0.5, 80)
+    assert isinstance(joints.joints, int)
+    lost = parity.Millimetres(*[float("nan")] * 4)
+    for found in (parity.worse(a, lost), parity.worse(lost, a)):
+        with pytest.raises(UserError, match="not kept"):
+            found.check("fp16")
+
+
+def test_half_precision_that_overflows_is_refused(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU's ONNX Runtime computes the file in float32, so that only torch shows it."""
+
+    class Overflowing(lifter.Folded):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+            mean, sigma, weight = super().forward(x)
+            return torch.where(torch.arange(len(x)).view(-1, 1, 1, 1) == 3, torch.nan, mean), sigma, weight
+
+    x = np.random.default_rng(0).normal(size=(8, mdn.INPUTS)).astype(np.float32)
+    lifter.compare(lifter_network(), exported, x, 300.0, "fp16").check("fp16")
+    monkeypatch.setattr(lifter, "Folded", Overflowing)
+    with pytest.raises(UserError, match="the fp16 build differs by"):
+        lifter.compare(lifter_network(), exported, x, 300.0, "fp16").check("fp16")
+
+
 # int8 of the lifter
 
 
@@ -294,6 +321,7 @@ def test_a_lifter_from_checkpoint_to_int8(
 
     before = (tmp_path / "my.int8.onnx").read_bytes()
     out.write_bytes(out.read_bytes() + b" ")
+    assert "leave out --calibration" in run(capsys, "--int8", built_lifter, "--calibration", tmp_path)
     assert "do not match their card" in run(capsys, "--int8", out, "--data", mocap)
     assert (tmp_path / "my.int8.onnx").read_bytes() == before
 
@@ -343,6 +371,20 @@ def test_a_file_is_placed_whole_or_not_at_all(tmp_path: Path) -> None:
         card.place(new, out)
     assert cards.verify(out).sha256 == known.sha256
     assert not (tmp_path / "out.onnx.part").exists()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_weights_whose_card_cannot_be_placed_are_taken_back(tmp_path: Path, there: bool) -> None:
+    new, out = tmp_path / "new.onnx", tmp_path / "out.onnx"
+    new.write_bytes(b"new")
+    card.write(new, card.Text("here", "MIT", "none", "x"), {})
+    if there:
+        out.write_bytes(b"old")
+    (tmp_path / "out.toml").mkdir()  # no file can take its place
+    with pytest.raises(UserError, match="what was there is unchanged"):
+        card.place(new, out)
+    assert (out.read_bytes() if out.exists() else None) == (b"old" if there else None)
+    assert {p.name for p in tmp_path.glob("out*")} == {"out.toml", *(["out.onnx"] if there else [])}
 
 
 def test_mistakes_are_one_line(tmp_path: Path, exported: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,13 +52,22 @@ def place(built: Path, out: Path) -> None:
     """
     pairs = [(built.with_suffix(s), out.with_suffix(s)) for s in (".onnx", ".toml")]
     parts = [to.with_name(to.name + ".part") for _, to in pairs]
+    old = out.with_name(out.name + ".old.part")
     try:
         for (source, _), part in zip(pairs, parts, strict=True):
             shutil.copyfile(source, part)
-        for (_, to), part in zip(pairs, parts, strict=True):
-            os.replace(part, to)
+        if out.exists():
+            shutil.copyfile(out, old)
+        os.replace(parts[0], out)
+        try:
+            os.replace(parts[1], pairs[1][1])
+        except OSError:
+            # A card must never describe another file: the old weights come back, or none are there as before.
+            os.replace(old, out) if old.exists() else out.unlink()
+            raise
     except OSError as error:
-        for part in parts:
-            if part.is_file():
-                part.unlink()
         raise UserError(f"{out} cannot be written ({error.strerror}); what was there is unchanged") from error
+    finally:
+        for left in (*parts, old):
+            if left.is_file():
+                left.unlink()

@@ -148,7 +148,7 @@ def build_hourglass(
         found = parity.pixels(*wanted, xy, side)
         if half:
             # The CPU's ONNX Runtime computes such a file in float32; torch's own half precision shows what it costs.
-            found = max(found, parity.pixels(*wanted, _find_in_torch(folded, images), side), key=lambda p: p.mean_px)
+            found = parity.worse(found, parity.pixels(*wanted, _find_in_torch(folded, images), side))
         found.check(precision)
         values: dict[str, card.Value] = {
             "size": side, "input_name": "image", **meaning(xy, height, labels),

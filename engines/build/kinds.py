@@ -71,6 +71,8 @@ def build_int8(
     if not out.name.endswith(".int8.onnx"):
         raise UserError(f"--out {out}: the name must end in .int8.onnx, by which the precision of a file is known")
     if "kernels" in values:
+        if calibration:
+            raise UserError(f"{source} is a lifter, which needs no pictures: leave out --calibration")
         return out, int8_lifter.build_int8_lifter(source, data, out)
     side = values.get("size")
     pictures = _pictures(calibration, side) if calibration and isinstance(side, int) else None

@@ -1,7 +1,7 @@
 """How far what was built is from what it was built from, on real inputs; and how far it may be."""
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import astuple, dataclass
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,6 +130,9 @@ class Pixels:
             )
 
 
+Report = TypeVar("Report", Millimetres, Pixels)
+
+
 def pixels(xy: Array, height: Array, got: Array, side: int) -> Pixels:
     """Compare joints.
 
@@ -145,3 +148,8 @@ def pixels(xy: Array, height: Array, got: Array, side: int) -> Pixels:
         float(distance.max(initial=0)), float(distance[stayed].mean()) if stayed.any() else float("inf"),
         float(1 - stayed.mean()) if distance.size else 1.0, int(distance.size),
     )  # fmt: skip
+
+
+def worse(one: Report, other: Report) -> Report:
+    """The worse of two in each figure; one that is not a number is the worst."""
+    return type(one)(*(np.maximum(a, b).item() for a, b in zip(astuple(one), astuple(other), strict=True)))
