@@ -1,8 +1,9 @@
 """A moment in, an estimate out: detect, lift, fuse, track. No threads, no queues; live and offline it is this code."""
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import repeat
 from typing import Any, Protocol
 
@@ -41,6 +42,8 @@ class _Eye:
 
     session: DetectorSession
     tracker: Tracker
+    free: threading.Lock = field(default_factory=threading.Lock)
+    """Its frames are looked at one after another: a session takes no two at once."""
     frame_index: int = -1
     t: float = -np.inf
     detection: Detection | None = None
@@ -111,10 +114,9 @@ class Estimator:
     def begin(self, moment: Moment) -> Begun:
         """Detect; where views are detected side by side, that goes on after this returns.
 
-        A camera's frames are looked at one after another: what was begun before is waited for.
+        The next moment may be begun before this one is finished: a camera that is done goes on with its next frame, and
+        need not wait for the others.
         """
-        if self._begun:
-            self._complete(self._begun)
         looks = self._each(self._look, self._eyes, moment.frames, repeat(moment.t))
         self._begun = Begun(moment, looks)
         return self._begun
@@ -147,11 +149,16 @@ class Estimator:
             begun.detect_s = max(0.0, max(look.end for look in looks) - min(look.start for look in looks))
             fresh = sum(look.fresh for look in looks)
             for eye, look in zip(self._eyes, looks, strict=True):
-                if look.fresh and isinstance(eye.session, TimedSession):
+                # Not while the session looks at the next frame: only of files, for which speed never counts.
+                if look.fresh and begun is self._begun and isinstance(eye.session, TimedSession):
                     eye.session.report(begun.detect_s / fresh)
         return looks, begun.detect_s
 
     def _look(self, eye: _Eye, frame: Frame | None, target: float) -> _Look:
+        with eye.free:
+            return self._look_at(eye, frame, target)
+
+    def _look_at(self, eye: _Eye, frame: Frame | None, target: float) -> _Look:
         """Detect, once a frame, and interpolate to the target time where a frame before it is known."""
         if frame is None:
             return _Look(None)

@@ -2,11 +2,13 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from engines.mdn import MDNLifter
+from stream.config import DetectConfig
 from stream.estimator import Estimator, interpolate
 from stream.sync import match_files, moment
 from stream.types import Frame
@@ -170,7 +172,34 @@ def test_views_side_by_side_and_ahead_give_what_they_give_one_after_another(lift
                 assert [t.id for t in x.tracks] == [t.id for t in y.tracks]
             begun = later or begun
     assert {track.id for track in b.views[0].tracks} != set(range(5))
-    assert len(detector.reports) == 4 * len(moments)
+    assert len(detector.reports) == 4, "of the last moment: before, the sessions were at work"
+
+
+def test_a_camera_that_is_done_does_not_wait_for_the_others():
+    """The first camera's second frame is looked at while the second camera is still at its first."""
+    source = figure()
+    second = threading.Event()
+    slow, fast = KnownDetector(source), KnownDetector(source, lambda index: second.set() if index == 1 else None)
+    slow.fault = lambda index: None if index else _wait(second)
+
+    class Both:
+        def __init__(self):
+            self.sessions = iter([fast.session(), slow.session()])
+
+        def session(self):
+            return next(self.sessions)
+
+    rows = [[frame, replace(frame, camera="cam1")] for frame in frames(source, 2)]
+    with ThreadPoolExecutor(2) as pool:
+        estimator = Estimator(
+            [source.camera] * 2, Both(), lambda seen: [], each=pool.map, detect=DetectConfig(min_joints=99)
+        )
+        begun = [estimator.begin(moment(k, row[0].t, row)) for k, row in enumerate(rows)]
+        assert [estimator.finish(b).index for b in begun] == [0, 1]
+
+
+def _wait(event):
+    assert event.wait(20), "the first camera waited for the second"
 
 
 def test_the_next_moment_is_detected_while_this_one_is_lifted(lifter):
