@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"wrote {out}: " + ", ".join(f"{key} {value:.4g}" for key, value in report.items()))
     if args.checkpoint and "lspet_pck" in report:
         print(
-            f"to do: write demo_pck (python -m benchmarks.detector_views) and cost_ms (python -m benchmarks.detectors) "
+            f"to do: write demo_pck (python -m benchmarks.detector_views) and cost_ms (`ms` of evaluate_detector) "
             f"into {out.with_suffix('.toml')}; until then `auto` takes it for the least accurate"
         )
     return 0
