@@ -106,6 +106,7 @@ class Estimator:
         self._clock = clock
         self._eyes = [_Eye(detector.session(), Tracker(tracks)) for _ in cameras]
         self._begun: Begun | None = None
+        self._detected = -np.inf  # when the last look ended
 
     def __call__(self, moment: Moment) -> Estimate:
         """Estimate one moment. The images are not kept."""
@@ -143,10 +144,12 @@ class Estimator:
         return Estimate(moment.index, moment.t, views, pose, moment.spread_s, stages)
 
     def _complete(self, begun: Begun) -> tuple[Sequence[_Look], float]:
-        """All looks of a moment, and the seconds they took together."""
+        """All looks of a moment, and the seconds they took; those of the moment before, if it took them too, count there."""
         looks = begun.looks = list(begun.looks)
         if begun.detect_s is None:
-            begun.detect_s = max(0.0, max(look.end for look in looks) - min(look.start for look in looks))
+            start, end = min(look.start for look in looks), max(look.end for look in looks)
+            begun.detect_s = max(0.0, end - max(start, self._detected))
+            self._detected = max(end, self._detected)
             fresh = sum(look.fresh for look in looks)
             for eye, look in zip(self._eyes, looks, strict=True):
                 # Not while the session looks at the next frame: only of files, for which speed never counts.

@@ -1,6 +1,7 @@
 """The estimator offline: the same code as live, without a thread."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -161,10 +162,12 @@ def test_views_side_by_side_and_ahead_give_what_they_give_one_after_another(lift
     detector = KnownDetector(source)
     with ThreadPoolExecutor(3) as pool:
         ahead = Estimator([source.camera] * 4, detector, lifter, each=pool.map)
+        started, spent = time.perf_counter(), 0.0
         begun = ahead.begin(moments[0])
         for now, following in zip(moments, [*moments[1:], None], strict=True):
             later = ahead.begin(following) if following else None
             a, b = one(now), ahead.finish(begun)
+            spent += b.stages["detect"]
             for x, y in zip(a.views, b.views, strict=True):
                 assert x.camera == y.camera
                 np.testing.assert_array_equal(x.detection.xy, y.detection.xy)
@@ -172,6 +175,8 @@ def test_views_side_by_side_and_ahead_give_what_they_give_one_after_another(lift
                 assert [t.id for t in x.tracks] == [t.id for t in y.tracks]
             begun = later or begun
     assert {track.id for track in b.views[0].tracks} != set(range(5))
+    # Moments that are detected at the same time share it: the stages are no more than the time that passed.
+    assert spent <= time.perf_counter() - started
     assert len(detector.reports) == 4, "of the last moment: before, the sessions were at work"
 
 
