@@ -144,7 +144,7 @@ class Estimator:
         return Estimate(moment.index, moment.t, views, pose, moment.spread_s, stages)
 
     def _complete(self, begun: Begun) -> tuple[Sequence[_Look], float]:
-        """All looks of a moment, and the seconds they took; those of the moment before, if it took them too, count there."""
+        """All looks of a moment, and the seconds they took that the moment before did not take too."""
         looks = begun.looks = list(begun.looks)
         if begun.detect_s is None:
             start, end = min(look.start for look in looks), max(look.end for look in looks)
