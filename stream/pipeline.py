@@ -305,35 +305,27 @@ class Pipeline:
                 self._arrivals.close()
 
     def _compute(self) -> None:
-        if self.live:
-            for moment in self._live_moments():
-                begin = time.perf_counter()
-                estimate = self._estimator(moment)
-                self._hand_out(moment, estimate, time.perf_counter() - begin)
-                if self.stop.is_set():
-                    break
-            return
-        # The next moment is detected while this one is lifted, fused and tracked, which leaves no core idle where views
-        # are detected side by side. Live, there is no next one yet.
+        # Of files the next moment is detected while this one is lifted, fused and tracked, which leaves no core idle
+        # where views are detected side by side. Live, there is no next one yet.
         begun: Begun | None = None
-        for moment in self._file_moments():
-            begin = time.perf_counter()
-            following = self._estimator.begin(moment)
-            if begun:
-                estimate = self._estimator.finish(begun)
-                self._hand_out(begun.moment, estimate, time.perf_counter() - begin)
-            begun = following
-            while self.paused.is_set() and not self.stop.is_set():
+        for moment in self._live_moments() if self.live else self._file_moments():
+            start = time.perf_counter()
+            before, begun = begun, self._estimator.begin(moment)
+            if self.live:
+                before, begun = begun, None
+            if before:
+                self._finish(before, start)
+            while self.paused.is_set() and not self.live and not self.stop.is_set():
                 time.sleep(_WAKE_S)
             if self.stop.is_set():
                 break
         if begun:
-            begin = time.perf_counter()
-            estimate = self._estimator.finish(begun)
-            self._hand_out(begun.moment, estimate, time.perf_counter() - begin)
+            self._finish(begun, time.perf_counter())
 
-    def _hand_out(self, moment: Moment, estimate: Estimate, busy: float) -> None:
-        self._measure(moment, estimate, busy)
+    def _finish(self, begun: Begun, start: float) -> None:
+        """Finish a moment and hand it out; this thread has been at work since ``start``."""
+        moment, estimate = begun.moment, self._estimator.finish(begun)
+        self._measure(moment, estimate, time.perf_counter() - start)
         packet = (estimate, {f.camera: f.image for f in moment.frames if f is not None})
         for worker in list(self._workers):
             worker.put(packet, block=not self.live)
