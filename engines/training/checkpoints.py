@@ -51,6 +51,13 @@ def begin(out: Path, resume: bool) -> dict | None:
     return None
 
 
+def restore(optimiser: torch.optim.Optimizer, state: dict, weight_decay: float) -> None:
+    """Bring an optimiser back to a checkpoint's state, but for the weight decay, which --resume may have changed."""
+    optimiser.load_state_dict(state)
+    for group in optimiser.param_groups:
+        group["weight_decay"] = weight_decay
+
+
 def flags(settings: Any, defaults: Any) -> str:
     """The flags that make the settings of a training, a dataclass, out of the defaults; but for the precision."""
     words = []

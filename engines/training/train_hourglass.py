@@ -23,12 +23,21 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from calibration.arguments import at_least
 from calibration.errors import UserError
 from engines.detectors.hourglass import decode
 from engines.models.hourglass import SIGMA, STRIDE, HourglassShape, StackedHourglass
 from engines.skeleton import LIMBS, MPII
 from engines.training import crops
-from engines.training.checkpoints import average_weights, begin, fastest_precision, flags, load_checkpoint, save
+from engines.training.checkpoints import (
+    average_weights,
+    begin,
+    fastest_precision,
+    flags,
+    load_checkpoint,
+    restore,
+    save,
+)
 from engines.training.hourglass_checkpoint import rebuild
 from engines.training.lspet import Photographs
 from engines.training.widen import widened
@@ -249,9 +258,7 @@ def train(
     if state:
         network.load_state_dict(state["network"])
         averaged.load_state_dict(state["averaged"])
-        optimiser.load_state_dict(state["optimiser"])
-        for group in optimiser.param_groups:
-            group["weight_decay"] = settings.weight_decay  # the state's is that of before --resume changed it
+        restore(optimiser, state["optimiser"], settings.weight_decay)
         origin = state.get("origin", "")
         epoch = state["epoch"]
     # A GPU gains a third; on a CPU compiling takes minutes and gains little.
@@ -338,14 +345,11 @@ def main(arguments: list[str] | None = None) -> int:
         help="begin from a narrower network, its channels copied until they are --features",
     )  # fmt: skip
     parser.add_argument("--stop-after", type=float, default=math.inf, metavar="SECONDS")
-    parser.add_argument("--threads", type=int, default=0, help="0 = all cores")
-    parser.add_argument("--workers", type=int, default=0, help="processes that augment; 12 beside a GPU")
+    parser.add_argument("--threads", type=at_least(0), default=0, help="0 = all cores")
+    parser.add_argument("--workers", type=at_least(0), default=0, help="processes that augment; 12 beside a GPU")
     for f in dataclasses.fields(Settings):
         parser.add_argument(f"--{f.name.replace('_', '-')}", type=type(f.default), help=f"default: {f.default}")
     args = parser.parse_args(arguments)
-    for flag in ("threads", "workers"):
-        if getattr(args, flag) < 0:
-            parser.error(f"--{flag} {getattr(args, flag)}: it is 0 at least")
     if args.threads:
         torch.set_num_threads(args.threads)
     given = {f.name: v for f in dataclasses.fields(Settings) if (v := getattr(args, f.name)) is not None}

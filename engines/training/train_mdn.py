@@ -24,7 +24,7 @@ from calibration.errors import UserError
 from engines import mdn
 from engines.models.mdn import MDN, MDNShape
 from engines.training import paper
-from engines.training.checkpoints import average_weights, begin, brief, fastest_precision, flags, save
+from engines.training.checkpoints import average_weights, begin, brief, fastest_precision, flags, restore, save
 from engines.training.losses import best_error, expected_error, mean_error, mixture_loss, regression_loss
 from engines.training.sources import PixelSource, Source, VirtualSource
 
@@ -226,9 +226,7 @@ def train(
     if state:
         network.load_state_dict(state["network"])
         averaged.load_state_dict(state["averaged"])
-        optimiser.load_state_dict(state["optimiser"])
-        for group in optimiser.param_groups:
-            group["weight_decay"] = settings.weight_decay  # the state's is that of before --resume changed it
+        restore(optimiser, state["optimiser"], settings.weight_decay)
         torch.set_rng_state(state["torch_rng"])
         source.rng.bit_generator.state = state["numpy_rng"]
         done = state["done"]

@@ -16,8 +16,6 @@ from engines.models.hourglass import StackedHourglass
 SHARE_OUT = 1.0
 """How unevenly a weight is shared out among the copies it reads, in root mean squares of the weights. Evenly, copies
 would get equal gradients and stay copies."""
-
-
 _LEAST = 64
 """Features below which the stem is wider than a fourth of them, so that not all channels are copied alike."""
 
@@ -46,8 +44,8 @@ def widened(narrow: StackedHourglass, features: int, seed: int = 0) -> StackedHo
         )
     wide = StackedHourglass(dataclasses.replace(narrow.shape, features=features))
     generator = torch.Generator().manual_seed(seed)
-    state = {name: _copied(narrow.state_dict()[name], like, generator) for name, like in wide.state_dict().items()}
-    wide.load_state_dict(state)
+    old = narrow.state_dict()
+    wide.load_state_dict({name: _copied(old[name], like, generator) for name, like in wide.state_dict().items()})
     return wide
 
 
