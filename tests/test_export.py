@@ -24,7 +24,7 @@ from stream.segments import read_journal, segments
 from stream.sinks.recorder import Recorder
 from stream.takes import new_take
 from stream.types import Estimate, View
-from tests.test_recording import M, flip, make_estimates, make_header, record
+from tests.takes import M, flip, make_estimates, make_header, record
 
 
 def rows_of(estimates: list[Estimate]) -> list[View]:
