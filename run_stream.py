@@ -8,10 +8,10 @@ python run_stream.py --camera left=0 --camera right=1 --calibration lab.toml
 import sys
 
 try:
-    from stream.command_line import main
+    from stream.app.command_line import main
 except ImportError as error:
     # A missing system library (libGL.so.1 of OpenCV) or a package that is not installed: say what to do.
-    from stream.install_hint import hint
+    from stream.app.install_hint import hint
 
     sys.exit(f"run_stream: {hint(error)}")
 except KeyboardInterrupt:

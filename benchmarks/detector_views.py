@@ -29,15 +29,15 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from benchmarks.fusion_demo import MIN_SCORE, NAMES, cameras_of
-from calibration.camera import Camera, world_to_camera, world_to_image
 from calibration.errors import UserError
-from calibration.triangulate import reprojection_error, triangulate_robust
+from calibration.geometry.camera import Camera, world_to_camera, world_to_image
+from calibration.geometry.triangulation import reprojection_error, triangulate_robust
 from engines.skeleton import L_HIP, L_SHOULDER, LIMBS, R_HIP, R_SHOULDER
-from engines.training import detector_metrics, evaluate_detector
-from engines.training.detector_metrics import Labels
-from engines.training.evaluate_detector import Running
+from engines.training.evaluation import detector, detector_metrics
+from engines.training.evaluation.detector import Running
+from engines.training.evaluation.detector_metrics import Labels
 from engines.types import Detector
-from stream import demo
+from stream.app import demo
 from stream.config import SourceConfig
 from stream.sources import make_source
 
@@ -221,7 +221,7 @@ def main(arguments: list[str] | None = None) -> int:
         with tempfile.TemporaryDirectory() as scratch:
             names = list(dict.fromkeys([*wanted, *judges]))
             running = Running(args.runtime, args.threads, args.precision)
-            loaded = evaluate_detector.load(names, args.weights, running, Path(scratch))
+            loaded = detector.load(names, args.weights, running, Path(scratch))
             cameras, seen = watch(demo.fetch(demo.MULTI), loaded)
         results = measure(cameras, seen, [name for name in loaded if name in wanted or name not in judges], judges)
         print(markdown(results))

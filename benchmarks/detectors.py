@@ -22,12 +22,12 @@ from benchmarks import machine
 from benchmarks.lifter import able
 from benchmarks.table import ratio, table, write_json
 from benchmarks.timing import Times, paced, tight, times
-from calibration.arguments import at_least
 from calibration.errors import UserError
 from engines import cards, detectors, runtimes
+from engines.argument_types import at_least
 from engines.types import Detector, EngineError, Image
+from stream.app.demo import SINGLE, fetch
 from stream.config import SourceConfig
-from stream.demo import SINGLE, fetch
 from stream.sources import make_source
 
 EVERY_S: Final = 0.033

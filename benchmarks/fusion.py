@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from benchmarks import scenes
 from calibration.errors import UserError
-from calibration.triangulate import triangulate_linear
+from calibration.geometry.triangulation import triangulate_linear
 from engines.fusion import fuse
-from engines.mdn import MDNLifter
+from engines.lifter import MDNLifter
 from engines.skeleton import PELVIS, THORAX
 from engines.training import metrics
-from engines.training.mocap import Poses, load_training
+from engines.training.data.mocap import Poses, load_training
 
 Array = NDArray[np.floating]
 

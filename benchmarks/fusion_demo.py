@@ -14,17 +14,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.bind import fit_camera, parse_letterbox
-from calibration.camera import Camera, world_to_image
+from calibration.binding import fit_camera, parse_letterbox
 from calibration.formats import load_calibration
+from calibration.geometry.camera import Camera, world_to_image
 from calibration.types import with_up
 from engines import detectors
 from engines.fusion import Fuser
-from engines.mdn import MDNLifter, see
+from engines.lifter import MDNLifter, see
 from engines.skeleton import L_HIP, LEFT, LIMBS, PARENTS, R_HIP, RIGHT
 from engines.training import metrics
 from engines.types import Detection, Mixture, Pose
-from stream import demo
+from stream.app import demo
 from stream.config import SourceConfig
 from stream.sources import make_source
 

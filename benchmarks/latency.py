@@ -13,11 +13,11 @@ from benchmarks.camera_server import age, read_mark, sent
 from benchmarks.timing import Times, times
 from calibration.errors import UserError
 from engines.detectors import fallback
-from stream import assemble
+from stream.app import build
 from stream.channel import Policy
 from stream.config import Config
-from stream.header import Header
-from stream.metrics import Summary
+from stream.live.metrics import Summary
+from stream.recordings.run_info import Header
 from stream.sinks import QuitRequest
 from stream.types import Estimate, Image
 
@@ -72,7 +72,7 @@ def steady(config: Config) -> Config:
 
 def pipeline_watch(config: Config, stack: ExitStack, seconds: float) -> Callable[[], tuple[Summary, list[list[Seen]]]]:
     """Load everything; what is returned runs the pipeline on virtual cameras for a while."""
-    pipeline, outputs = assemble.prepare(config, stack, _quiet)
+    pipeline, outputs = build.prepare(config, stack, _quiet)
     watch = Watch(tuple(source.name for source in config.sources), seconds)
     pipeline.add(watch)
     return lambda: (pipeline.run(outputs.start()), watch.moments)
@@ -80,8 +80,8 @@ def pipeline_watch(config: Config, stack: ExitStack, seconds: float) -> Callable
 
 def detector_watch(config: Config, stack: ExitStack, seconds: float) -> Callable[[], list[list[Seen]]]:
     """Load the detector; what is returned reads the first camera and detects, for a while."""
-    session = assemble.load_detector(config, None, _quiet).session()
-    source = assemble.open_sources(config, stack, _quiet)[0].source
+    session = build.load_detector(config, None, _quiet).session()
+    source = build.open_sources(config, stack, _quiet)[0].source
 
     def run() -> list[list[Seen]]:
         found: list[list[Seen]] = []

@@ -27,11 +27,11 @@ from benchmarks.processor import peak_mb
 from benchmarks.table import said, table, write_json
 from benchmarks.video import duration, repeat
 from calibration.errors import UserError
-from stream import assemble
+from stream.app import build
+from stream.app.demo import SINGLE, fetch
 from stream.channel import Policy
 from stream.config import Config, DetectConfig, OutputConfig
-from stream.demo import SINGLE, fetch
-from stream.header import Header
+from stream.recordings.run_info import Header
 from stream.sources import parse_sources
 from stream.types import Estimate, Image
 
@@ -73,7 +73,7 @@ def measure(video: Path, minutes: float, every_s: float, folder: Path, detector:
     )
     log = MemoryLog(every_s)
     with ExitStack() as stack:
-        pipeline, outputs = assemble.prepare(config, stack, lambda _line: None)
+        pipeline, outputs = build.prepare(config, stack, lambda _line: None)
         pipeline.add(log)
         summary = pipeline.run(outputs.start())
     return {

@@ -26,13 +26,13 @@ from benchmarks.camera_server import Cameras, read_mark
 from benchmarks.processor import Usage, measure
 from benchmarks.table import ratio, table, write_json
 from benchmarks.timing import Times
-from calibration.arguments import at_least
 from calibration.errors import UserError
 from engines import cards
+from engines.argument_types import at_least
 from engines.types import Image
-from stream import assemble
+from stream.app import build
+from stream.app.demo import SINGLE, fetch
 from stream.config import Config, DetectConfig, OutputConfig
-from stream.demo import SINGLE, fetch
 from stream.sources import parse_sources
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def measure_ours(name: str, video: Path, url: str) -> Result:
         return Config(parse_sources([source]), DetectConfig((name,)), output=OutputConfig("none"))
 
     with ExitStack() as stack:
-        pipeline, outputs = assemble.prepare(config(str(video)), stack, lambda _line: None)
+        pipeline, outputs = build.prepare(config(str(video)), stack, lambda _line: None)
         summary, usage = measure(lambda: pipeline.run(outputs.start()))
     with ExitStack() as stack:
         _, moments = latency.pipeline_watch(config(url), stack, latency.WARM_S + LIVE_S)()

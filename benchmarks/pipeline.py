@@ -29,13 +29,13 @@ from benchmarks.processor import Usage, measure
 from benchmarks.table import row, said, write_json
 from benchmarks.timing import Times
 from benchmarks.video import repeat
-from calibration.arguments import at_least
 from calibration.errors import UserError
+from engines.argument_types import at_least
 from engines.types import DetectorSession
-from stream import assemble
+from stream.app import build
+from stream.app.demo import MULTI, SINGLE, fetch
 from stream.config import Config, OutputConfig
-from stream.demo import MULTI, SINGLE, fetch
-from stream.pipeline import Opened
+from stream.live.pipeline import Opened
 from stream.sources import parse_sources
 
 GOAL: Final = 1.05
@@ -122,11 +122,11 @@ def run_case(case: Case, folder: Path) -> Result:
         return run_live(case, latency.steady(config))
     with ExitStack() as stack:
         if case.part == "detector":
-            detector = assemble.load_detector(config, None, quiet)
-            opened = assemble.open_sources(config, stack, quiet)
+            detector = build.load_detector(config, None, quiet)
+            opened = build.open_sources(config, stack, quiet)
             (moments, busy, stages), usage = measure(lambda: detector_alone(opened[0], detector.session()))
         else:
-            pipeline, outputs = assemble.prepare(config, stack, quiet)
+            pipeline, outputs = build.prepare(config, stack, quiet)
             summary, usage = measure(lambda: pipeline.run(outputs.start()))
             moments, busy, stages = summary.moments, summary.busy_s, dict(summary.stage_ms)
     return Result(moments, busy, stages, usage)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.camera import Camera, camera_from_fov, world_to_image
+from calibration.geometry.camera import Camera, camera_from_fov, world_to_image
 from engines import skeleton as sk
-from engines.mdn import MDNLifter, see
-from engines.training import views
+from engines.lifter import MDNLifter, see
+from engines.training.lifter import views
 from engines.types import Detection, Mixture
 
 Array = NDArray[np.floating]

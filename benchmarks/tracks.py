@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from benchmarks.table import write_json
 from calibration.errors import UserError
-from engines import mdn
-from engines.training import metrics, views
-from engines.training.mocap import VALIDATION_SUBJECTS, load_poses
+from engines.lifter import MDNLifter, encode
+from engines.training import metrics
+from engines.training.data.mocap import VALIDATION_SUBJECTS, load_poses
+from engines.training.lifter import views
 from engines.types import Mixture
-from stream.tracks import TrackConfig, Tracker
+from stream.live.tracks import TrackConfig, Tracker
 
 Array = NDArray[np.floating]
 FPS = 30.0
@@ -49,14 +50,14 @@ def still_views(joints: Array, rng: np.random.Generator, noise: float) -> tuple[
     return xy, local - local[:, :1], views.Cameras(np.repeat(one.R, n, 0), np.full(n, distance), np.ones(n, bool))
 
 
-def lift(lifter: mdn.MDNLifter, xy: Array, cameras: views.Cameras, coco: bool) -> list[Mixture]:
+def lift(lifter: MDNLifter, xy: Array, cameras: views.Cameras, coco: bool) -> list[Mixture]:
     """Mixtures of every frame, in camera axes."""
     seen = np.ones(xy.shape[:2], bool)
     if coco:
         seen[:, [7, 9, 10]] = False
     xy, seen = views.derive(xy, seen)
     view = views.look(xy, seen, cameras)
-    parts = lifter.run(mdn.encode(view.xy, seen, view.pitch), view.R_virtual_to_camera.astype(np.float32))
+    parts = lifter.run(encode(view.xy, seen, view.pitch), view.R_virtual_to_camera.astype(np.float32))
     return [Mixture(*part) for part in zip(*parts, strict=True)]
 
 
@@ -126,7 +127,7 @@ def main(arguments: list[str] | None = None) -> int:
     rng = np.random.default_rng(0)
     try:
         config = dataclasses.replace(TrackConfig(), **{k: float(v) for k, v in (s.split("=") for s in args.set)})
-        lifter = mdn.MDNLifter(args.weights)
+        lifter = MDNLifter(args.weights)
         name = "sequences_30fps_train.npz" if args.validation else "sequences_30fps_test.npz"
         lifted = []
         for joints in sequences(args.data / name, args.validation):

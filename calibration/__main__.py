@@ -1,42 +1,8 @@
-"""``python -m calibration``: boards, intrinsics, extrinsics, floor, check, sync, convert. See docs/calibration.md."""
+"""Starts ``stream.app.calibrate``, which captures and talks to the user; the package itself is geometry."""
 
 import sys
-from collections.abc import Sequence
 
-import cv2
-
-from calibration.arguments import parser
-from calibration.commands.judge import check, sync
-from calibration.commands.make import board, convert
-from calibration.commands.solve import extrinsics, floor, from_person, intrinsics
-from calibration.errors import UserError
-
-COMMANDS = {
-    "board": board,
-    "intrinsics": intrinsics,
-    "extrinsics": extrinsics,
-    "from-person": from_person,
-    "floor": floor,
-    "check": check,
-    "sync": sync,
-    "convert": convert,
-}
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code."""
-    args = parser().parse_args(argv)
-    # OpenCV reports what it cannot parse or open on stderr too; our own line says it.
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        return COMMANDS[args.command](args)
-    except UserError as error:
-        print(f"calibration {args.command}: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
-
+from stream.app.calibrate.command_line import main
 
 if __name__ == "__main__":
     sys.exit(main())

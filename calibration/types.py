@@ -7,8 +7,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.camera import Camera
 from calibration.errors import CalibrationError
+from calibration.geometry.camera import Camera
 
 Array = NDArray[np.floating]
 

@@ -17,6 +17,14 @@ class StreamError(UserError):
     """A source, a sink or a recording that cannot be used."""
 
 
+class SinkStoppedError(StreamError):
+    """This sink cannot go on; the rest of the run can."""
+
+
+class QuitRequest(Exception):  # noqa: N818 - a wish of the user, not an error
+    """The user asked, through a sink, that the run end now and well."""
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One image of one camera."""

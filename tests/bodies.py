@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engines.training import augment
+from engines.training.lifter import augment
 
 _BONES = {
     1: (120, [-1, 0, 0]), 2: (420, [0, 0, -1]), 3: (410, [0, 0, -1]), 4: (120, [1, 0, 0]), 5: (420, [0, 0, -1]),

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from calibration.board import Board, BoardView
-from calibration.camera import Camera, camera_to_image, world_to_camera
-from calibration.rotations import angle_degrees, rotation_matrix
+from calibration.geometry.camera import Camera, camera_to_image, world_to_camera
+from calibration.geometry.rotations import angle_degrees, rotation_matrix
+from calibration.solving.board import Board, BoardView
 
 BOARD = Board("charuco", (8, 6), 80, 60)
 
@@ -91,7 +91,7 @@ def pose_errors(found, true):
 
 def aligned_errors(found, true):
     """The same after the rigid motion that fits all camera centres best: what a world frame leaves."""
-    from calibration.rotations import mean_rotation
+    from calibration.geometry.rotations import mean_rotation
 
     a = np.stack([c.centre for c in found])
     b = np.stack([c.centre for c in true])

@@ -6,8 +6,8 @@ import h5py
 import numpy as np
 from scipy.io import savemat
 
-from calibration.camera import world_to_camera, world_to_image
-from engines.training import h36m, joint_sets
+from calibration.geometry.camera import world_to_camera, world_to_image
+from engines.training.data import h36m, joint_sets
 from tests.bodies import walking
 
 F = 7

@@ -3,7 +3,7 @@
 import numpy as np
 
 from engines.skeleton import HEAD
-from engines.training import lspet
+from engines.training.data import lspet
 
 # Ankle to hip and back on the left, wrist to shoulder and back, neck, head top: torso 100 px, head 40.
 PERSON = np.array([

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from stream.demo import SINGLE, fetch
+from stream.app.demo import SINGLE, fetch
 from stream.types import StreamError
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

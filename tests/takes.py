@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from calibration.camera import Camera
+from calibration.geometry.camera import Camera
 from engines.types import Detection, Mixture, Pose, nobody
+from stream.recordings.takes import new_take
+from stream.recordings.writer import Recorder
 from stream.sinks import CameraHeader, Header
-from stream.sinks.recorder import Recorder
-from stream.takes import new_take
 from stream.types import Estimate, HypothesisTrack, View
 
 M = 5

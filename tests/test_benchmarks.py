@@ -37,9 +37,10 @@ from benchmarks import (
 from benchmarks.processor import Usage, measure
 from benchmarks.table import ratio
 from calibration.errors import UserError
-from engines import cards, mdn
-from engines.training.mocap import Poses
-from stream import assemble
+from engines import cards
+from engines.lifter import SHIPPED, MDNLifter
+from engines.training.data.mocap import Poses
+from stream.app import build
 from stream.config import SourceConfig
 from stream.sources import make_source
 from tests.bodies import standing
@@ -231,8 +232,8 @@ def order(monkeypatch) -> list[str]:
     for module in (peers, pipeline):
         note(module, "measure", "begin", ["end"])
     note(peers, "open_mediapipe", "mediapipe")
-    note(assemble, "prepare", "pipeline")
-    note(assemble, "open_sources", "sources")
+    note(build, "prepare", "pipeline")
+    note(build, "open_sources", "sources")
     return found
 
 
@@ -456,7 +457,7 @@ def test_tracks_of_a_sequence(tmp_path, capsys):
 
 def test_fusion_of_synthetic_scenes():
     poses = Poses(standing(2).astype(np.float32), np.array(["a", "b"]), np.array(["s", "s"]), np.array(["f", "f"]))
-    results = fusion.synthetic(poses, mdn.MDNLifter(), 2, 0)
+    results = fusion.synthetic(poses, MDNLifter(), 2, 0)
     assert set(fusion.LAYOUTS) < set(results)
     assert results["1"]["plain"]["seen"] is None  # one view triangulates nothing
     assert results["4, 90 apart, exact"]["plain"]["seen"] < 1
@@ -617,5 +618,5 @@ def test_the_machine_is_described_without_its_name():
 
 def test_every_weight_of_the_lifter_is_counted():
     onnx = pytest.importorskip("onnx")
-    held = sum(w.dims and int(np.prod(w.dims)) or 1 for w in onnx.load(mdn.SHIPPED).graph.initializer)
-    assert lifter.count_weights(mdn.SHIPPED) == held
+    held = sum(w.dims and int(np.prod(w.dims)) or 1 for w in onnx.load(SHIPPED).graph.initializer)
+    assert lifter.count_weights(SHIPPED) == held

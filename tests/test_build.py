@@ -12,15 +12,16 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from calibration.errors import UserError
-from engines import cards, mdn, runtimes
+from engines import cards, runtimes
 from engines.build import card, hourglass, int8_lifter, lifter, parity
 from engines.build.__main__ import main
 from engines.build.export import export, fold_norms, store_half, unpack_half
+from engines.lifter import INPUTS, MDNLifter
 from engines.models.hourglass import HourglassShape, StackedHourglass
 from engines.models.mdn import MDN, MDNShape, modified_elu
 from engines.training.checkpoints import save
-from engines.training.mocap import TRAIN_FILES
-from engines.training.train_mdn import Settings
+from engines.training.data.mocap import TRAIN_FILES
+from engines.training.lifter.train import Settings
 from tests.bodies import standing
 from tests.mistakes import refused
 
@@ -32,7 +33,7 @@ def lifter_network(sigma: str = "joint", width: int = WIDTH) -> MDN:
     torch.manual_seed(0)
     net = MDN(MDNShape(width=width, sigma=sigma))
     for _ in range(3):
-        net(torch.randn(64, mdn.INPUTS) * 2 + 1)
+        net(torch.randn(64, INPUTS) * 2 + 1)
     for head in (net.mean, net.sigma, net.weight):
         head.weight.data *= 0.1
     return net.eval()
@@ -56,7 +57,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("sigma", ["joint", "kernel"])
 def test_folding_changes_nothing_and_leaves_the_network_alone(sigma: str) -> None:
     net = lifter_network(sigma)
-    before, x = copy.deepcopy(net.state_dict()), torch.randn(37, mdn.INPUTS)
+    before, x = copy.deepcopy(net.state_dict()), torch.randn(37, INPUTS)
     for a, b in zip(outputs(net, x), outputs(lifter.Folded(net), x), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
     lifter.Folded(net, half=True)
@@ -72,7 +73,7 @@ def test_small_sigmas_survive_the_short_form_of_the_activation() -> None:
     net.sigma.bias.data.fill_(-12.0)
     wanted = modified_elu(torch.tensor(-12.0, dtype=torch.float64)).item()
     for half in (False, True):
-        sigma = outputs(lifter.Folded(net, half), torch.zeros(1, mdn.INPUTS))[1]
+        sigma = outputs(lifter.Folded(net, half), torch.zeros(1, INPUTS))[1]
         np.testing.assert_allclose(sigma, wanted, rtol=2e-3)
 
 
@@ -100,7 +101,7 @@ def test_only_norms_that_can_be_are_folded() -> None:
 
 
 def test_an_exported_file_answers_like_torch_and_says_nothing_of_this_machine(exported: Path) -> None:
-    net, x = lifter_network(), torch.randn(37, mdn.INPUTS)
+    net, x = lifter_network(), torch.randn(37, INPUTS)
     out = runtimes.load(exported, "onnx")(x=x.numpy())
     for name, wanted in zip(lifter.OUTPUTS, outputs(net, x), strict=True):
         np.testing.assert_allclose(out[name], wanted, rtol=0.02, atol=0.02)
@@ -143,7 +144,7 @@ def test_enlargements_are_constant_where_they_are_whole(tmp_path: Path) -> None:
 
 
 def test_a_half_network_is_half_inside_and_float_outside(tmp_path: Path) -> None:
-    net, x = lifter_network(), torch.randn(20, mdn.INPUTS)
+    net, x = lifter_network(), torch.randn(20, INPUTS)
     lifter.write_onnx(net, tmp_path / "h.onnx", "fp16")
     graph = onnx.load(tmp_path / "h.onnx").graph
     assert {v.type.tensor_type.elem_type for v in (*graph.input, *graph.output)} == {TensorProto.FLOAT}
@@ -209,7 +210,7 @@ def test_half_precision_that_overflows_is_refused(exported: Path, monkeypatch: p
             mean, sigma, weight = super().forward(x)
             return torch.where(torch.arange(len(x)).view(-1, 1, 1, 1) == 3, torch.nan, mean), sigma, weight
 
-    x = np.random.default_rng(0).normal(size=(8, mdn.INPUTS)).astype(np.float32)
+    x = np.random.default_rng(0).normal(size=(8, INPUTS)).astype(np.float32)
     lifter.compare(lifter_network(), exported, x, 300.0, "fp16").check("fp16")
     monkeypatch.setattr(lifter, "Folded", Overflowing)
     with pytest.raises(UserError, match="the fp16 build differs by"):
@@ -235,7 +236,7 @@ def test_int8_is_small_near_and_the_same_in_a_batch(exported: Path, tmp_path: Pa
     assert int8_lifter.quantise(model) == 5, "four matrices and the heads, not the first layer"
     onnx.save(model, tmp_path / "x.int8.onnx")
     assert (tmp_path / "x.int8.onnx").stat().st_size < 0.62 * exported.stat().st_size
-    x = np.random.default_rng(0).normal(size=(40, mdn.INPUTS)).astype(np.float32)
+    x = np.random.default_rng(0).normal(size=(40, INPUTS)).astype(np.float32)
     x[0] *= 100  # were there one scale for the batch, the others would have few steps left
     want = runtimes.load(exported, "onnx")(x=x)
     int8 = runtimes.load(tmp_path / "x.int8.onnx", "onnx")
@@ -252,7 +253,7 @@ def test_openvino_reads_int8(exported: Path, tmp_path: Path) -> None:
     model = onnx.load(exported)
     int8_lifter.quantise(model)
     onnx.save(model, tmp_path / "x.int8.onnx")
-    x = np.random.default_rng(0).normal(size=(4, mdn.INPUTS)).astype(np.float32)
+    x = np.random.default_rng(0).normal(size=(4, INPUTS)).astype(np.float32)
     a, b = (runtimes.load(tmp_path / "x.int8.onnx", name)(x=x)["mean"] for name in ("onnx", "openvino"))
     np.testing.assert_allclose(a, b, atol=0.02 * np.abs(a).max())
 
@@ -316,7 +317,7 @@ def test_a_lifter_from_checkpoint_to_int8(
     for key in ("temperature", "sigma_scale", "scale_mm", "kernels"):
         assert int8.values[key] == known.values[key]
     assert (int8.licence, int8.joints, int8.input) == (known.licence, known.joints, known.input)
-    assert mdn.MDNLifter(tmp_path / "my.int8.onnx").kernels == 5
+    assert MDNLifter(tmp_path / "my.int8.onnx").kernels == 5
     assert sorted(p.name for p in tmp_path.glob("my*")) == ["my.int8.onnx", "my.int8.toml", "my.onnx", "my.toml"]
 
     before = (tmp_path / "my.int8.onnx").read_bytes()

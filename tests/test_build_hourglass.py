@@ -17,9 +17,10 @@ from engines.build import card, hourglass, int8_detector, parity
 from engines.build.__main__ import main
 from engines.detectors.hourglass import Hourglass, surety
 from engines.models.hourglass import HourglassShape, StackedHourglass
-from engines.training import crops, lspet, teacher
 from engines.training.checkpoints import save
-from engines.training.lspet import Photographs
+from engines.training.data import lspet
+from engines.training.data.lspet import Photographs
+from engines.training.detector import crops, pseudo_labels
 from tests.mistakes import refused
 
 pytestmark = pytest.mark.timeout(600)  # the fixtures train and build in half a minute of a core that is free
@@ -53,7 +54,7 @@ def trained(people: Photographs, tmp_path_factory: pytest.TempPathFactory) -> Pa
     boxes = [lspet.box(people.joints[k]) for k in rows]
     cut = [preprocess.cut(people.read(k), box, (SIDE, SIDE)) for k, box in zip(rows, boxes, strict=True)]
     images = torch.from_numpy(np.stack(cut))
-    xy, seen = teacher.to_mpii(people.joints[rows])
+    xy, seen = pseudo_labels.to_mpii(people.joints[rows])
     corner = np.array([[box.left - 0.5, box.top - 0.5] for box in boxes], np.float32)
     xy = torch.from_numpy((xy - corner[:, None]) * (SIDE / np.array([[[b.width]] for b in boxes], np.float32)))
     seen = torch.from_numpy(seen)

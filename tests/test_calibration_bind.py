@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from calibration.bind import Letterbox, SourceId, bind, centred_letterbox, fit_camera, parse_letterbox
-from calibration.camera import Camera, camera_from_fov, camera_to_image, resize_pixels
+from calibration.binding import Letterbox, SourceId, bind, centred_letterbox, fit_camera, parse_letterbox
 from calibration.errors import CalibrationError
+from calibration.geometry.camera import Camera, camera_from_fov, camera_to_image, resize_pixels
 from calibration.types import Calibration
 
 

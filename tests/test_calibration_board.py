@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from calibration.board import Board, find_board
 from calibration.errors import CalibrationError
-from calibration.print_board import PIXELS_PER_MM, draw, lay_out, write_pdf, write_png
+from calibration.solving.board import Board, find_board
+from calibration.solving.print_board import PIXELS_PER_MM, draw, lay_out, write_pdf, write_png
 
 CHARUCO = Board("charuco", (7, 5), 35, 26)
 CHESS = Board("chessboard", (8, 5), 30)

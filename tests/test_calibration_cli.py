@@ -11,21 +11,20 @@ import cv2
 import numpy as np
 import pytest
 
-from calibration import capture
 from calibration.__main__ import main
-from calibration.arguments import board_of, parser
-from calibration.board import Board
-from calibration.camera import world_to_image
-from calibration.capture import Feed, collect_lens, collect_together, moments
-from calibration.check import check_board, check_person, epipolar_error, picture
-from calibration.collect import LensCollector
-from calibration.commands import judge, session
 from calibration.errors import CalibrationError
-from calibration.floor import floor_from_board
 from calibration.formats import load_calibration, save_calibration
-from calibration.print_board import PIXELS_PER_MM, draw, lay_out
-from calibration.rotations import rotation_matrix
+from calibration.geometry.camera import world_to_image
+from calibration.geometry.rotations import rotation_matrix
+from calibration.solving.board import Board
+from calibration.solving.check import check_board, check_person, epipolar_error, picture
+from calibration.solving.floor import floor_from_board
+from calibration.solving.print_board import PIXELS_PER_MM, draw, lay_out
 from calibration.types import Calibration
+from stream.app.calibrate import capture, judge, session
+from stream.app.calibrate.arguments import board_of, parser
+from stream.app.calibrate.capture import Feed, collect_lens, collect_together, moments
+from stream.app.calibrate.collect import LensCollector
 from stream.sinks import window
 from stream.sources import make_source
 from tests.calibration_scene import look_at, pose_errors, see

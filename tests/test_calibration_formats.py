@@ -5,12 +5,12 @@ import cv2
 import numpy as np
 import pytest
 
-from calibration.camera import Camera
 from calibration.errors import CalibrationError
 from calibration.formats import formats, load_calibration, save_calibration
-from calibration.rotations import rotation_matrix
+from calibration.geometry.camera import Camera
+from calibration.geometry.rotations import rotation_matrix
 from calibration.types import Calibration, with_up
-from stream.demo import MULTI, fetch
+from stream.app.demo import MULTI, fetch
 from stream.types import StreamError
 
 

@@ -4,12 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration import person
-from calibration.camera import world_to_image
 from calibration.errors import CalibrationError
-from calibration.floor import floor_from_ankles, floor_from_board, move_world
-from calibration.person import Body, body_up, solve_from_person
-from calibration.rotations import angle_degrees, rotation_matrix
+from calibration.geometry.camera import world_to_image
+from calibration.geometry.rotations import angle_degrees, rotation_matrix
+from calibration.solving import person
+from calibration.solving.floor import floor_from_ankles, floor_from_board, move_world
+from calibration.solving.person import Body, body_up, solve_from_person
 from tests.calibration_scene import BOARD, aligned_errors, board_walk, pose_errors, room, see
 
 BODY = Body(hips=(1, 4), knees=(2, 5), ankles=(3, 6), shoulders=(14, 11), elbows=(15, 12), wrists=(16, 13))

@@ -5,15 +5,15 @@ import cv2
 import numpy as np
 import pytest
 
-from calibration import extrinsics
-from calibration.board import Board, BoardView, find_board
 from calibration.errors import CalibrationError
-from calibration.extrinsics import solve_extrinsics
 from calibration.formats import load_calibration
-from calibration.intrinsics import coverage, pick, solve_intrinsics
-from calibration.lengths import measure_lengths
-from calibration.rotations import angle_degrees, rotation_matrix, rotation_vector
-from stream.demo import MULTI, fetch
+from calibration.geometry.rotations import angle_degrees, rotation_matrix, rotation_vector
+from calibration.solving import extrinsics
+from calibration.solving.board import Board, BoardView, find_board
+from calibration.solving.extrinsics import solve_extrinsics
+from calibration.solving.intrinsics import coverage, pick, solve_intrinsics
+from calibration.solving.lengths import measure_lengths
+from stream.app.demo import MULTI, fetch
 from stream.types import StreamError
 from tests.calibration_scene import BOARD, aligned_errors, board_walk, lens_views, look_at, pose_errors, room, see
 

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from calibration.__main__ import main
-from calibration.camera import world_to_image
 from calibration.errors import CalibrationError
-from calibration.motion import clean, follow
-from calibration.offsets import reconcile
-from calibration.synchronise import Track, flags, synchronise
-from calibration.timing import Offset, estimate_offset, refused
-from calibration.timing_epipolar import refine_offset
+from calibration.geometry.camera import world_to_image
+from calibration.solving.motion import clean, follow
+from calibration.solving.offsets import reconcile
+from calibration.solving.timing import Offset, estimate_offset, refused
+from calibration.solving.timing_epipolar import refine_offset
 from engines.skeleton import LIMBS, MIRROR
-from stream.demo import LETTERBOX, MULTI, fetch
+from stream.app.calibrate.synchronise import Track, flags, synchronise
+from stream.app.demo import LETTERBOX, MULTI, fetch
 from stream.types import StreamError
 from tests.calibration_scene import look_at
 from tests.timing_scene import around, film, takes

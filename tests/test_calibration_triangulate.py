@@ -3,8 +3,8 @@ import time
 import numpy as np
 import pytest
 
-from calibration.camera import Camera, world_to_image
-from calibration.triangulate import reprojection_error, triangulate_linear, triangulate_robust
+from calibration.geometry.camera import Camera, world_to_image
+from calibration.geometry.triangulation import reprojection_error, triangulate_linear, triangulate_robust
 
 
 def ring(n, radius=4000.0, degrees=360.0, dist=(-0.2, 0.05, 0.001, -0.001, 0.0)):

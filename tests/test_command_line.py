@@ -19,13 +19,13 @@ import cv2
 import numpy as np
 import pytest
 
-from calibration.camera import camera_from_fov
 from calibration.formats import save_calibration
+from calibration.geometry.camera import camera_from_fov
 from calibration.types import Calibration
-from engines.mdn import SHIPPED
-from stream import demo
-from stream.command_line import config_of, parser
-from stream.takes import find_take, open_take
+from engines.lifter import SHIPPED
+from stream.app import demo
+from stream.app.command_line import config_of, parser
+from stream.recordings.takes import find_take, open_take
 from tests.media import walker_video
 from tests.servers import write_video
 
@@ -66,7 +66,7 @@ def frames_of(path: Path) -> list[np.ndarray]:
 
 
 def table_of(folder: Path, out: Path) -> dict[str, np.ndarray]:
-    done = run(folder, "--to", "npz", "--out", out, cwd=out.parent, program=("-m", "stream.export"))
+    done = run(folder, "--to", "npz", "--out", out, cwd=out.parent, program=("-m", "stream", "export"))
     assert done.code == 0, done.err
     with np.load(out) as data:
         return dict(data)
@@ -389,7 +389,7 @@ def test_ctrl_c_once_finishes_and_loses_nothing(tmp_path: Path) -> None:
     take = open_take(tmp_path / "takes")
     rows = np.concatenate([batch.column("frame_index").to_numpy() for batch in take.batches("estimates")])
     np.testing.assert_array_equal(rows, np.arange(moments))
-    checked = run(tmp_path / "takes", cwd=tmp_path, program=("-m", "stream.recover"))
+    checked = run(tmp_path / "takes", cwd=tmp_path, program=("-m", "stream", "recover"))
     assert checked.code == 0, "closed well: every batch is whole"
 
 
@@ -449,7 +449,7 @@ def test_a_full_disk_ends_the_recording_and_not_the_run(tmp_path: Path) -> None:
 def test_the_first_ctrl_c_never_leaves_at_once_even_while_files_are_being_closed(tmp_path: Path) -> None:
     code = (
         "import os, signal, threading\n"
-        "from stream.interrupt import finish_on_interrupt\n"
+        "from stream.app.signals import finish_on_interrupt\n"
         "ended = threading.Event()\n"
         "ended.set()\n"  # as a run does at its end, before its files are closed
         "with finish_on_interrupt(ended):\n"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from engines import skeleton as sk
-from engines.training import data, h36m, joint_sets
+from engines.training.data import formats, h36m, joint_sets
 from engines.training.data.__main__ import main
-from engines.training.sequences import Sequence
+from engines.training.data.sequences import Sequence
 from engines.types import EngineError
 from tests.bodies import standing, walking
 from tests.datasets import (
@@ -36,17 +36,17 @@ class Evil:
 def test_pickles_that_are_programs_are_refused_and_not_run(tmp_path, capsys, protocol):
     (tmp_path / "x.pkl").write_bytes(pickle.dumps({"imgname": Evil()}, protocol))
     with pytest.raises(EngineError, match=r"refused.*builtins.*print|refused.*__builtin__.*print") as error:
-        data.load(tmp_path / "x.pkl")
+        formats.load(tmp_path / "x.pkl")
     one_line(error)
     np.savez(tmp_path / "x.npz", positions_3d=np.array({"S9": Evil()}, object))
     with pytest.raises(EngineError, match="refused"):
-        data.load(tmp_path / "x.npz")
+        formats.load(tmp_path / "x.npz")
     assert "I was run" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
 def test_harmless_pickles_come_back_as_they_were(tmp_path, protocol):
-    from engines.training.unpickle import load_pickle
+    from engines.training.data.unpickle import load_pickle
 
     value = {
         ("S1", "5"): {"R": np.eye(3), "w": 1000, "s": np.float32(2.5), "t": "é", "f": np.arange(6.0).reshape(2, 3).T}
@@ -69,7 +69,7 @@ def test_mocap(tmp_path):
         subject_names=["b", "a"],
         action=["x"] * 3 + ["y"] * 3,
     )
-    found = data.load(tmp_path / "a.npz")
+    found = formats.load(tmp_path / "a.npz")
     assert [(s.subject, s.action, len(s)) for s in found] == [
         ("a", "x", 2),
         ("b", "x", 1),
@@ -79,10 +79,10 @@ def test_mocap(tmp_path):
     np.testing.assert_array_equal(np.concatenate([np.asarray(s.joints) for s in found]), joints)
     np.savez(tmp_path / "a.npz", joints=joints, subject=[1, 1, 0, 0, 0, 2], subject_names=["b", "a"])
     with pytest.raises(EngineError, match="counts from 0 to 2; subject_names has 2"):
-        data.load(tmp_path / "a.npz")
+        formats.load(tmp_path / "a.npz")
     np.savez(tmp_path / "a.npz", joints=joints, seq=[1, 1])
     with pytest.raises(EngineError, match=r"'seq'.*expected \(6,\)"):
-        data.load(tmp_path / "a.npz")
+        formats.load(tmp_path / "a.npz")
 
 
 def test_a_sequence_refuses_what_does_not_fit():
@@ -160,4 +160,4 @@ def test_every_file_is_sniffed_by_one_format_only(martinez, tmp_path):
     np.savez(tmp_path / "mocap.npz", joints=joints)
     paths += [tmp_path / "TS1" / "annot_data.mat", tmp_path / "mocap.npz"]
     for path in paths:
-        assert sum(form.sniff(path) for form in data.formats().values()) == 1, path
+        assert sum(form.sniff(path) for form in formats.formats().values()) == 1, path

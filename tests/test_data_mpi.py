@@ -6,9 +6,9 @@ import pickle
 import numpy as np
 import pytest
 
-from calibration.camera import world_to_camera, world_to_image
+from calibration.geometry.camera import world_to_camera, world_to_image
 from engines import skeleton as sk
-from engines.training import data, h36m, joint_sets
+from engines.training.data import formats, h36m, joint_sets
 from engines.types import EngineError
 from tests.bodies import walking
 from tests.datasets import F, close, everywhere, one_line, write_mmpose, write_mpi_test, write_mpi_train
@@ -17,14 +17,14 @@ from tests.datasets import F, close, everywhere, one_line, write_mmpose, write_m
 @pytest.mark.parametrize("name", ["h36m_test.npz", "h36m_test.pkl"])
 def test_mmpose_human36m(tmp_path, name):
     joints, camera = walking(F), h36m.cameras("S9")[1]
-    (sequence,) = data.load(write_mmpose(tmp_path, joints, name))
+    (sequence,) = formats.load(write_mmpose(tmp_path, joints, name))
     assert (sequence.subject, sequence.action, sequence.name) == ("S9", "WalkDog", "WalkingDog_1 55011271")
     close(sequence.joints, world_to_camera(camera, joints), atol=0.01)
     close(world_to_image(sequence.cameras[0], sequence.joints), sequence.xy[0], atol=0.05)
     close(sequence.cameras[0].up, camera.R[:, 2], atol=1e-6)
     detected = np.random.default_rng(0).random((F, 17, 3))
     np.save(tmp_path / "detection.npy", detected)
-    (sequence,) = data.load(tmp_path / name, tmp_path / "detection.npy")
+    (sequence,) = formats.load(tmp_path / name, tmp_path / "detection.npy")
     close(sequence.xy[0], detected[..., :2], atol=1e-6)
 
 
@@ -39,7 +39,7 @@ def test_mmpose_mpi_inf_3dhp(tmp_path):
              part=np.concatenate([xy, one], -1))  # fmt: skip
     cameras = {"TS5": {"c": camera.K[:2, 2:], "f": np.diag(camera.K)[:2, None], "w": 1920, "h": 1080}}
     (tmp_path / "cameras_test.pkl").write_bytes(pickle.dumps(cameras))
-    (sequence,) = data.load(tmp_path / "mpi_inf_3dhp_test_valid.npz")
+    (sequence,) = formats.load(tmp_path / "mpi_inf_3dhp_test_valid.npz")
     close(sequence.joints, world_to_camera(camera, joints), atol=0.01)
     close(world_to_image(sequence.cameras[0], sequence.joints), sequence.xy[0], atol=0.05)
     assert sequence.cameras[0].up is None
@@ -52,20 +52,20 @@ def test_mmpose_errors(tmp_path):
         ({"imgname": np.array(["holiday.jpg"] * F)}, "neither"),
     ):  # fmt: skip
         with pytest.raises(EngineError, match=match) as error:
-            data.load(write_mmpose(tmp_path, joints, **changes))
+            formats.load(write_mmpose(tmp_path, joints, **changes))
         one_line(error)
     path = write_mmpose(tmp_path, joints)
     (tmp_path / "cameras.pkl").write_bytes(pickle.dumps({("S1", "1"): {}}))
     with pytest.raises(EngineError, match="cameras.pkl has no"):
-        data.load(path)
+        formats.load(path)
     (tmp_path / "cameras.pkl").unlink()
     with pytest.raises(EngineError, match="no cameras.pkl"):
-        data.load(path)
+        formats.load(path)
 
 
 def test_mpi_inf_3dhp_training(tmp_path):
     joints = write_mpi_train(tmp_path / "S1" / "Seq2", walking(F))
-    (sequence,) = data.load(tmp_path)
+    (sequence,) = formats.load(tmp_path)
     assert (sequence.subject, sequence.name, len(sequence.cameras)) == ("S1", "Seq2", 2)
     close(sequence.joints, joints, atol=0.01)
     for view, camera in enumerate(sequence.cameras):
@@ -77,27 +77,27 @@ def test_mpi_inf_3dhp_training_errors(tmp_path):
     folder = tmp_path / "S1" / "Seq1"
     write_mpi_train(folder, walking(F), annot3=None)
     with pytest.raises(EngineError, match="has no 'annot3'") as error:
-        data.load(folder)
+        formats.load(folder)
     one_line(error)
     wrong = np.empty((2, 1), object)
     wrong[0, 0] = wrong[1, 0] = np.ones((F, 51))
     write_mpi_train(folder, walking(F), annot3=wrong)
     with pytest.raises(EngineError, match=r"annot3 of camera 0.*expected \(N, 84\)"):
-        data.load(folder)
+        formats.load(folder)
     write_mpi_train(folder, walking(F))
     (folder / "camera.calibration").unlink()
     with pytest.raises(EngineError, match=r"camera.calibration.*beside annot.mat"):
-        data.load(folder)
+        formats.load(folder)
     (folder / "annot.mat").write_bytes(b"rubbish")
     with pytest.raises(EngineError, match="no MATLAB 5 file"):
-        data.load(folder)
+        formats.load(folder)
 
 
 def test_mpi_inf_3dhp_test_set(tmp_path):
     joints = walking(F)
     camera = write_mpi_test(tmp_path / "TS5", joints)
     write_mpi_test(tmp_path / "TS1", joints)
-    first, fifth = data.load(tmp_path)
+    first, fifth = formats.load(tmp_path)
     assert (first.scene, fifth.scene) == ("studio, green screen", "outdoor")
     kept = np.delete(joints, 2, 0)
     local = world_to_camera(camera, kept)
@@ -114,7 +114,7 @@ def test_mpi_inf_3dhp_test_set_errors(tmp_path):
     ):  # fmt: skip
         write_mpi_test(tmp_path / "TS1", walking(F), **changes)
         with pytest.raises(EngineError, match=match) as error:
-            data.load(tmp_path / "TS1" / "annot_data.mat")
+            formats.load(tmp_path / "TS1" / "annot_data.mat")
         one_line(error)
 
 
@@ -126,21 +126,21 @@ def test_mpi_inf_3dhp_npz(tmp_path):
     }
     np.savez(tmp_path / "data_train_3dhp.npz", data={"S1 Seq1": [{"0": view, "4": view}]})
     np.savez(tmp_path / "data_test_3dhp.npz", data={"TS6": view | {"valid": np.arange(F) > 1}})
-    first, second = data.load(tmp_path / "data_train_3dhp.npz")
+    first, second = formats.load(tmp_path / "data_train_3dhp.npz")
     assert (first.subject, first.name, second.name) == ("S1", "S1 Seq1 0", "S1 Seq1 4")
     close(first.joints, world_to_camera(camera, joints), atol=0.01)
-    (test,) = data.load(tmp_path / "data_test_3dhp.npz")
+    (test,) = formats.load(tmp_path / "data_test_3dhp.npz")
     assert (len(test), test.scene) == (F - 2, "outdoor")
     np.savez(tmp_path / "bad.npz", data={"TS6": {"data_2d": view["data_2d"]}})
     with pytest.raises(EngineError, match="has no 'data_3d'"):
-        data.load(tmp_path / "bad.npz")
+        formats.load(tmp_path / "bad.npz")
 
 
 def test_mpii(tmp_path):
     xy = np.arange(32.0).reshape(16, 2) * 10 + 1
     person = {"image": "a.jpg", "joints": xy.tolist(), "joints_vis": [1] * 15 + [0], "center": [1, 2], "scale": 3.0}
     (tmp_path / "valid.json").write_text(json.dumps([person, person]))
-    (sequence,) = data.load(tmp_path / "valid.json")
+    (sequence,) = formats.load(tmp_path / "valid.json")
     assert sequence.joints is None
     assert len(sequence) == 2
     close(sequence.xy[0, 0, sk.R_ANKLE], [0, 10], err_msg="pixels count from 1 in the file")
@@ -152,7 +152,7 @@ def test_mpii(tmp_path):
     ):
         (tmp_path / "valid.json").write_text(json.dumps([person | change]))
         with pytest.raises(EngineError, match=match):
-            data.load(tmp_path / "valid.json")
+            formats.load(tmp_path / "valid.json")
     (tmp_path / "valid.json").write_text(json.dumps([{"image": "a.jpg"}]))
     with pytest.raises(EngineError, match=r"person 0 in .* has no 'joints'"):
-        data.load(tmp_path / "valid.json")
+        formats.load(tmp_path / "valid.json")

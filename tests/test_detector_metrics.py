@@ -5,7 +5,7 @@ import pytest
 
 from engines import skeleton
 from engines.skeleton import HEAD, JOINTS, L_HIP, L_KNEE, L_WRIST, LIMBS, R_HIP, R_KNEE, R_SHOULDER, R_WRIST
-from engines.training import detector_metrics
+from engines.training.evaluation import detector_metrics
 from tests.labelled import people, perfect
 
 LIMB = list(LIMBS)

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks import detector_views
 from benchmarks.detector_views import Watched
-from calibration.camera import Camera, world_to_image
+from calibration.geometry.camera import Camera, world_to_image
 from engines import skeleton
 from engines.skeleton import L_SHOULDER, L_WRIST, LIMBS
 

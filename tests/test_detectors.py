@@ -15,9 +15,9 @@ from onnx import TensorProto, helper, numpy_helper
 from engines import cards, detectors, preprocess
 from engines.detectors import mediapipe
 from engines.detectors.hourglass import Hourglass, decode
-from engines.person_box import Finder, Person, TopDownSession
 from engines.preprocess import Box
 from engines.skeleton import COCO, HEAD, LEFT, LIMBS, LSP, MIRROR, NECK, PELVIS, RIGHT, SPINE, THORAX, to_h36m
+from engines.top_down import Finder, Person, TopDownSession
 from engines.types import Detection, Detector, EngineError
 from tests.media import lspet, walker_frames
 from tests.test_runtimes import write_card

@@ -7,28 +7,20 @@ import cv2
 import numpy as np
 import pytest
 
-from calibration.camera import world_to_camera
+from calibration.geometry.camera import world_to_camera
 from engines.skeleton import HEAD, L_ANKLE, L_SHOULDER, L_WRIST, PELVIS, R_ANKLE, R_SHOULDER, R_WRIST, SPINE
 from engines.types import Detection
-from stream.header import CameraHeader
-from stream.sinks import paint
-from stream.sinks.draw import Status, _layout, compose, draw_skeleton, status_facts
-from stream.sinks.scene import (
-    ViewState,
-    camera_to_stage,
-    eye,
-    figure,
-    follow,
-    gravity_known,
-    world_axes,
-)
+from stream.drawing import primitives as draw
+from stream.drawing.compose import Status, _layout, compose, draw_skeleton, status_facts
+from stream.drawing.scene import ViewState, camera_to_stage, eye, figure, follow, gravity_known, world_axes
+from stream.recordings.run_info import CameraHeader
 from stream.types import Estimate
 from tests.walker import UP, WEIGHTS, empty_view, looking_at, multi, photograph, ring, single, view_of, walker
 
 STATUS = Status(fps=29.8, latency_ms=41, drops=3, detector="movenet-thunder", runtime="onnxruntime")
 
 
-def near(image: np.ndarray, colour: paint.Colour) -> np.ndarray:
+def near(image: np.ndarray, colour: draw.Colour) -> np.ndarray:
     """Mask of pixels of about a colour's hue: the shading in depth changes the brightness, never the hue."""
     hsv = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2HSV).astype(int)
     hue = int(cv2.cvtColor(np.array([[colour]], np.uint8), cv2.COLOR_BGR2HSV)[0, 0, 0])
@@ -51,7 +43,7 @@ def test_the_raised_right_arm_is_left_in_the_panel_and_the_head_is_up(yaw: float
     estimate, images, header = single()
     picture = compose(images, without_ghosts(estimate), STATUS, ViewState(cameras=header.cameras, yaw=yaw))
     panel = panel_of(picture, header)
-    right, left = near(panel, paint.SIDE_RIGHT), near(panel, paint.SIDE_LEFT)
+    right, left = near(panel, draw.SIDE_RIGHT), near(panel, draw.SIDE_LEFT)
     assert right.sum() > 300 and left.sum() > 300
     assert np.nonzero(right)[1].mean() < np.nonzero(left)[1].mean()
     assert np.nonzero(right)[0].min() < np.nonzero(left)[0].min() - 20, "the raised arm is the right one"
@@ -63,7 +55,7 @@ def test_from_behind_the_sides_change_over() -> None:
     estimate, images, header = single()
     picture = compose(images, without_ghosts(estimate), STATUS, ViewState(cameras=header.cameras, yaw=180))
     panel = panel_of(picture, header)
-    right, left = near(panel, paint.SIDE_RIGHT), near(panel, paint.SIDE_LEFT)
+    right, left = near(panel, draw.SIDE_RIGHT), near(panel, draw.SIDE_LEFT)
     assert np.nonzero(right)[1].mean() > np.nonzero(left)[1].mean()
 
 
@@ -205,7 +197,7 @@ def test_the_skeleton_lies_on_the_person_when_the_image_is_scaled() -> None:
 def test_sides_scores_and_derived_joints_can_be_told_apart() -> None:
     image = np.full((480, 640, 3), 90, np.uint8)
     draw_skeleton(image, detection(), (1, 1))
-    right, left = near(image, paint.SIDE_RIGHT).nonzero()[1], near(image, paint.SIDE_LEFT).nonzero()[1]
+    right, left = near(image, draw.SIDE_RIGHT).nonzero()[1], near(image, draw.SIDE_LEFT).nonzero()[1]
     assert right.mean() < left.mean(), "the person faces the camera"
 
     def disc_area(derived: bool) -> int:
@@ -219,7 +211,7 @@ def test_sides_scores_and_derived_joints_can_be_told_apart() -> None:
         return int((one[y - 12 : y + 13, x - 12 : x + 13].max(-1) > 0).sum())
 
     assert disc_area(True) < 0.75 * disc_area(False)
-    light = cv2.cvtColor(paint.score_colours()[None], cv2.COLOR_BGR2LAB)[0, :, 0].astype(int)
+    light = cv2.cvtColor(draw.score_colours()[None], cv2.COLOR_BGR2LAB)[0, :, 0].astype(int)
     assert (np.diff(light) >= -1).all() and light[-1] - light[0] > 100, "perceptually ordered"
 
 
@@ -274,8 +266,8 @@ def test_a_covariance_is_drawn_as_it_is_seen() -> None:
 
 
 def test_an_oblique_covariance_leans_the_right_way() -> None:
-    layer = paint.Layer.like(np.zeros((200, 200, 3), np.uint8))
-    layer.ellipse(np.array([100.0, 100]), (60.0, 4.0), -45.0, paint.TEXT, 1.0)
+    layer = draw.Layer.like(np.zeros((200, 200, 3), np.uint8))
+    layer.ellipse(np.array([100.0, 100]), (60.0, 4.0), -45.0, draw.TEXT, 1.0)
     ys, xs = np.nonzero(layer.alpha)
     assert np.corrcoef(xs, ys)[0, 1] < -0.9, "-45 degrees is up to the right in an image whose y points down"
 
@@ -309,7 +301,7 @@ def test_the_picture_says_what_is_missing() -> None:
     absent = compose({}, Estimate(0, 0.0, (None,), None), STATUS, view)
     for picture in (nobody, absent):
         panel = panel_of(picture, header)
-        assert not near(panel, paint.SIDE_RIGHT).any() and not near(panel, paint.SIDE_LEFT).any()
+        assert not near(panel, draw.SIDE_RIGHT).any() and not near(panel, draw.SIDE_LEFT).any()
     assert (absent[:400, :700] != nobody[:400, :700]).any(-1).mean() > 0.9
     held = compose(
         images, estimate, replace(STATUS, recording=True, note="the disk is full"), replace(view, paused=True)
@@ -346,10 +338,10 @@ def test_many_cameras_are_drawn_around_the_person(count: int) -> None:
     view = follow(ViewState(cameras=header.cameras), estimate)
     picture = compose(images, estimate, STATUS, view)
     panel = panel_of(picture, header)
-    assert near(panel, paint.SIDE_RIGHT).sum() > 60 and near(panel, paint.SIDE_LEFT).sum() > 60
+    assert near(panel, draw.SIDE_RIGHT).sum() > 60 and near(panel, draw.SIDE_LEFT).sum() > 60
     tiles, _, _ = _layout([(1280, 720)] * count, (1280, 720))
     for k, (x, y, w, h) in enumerate(tiles):
-        drawn = near(picture[y : y + h, x : x + w], paint.SIDE_RIGHT).sum()
+        drawn = near(picture[y : y + h, x : x + w], draw.SIDE_RIGHT).sum()
         assert drawn == 0 if k == 1 else drawn > 20
 
 
@@ -362,12 +354,12 @@ def test_turning_stays_in_range() -> None:
 
 
 def test_text_is_cut_to_its_room_and_legible_on_any_ground() -> None:
-    words = paint.fit_text("recording stopped: no space left on the device", 120, 13)
-    assert words.endswith("…") and paint.text_size(words, 13) <= 120
-    assert paint.fit_text("short", 120, 13) == "short"
+    words = draw.fit_text("recording stopped: no space left on the device", 120, 13)
+    assert words.endswith("…") and draw.text_size(words, 13) <= 120
+    assert draw.fit_text("short", 120, 13) == "short"
     for ground in (0, 128, 255):
         image = np.full((60, 300, 3), ground, np.uint8)
-        x, y, w, h = paint.tag(image, "nobody in view", (10, 10))
+        x, y, w, h = draw.tag(image, "nobody in view", (10, 10))
         box = cv2.cvtColor(image[y : y + h, x : x + w], cv2.COLOR_BGR2GRAY).astype(int)
         assert box.max() - np.median(box) > 110
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engines.mdn import MDNLifter
+from engines.lifter import MDNLifter
 from stream.config import DetectConfig
-from stream.estimator import Estimator, interpolate
-from stream.sync import match_files, moment
+from stream.live.estimator import Estimator, interpolate
+from stream.live.synchronise import match_files, moment
 from stream.types import Frame
 from tests.known import KnownDetector, figure
 

@@ -5,15 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from calibration import virtual
+from calibration.geometry import virtual
 from engines import skeleton as sk
-from engines.training import honesty, lifters, metrics, multiview, tables
-from engines.training.batches import evaluation_batch
-from engines.training.evaluate import main, score
-from engines.training.lifters import Lifted
-from engines.training.mocap import Poses
-from engines.training.observe import laboratory_views, random_views, sequence_views
-from engines.training.sequences import Sequence
+from engines.training import metrics
+from engines.training.data.mocap import Poses
+from engines.training.data.sequences import Sequence
+from engines.training.evaluation import lifters, multiview, reliability, tables
+from engines.training.evaluation.lifter import main, score
+from engines.training.evaluation.lifters import Lifted
+from engines.training.lifter.batches import evaluation_batch
+from engines.training.lifter.synthetic_views import laboratory_views, random_views, sequence_views
 from engines.types import EngineError
 from tests.bodies import standing, walking
 
@@ -68,7 +69,7 @@ def test_the_lifter_is_told_the_same_as_in_training():
         n = len(x)
         return {"mean": np.zeros((n, 5, 16, 3)), "sigma": np.ones((n, 5, 16)), "log_weight": np.zeros((n, 5))}
 
-    from engines.mdn import Decoding
+    from engines.lifter import Decoding
 
     poses = people(30)
     lifters.VirtualLifter(network, Decoding(300.0), "x", {}).lift(random_views(poses, 2.0, 1, 3))
@@ -89,14 +90,14 @@ def test_answers_come_back_in_the_cameras_axes():
         n = len(x)
         return {"mean": inside / 300, "sigma": np.ones((n, 1, 16)), "log_weight": np.zeros((n, 1))}
 
-    from engines.mdn import Decoding
+    from engines.lifter import Decoding
 
     lifted = lifters.VirtualLifter(network, Decoding(300.0), "x", {}).lift(o)
     np.testing.assert_allclose(lifted.mean[:, 0], o.truth, atol=0.01)
 
 
 def test_views_of_a_data_set_are_its_own():
-    from engines.training import h36m
+    from engines.training.data import h36m
 
     joints, cameras = walking(6), h36m.cameras("S9")
     plain = Sequence("S9", "Walking", "Walking 1", joints, cameras)
@@ -145,18 +146,20 @@ def test_likelihood_is_scipys_for_a_sigma_an_axis():
     mean, truth = RNG.normal(size=(9, 3, 17, 3)) * 50, RNG.normal(size=(9, 17, 3)) * 50
     sigma, weight = RNG.uniform(20, 80, (9, 3, 17, 3)), RNG.dirichlet(np.ones(3), 9)
     log = norm.logpdf(truth[:, None, 1:], mean[:, :, 1:], sigma[:, :, 1:]).sum((-1, -2)) + np.log(weight)
-    assert honesty.nll(mean, sigma, weight, truth) == pytest.approx(-np.mean(logsumexp(log, axis=1)))
+    assert reliability.nll(mean, sigma, weight, truth) == pytest.approx(-np.mean(logsumexp(log, axis=1)))
     one = np.broadcast_to(sigma[..., :1], sigma.shape)
-    assert honesty.nll(mean, sigma[..., 0], weight, truth) == pytest.approx(honesty.nll(mean, one, weight, truth))
+    assert reliability.nll(mean, sigma[..., 0], weight, truth) == pytest.approx(
+        reliability.nll(mean, one, weight, truth)
+    )
 
 
 def test_kernels_that_are_one_count_as_one_and_so_do_chains():
     base = standing(1)[0]
     shift = np.array([0.0, 15.0, 30.0, 300.0])
     mean = (base + shift[:, None, None] * [1.0, 0, 0])[None]
-    np.testing.assert_array_equal(honesty.merge(mean), [[0, 0, 0, 3]])
-    np.testing.assert_array_equal(honesty.merge(mean[:, ::-1]), [[0, 1, 1, 1]])
-    np.testing.assert_array_equal(honesty.merge(mean, same_mm=1.0), [[0, 1, 2, 3]])
+    np.testing.assert_array_equal(reliability.merge(mean), [[0, 0, 0, 3]])
+    np.testing.assert_array_equal(reliability.merge(mean[:, ::-1]), [[0, 1, 1, 1]])
+    np.testing.assert_array_equal(reliability.merge(mean, same_mm=1.0), [[0, 1, 2, 3]])
 
 
 def test_calibration_error_is_the_gap_between_claim_and_fact():
@@ -168,13 +171,13 @@ def test_calibration_error_is_the_gap_between_claim_and_fact():
     for share, gap in ((0.7, 0.0), (1.0, 0.3)):
         truth = np.where((np.arange(n) < share * n)[:, None, None], mean[:, 0], mean[:, 1])
         for top_only in (False, True):
-            found = honesty.reliability(mean, weight, truth, top_only=top_only)
+            found = reliability.reliability(mean, weight, truth, top_only=top_only)
             assert found.error == pytest.approx(gap, abs=1e-9)
             assert found.count.sum() == n * (1 if top_only else 2)
     split = np.concatenate([mean[:, :1], mean[:, :1] + 1, mean[:, 1:]], 1)
     parts = np.broadcast_to([0.4, 0.3, 0.3], (n, 3))
     truth = np.where((np.arange(n) < 0.7 * n)[:, None, None], mean[:, 0], mean[:, 1])
-    assert honesty.reliability(split, parts, truth).error == pytest.approx(0, abs=1e-9), (
+    assert reliability.reliability(split, parts, truth).error == pytest.approx(0, abs=1e-9), (
         "two kernels, one claim of 70 %"
     )
 
@@ -186,8 +189,8 @@ def test_small_claims_hide_an_overconfident_best_one():
     mean = np.stack([np.broadcast_to(base + 500 * k, (n, 17, 3)) for k in range(5)], 1)
     weight = np.broadcast_to([0.9, 0.025, 0.025, 0.025, 0.025], (n, 5))
     truth = mean[np.arange(n), np.arange(n) % 5]
-    assert honesty.reliability(mean, weight, truth).error < 0.3
-    assert honesty.reliability(mean, weight, truth, top_only=True).error == pytest.approx(0.7, abs=0.01)
+    assert reliability.reliability(mean, weight, truth).error < 0.3
+    assert reliability.reliability(mean, weight, truth, top_only=True).error == pytest.approx(0.7, abs=0.01)
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.5, 2.0])
@@ -199,13 +202,13 @@ def test_coverage_is_nominal_where_sigma_is_right_and_nowhere_else(scale):
     truth = mean[np.arange(n), kernel] + RNG.normal(size=(n, 17, 3)) * 30
     sigma = np.full((n, 2, 17), 30.0 * scale)
     sigma[..., 0] = 0
-    found = honesty.coverage(mean, sigma, weight, truth)
+    found = reliability.coverage(mean, sigma, weight, truth)
     for level in (50, 80, 95):
         if scale == 1:
             assert found[str(level)] == pytest.approx(level / 100, abs=0.012)
         else:
             assert (found[str(level)] > level / 100) == (scale > 1)
-    rank = honesty.ranks(mean, sigma, weight, truth)
+    rank = reliability.ranks(mean, sigma, weight, truth)
     if scale == 1:
         assert np.abs(np.histogram(rank, 10, (0, 1))[0] / rank.size - 0.1).max() < 0.012, "ranks are uniform"
 
@@ -213,8 +216,8 @@ def test_coverage_is_nominal_where_sigma_is_right_and_nowhere_else(scale):
 def test_sharpness_is_the_deviation_of_the_marginals():
     mean = np.broadcast_to(standing(1), (5, 17, 3))[:, None] + np.array([0, 200.0])[:, None, None] * [0, 0, 1]
     sigma, weight = np.full((5, 2, 17), 10.0), np.full((5, 2), 0.5)
-    assert honesty.sharpness(mean, sigma, weight) == pytest.approx(np.sqrt(100 + 100**2 / 3))
-    assert honesty.sharpness(mean, np.repeat(sigma[..., None], 3, -1), weight) == pytest.approx(
+    assert reliability.sharpness(mean, sigma, weight) == pytest.approx(np.sqrt(100 + 100**2 / 3))
+    assert reliability.sharpness(mean, np.repeat(sigma[..., None], 3, -1), weight) == pytest.approx(
         np.sqrt(100 + 100**2 / 3)
     )
 

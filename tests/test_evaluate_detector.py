@@ -12,8 +12,10 @@ import pytest
 
 from engines.preprocess import Box
 from engines.skeleton import LIMBS
-from engines.training import detector_trials, evaluate_detector, lspet
-from engines.training.lspet import Photographs
+from engines.training.data import lspet
+from engines.training.data.lspet import Photographs
+from engines.training.evaluation import detector as evaluate_detector
+from engines.training.evaluation import detector_trials
 from engines.types import Detection, EngineError, nobody
 from tests.labelled import people, perfect
 from tests.media import SHARED
@@ -158,8 +160,8 @@ def test_known_answers_through_the_whole_evaluation(tmp_path: Path) -> None:
     results = evaluate_detector.evaluate(detectors, photographs, range(4))
     assert results["exact"]["pck_0.2"] == 100
     assert results["off"]["pck_0.2"] == 0
-    for name, detector in detectors.items():
-        assert detector.boxes == [lspet.box(one) for one in joints]
+    for name, given in detectors.items():
+        assert given.boxes == [lspet.box(one) for one in joints]
         full = results[name]["full_image"]
         assert (full["found"], full["pck_0.2"], full["by_joint"]["right_hip"]["pck_0.2"]) == (50, 50, 50)
         assert results[name]["images"] == 4

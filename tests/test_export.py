@@ -16,13 +16,13 @@ import pyarrow.parquet
 import pytest
 
 from engines.skeleton import JOINTS
-from stream import export_markers
-from stream.export import main as export
-from stream.export_markers import turn
-from stream.recording import ESTIMATES
-from stream.segments import read_journal, segments
-from stream.sinks.recorder import Recorder
-from stream.takes import new_take
+from stream.app.export import main as export
+from stream.recordings import markers
+from stream.recordings.markers import turn
+from stream.recordings.schema import ESTIMATES
+from stream.recordings.segments import read_journal, segments
+from stream.recordings.takes import new_take
+from stream.recordings.writer import Recorder
 from stream.types import Estimate, View
 from tests.takes import M, flip, make_estimates, make_header, record
 
@@ -400,7 +400,7 @@ def test_a_full_disk_while_exporting_leaves_nothing_half(tmp_path: Path) -> None
     code = (
         "import resource, signal, sys; sys.path.insert(0, sys.argv.pop(1));"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (20_000,) * 2);"
-        "from stream.export import main; sys.exit(main())"
+        "from stream.app.export import main; sys.exit(main())"
     )
     assert hasattr(signal, "SIGXFSZ")
     (tmp_path / "o").mkdir()
@@ -420,10 +420,10 @@ def test_a_full_disk_while_exporting_leaves_nothing_half(tmp_path: Path) -> None
 
 def test_memory_does_not_grow_with_the_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record(tmp_path, make_estimates(60), every=1)
-    monkeypatch.setattr("stream.export._ROWS", 7)
+    monkeypatch.setattr("stream.recordings.export._ROWS", 7)
     sizes = []
-    convert = export_markers.array_of
-    monkeypatch.setattr("stream.export_tables.array_of", lambda b, n: sizes.append(b.num_rows) or convert(b, n))
+    convert = markers.array_of
+    monkeypatch.setattr("stream.recordings.tables.array_of", lambda b, n: sizes.append(b.num_rows) or convert(b, n))
     for to in ("npz", "csv", "parquet"):
         assert run(tmp_path, to, tmp_path / f"out.{to}") == 0
     assert 0 < max(sizes) < 10

@@ -4,8 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calibration.camera import Camera, camera_from_fov, world_to_camera, world_to_image
-from calibration.triangulate import triangulate_linear
+from calibration.geometry.camera import Camera, camera_from_fov, world_to_camera, world_to_image
+from calibration.geometry.triangulation import triangulate_linear
 from engines import skeleton as sk
 from engines.fusion import Fuser, fuse
 from engines.fusion.hypotheses import average, choose, pair_costs

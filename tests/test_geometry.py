@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calibration import virtual
-from calibration.camera import (
+from calibration.errors import CalibrationError
+from calibration.geometry import virtual
+from calibration.geometry.camera import (
     Camera,
     camera_from_fov,
     camera_to_image,
@@ -17,7 +18,6 @@ from calibration.camera import (
     world_to_camera,
     world_to_image,
 )
-from calibration.errors import CalibrationError
 
 RNG = np.random.default_rng(0)
 LENS = replace(camera_from_fov("a", (1280, 720), 70), dist=np.array([-0.3, 0.1, 0.001, -0.002, 0.02]))

@@ -15,10 +15,11 @@ from calibration.errors import UserError
 from engines.detectors.hourglass import decode
 from engines.models.hourglass import HourglassShape, StackedHourglass
 from engines.skeleton import LIMBS, MPII
-from engines.training import augment_images, crops, lspet, teacher, train_hourglass
-from engines.training.lspet import Photographs
-from engines.training.train_hourglass import Settings, command, heatmap_loss, pck, targets
-from engines.training.widen import widened
+from engines.training.data import lspet
+from engines.training.data.lspet import Photographs
+from engines.training.detector import augment, crops, pseudo_labels, train
+from engines.training.detector.train import Settings, command, heatmap_loss, pck, targets
+from engines.training.detector.widen import widened
 
 RIGHT_ARM, LEFT_ARM = [10, 11, 12], [15, 14, 13]
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -89,11 +90,11 @@ def test_the_plain_map_shows_the_box_and_the_mirrored_the_mirror_image() -> None
     """A dot in the canvas is where the map says, in the crop and in its mirror image."""
     rng = np.random.default_rng(1)
     xy = rng.uniform(80, 230, (16, 2)).astype(np.float32)
-    plain = augment_images.affine(307, 192)
-    np.testing.assert_allclose(plain[:, :2] * 307 / augment_images.CONTEXT, np.eye(2) * 192)
+    plain = augment.affine(307, 192)
+    np.testing.assert_allclose(plain[:, :2] * 307 / augment.CONTEXT, np.eye(2) * 192)
     np.testing.assert_allclose(plain[:, :2] @ (153.5, 153.5) + plain[:, 2], (96, 96))
     for _ in range(20):
-        matrix = augment_images.draw_affine(307, 192, rng)
+        matrix = augment.draw_affine(307, 192, rng)
         moved = xy @ matrix[:, :2].T + matrix[:, 2]
         inside = ((moved > 14) & (moved < 178)).all(1)
         for joint in np.flatnonzero(inside)[:3]:
@@ -101,11 +102,11 @@ def test_the_plain_map_shows_the_box_and_the_mirrored_the_mirror_image() -> None
             yy, xx = np.mgrid[:307, :307] + 0.5
             spot = np.exp(-((xx - xy[joint, 0]) ** 2 + (yy - xy[joint, 1]) ** 2) / (2 * 2.5**2))
             canvas[:] = (255 * spot[..., None]).astype(np.uint8)
-            crop = augment_images.warp(canvas, matrix, 192)
+            crop = augment.warp(canvas, matrix, 192)
             np.testing.assert_allclose(centroid(crop), moved[joint], atol=0.1)
             weight = np.arange(16.0)
-            mirrored, xy2, weight2 = augment_images.mirror(crop, moved, weight)
-            other = teacher.MIRROR[joint]
+            mirrored, xy2, weight2 = augment.mirror(crop, moved, weight)
+            other = pseudo_labels.MIRROR[joint]
             np.testing.assert_allclose(centroid(mirrored), xy2[other], atol=0.1)
             assert weight2[other] == joint
 
@@ -139,12 +140,12 @@ def person(rng: np.random.Generator) -> np.ndarray:
 
 def test_labels_exchanged_by_mistake_are_put_right_and_others_stay() -> None:
     truth = np.stack([person(np.random.default_rng(i)) for i in range(4)])
-    xy, _ = teacher.to_mpii(truth)
+    xy, _ = pseudo_labels.to_mpii(truth)
     score = np.where(np.isin(np.arange(16), [6, 7, 8, 9]), 0, 0.8)[None].repeat(4, 0)
     labels = truth.copy()
     labels[1, [6, 7, 8, 11, 10, 9]] = truth[1, [11, 10, 9, 6, 7, 8]]  # the arms
     labels[2, [0, 1, 2, 5, 4, 3]] = truth[2, [5, 4, 3, 0, 1, 2]]  # the legs
-    merged, weight, exchanged = teacher.merge(labels, xy, score)
+    merged, weight, exchanged = pseudo_labels.merge(labels, xy, score)
     assert exchanged.tolist() == [[False, False], [True, False], [False, True], [False, False]]
     known = [*np.array(MPII.source)[list(LIMBS)], 8, 9]
     np.testing.assert_allclose(merged[:, known], xy[:, known], atol=1e-3)
@@ -154,15 +155,15 @@ def test_labels_exchanged_by_mistake_are_put_right_and_others_stay() -> None:
 
 def test_an_unsure_teacher_exchanges_nothing() -> None:
     truth = person(np.random.default_rng(0))[None]
-    xy, _ = teacher.to_mpii(truth)
+    xy, _ = pseudo_labels.to_mpii(truth)
     labels = truth.copy()
     labels[0, [6, 7, 8, 11, 10, 9]] = truth[0, [11, 10, 9, 6, 7, 8]]
-    assert not teacher.merge(labels, xy, np.full((1, 16), 0.2))[2].any()
+    assert not pseudo_labels.merge(labels, xy, np.full((1, 16), 0.2))[2].any()
 
 
 def test_trust_follows_agreement() -> None:
     labels = person(np.random.default_rng(0))[None]
-    xy, _ = teacher.to_mpii(labels)
+    xy, _ = pseudo_labels.to_mpii(labels)
     score = np.full((1, 16), 0.8)
     found = xy.copy()
     found[0, 10] += 4  # right wrist: a little off: the middle of both
@@ -172,7 +173,7 @@ def test_trust_follows_agreement() -> None:
     labels[0, 5, 2] = 0  # left ankle: not labelled, the teacher sees it
     labels[0, 4, 2] = 0  # left knee: neither
     score[0, 4] = 0.1
-    merged, weight, _ = teacher.merge(labels, found, score)
+    merged, weight, _ = pseudo_labels.merge(labels, found, score)
     np.testing.assert_allclose(merged[0, 10], xy[0, 10] + 2, atol=1e-4)
     np.testing.assert_allclose(merged[0, 15], xy[0, 15])
     assert weight[0, [10, 15, 0, 5, 4]] == pytest.approx([1, 0.25, 0.65, 0.4, 0])
@@ -208,9 +209,9 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def teach(photographs: tuple[Path, Path], folder: Path) -> None:
     """Leave the answers of a teacher who sees what the labels say, so that no network is asked."""
     read = Photographs(*photographs)
-    xy, seen = teacher.to_mpii(read.joints)
-    sha256 = teacher.cards.load_card(teacher.cards.WEIGHTS / "movenet_thunder.onnx").sha256
-    np.savez(folder / "teacher.npz", xy=xy, score=np.where(seen, 0.9, 0), of=f"{sha256} {read.digest()}")
+    xy, seen = pseudo_labels.to_mpii(read.joints)
+    sha256 = pseudo_labels.cards.load_card(pseudo_labels.cards.WEIGHTS / "movenet_thunder.onnx").sha256
+    np.savez(folder / "pseudo_labels.npz", xy=xy, score=np.where(seen, 0.9, 0), of=f"{sha256} {read.digest()}")
 
 
 def test_validation_photographs_are_never_trained_on(photographs: tuple[Path, Path], tmp_path: Path) -> None:
@@ -236,17 +237,17 @@ def test_a_training_learns_and_goes_on_where_it_stopped(photographs: tuple[Path,
     settings = Settings(stacks=1, features=32, size=64, small_size=64, epochs=24, batch=8, rate=4e-3, average=0.9,
                         precision="float32")  # fmt: skip
     teach(photographs, tmp_path)
-    train_hourglass.train(settings, *photographs, tmp_path, stop_after=0.0)
+    train.train(settings, *photographs, tmp_path, stop_after=0.0)
     log = (tmp_path / "log.tsv").read_text().splitlines()
     assert len(log) == 2
-    network = train_hourglass.train(settings, *photographs, tmp_path, resume=True, changes={"weight_decay": 1e-3})
+    network = train.train(settings, *photographs, tmp_path, resume=True, changes={"weight_decay": 1e-3})
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert state["optimiser"]["param_groups"][0]["weight_decay"] == 1e-3
     log = (tmp_path / "log.tsv").read_text().splitlines()
     assert [line.split("\t")[0] for line in log] == ["epoch", *map(str, range(1, 25))]
     images, labels = crops.validation(Photographs(*photographs), 64, 1000)
-    reached = pck(train_hourglass.predict(network, images)[0], labels)
-    untrained = pck(train_hourglass.predict(StackedHourglass(network.shape), images)[0], labels)
+    reached = pck(train.predict(network, images)[0], labels)
+    untrained = pck(train.predict(StackedHourglass(network.shape), images)[0], labels)
     assert untrained < 20
     assert reached > 35
     assert list(tmp_path.glob("events.out.tfevents.*"))
@@ -286,23 +287,23 @@ def test_a_training_begins_with_a_narrower_network(photographs: tuple[Path, Path
     for out in (narrow, wide):
         out.mkdir()
         teach(photographs, out)
-    train_hourglass.train(settings, *photographs, narrow)
+    train.train(settings, *photographs, narrow)
     state = torch.load(narrow / "checkpoint.pt", weights_only=True)
     still = replace(settings, features=128, rate=0.0, weight_decay=0.0)
-    train_hourglass.train(still, *photographs, wide, widen=narrow / "checkpoint.pt")
+    train.train(still, *photographs, wide, widen=narrow / "checkpoint.pt")
     after = torch.load(wide / "checkpoint.pt", weights_only=True)["averaged"]
     assert torch.load(wide / "checkpoint.pt", weights_only=True)["origin"] == "1 x 64 at 64 px, 1 epochs"
     torch.testing.assert_close(after["heads.0.bias"], state["averaged"]["heads.0.bias"])
     torch.testing.assert_close(after["stem.0.weight"], state["averaged"]["stem.0.weight"].repeat(2, 1, 1, 1))
     with pytest.raises(UserError, match="has 1 stacks, this training 2"):
-        train_hourglass.train(replace(still, stacks=2), *photographs, tmp_path, widen=narrow / "checkpoint.pt")
+        train.train(replace(still, stacks=2), *photographs, tmp_path, widen=narrow / "checkpoint.pt")
 
 
 def test_the_command_of_a_training_names_what_is_not_the_default() -> None:
-    assert command(Settings()) == "python -m engines.training.train_hourglass"
+    assert command(Settings()) == "python -m engines.training.detector.train"
     given = command(Settings(features=128, small_share=1.0), "2 x 64 at 128 px, 81 epochs")
     assert given == (
-        "python -m engines.training.train_hourglass --features 128 --small-share 1.0 "
+        "python -m engines.training.detector.train --features 128 --small-share 1.0 "
         "--widen CHECKPOINT (2 x 64 at 128 px, 81 epochs)"
     )
 
@@ -310,7 +311,7 @@ def test_the_command_of_a_training_names_what_is_not_the_default() -> None:
 def test_what_stands_where_no_joint_was_labelled_does_not_matter() -> None:
     labels = np.ones((2, 14, 3), np.float32)
     labels[0, 3] = np.nan, np.nan, 0
-    xy, seen = teacher.to_mpii(labels)
+    xy, seen = pseudo_labels.to_mpii(labels)
     assert np.isfinite(xy).all()
     assert not seen[0].all() and seen[1, seen[0]].all()
 
@@ -337,7 +338,7 @@ def test_mistakes_get_one_line(
     given = ["--out", str(tmp_path), "--images", str(photographs[0]), "--joints", str(photographs[1]), "--size", "64",
              "--small-size", "64"]  # fmt: skip
     teach(photographs, tmp_path)
-    assert train_hourglass.main([*given, *flags]) == 2
+    assert train.main([*given, *flags]) == 2
     error = capsys.readouterr().err
     assert says in error
     # Progress bars end in a carriage return or a line of their own.

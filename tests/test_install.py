@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stream.install_hint import APT
+from stream.app.install_hint import APT
 
 ROOT = Path(__file__).resolve().parents[1]
 OWN = {"calibration", "engines", "stream"}
@@ -132,7 +132,7 @@ def test_a_run_imports_nothing_of_training_and_no_option() -> None:
     assert done.returncode == 0, done.stderr
     assert "3 moments" in done.stdout
     # The block holds: the training does not start behind it.
-    code = BLOCK.format(blocked=blocked()) + "import engines.training.train_mdn"
+    code = BLOCK.format(blocked=blocked()) + "import engines.training.lifter.train"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert "ModuleNotFoundError: No module named 'torch'" in done.stderr
 

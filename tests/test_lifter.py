@@ -8,16 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from calibration.camera import camera_from_fov, camera_to_image
-from engines import mdn
+from calibration.geometry.camera import camera_from_fov, camera_to_image
+from engines import cards
 from engines import skeleton as sk
+from engines.lifter import INPUTS, SHIPPED, Decoding, MDNLifter, decode, locate, see
 from engines.models.mdn import MDN, MDNShape, modified_elu
-from engines.training import augment, honesty, lifters, metrics, views
-from engines.training.batches import TrainingSampler, evaluation_batch
+from engines.training import metrics
 from engines.training.checkpoints import save
-from engines.training.losses import log_kernels, mixture_loss
-from engines.training.mocap import TEST_SUBJECTS, VALIDATION_SUBJECTS, Poses, balance, load_poses, load_training
-from engines.training.train_mdn import PRESETS, Settings, build, command, learning_rate, main, resumed, sharpness
+from engines.training.data.mocap import TEST_SUBJECTS, VALIDATION_SUBJECTS, Poses, balance, load_poses, load_training
+from engines.training.evaluation import lifters, reliability
+from engines.training.lifter import augment, views
+from engines.training.lifter.batches import TrainingSampler, evaluation_batch
+from engines.training.lifter.losses import log_kernels, mixture_loss
+from engines.training.lifter.train import PRESETS, Settings, build, command, learning_rate, main, resumed, sharpness
 from engines.types import Detection, EngineError
 from tests.bodies import standing
 from tests.mistakes import refused
@@ -32,7 +35,7 @@ def network(sigma="joint", width=64):
     net = MDN(MDNShape(width=width, sigma=sigma))
     net.train()
     for _ in range(3):  # so that batch norm has statistics that are not 0 and 1
-        net(torch.randn(64, mdn.INPUTS) * 2 + 1)
+        net(torch.randn(64, INPUTS) * 2 + 1)
     return net.eval()
 
 
@@ -93,10 +96,10 @@ def test_schedules():
 
 def test_decode_agrees_with_torch():
     net, turn = network(), np.stack([np.eye(3), [[0, 0, 1], [1, 0, 0], [0, 1, 0]]]).astype(np.float32)
-    x = torch.randn(2, mdn.INPUTS)
+    x = torch.randn(2, INPUTS)
     with torch.inference_mode():
         mean, sigma, log_weight = net(x)
-    got = mdn.decode(mean.numpy(), sigma.numpy(), log_weight.numpy(), turn, mdn.Decoding(300.0, 1.5, 2.0))
+    got = decode(mean.numpy(), sigma.numpy(), log_weight.numpy(), turn, Decoding(300.0, 1.5, 2.0))
     wanted = torch.einsum("nij,nmkj->nmki", torch.from_numpy(turn), mean * 300)
     np.testing.assert_allclose(got[0][:, :, 1:], wanted, rtol=1e-4, atol=1e-3)
     assert (got[0][:, :, 0] == 0).all()
@@ -108,8 +111,8 @@ def test_decode_agrees_with_torch():
 def test_a_sigma_a_kernel_is_broadcast():
     net = network("kernel")
     with torch.inference_mode():
-        mean, sigma, log_weight = (o.numpy() for o in net(torch.randn(3, mdn.INPUTS)))
-    _, sigma, _ = mdn.decode(mean, sigma, log_weight, np.broadcast_to(np.eye(3), (3, 3, 3)), mdn.Decoding(100.0))
+        mean, sigma, log_weight = (o.numpy() for o in net(torch.randn(3, INPUTS)))
+    _, sigma, _ = decode(mean, sigma, log_weight, np.broadcast_to(np.eye(3), (3, 3, 3)), Decoding(100.0))
     assert sigma.shape == (3, 5, 17)
     assert np.ptp(sigma[:, :, 1:], axis=-1).max() == 0
 
@@ -117,7 +120,7 @@ def test_a_sigma_a_kernel_is_broadcast():
 def test_shipped_lifter_is_rotated_back_into_the_camera():
     """Turning the camera about its own axis turns every hypothesis with it; only where gravity says which way is up."""
     # Not int8: the rounding of a pixel moves its steps by millimetres.
-    lifter = mdn.MDNLifter(None, "onnx", "fp32")
+    lifter = MDNLifter(None, "onnx", "fp32")
     camera = camera_from_fov("c", (1000, 1000), 60)
     camera = dataclasses.replace(camera, up=np.array([0.0, -1, 0]))
     c, s = np.cos(0.6), np.sin(0.6)
@@ -127,14 +130,14 @@ def test_shipped_lifter_is_rotated_back_into_the_camera():
     for cam in (camera, rolled):
         xy = camera_to_image(cam, joints @ cam.R.T).astype(np.float32)
         detection = Detection(xy, np.ones(17, np.float32), np.zeros(17, bool), "test")
-        mixtures += lifter([mdn.see(detection, cam, 0.2)])
+        mixtures += lifter([see(detection, cam, 0.2)])
     np.testing.assert_allclose(mixtures[0].mean @ rolled.R.T, mixtures[1].mean, atol=0.1)
     np.testing.assert_allclose(mixtures[0].weight, mixtures[1].weight, atol=1e-4)
     assert lifter([]) == []
 
 
 def test_shipped_lifter_puts_heads_up_and_right_on_the_right():
-    lifter = mdn.MDNLifter()
+    lifter = MDNLifter()
     camera = camera_from_fov("c", (1000, 1000), 60)
     pose = standing(1)[0]
     facing = pose[:, [0, 2, 1]] * [1, -1, 1]  # z up to y down; the person looks at the camera or away
@@ -142,19 +145,19 @@ def test_shipped_lifter_puts_heads_up_and_right_on_the_right():
     score = np.ones(17, np.float32)
     score[[7, 9, 10]] = 0
     detection = Detection(xy, score, np.zeros(17, bool), "test")
-    (mixture,) = lifter([mdn.see(detection, camera, 0.2)])
+    (mixture,) = lifter([see(detection, camera, 0.2)])
     best = mixture.mean[mixture.weight.argmax()]
     assert best[sk.HEAD, 1] < -300 < 300 < best[sk.R_ANKLE, 1]
     assert np.sign(best[sk.L_SHOULDER, 0] - best[sk.R_SHOULDER, 0]) == np.sign(
         xy[sk.L_SHOULDER, 0] - xy[sk.R_SHOULDER, 0]
     )
-    root = mdn.locate(best, detection, camera, 0.2)
+    root = locate(best, detection, camera, 0.2)
     assert root[2] == pytest.approx(4000, rel=0.3)
 
 
 def test_a_card_without_the_numbers_is_not_a_lifter():
     with pytest.raises(EngineError, match="not a lifter"):
-        mdn.MDNLifter(mdn.cards.WEIGHTS / "movenet_lightning.onnx")
+        MDNLifter(cards.WEIGHTS / "movenet_lightning.onnx")
 
 
 # data
@@ -265,15 +268,15 @@ def test_calibration_figures_are_right_for_a_perfect_mixture_and_wrong_for_an_ov
     sigma = np.full((n, 2, 17), 40.0)
     sigma[..., 0] = 0
     truth = mean[np.arange(n), kernel] + rng.normal(size=(n, 17, 3)) * sigma[:, 0, :, None]
-    covered = honesty.coverage(mean, sigma, weight, truth)
+    covered = reliability.coverage(mean, sigma, weight, truth)
     for level, share in covered.items():
         assert share == pytest.approx(int(level) / 100, abs=0.02)
-    assert honesty.coverage(mean, sigma / 2, weight, truth)["80"] < 0.5
-    assert honesty.coverage(mean, np.repeat(sigma[..., None], 3, -1), weight, truth)["80"] == covered["80"]
-    assert honesty.reliability(mean, weight, truth).error < 0.05
+    assert reliability.coverage(mean, sigma / 2, weight, truth)["80"] < 0.5
+    assert reliability.coverage(mean, np.repeat(sigma[..., None], 3, -1), weight, truth)["80"] == covered["80"]
+    assert reliability.reliability(mean, weight, truth).error < 0.05
     certain = np.eye(2)[weight.argmax(1)]
-    assert honesty.reliability(mean, np.clip(certain, 0.001, 0.999), truth).error > 0.15
-    assert honesty.nll(mean, sigma, weight, truth) < honesty.nll(mean, sigma / 2, weight, truth)
+    assert reliability.reliability(mean, np.clip(certain, 0.001, 0.999), truth).error > 0.15
+    assert reliability.nll(mean, sigma, weight, truth) < reliability.nll(mean, sigma / 2, weight, truth)
 
 
 def test_bad_mocap_files_are_named(tmp_path):
@@ -300,11 +303,11 @@ def test_nobody_is_in_two_splits():
 
 @needs_mocap
 def test_shipped_weights_are_as_good_as_their_card_says():
-    from engines.training.evaluate import evaluate
+    from engines.training.evaluation.lifter import evaluate
 
     _, _, test = load_training(MOCAP)
     result = evaluate(lifters.load(), test)
-    card = mdn.cards.load_card(mdn.SHIPPED).values
+    card = cards.load_card(SHIPPED).values
     for key in ("best_mpjpe_mm", "argmax_mpjpe_mm", "mean_mpjpe_mm"):
         assert result[key] == pytest.approx(card[key], abs=1.0)
 
@@ -351,11 +354,11 @@ def test_mistakes_of_a_training_are_one_line(tmp_path, capsys):
 
 
 def test_the_command_of_a_training_names_what_is_not_its_presets():
-    assert command(Settings()) == "python -m engines.training.train_mdn"
+    assert command(Settings()) == "python -m engines.training.lifter.train"
     flags = "--kernels 3 --max-norm --no-limb-exchange"
     given = Settings(kernels=3, max_norm=True, limb_exchange=False, precision="float32")
-    assert command(given) == f"python -m engines.training.train_mdn {flags}"
-    assert command(PRESETS["paper"]) == "python -m engines.training.train_mdn --preset paper"
+    assert command(given) == f"python -m engines.training.lifter.train {flags}"
+    assert command(PRESETS["paper"]) == "python -m engines.training.lifter.train --preset paper"
 
 
 def test_the_terms_of_the_loss_that_an_old_checkpoint_did_not_have_stay_off():

@@ -7,16 +7,16 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from calibration.camera import world_to_image
+from calibration.geometry.camera import world_to_image
 from engines.fusion import Fuser
-from engines.mdn import MDNLifter
+from engines.lifter import MDNLifter
 from engines.skeleton import COCO, derive
 from engines.types import Detection
-from stream.assemble import open_sources
+from stream.app.build import open_sources
 from stream.config import Config, RigConfig, SourceConfig
-from stream.estimator import Estimator
-from stream.metrics import Meter, report
-from stream.pipeline import Opened, Pipeline
+from stream.live.estimator import Estimator
+from stream.live.metrics import Meter, report
+from stream.live.pipeline import Opened, Pipeline
 from stream.sinks import CameraHeader, Header
 from stream.sources import make_source
 from stream.types import StreamError

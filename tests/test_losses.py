@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import torch
 
-from engines.training.losses import best_error, expected_error, mean_error
-from engines.training.train_mdn import PRESETS, Settings, heat
+from engines.training.lifter.losses import best_error, expected_error, mean_error
+from engines.training.lifter.train import PRESETS, Settings, heat
 
 
 def mixture() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

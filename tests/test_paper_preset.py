@@ -8,16 +8,19 @@ import pytest
 import torch
 
 from calibration.errors import UserError
-from engines import mdn
+from engines import cards
 from engines import skeleton as sk
 from engines.build.lifter import Folded, build_lifter
+from engines.lifter import MDNLifter
 from engines.models.mdn import MDN, MaxNormLinear, MDNShape
-from engines.training import h36m, honesty, lifters, paper, recalibrate
-from engines.training.evaluate import evaluate
-from engines.training.losses import mixture_loss, regression_loss
-from engines.training.mocap import TRAIN_FILES, load_training
-from engines.training.observe import laboratory_views
-from engines.training.train_mdn import PRESETS, build, learning_rate, main, sharpness, train
+from engines.training.data import h36m
+from engines.training.data.mocap import TRAIN_FILES, load_training
+from engines.training.evaluation import lifters, reliability
+from engines.training.evaluation.lifter import evaluate
+from engines.training.lifter import paper, recalibrate
+from engines.training.lifter.losses import mixture_loss, regression_loss
+from engines.training.lifter.synthetic_views import laboratory_views
+from engines.training.lifter.train import PRESETS, build, learning_rate, main, sharpness, train
 from engines.types import EngineError
 from tests.bodies import standing
 from tests.test_data import write_videopose, write_videopose_2d
@@ -37,7 +40,7 @@ def mocap(tmp_path):
 
 
 def views(n=60):
-    from engines.training.mocap import Poses
+    from engines.training.data.mocap import Poses
 
     who = np.full(n, "a")
     return laboratory_views(Poses(standing(n, 3).astype("float32"), who, who, who), seed=4)
@@ -147,7 +150,7 @@ def test_likelihood_in_mm_is_that_in_z_scores_with_its_jacobian():
     torch_nll, _ = mixture_loss(torch.from_numpy(z_mean), torch.from_numpy(z_sigma), known, answer)
     mean, sigma = norm.decode(z_mean, z_sigma)
     wanted = torch_nll.item() + np.log(norm.std_3d).sum()
-    assert honesty.nll(mean, sigma, weight, o.truth) == pytest.approx(wanted, abs=1e-2)
+    assert reliability.nll(mean, sigma, weight, o.truth) == pytest.approx(wanted, abs=1e-2)
 
 
 def test_every_view_once_an_epoch_and_resumable():
@@ -233,17 +236,17 @@ def test_train_resume_evaluate_build(tmp_path, mocap):
     built = lifters.load(out / "paper.onnx")
     shipped = evaluate(built, test)
     assert shipped["best_mpjpe_mm"] == pytest.approx(trained["best_mpjpe_mm"], abs=0.5)
-    card = mdn.cards.load_card(out / "paper.onnx")
+    card = cards.load_card(out / "paper.onnx")
     assert card.values["best_mpjpe_mm"] == pytest.approx(shipped["best_mpjpe_mm"], abs=0.01)
     assert "z-scored pixels" in card.input
     np.testing.assert_allclose(card.values["std_3d"], state["normalisation"]["std_3d"])
     calibrated, raw = (one.lift(laboratory_views(validation, seed=2)) for one in (built, lifter))
     truth = laboratory_views(validation, seed=2).truth
-    assert honesty.nll(calibrated.mean, calibrated.sigma, calibrated.weight, truth) <= honesty.nll(
+    assert reliability.nll(calibrated.mean, calibrated.sigma, calibrated.weight, truth) <= reliability.nll(
         raw.mean, raw.sigma, raw.weight, truth
     )
     with pytest.raises(EngineError, match="not a lifter"):
-        mdn.MDNLifter(out / "paper.onnx")
+        MDNLifter(out / "paper.onnx")
 
 
 def test_recalibration_finds_what_was_spoiled(mocap):
@@ -316,7 +319,7 @@ def test_every_ablation_of_live_trains(tmp_path, mocap, flags):
 
 
 def test_ablations_change_what_is_drawn(mocap):
-    from engines.training.batches import TrainingSampler
+    from engines.training.lifter.batches import TrainingSampler
 
     training, _, _ = load_training(mocap)
     known = {g: TrainingSampler(training, 0, gravity=g).draw(500).inputs[:, 51] for g in (0.0, 1.0)}

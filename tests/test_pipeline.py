@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from engines.mdn import MDNLifter
+from engines.lifter import MDNLifter
 from engines.types import nobody
-from stream.assemble import Outputs
+from stream.app.build import Outputs
 from stream.config import OutputConfig
-from stream.estimator import Estimator
-from stream.metrics import Meter, report
-from stream.pipeline import Opened, Pipeline, SinkWorker
+from stream.live.estimator import Estimator
+from stream.live.metrics import Meter, report
+from stream.live.pipeline import Opened, Pipeline, SinkWorker
 from stream.sinks import CameraHeader, Header, QuitRequest, SinkStoppedError
 from stream.types import StreamError
 from tests.known import KnownDetector, figure

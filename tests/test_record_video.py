@@ -11,14 +11,14 @@ import av
 import numpy as np
 import pytest
 
-from stream.recording import FRAMES
-from stream.recover import main as recover
-from stream.replay import read_frames
-from stream.segments import segments
+from stream.app.recover import main as recover
+from stream.recordings.frames import FrameRecorder
+from stream.recordings.replay import read_frames
+from stream.recordings.schema import FRAMES
+from stream.recordings.segments import segments
+from stream.recordings.takes import new_take, open_take
+from stream.recordings.writer import Recorder
 from stream.sinks import SinkStoppedError
-from stream.sinks.frames import FrameRecorder
-from stream.sinks.recorder import Recorder
-from stream.takes import new_take, open_take
 from stream.types import Estimate, StreamError
 from tests.takes import make_estimates, make_header, make_view
 
@@ -119,7 +119,7 @@ def test_a_video_is_synced_through_a_descriptor_that_may_write(tmp_path: Path, m
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
     monkeypatch.setattr(os, "fsync", fsync)
-    monkeypatch.setattr("stream.sinks.frames.SYNC_S", 0.0)
+    monkeypatch.setattr("stream.recordings.frames.SYNC_S", 0.0)
     record_video(tmp_path, 3)
 
 

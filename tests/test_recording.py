@@ -17,15 +17,15 @@ import pyarrow as pa
 import pytest
 
 from engines.types import Mixture
-from stream.export import main as export
-from stream.recording import ESTIMATES, MOMENTS, header_from_json, header_to_json
-from stream.recover import main as recover
-from stream.replay import main as list_take
-from stream.replay import read_frames, replay
-from stream.segments import read_journal, segments
+from stream.app.export import main as export
+from stream.app.recover import main as recover
+from stream.app.replay import main as list_take
+from stream.recordings.replay import read_frames, replay
+from stream.recordings.schema import ESTIMATES, MOMENTS, header_from_json, header_to_json
+from stream.recordings.segments import read_journal, segments
+from stream.recordings.takes import find_take, new_take, open_take
+from stream.recordings.writer import Recorder
 from stream.sinks import SinkStoppedError
-from stream.sinks.recorder import Recorder
-from stream.takes import find_take, new_take, open_take
 from stream.types import Estimate, StreamError
 from tests.takes import M, make_estimates, make_header, record, same
 
@@ -166,9 +166,9 @@ from pathlib import Path
 from typing import Any
 sys.path[:0] = [{root!r}, {tests!r}]
 from tests.takes import make_estimates, make_header
-from stream.sinks.recorder import Recorder
-from stream.sinks.frames import FrameRecorder
-from stream.takes import new_take
+from stream.recordings.writer import Recorder
+from stream.recordings.frames import FrameRecorder
+from stream.recordings.takes import new_take
 import numpy as np
 take = new_take(Path({out!r}))
 sinks = [Recorder(take, max_bytes=200_000), FrameRecorder(take)]

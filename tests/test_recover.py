@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from stream.export import main as export
-from stream.recording import ESTIMATES, MOMENTS
-from stream.recover import main as recover
-from stream.replay import main as list_take
-from stream.replay import replay
-from stream.segments import read_journal, segments
-from stream.takes import open_take
+from stream.app.export import main as export
+from stream.app.recover import main as recover
+from stream.app.replay import main as list_take
+from stream.recordings.replay import replay
+from stream.recordings.schema import ESTIMATES, MOMENTS
+from stream.recordings.segments import read_journal, segments
+from stream.recordings.takes import open_take
 from stream.types import StreamError
 from tests.takes import flip, make_estimates, record, same
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines import cards, detectors, mdn, runtimes
+from engines import cards, detectors, lifter, runtimes
 from engines.runtimes import _choose, _gpu, _measure
 from engines.runtimes._example import Spec
 from engines.runtimes._measure import Candidate, Report, cpu_name
@@ -353,7 +353,7 @@ def test_int8_without_a_file_is_one_line(weights: Path) -> None:
 def test_a_run_records_what_it_runs_on_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
     from contextlib import ExitStack
 
-    from stream.assemble import prepare
+    from stream.app.build import prepare
     from stream.config import Config, DetectConfig, EngineConfig, OutputConfig
     from stream.sources import parse_sources
 
@@ -396,7 +396,7 @@ def test_int8_is_for_the_networks_that_have_it() -> None:
 
 @pytest.mark.parametrize("flags", [("--runtime", "abacus"), ("--precision", "int4")])
 def test_a_mistaken_flag_is_one_line(flags: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
-    from stream.command_line import main
+    from stream.app.command_line import main
 
     assert main(["--camera", "synthetic:frames=3", "--view", "none", *flags]) == 2
     said = capsys.readouterr().err.strip().splitlines()
@@ -405,7 +405,7 @@ def test_a_mistaken_flag_is_one_line(flags: tuple[str, str], capsys: pytest.Capt
 
 
 def test_the_shipped_lifter_says_its_choice() -> None:
-    said = mdn.MDNLifter().describe()
+    said = lifter.MDNLifter().describe()
     assert said["choice"]
     assert said["precision"] in ("fp32", "int8")
-    assert runtimes.load(mdn.SHIPPED, precision="fp32").describe()["precision"] == "fp32"
+    assert runtimes.load(lifter.SHIPPED, precision="fp32").describe()["precision"] == "fp32"

@@ -16,7 +16,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from engines import cards, mdn, runtimes
+from engines import cards, lifter, runtimes
 from engines.types import EngineError
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def lifter_input(count: int) -> np.ndarray:
     rng = np.random.default_rng(count)
     seen = rng.random((count, 17)) < 0.9
     pitch = np.where(rng.random(count) < 0.5, rng.uniform(-1, 1, count), np.nan)
-    return mdn.encode(rng.standard_normal((count, 17, 2)) * seen[..., None] / np.sqrt(2), seen, pitch)
+    return lifter.encode(rng.standard_normal((count, 17, 2)) * seen[..., None] / np.sqrt(2), seen, pitch)
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def wanted() -> dict[int, dict[str, np.ndarray]]:
 def test_every_runtime_gives_the_answer_of_the_lifter(name: str, wanted: dict[int, dict[str, np.ndarray]]) -> None:
     """0.1 mm: bf16, which OpenVINO would take by itself on newer processors, is off by 18 mm, and TF32 by about 1."""
     network = opened(name, "lifter.onnx")
-    scale = cards.load_card(mdn.SHIPPED).values["scale_mm"]
+    scale = cards.load_card(lifter.SHIPPED).values["scale_mm"]
     for count, want in wanted.items():
         got = network(x=lifter_input(count))
         assert got["mean"].shape == (count, 5, 16, 3)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from calibration.camera import camera_to_image
+from calibration.geometry.camera import camera_to_image
 from stream.config import SourceConfig
 from stream.sources.synthetic import SyntheticSource
 from stream.types import StreamError

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stream.sync import LiveMatcher, NoOverlapError, SyncConfig, match_files, skew_warning
+from stream.live.synchronise import LiveMatcher, NoOverlapError, SyncConfig, match_files, skew_warning
 from stream.types import Frame
 
 IMAGE = np.zeros((2, 2, 3), np.uint8)

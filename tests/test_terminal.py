@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from stream.header import Header
-from stream.sinks.draw import Status
+from stream.drawing.compose import Status
+from stream.recordings.run_info import Header
 from stream.sinks.terminal import Terminal, status_line
 from stream.types import Estimate
 from tests.walker import empty_view, multi, photograph, single

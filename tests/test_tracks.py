@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from engines.types import Mixture
-from stream.tracks import OneEuro, TrackConfig, Tracker
+from stream.live.tracks import OneEuro, TrackConfig, Tracker
 
 RNG = np.random.default_rng(0)
 POSES = RNG.normal(size=(3, 17, 3)) * 200

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 import pytest
 
-from stream.sinks import open3d, paint, window
+from stream.drawing import primitives as draw
+from stream.sinks import open3d, window
 from stream.types import StreamError
 from tests.reading import wait_until
 
@@ -92,7 +93,7 @@ DRIVER = """
 import sys, time
 from tests.walker import single
 from stream.sinks import QuitRequest
-from stream.sinks.draw import Status
+from stream.drawing.compose import Status
 from stream.sinks.window import Window
 
 recording = [False]
@@ -201,7 +202,7 @@ def test_the_window_shows_the_picture_and_obeys_its_keys(display: tuple[str, Pat
     number, framebuffer = display
 
     def orange() -> int:
-        return int((np.abs(screen(framebuffer).astype(int) - paint.SIDE_RIGHT).max(-1) < 40).sum())
+        return int((np.abs(screen(framebuffer).astype(int) - draw.SIDE_RIGHT).max(-1) < 40).sum())
 
     # About one start in ten leaves the virtual screen black for good, for a reason that is not known; only the start is
     # tried again, and the last time it counts.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline
 
-from calibration.camera import world_to_image
+from calibration.geometry.camera import world_to_image
 from engines.skeleton import LIMBS, MIRROR
 from tests.calibration_scene import look_at
 

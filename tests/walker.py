@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from calibration.camera import Camera, camera_from_fov, camera_to_image, world_to_camera
+from calibration.geometry.camera import Camera, camera_from_fov, camera_to_image, world_to_camera
 from engines.skeleton import HEAD, NECK, SPINE, derive
 from engines.types import Detection, Mixture, Pose, nobody
-from stream.header import CameraHeader, Header
+from stream.recordings.run_info import CameraHeader, Header
 from stream.types import Estimate, HypothesisTrack, View
 
 KERNELS = 5

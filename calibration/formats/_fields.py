@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.errors import CalibrationError
-from calibration.rotations import rotation_matrix
+from calibration.geometry.rotations import rotation_matrix
 
 Array = NDArray[np.floating]
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from calibration.camera import Camera
 from calibration.errors import CalibrationError
 from calibration.formats._fields import array, image_size, rotation
 from calibration.formats._yaml import read_yaml
+from calibration.geometry.camera import Camera
 from calibration.types import Calibration
 
 FORMAT = "easymocap"

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from calibration.camera import Camera
 from calibration.errors import CalibrationError
 from calibration.formats._fields import array, image_size, peek, read_toml, rotation, write_table
+from calibration.geometry.camera import Camera
 from calibration.types import Calibration
 
 FORMAT = "native"

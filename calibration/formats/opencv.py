@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from calibration.camera import Camera
 from calibration.errors import CalibrationError
 from calibration.formats._fields import array, image_size, peek, rotation, unit_name, unit_of
 from calibration.formats._yaml import read_yaml
+from calibration.geometry.camera import Camera
 from calibration.types import Calibration
 
 FORMAT = "opencv"

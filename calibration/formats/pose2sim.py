@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from calibration.camera import Camera
 from calibration.errors import CalibrationError
 from calibration.formats._fields import array, image_size, peek, read_toml, rotation, unit_name, unit_of, write_table
-from calibration.rotations import rotation_vector
+from calibration.geometry.camera import Camera
+from calibration.geometry.rotations import rotation_vector
 from calibration.types import Calibration
 
 FORMAT = "pose2sim"

@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from calibration.camera import Camera
 from calibration.errors import CalibrationError
 from calibration.formats._fields import image_size, peek, rotation
+from calibration.geometry.camera import Camera
 from calibration.types import Calibration
 
 FORMAT = "qualisys"

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from calibration.errors import UserError
-from engines import mdn
+from engines import lifter
 from engines.build.kinds import build, build_int8
 from engines.detectors.hourglass import WEIGHTS
 
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     wanted.add_argument("--checkpoint", type=Path, help="checkpoint.pt of train_mdn or train_hourglass")
     wanted.add_argument("--int8", type=Path, metavar="ONNX", help="weights with their card, to make int8 for the CPU")
     parser.add_argument("--out", type=Path, metavar="ONNX",
-                        help=f"the file to write; default: {mdn.SHIPPED.name} or {WEIGHTS['hourglass']} of "
+                        help=f"the file to write; default: {lifter.SHIPPED.name} or {WEIGHTS['hourglass']} of "
                         "engines/weights, or NAME.int8.onnx beside NAME.onnx")  # fmt: skip
     parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32",
                         help="of a checkpoint's network: fp32 (weights stored as fp16); fp16: all of it, for a "

@@ -17,10 +17,11 @@ from engines.build.export import export, fold_norms
 from engines.detectors.hourglass import as_feed, decode
 from engines.models.hourglass import SIGMA, StackedHourglass
 from engines.skeleton import LIMBS, MPII
-from engines.training import crops, hourglass_checkpoint
 from engines.training.checkpoints import load_checkpoint
-from engines.training.lspet import Photographs
-from engines.training.train_hourglass import Settings, command, pck, predict
+from engines.training.data.lspet import Photographs
+from engines.training.detector import crops
+from engines.training.detector.checkpoint import rebuild
+from engines.training.detector.train import Settings, command, pck, predict
 from engines.types import Runtime
 
 LICENCE = (
@@ -67,7 +68,7 @@ def read(checkpoint: Path) -> tuple[StackedHourglass, dict]:
         UserError: if it is missing or is none of train_hourglass.
     """
     state = load_checkpoint(checkpoint)
-    network, _ = hourglass_checkpoint.rebuild(state, checkpoint)
+    network, _ = rebuild(state, checkpoint)
     return network.eval(), state["settings"] | {"epoch": state.get("epoch", 0), "origin": state.get("origin", "")}
 
 
@@ -122,7 +123,7 @@ def build_hourglass(
     """Export a checkpoint, compare it with torch, measure it on people it has not seen, and write its card.
 
     Args:
-        checkpoint: of engines.training.train_hourglass.
+        checkpoint: of engines.training.detector.train.
         photographs: those it was trained on; its validation photographs are looked at.
         out: the ONNX file to write, its card beside it. The old ones stay until the new ones are whole.
         precision: "fp32", its large weights stored as fp16; or "fp16", a network of half precision.

@@ -28,9 +28,10 @@ from engines.build import card, parity
 from engines.build.export import remove_unused, unpack_half
 from engines.build.hourglass import find, meaning
 from engines.detectors.hourglass import as_feed
-from engines.training import crops, lspet
-from engines.training.lspet import Photographs
-from engines.training.train_hourglass import pck
+from engines.training.data import lspet
+from engines.training.data.lspet import Photographs
+from engines.training.detector import crops
+from engines.training.detector.train import pck
 
 CALIBRATED_ON = 300
 """Photographs of the training, evenly spread."""

@@ -24,8 +24,8 @@ from engines import cards, runtimes
 from engines.build import card, parity
 from engines.build.export import store_half, unpack_half
 from engines.build.lifter import measure, real_inputs
-from engines.training import paper
-from engines.training.mocap import load_training
+from engines.training.data.mocap import load_training
+from engines.training.lifter import paper
 
 BLOCK = 256
 """Neighbouring weights of a row that share a scale."""

@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.errors import UserError
-from engines import cards, mdn, preprocess
+from engines import cards, preprocess
 from engines.build import hourglass, int8_detector, int8_lifter, lifter
 from engines.detectors.hourglass import WEIGHTS
+from engines.lifter import SHIPPED
 from engines.training.checkpoints import load_checkpoint
-from engines.training.lspet import Photographs
+from engines.training.data.lspet import Photographs
 
 Report = dict[str, float]
 
@@ -41,7 +42,7 @@ def build(
         return out, hourglass.build_hourglass(checkpoint, Photographs(images, joints), out, precision)
     if "kernels" not in settings:
         raise UserError(f"{checkpoint} is not a checkpoint of train_mdn or train_hourglass")
-    out = _checked(out or mdn.SHIPPED)
+    out = _checked(out or SHIPPED)
     return out, lifter.build_lifter(checkpoint, data, out, precision)
 
 

@@ -13,13 +13,14 @@ from engines import runtimes
 from engines.build import card, parity
 from engines.build.export import export, fold_norms
 from engines.models.mdn import MDN, MaxNormLinear
-from engines.training import lifters, paper, recalibrate
-from engines.training.batches import evaluation_batch
 from engines.training.checkpoints import load_checkpoint
-from engines.training.evaluate import evaluate
-from engines.training.mocap import TEST_SUBJECTS, VALIDATION_SUBJECTS, Poses, load_training
-from engines.training.observe import laboratory_views
-from engines.training.train_mdn import command, rebuild
+from engines.training.data.mocap import TEST_SUBJECTS, VALIDATION_SUBJECTS, Poses, load_training
+from engines.training.evaluation import lifters
+from engines.training.evaluation.lifter import evaluate
+from engines.training.lifter import paper, recalibrate
+from engines.training.lifter.batches import evaluation_batch
+from engines.training.lifter.synthetic_views import laboratory_views
+from engines.training.lifter.train import command, rebuild
 
 OUTPUTS = ("mean", "sigma", "log_weight")
 NOISES = (("", 0.0), ("noise2_", 2.0))
@@ -31,9 +32,9 @@ LICENCES = {
 }  # fmt: skip
 INPUTS = {
     "virtual": "float32 x (batch, 54): 17 x (x, y) in the virtual camera, 17 visible bits, (known, sin, cos) of the "
-               "pitch; see engines/mdn.py",
+               "pitch; see engines/lifter.py",
     "pixels": "float32 x (batch, 32): z-scored pixels of the 17 joints without the neck/nose, 0 where missing; see "
-              "engines/training/paper.py",
+              "engines/training/lifter/paper.py",
 }  # fmt: skip
 
 
@@ -148,7 +149,7 @@ def build_lifter(checkpoint: Path, data: Path, out: Path, precision: str = "fp32
     """Export a checkpoint, fit its temperature and sigma scale, check it, and write its card.
 
     Args:
-        checkpoint: of engines.training.train_mdn.
+        checkpoint: of engines.training.lifter.train.
         data: folder of the motion capture.
         out: the ONNX file to write, its card beside it. The old ones stay until the new ones are whole.
         precision: see ``write_onnx``.

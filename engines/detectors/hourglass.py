@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import cards, preprocess, runtimes
-from engines.person_box import Array, Finder, TopDownSession
 from engines.preprocess import Box
 from engines.runtimes import Open
 from engines.skeleton import LSP, MPII, to_h36m
+from engines.top_down import Array, Finder, TopDownSession
 from engines.types import Bools, EngineError, Image
 
 WEIGHTS: Final = {"hourglass": "hourglass.onnx"}

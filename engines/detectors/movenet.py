@@ -6,10 +6,10 @@ from typing import Final
 import numpy as np
 
 from engines import cards, preprocess, runtimes
-from engines.person_box import Array, Finder, TopDownSession
 from engines.preprocess import Box
 from engines.runtimes import Open
 from engines.skeleton import COCO, to_h36m
+from engines.top_down import Array, Finder, TopDownSession
 from engines.types import Bools, Image
 
 WEIGHTS: Final = {"movenet-lightning": "movenet_lightning.onnx", "movenet-thunder": "movenet_thunder.onnx"}

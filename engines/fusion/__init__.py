@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.camera import Camera
+from calibration.geometry.camera import Camera
 from engines.fusion import hypotheses, posterior, triangulation
 from engines.fusion.single import alone, by_reprojection
 from engines.fusion.views import Views, gather

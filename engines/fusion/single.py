@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.camera import Camera
+from calibration.geometry.camera import Camera
 from engines.fusion.triangulation import root_of
 from engines.fusion.views import Views
 from engines.skeleton import N_JOINTS

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.triangulate import triangulate_linear, triangulate_robust
+from calibration.geometry.triangulation import triangulate_linear, triangulate_robust
 from engines.fusion.views import Views
-from engines.mdn import locate
+from engines.lifter import locate
 from engines.skeleton import DERIVED_FROM, L_HIP, R_HIP
 from engines.types import Detection
 

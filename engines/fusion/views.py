@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.camera import Camera, image_to_ray
+from calibration.geometry.camera import Camera, image_to_ray
 from engines.skeleton import N_JOINTS, PELVIS
 from engines.types import Detection, Mixture
 

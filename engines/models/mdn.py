@@ -18,7 +18,7 @@ class MDNShape:
     """What is needed to build the network again; stored in every checkpoint."""
 
     inputs: int = 54
-    """Length of the input vector (see ``engines.mdn.encode``)."""
+    """Length of the input vector (see ``engines.lifter.encode``)."""
     joints: int = 16
     """Joints predicted: the 17 without the root."""
     kernels: int = 5

@@ -19,18 +19,10 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from stream.channel import Policy
-from stream.header import CameraHeader, Header
-from stream.types import Estimate, Image, StreamError
+from stream.recordings.run_info import CameraHeader, Header
+from stream.types import Estimate, Image, QuitRequest, SinkStoppedError
 
 __all__ = ["CameraHeader", "Header", "QuitRequest", "Sink", "SinkStoppedError"]
-
-
-class SinkStoppedError(StreamError):
-    """This sink cannot go on; the rest of the run can."""
-
-
-class QuitRequest(Exception):  # noqa: N818 - a wish of the user, not an error
-    """The user asked, through a sink, that the run end now and well."""
 
 
 class Sink(Protocol):

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from engines.skeleton import EDGES
 from stream.channel import Policy
-from stream.header import Header
-from stream.sinks import QuitRequest, paint, window
-from stream.sinks.draw import Status
-from stream.sinks.scene import ViewState, calibrated, figure, follow, world_axes
+from stream.drawing import primitives as draw
+from stream.drawing.compose import Status
+from stream.drawing.scene import ViewState, calibrated, figure, follow, world_axes
+from stream.recordings.run_info import Header
+from stream.sinks import QuitRequest, window
 from stream.types import Estimate, Image, StreamError
 
 Array = NDArray[np.floating]
@@ -77,7 +78,7 @@ def tube_triangles(count: int) -> NDArray[np.int32]:
     return (one[None] + np.arange(count)[:, None, None] * 2 * _SIDES).reshape(-1, 3).astype(np.int32)
 
 
-def _rgb(colour: paint.Colour) -> Array:
+def _rgb(colour: draw.Colour) -> Array:
     return np.array(colour[::-1]) / 255.0
 
 
@@ -121,7 +122,7 @@ class Open3D:
                 "no Open3D view: its window cannot be opened (no OpenGL here?); use --view window or none"
             )
         option = visualizer.get_render_option()
-        option.background_color = _rgb(paint.PANEL)
+        option.background_color = _rgb(draw.PANEL)
         option.mesh_show_back_face = True
         self._visualizer = visualizer
         self._ghosts = max(header.kernels - 1, 0)
@@ -136,7 +137,7 @@ class Open3D:
         self._grid = np.array(ends, float).reshape(-1, 3)
         self._floor.points = o3d.utility.Vector3dVector(self._grid)
         self._floor.lines = o3d.utility.Vector2iVector(np.arange(len(self._grid)).reshape(-1, 2))
-        self._floor.paint_uniform_color(_rgb(paint.GRID))
+        self._floor.paint_uniform_color(_rgb(draw.GRID))
         visualizer.add_geometry(self._floor)
         self._add_cameras()
         for name, action in (("q", self._on_quit), ("space", self._on_pause), ("r", self._on_record)):
@@ -179,9 +180,9 @@ class Open3D:
         a, b = np.array(EDGES).T
         radius = np.repeat(np.where(np.arange(len(bodies)) == 0, _BONE_MM, _GHOST_MM), len(EDGES))
         vertices = tubes(bodies[:, a].reshape(-1, 3), bodies[:, b].reshape(-1, 3), radius)
-        sides = np.array([_rgb(paint.side_colour(int(j))) for j in b])
+        sides = np.array([_rgb(draw.side_colour(int(j))) for j in b])
         # The legacy renderer has no transparency: a ghost is mixed with the background instead.
-        colours = _rgb(paint.PANEL) * (1 - opacity[:, None, None]) + sides * opacity[:, None, None]
+        colours = _rgb(draw.PANEL) * (1 - opacity[:, None, None]) + sides * opacity[:, None, None]
         self._mesh.vertices = o3d.utility.Vector3dVector(vertices)
         self._mesh.vertex_colors = o3d.utility.Vector3dVector(np.repeat(colours.reshape(-1, 3), 2 * _SIDES, 0))
         self._mesh.compute_vertex_normals()
@@ -218,7 +219,7 @@ class Open3D:
             lines = o3d.geometry.LineSet.create_camera_visualization(
                 *camera.size, np.array(camera.K), extrinsic @ turn, 300.0
             )
-            lines.paint_uniform_color(_rgb(paint.DIM))
+            lines.paint_uniform_color(_rgb(draw.DIM))
             self._visualizer.add_geometry(lines)
 
     # Open3D swallows what a key's callback raises, so these only take notes. False: no redraw is needed.

@@ -10,8 +10,8 @@ from typing import TextIO
 from tqdm import tqdm
 
 from stream.channel import Policy
-from stream.header import Header
-from stream.sinks.draw import Status, status_facts
+from stream.drawing.compose import Status, status_facts
+from stream.recordings.run_info import Header
 from stream.types import Estimate, Image
 
 _TTY_S = 0.2

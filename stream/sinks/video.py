@@ -15,10 +15,10 @@ from av.video.stream import VideoStream
 
 from engines.skeleton import LIMBS
 from stream.channel import Policy
-from stream.header import Header
+from stream.drawing.compose import Status, compose
+from stream.drawing.scene import ViewState, follow
+from stream.recordings.run_info import Header
 from stream.sinks import SinkStoppedError
-from stream.sinks.draw import Status, compose
-from stream.sinks.scene import ViewState, follow
 from stream.types import Estimate, Image, StreamError, View
 
 _CLOCK: Final = 90_000  # ticks a second: MPEG's own, exact for 24, 25, 30, 50 and 60 frames a second

@@ -10,10 +10,10 @@ from typing import Final
 import cv2
 
 from stream.channel import Policy
-from stream.header import Header
+from stream.drawing.compose import Status, compose
+from stream.drawing.scene import STEP, ViewState, follow
+from stream.recordings.run_info import Header
 from stream.sinks import QuitRequest
-from stream.sinks.draw import Status, compose
-from stream.sinks.scene import STEP, ViewState, follow
 from stream.types import Estimate, Image, StreamError
 
 KEYS_HELP: Final = "q quit, space pause, r record on/off, arrows turn, + - zoom, 0 back to the first view"

@@ -6,7 +6,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from calibration.camera import Array, Camera, camera_from_fov, camera_to_image
+from calibration.geometry.camera import Array, Camera, camera_from_fov, camera_to_image
 from engines.skeleton import EDGES, HEAD, LEFT, RIGHT
 from stream.config import SourceConfig
 from stream.sources._sequence import SequenceSource, Shot

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from calibration.errors import UserError
-from engines.training import data
-from engines.training.sequences import Sequence, total
+from engines.training.data import formats
+from engines.training.data.sequences import Sequence, total
 
 
 def describe(path: Path, detections: Path | None) -> list[str]:
@@ -20,7 +20,7 @@ def describe(path: Path, detections: Path | None) -> list[str]:
     Raises:
         UserError: if it cannot be read.
     """
-    form = data.find(path)
+    form = formats.find(path)
     sequences = form.load(path, detections)
     lines = [f"{path}: {form.NAME}", f"  {len(sequences)} sequences, {total(sequences)} frames"]
     for name in ("subject", "action", "scene"):

@@ -1,0 +1,1 @@
+"""Cameras, virtual cameras, rotations and triangulation: geometry without a solver."""

@@ -1,0 +1,187 @@
+"""Is a calibration any good? Reprojection a camera, known lengths, epipolar error, and a picture of it all."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.geometry.camera import Camera, image_to_ray
+from calibration.geometry.rotations import skew
+from calibration.geometry.triangulation import reprojection_error, triangulate_robust
+from calibration.solving.board import Board, BoardView
+from calibration.solving.lengths import Lengths, corner_pixels, measure_lengths
+
+Array = NDArray[np.floating]
+
+# What passes: a board's corners within so many pixels, a person's joints within so much of the image's long side.
+_BOARD_PX, _PERSON_PART = 1.5, 0.0075
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The evidence, and the verdict."""
+
+    subject: str
+    """"board" or "person"."""
+    error_px: Mapping[str, float]
+    """Median reprojection error a camera, pixels; NaN where it saw nothing together with another."""
+    epipolar_px: Mapping[tuple[str, str], float]
+    """Median distance to the epipolar line a pair, pixels; pairs that saw nothing together are left out."""
+    lengths: Lengths | None
+    """Known lengths (boards only)."""
+    scatter: Mapping[str, tuple[Array, Array]]
+    """A camera: where (N, 2) and how large (N, 2) the residuals are, pixels: seen minus projected."""
+    limit_px: Mapping[str, float]
+    """The largest reprojection error a camera that passes."""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why it does not pass; empty when it does."""
+        out = []
+        for name, error in self.error_px.items():
+            if np.isnan(error):
+                out.append(f"camera {name} saw the {self.subject} never together with another camera")
+            elif error > self.limit_px[name]:
+                out.append(f"camera {name}: reprojection error {error:.1f} px, more than {self.limit_px[name]:.1f}")
+        if self.lengths is not None and not self.lengths.passed:
+            out.append(
+                f"known lengths are wrong by {100 * self.lengths.bias:+.1f} % on average (95 % of them within "
+                f"{100 * self.lengths.p95:.1f} %); is --square what this board measures, and did no camera move since?"
+                if self.lengths.count
+                else self.lengths.line()
+            )
+        return tuple(out)
+
+    def lines(self) -> list[str]:
+        """The table for a person."""
+        out = ["camera            reprojection px   (limit)"]
+        for name, error in self.error_px.items():
+            out.append(f"{name:16} {'-' if np.isnan(error) else f'{error:.2f}':>15}   ({self.limit_px[name]:.1f})")
+        if self.epipolar_px:
+            out.append("pair                          epipolar px")
+        out += [f"{a + ' - ' + b:28} {error:10.2f}" for (a, b), error in self.epipolar_px.items()]
+        if self.lengths is not None:
+            out.append(self.lengths.line())
+        return out
+
+
+def epipolar_error(a: Camera, b: Camera, xa: Array, xb: Array) -> Array:
+    """Distance of what b sees from the epipolar line of what a sees, undistorted pixels of b.
+
+    Args:
+        a: placed camera.
+        b: placed camera, elsewhere.
+        xa: (..., 2) pixels in a, NaN where not seen.
+        xb: (..., 2) pixels in b, NaN where not seen.
+
+    Returns:
+        (...,) pixels, NaN where one of the two does not see it.
+    """
+    R = b.R @ a.R.T
+    t = b.t - R @ a.t
+    line = image_to_ray(a, xa) @ (skew(t) @ R).T
+    return np.abs((image_to_ray(b, xb) * line).sum(-1)) / np.linalg.norm(line[..., :2], axis=-1) * b.K[0, 0]
+
+
+def check_board(cameras: Sequence[Camera], board: Board, frames: Sequence[Mapping[str, BoardView]]) -> Check:
+    """Check placed cameras with what they saw of a board at the same times."""
+    xy = corner_pixels(cameras, board, frames)
+    lengths = measure_lengths(cameras, board, frames)
+    return _check("board", cameras, xy, lengths, {c.name: _BOARD_PX for c in cameras}, 1.0)
+
+
+def check_person(cameras: Sequence[Camera], xy: Array, score: Array, min_score: float = 0.3) -> Check:
+    """Check placed cameras with a person's joints: xy (V, F, J, 2) pixels and score (V, F, J)."""
+    limits = {c.name: _PERSON_PART * max(c.size) for c in cameras}
+    return _check("person", cameras, np.where((score >= min_score)[..., None], xy, np.nan), None, limits, 4.0)
+
+
+def _check(
+    subject: str, cameras: Sequence[Camera], xy: Array, lengths: Lengths | None, limits: dict[str, float], noise: float
+) -> Check:
+    flat = xy.reshape(len(cameras), math.prod(xy.shape[1:-1]), 2)
+    points = triangulate_robust(cameras, flat, noise_px=noise).points
+    error = reprojection_error(cameras, points, flat)
+    median, scatter = {}, {}
+    for c, camera in enumerate(cameras):
+        good = np.isfinite(error[c])
+        median[camera.name] = float(np.median(error[c, good])) if good.any() else float("nan")
+        projected = camera.K @ (points[good] @ camera.R.T + camera.t).T
+        ideal = (image_to_ray(camera, flat[c, good]) @ camera.K.T)[:, :2]
+        scatter[camera.name] = (flat[c, good], ideal - (projected[:2] / projected[2]).T)
+    epipolar = {}
+    for (i, a), (j, b) in combinations(enumerate(cameras), 2):
+        both = np.concatenate([epipolar_error(a, b, flat[i], flat[j]), epipolar_error(b, a, flat[j], flat[i])])
+        if np.isfinite(both).any():
+            epipolar[a.name, b.name] = float(np.nanmedian(both))
+    return Check(subject, median, epipolar, lengths, scatter, limits)
+
+
+def picture(check: Check, cameras: Sequence[Camera]) -> NDArray[np.uint8]:
+    """The cameras from above, and each camera's residuals where they occur, enlarged as it says above them."""
+    columns = int(np.ceil(np.sqrt(len(cameras))))
+    rows = int(np.ceil(len(cameras) / columns))
+    tile = 320
+    image = np.full((max(640, rows * tile), 640 + columns * tile, 3), 255, np.uint8)
+    _map(image[:640, :640], cameras)
+    for k, camera in enumerate(cameras):
+        y, x = (k // columns) * tile, 640 + (k % columns) * tile
+        _residuals(image[y : y + tile, x : x + tile], check, camera)
+    return image
+
+
+def _text(
+    image: NDArray[np.uint8], text: str, at: tuple[int, int], colour: tuple[int, int, int] = (40, 40, 40)
+) -> None:
+    cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1, cv2.LINE_AA)
+
+
+def _map(image: NDArray[np.uint8], cameras: Sequence[Camera]) -> None:
+    up = cameras[0].up
+    # Without gravity the mean of the images' tops is the best guess of what is above.
+    top = up if up is not None else -np.mean([c.R[1] for c in cameras], axis=0)
+    top = top / np.linalg.norm(top)
+    x = cameras[0].R[0] - (cameras[0].R[0] @ top) * top
+    x /= np.linalg.norm(x)
+    plane = np.stack([x, np.cross(top, x)])
+    centres = np.stack([plane @ c.centre for c in cameras])
+    # What each camera sees across, as two rays of 1.5 m.
+    sides = [np.array([[-w, 0, 1], [w, 0, 1]]) @ c.R for c in cameras for w in [c.size[0] / 2 / c.K[0, 0]]]
+    ends = np.stack([c + 1500 * side @ plane.T for c, side in zip(centres, sides, strict=True)])
+    every = np.concatenate([centres, ends.reshape(-1, 2)])
+    middle, span = (every.max(0) + every.min(0)) / 2, max(float(np.ptp(every, axis=0).max()), 1000.0)
+
+    def place(p: Array) -> tuple[int, int]:
+        q = (p - middle) / span * 480
+        return round(320 + q[0]), round(330 - q[1])
+
+    metre = round(480 * 1000 / span)
+    cv2.line(image, (20, 620), (20 + metre, 620), (0, 0, 0), 2)
+    _text(image, "1 m", (24 + metre, 624))
+    _text(image, "from above" + ("" if up is not None else " (gravity unknown: by the images' tops)"), (16, 24))
+    for camera, centre, pair in zip(cameras, centres, ends, strict=True):
+        for end in pair:
+            cv2.line(image, place(centre), place(end), (200, 160, 90), 1, cv2.LINE_AA)
+        cv2.circle(image, place(centre), 6, (180, 90, 20), -1, cv2.LINE_AA)
+        px, py = place(centre)
+        _text(image, camera.name, (px + 9, py - 7))
+
+
+def _residuals(image: NDArray[np.uint8], check: Check, camera: Camera) -> None:
+    xy, residual = check.scatter[camera.name]
+    scale = min(300 / camera.size[0], 270 / camera.size[1])
+    w, h = round(camera.size[0] * scale), round(camera.size[1] * scale)
+    cv2.rectangle(image, (8, 30), (8 + w, 30 + h), (160, 160, 160), 1)
+    bad = not check.error_px[camera.name] <= check.limit_px[camera.name]
+    colour = (30, 30, 200) if bad else (60, 130, 30)
+    # The largest that leaves a residual at the limit 15 pixels long here.
+    gain = max((g for g in (1, 2, 5, 10, 20) if g * scale * check.limit_px[camera.name] <= 15), default=1)
+    _text(image, f"{camera.name}: {check.error_px[camera.name]:.2f} px (lines x {gain})", (8, 20), colour)
+    for p, r in list(zip(xy, residual, strict=True))[:: max(1, len(xy) // 600)]:
+        a = (round(8 + p[0] * scale), round(30 + p[1] * scale))
+        b = (round(a[0] + gain * r[0] * scale), round(a[1] + gain * r[1] * scale))
+        cv2.line(image, a, b, colour, 1, cv2.LINE_AA)

@@ -1,0 +1,163 @@
+"""The lifter: normalise, run the network, decode the mixture. Pure numpy around a runtime.
+
+Li and Lee, "Generating Multiple Hypotheses for 3D Human Pose Estimation with Mixture Density Network", CVPR 2019.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.geometry import virtual
+from calibration.geometry.camera import Camera, image_to_ray
+from engines import cards, runtimes
+from engines.types import Detection, EngineError, LifterInput, Mixture, Runtime
+
+Array = NDArray[np.floating]
+Bools = NDArray[np.bool_]
+
+INPUTS: Final = 54
+"""34 coordinates, 17 visible bits, and (known, sin, cos) of the pitch."""
+SHIPPED: Final = cards.WEIGHTS / "lifter.onnx"
+"""The lifter that is used when no other is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """The numbers that turn the network's outputs into a mixture; they come from the weights' card."""
+
+    scale_mm: float
+    """Millimetres of one unit of the network's outputs."""
+    sigma_scale: float = 1.0
+    """Factor on every sigma, fitted on the validation subjects."""
+    temperature: float = 1.0
+    """The logarithms of the mixing coefficients are divided by it; fitted on the validation subjects."""
+
+
+def encode(xy: Array, seen: Bools, pitch: Array) -> NDArray[np.float32]:
+    """The network's input vector.
+
+    Args:
+        xy: (..., 17, 2) in the virtual camera, 0 where not seen.
+        seen: (..., 17) visible bits.
+        pitch: (...,) radians, NaN where gravity is not known.
+
+    Returns:
+        (..., 54) float32.
+    """
+    known = np.isfinite(pitch)
+    angle = np.where(known, pitch, 0.0)
+    tail = np.stack([known, np.sin(angle), known * np.cos(angle)], -1)
+    flat = xy.reshape(*xy.shape[:-2], 34)
+    return np.concatenate([flat, seen, tail], -1, dtype=np.float32)
+
+
+def decode(
+    mean: Array, sigma: Array, log_weight: Array, R_virtual_to_camera: Array, decoding: Decoding
+) -> tuple[Array, Array, Array]:
+    """The network's outputs as mixtures in millimetres and the real cameras' axes.
+
+    Args:
+        mean: (N, M, 16, 3) joints without the root, in units of ``scale_mm``, virtual camera axes.
+        sigma: (N, M, 16) or (N, M, 1), one standard deviation an axis, in the same units.
+        log_weight: (N, M) logarithms of the mixing coefficients.
+        R_virtual_to_camera: (N, 3, 3).
+        decoding: the weights' numbers.
+
+    Returns:
+        mean (N, M, 17, 3) mm, sigma (N, M, 17) mm (0 for the root), weight (N, M) summing to 1.
+    """
+    n, m, joints, _ = mean.shape
+    out_mean = np.zeros((n, m, joints + 1, 3), np.float32)
+    out_mean[:, :, 1:] = decoding.scale_mm * mean @ R_virtual_to_camera.transpose(0, 2, 1)[:, None]
+    out_sigma = np.zeros((n, m, joints + 1), np.float32)
+    out_sigma[:, :, 1:] = decoding.scale_mm * decoding.sigma_scale * sigma
+    logit = log_weight / decoding.temperature
+    weight = np.exp(logit - logit.max(-1, keepdims=True))
+    return out_mean, out_sigma, weight / weight.sum(-1, keepdims=True)
+
+
+def see(detection: Detection, camera: Camera, min_score: float) -> LifterInput:
+    """Carry a detection to the person's virtual camera.
+
+    Args:
+        detection: 2D joints in pixels of that camera.
+        camera: its intrinsics, and gravity where it is known.
+        min_score: joints with a lower score count as not seen.
+
+    Returns:
+        LifterInput; joints that are not seen are 0 and their visible bit is False.
+    """
+    seen = (detection.score >= min_score) & (detection.score > 0)
+    view = virtual.look(image_to_ray(camera, detection.xy), seen, camera.up_in_camera)
+    return LifterInput(view.xy.astype(np.float32), seen, float(view.pitch), view.R_virtual_to_camera)
+
+
+def locate(pose: Array, detection: Detection, camera: Camera, min_score: float) -> Array:
+    """Where the root of a root-relative pose stands, by least squares of the 2D joints that were really seen.
+
+    Args:
+        pose: (17, 3) mm, root-relative, camera axes.
+        detection: 2D joints in pixels.
+        camera: its intrinsics.
+        min_score: joints with a lower score are left out, as are derived ones.
+
+    Returns:
+        (3,) mm in camera axes; NaN where fewer than two joints are left or the answer lies behind the camera.
+    """
+    weight = np.where((detection.score >= min_score) & ~detection.derived, detection.score, 0.0)
+    root = virtual.place(pose, image_to_ray(camera, detection.xy), weight)
+    return root if root[2] > 0 else np.full(3, np.nan)
+
+
+class MDNLifter:
+    """A mixture density network behind a runtime.
+
+    Args:
+        path: ONNX file with its card beside it; None for the one that is shipped.
+        runtime: name of the runtime, or "auto".
+        precision: "fp32", "int8" or "auto".
+        say: told a line where something takes its time.
+
+    Raises:
+        EngineError: if the weights are missing, damaged, or not a lifter's, or the runtime is not there.
+    """
+
+    def __init__(
+        self,
+        path: Path | None = None,
+        runtime: str = "auto",
+        precision: str = "auto",
+        say: runtimes.Say = runtimes.silent,
+    ) -> None:
+        path = path or SHIPPED
+        card = cards.load_card(path)
+        wanted = ("scale_mm", "sigma_scale", "temperature", "kernels")
+        if missing := [key for key in wanted if not isinstance(card.values.get(key), int | float)]:
+            raise EngineError(f"{path} is not a lifter: its card lacks {', '.join(missing)} in [values]")
+        self.decoding = Decoding(*(float(card.values[key]) for key in wanted[:3]))
+        self.kernels = int(card.values["kernels"])
+        # One thread: at batch 1 the network is bound by reading its weights, and the other cores have work.
+        self._runtime: Runtime = runtimes.load(path, runtime, 1, runtimes.fitting(path, precision), say)
+
+    def __call__(self, inputs: Sequence[LifterInput]) -> list[Mixture]:
+        """One mixture an input, in one batch; root-relative, mm, real camera's axes."""
+        if not inputs:
+            return []
+        x = encode(
+            np.stack([i.xy for i in inputs]), np.stack([i.seen for i in inputs]), np.array([i.pitch for i in inputs])
+        )
+        mean, sigma, weight = self.run(x, np.stack([i.R_virtual_to_camera for i in inputs]))
+        return [Mixture(*parts) for parts in zip(mean, sigma, weight, strict=True)]
+
+    def run(self, x: NDArray[np.float32], R_virtual_to_camera: Array) -> tuple[Array, Array, Array]:
+        """Encoded inputs (N, 54) to the arrays of ``decode``; for whole data sets."""
+        out = self._runtime(x=x)
+        return decode(out["mean"], out["sigma"], out["log_weight"], R_virtual_to_camera, self.decoding)
+
+    def describe(self) -> Mapping[str, str]:
+        """What it is and runs on."""
+        return self._runtime.describe()

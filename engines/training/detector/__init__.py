@@ -1,0 +1,1 @@
+"""Training the 2D detector: crops, pseudo-labels, augmentation, the training loop."""

@@ -1,0 +1,1 @@
+"""Training the lifter: views of captured poses, losses, the training loop."""

@@ -1,0 +1,59 @@
+"""Make the probabilities mean what they say: one temperature for the weights, one factor for the sigmas.
+
+Both are fitted after training by the likelihood of the validation subjects (Guo et al. 2017, "On Calibration of
+Modern Neural Networks", for the temperature), on exact and on noisy 2D joints together.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engines.models.mdn import MDN
+from engines.training.data.mocap import Poses
+from engines.training.lifter.batches import Batch, evaluation_batch
+from engines.training.lifter.losses import log_kernels
+from engines.training.lifter.paper import Normalisation
+from engines.training.lifter.synthetic_views import laboratory_views
+
+NOISES = (0.0, 2.0)
+
+
+def fit(network: MDN, poses: Poses, scale_mm: float, noises: tuple[float, ...] = NOISES) -> dict[str, float]:
+    """Fit a network that looks through the virtual camera, on random level views of the poses (seed 2).
+
+    Returns:
+        ``temperature`` and ``sigma_scale``.
+    """
+    rng = np.random.default_rng(2)
+    batches = [evaluation_batch(poses.joints, rng, noise)[0] for noise in noises]
+    return _fit(network, [Batch(b.inputs, b.targets / np.float32(scale_mm)) for b in batches])
+
+
+def fit_pixels(
+    network: MDN, poses: Poses, normalisation: Normalisation, noises: tuple[float, ...] = NOISES
+) -> dict[str, float]:
+    """Fit a network of the ``paper`` preset, on the four laboratory views of the poses (seed 2); see ``fit``."""
+    seen = [laboratory_views(poses, noise, seed=2) for noise in noises]
+    return _fit(network, [Batch(normalisation.encode(o.xy, o.seen), normalisation.targets(o.truth)) for o in seen])
+
+
+def _fit(network: MDN, batches: list[Batch]) -> dict[str, float]:
+    """By L-BFGS; targets in the network's units."""
+    with torch.inference_mode():
+        outputs = [network(torch.from_numpy(batch.inputs)) for batch in batches]
+    mean, sigma, log_weight = (torch.cat(parts).clone() for parts in zip(*outputs, strict=True))
+    target = torch.cat([torch.from_numpy(batch.targets) for batch in batches])
+    log_parameters = torch.zeros(2, requires_grad=True)
+    optimiser = torch.optim.LBFGS([log_parameters], max_iter=50, line_search_fn="strong_wolfe")
+
+    def nll() -> Tensor:
+        optimiser.zero_grad()
+        temperature, factor = log_parameters.exp()
+        log_alpha = torch.log_softmax(log_weight / temperature, -1)
+        loss = -torch.logsumexp(log_alpha + log_kernels(mean, sigma * factor, target), -1).mean()
+        loss.backward()
+        return loss
+
+    optimiser.step(nll)
+    temperature, factor = log_parameters.detach().exp().tolist()
+    return {"temperature": round(temperature, 4), "sigma_scale": round(factor, 4)}

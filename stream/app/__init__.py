@@ -1,0 +1,1 @@
+"""The program: command line, Config to pipeline, camera setup, demo, signals, calibration."""

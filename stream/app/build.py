@@ -1,0 +1,299 @@
+"""From a Config to a run: opens what it names, checks it before the capture starts, and puts the pieces together."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from calibration.errors import UserError
+from engines.detectors import fallback
+from engines.lifter import MDNLifter
+from stream.app import camera_setup
+from stream.app.signals import finish_on_interrupt, leave_on_interrupt
+from stream.config import Config, OutputConfig, SourceConfig
+from stream.drawing.compose import Status
+from stream.live.estimator import Each, Estimator
+from stream.live.metrics import Meter, Summary
+from stream.live.pipeline import MainSink, Opened, Pipeline, SinkWorker
+from stream.live.synchronise import LIVE_SPAN_S, SyncConfig
+from stream.live.tracks import TrackConfig
+from stream.recordings.frames import FrameRecorder
+from stream.recordings.takes import new_take
+from stream.recordings.writer import Recorder
+from stream.sinks import CameraHeader, Header, Sink
+from stream.sinks.terminal import Terminal
+from stream.sinks.video import Video
+from stream.sources import SourceInfo, make_source
+from stream.types import StreamError
+
+VERSION: Final = "0.1.0"
+RECORD_FOLDER: Final = Path("recordings")
+"""Where the r key records to when no --record was given."""
+
+Say = Callable[[str], None]
+
+
+def run(config: Config, say: Say) -> Summary:
+    """Run until the sources end or the user stops.
+
+    Args:
+        config: the whole run.
+        say: told single lines for the user.
+
+    Raises:
+        UserError: for everything the user can mend, in one line.
+    """
+    with ExitStack() as stack:
+        with leave_on_interrupt():
+            pipeline, outputs = prepare(config, stack, say)
+        with finish_on_interrupt(pipeline.stop):
+            return pipeline.run(outputs.start())
+
+
+def prepare(config: Config, stack: ExitStack, say: Say) -> tuple[Pipeline, "Outputs"]:
+    """Everything of a run but the run: sources are open, networks are loaded, and no thread has been started.
+
+    Args:
+        config: the whole run.
+        stack: closes the sources when it ends.
+        say: told single lines for the user.
+
+    Raises:
+        UserError: for everything the user can mend, in one line.
+    """
+    check_outputs(config)
+    plan = camera_setup.load(config.rig, config.sources)
+    lifter = MDNLifter(config.lift.weights, config.engine.runtime, config.engine.precision, say)
+    opened = open_sources(config, stack, say)
+    cameras, lines = plan.cameras(opened, config.lift.fov_degrees)
+    for line in lines:
+        say(line)
+    rates = [o.info.fps for o in opened if o.info.fps]
+    live = any(o.info.live for o in opened)
+    detector = load_detector(config, max(rates, default=30.0) if live else None, say)
+    estimator = Estimator(
+        [fitted.camera for fitted in cameras],
+        detector,
+        lifter,
+        config.detect,
+        TrackConfig(),
+        plan.fuser(cameras, config),
+        side_by_side(len(opened), stack),
+    )
+    header = Header(
+        cameras=tuple(camera_header(o, fitted, config) for o, fitted in zip(opened, cameras, strict=True)),
+        kernels=lifter.kernels,
+        start_utc=datetime.now(UTC),
+        start_monotonic=time.monotonic(),
+        fps=rates[0] if rates else None,
+        detectors=detector.describe_all(),
+        lifter=lifter.describe(),
+        runtime=lifter.describe()["runtime"],
+        software=f"hypothesis-stream {VERSION}",
+        settings={"detect": asdict(config.detect), "tracks": asdict(TrackConfig()), "fusion": plan.method,
+                  "engine": asdict(config.engine), "sync_offset": {o.info.name: o.offset_s for o in opened}},
+    )  # fmt: skip
+    say(f"detector {runs_on(detector.describe())}")
+    say(f"lifter {runs_on(header.lifter)}")
+    meter = Meter()
+    sync = SyncConfig(interpolate=not live or config.rig.sync_delay > 0)
+    pipeline = Pipeline(opened, estimator, header, meter, sync, config.output.record_buffer_s)
+    return pipeline, Outputs(config.output, pipeline, meter, opened, header, say)
+
+
+def load_detector(config: Config, rate: float | None, say: Say) -> fallback.Fallback:
+    """The detectors of a run, in their order; ``rate`` is that of a live source, None for files.
+
+    Raises:
+        EngineError: for an unknown name, or if none can be loaded.
+    """
+    cores = os.cpu_count() or 1
+    # Several views are detected side by side, a core each; beyond four threads the small networks here do not gain.
+    threads = min(4, max(1, cores // len(config.sources)))
+    return fallback.Fallback(
+        config.detect.names, rate=rate, say=say,
+        runtime=config.engine.runtime, threads=threads, precision=config.engine.precision,
+    )  # fmt: skip
+
+
+def runs_on(said: Mapping[str, str]) -> str:
+    """What a network really runs on and why, of what it says of itself, for the user."""
+    parts = [said["runtime"], said.get("precision", ""), f"({said['device']})" if "device" in said else ""]
+    return f"{said['model']} on {' '.join(filter(None, parts))}" + (f": {said['choice']}" if "choice" in said else "")
+
+
+def side_by_side(views: int, stack: ExitStack) -> Each:
+    """How the estimator goes over its views: one after another, or with more than one on as many cores as there are.
+
+    Two networks of one thread each finish sooner than one after another with two threads: those wait for each other at
+    every layer.
+    """
+    workers = min(views, os.cpu_count() or 1)
+    if workers == 1:
+        return map
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="detect")
+    stack.callback(pool.shutdown)
+    return pool.map
+
+
+def open_sources(config: Config, stack: ExitStack, say: Say) -> list[Opened]:
+    """Open every source, closing all of them when the stack ends.
+
+    Raises:
+        StreamError: if one cannot be opened, live sources and files are mixed, or live ones are moved too far apart.
+    """
+    offsets = camera_setup.parse_offsets(config.rig.sync_offset, [s.name for s in config.sources])
+    opened = []
+    for source_config in config.sources:
+        source = make_source(source_config)
+        stack.callback(source.close)
+        info = source.open()
+        for message in (*info.messages, *not_taken(source_config, info)):
+            say(f"{info.name}: {message}")
+        opened.append(Opened(source, info, offsets.get(info.name, 0.0)))
+    # A file played in real time keeps its own time, from 0: a camera's is never near it.
+    if len({(o.info.live, o.info.clock) for o in opened}) > 1:
+        raise StreamError(
+            "live cameras and files cannot be mixed in one run, nor with --realtime: their times have nothing in "
+            "common; give either cameras or files"
+        )
+    moved = [o.offset_s for o in opened if o.info.live]
+    if moved and max(moved) - min(moved) > LIVE_SPAN_S:
+        raise StreamError(
+            f"--sync-offset moves live cameras {max(moved) - min(moved):g} s apart, and their images wait in memory "
+            f"for {LIVE_SPAN_S:g} s at most; check the offsets, or play files without --realtime"
+        )
+    return opened
+
+
+def not_taken(config: SourceConfig, info: SourceInfo) -> Iterator[str]:
+    """What was asked of a source whose kind has no such setting, both values in the message."""
+    if config.size not in (None, info.size) and info.kind != "camera":
+        yield "--size {}x{} is for local cameras; ".format(*config.size) + "it gives {}x{}".format(*info.size)
+    if config.fps and info.fps and info.kind in ("file", "network") and abs(info.fps - config.fps) > 0.01 * config.fps:
+        yield f"--fps {config.fps:g} is for local cameras and folders of images; its own times say {info.fps:g}"
+
+
+def camera_header(opened: Opened, fitted: camera_setup.Fitted, config: Config) -> CameraHeader:
+    """What a recording says of one camera."""
+    info = opened.info
+    return CameraHeader(
+        info.name, info.source, info.kind, info.size,
+        fitted.camera if fitted.calibrated else None,
+        None if fitted.calibrated else config.lift.fov_degrees,
+        info.device, info.serial,
+    )  # fmt: skip
+
+
+def check_outputs(config: Config) -> None:
+    """Find out before anything is opened what cannot be written or shown.
+
+    Raises:
+        StreamError: for a viewer that is unknown or not there, and for an output that would destroy an input.
+    """
+    output = config.output
+    if output.view not in ("auto", "window", "open3d", "none"):
+        raise StreamError(f"unknown view {output.view!r}; there are auto, window, open3d, none")
+    if output.record_video and output.record is None:
+        raise StreamError("--record-video needs --record DIR")
+    for flag, path in (("--video-out", output.video_out), ("--still-out", output.still_out)):
+        if path is None or not os.path.isfile(path):
+            continue
+        for source in config.sources:
+            # By inode, as a file has many names. A still could lie in the folder of images that is read.
+            taken = (path, path.parent) if os.path.exists(source.source) else ()
+            if any(os.path.samefile(source.source, place) for place in taken):
+                raise StreamError(f"{flag} {path} is what --camera {source.shown} reads; give another file")
+
+
+class Outputs:
+    """The sinks of a run, and the recording that can be switched on and off while it goes on."""
+
+    def __init__(
+        self, config: OutputConfig, pipeline: Pipeline, meter: Meter, opened: Sequence[Opened], header: Header, say: Say
+    ) -> None:
+        self._config = config
+        self._pipeline = pipeline
+        self._meter = meter
+        self._header = header
+        self._say = say
+        frames = [o.info.frames for o in opened]
+        self._total = frames[0] if frames[0] and not pipeline.live else None
+        self._recording: list[SinkWorker] = []
+        # Everything that can be refused is made first, so that nothing has been started when it is; a take last, so
+        # that no empty one is left.
+        self._video = (
+            Video(config.video_out, config.still_out, self.status) if config.video_out or config.still_out else None
+        )
+        self._main = self._viewer()
+        self._takes = self._recorders() if config.record else []
+
+    def start(self) -> MainSink | None:
+        """Start every sink that has a thread; returns the one that wants the main thread, if there is one."""
+        self._pipeline.add(Terminal(self.status))
+        if self._video:
+            self._pipeline.add(self._video)
+        self._recording = [self._pipeline.add(sink) for sink in self._takes]
+        return self._main
+
+    def status(self) -> Status:
+        """What is known of the run at this moment."""
+        return Status(
+            fps=self._meter.fps,
+            latency_ms=self._meter.latency_ms,
+            drops=self._pipeline.dropped,
+            detector=self._meter.detector,
+            runtime=self._header.runtime,
+            note=self._pipeline.note,
+            recording=any(not worker.channel.closed for worker in self._recording),
+            skew_ms=self._meter.skew_ms,
+            done=self._meter.moments,
+            total=self._total,
+        )
+
+    def toggle_recording(self) -> None:
+        """Begin a new take, or end the one that is being written."""
+        recording = self.status().recording
+        # Also those that stopped by themselves, on a full disk.
+        for worker in self._recording:
+            self._pipeline.remove(worker)
+        self._recording = []
+        if recording:
+            return
+        try:
+            self._recording = [self._pipeline.add(sink) for sink in self._recorders()]
+        except UserError as error:
+            self._say(str(error))
+
+    def _recorders(self) -> list[Sink]:
+        take = new_take(self._config.record or RECORD_FOLDER)
+        sinks: list[Sink] = [Recorder(take)]
+        if self._config.record_video:
+            sinks.append(FrameRecorder(take))
+        return sinks
+
+    def _pause(self, held: bool) -> None:
+        if held:
+            self._pipeline.paused.set()
+        else:
+            self._pipeline.paused.clear()
+
+    def _viewer(self) -> MainSink | None:
+        view = self._config.view
+        if view == "none":
+            return None
+        from stream.sinks import open3d, window
+
+        if view == "open3d":
+            return open3d.Open3D(self.status, record=self.toggle_recording, pause=self._pause)
+        reason = window.available() if view == "auto" else None
+        if reason is not None:
+            instead = "" if self._config.video_out else "; give --video-out FILE.mp4 to see the result"
+            self._say(f"no window: {reason}; going on without one{instead}")
+            return None
+        return window.Window(self.status, record=self.toggle_recording, pause=self._pause)

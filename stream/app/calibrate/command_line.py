@@ -1,0 +1,38 @@
+"""``python -m calibration``: boards, intrinsics, extrinsics, floor, check, sync, convert. See docs/calibration.md."""
+
+import sys
+from collections.abc import Sequence
+
+import cv2
+
+from calibration.errors import UserError
+from stream.app.calibrate.arguments import parser
+from stream.app.calibrate.judge import check, sync
+from stream.app.calibrate.make import board, convert
+from stream.app.calibrate.solve import extrinsics, floor, from_person, intrinsics
+
+COMMANDS = {
+    "board": board,
+    "intrinsics": intrinsics,
+    "extrinsics": extrinsics,
+    "from-person": from_person,
+    "floor": floor,
+    "check": check,
+    "sync": sync,
+    "convert": convert,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    args = parser().parse_args(argv)
+    # OpenCV reports what it cannot parse or open on stderr too; our own line says it.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        return COMMANDS[args.command](args)
+    except UserError as error:
+        print(f"calibration {args.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130

@@ -1,0 +1,58 @@
+"""The commands that look at cameras as they are: ``check`` and ``sync``."""
+
+import argparse
+
+from calibration.solving.check import check_board, check_person, picture
+from engines import skeleton
+from engines.detectors import load as load_detector
+from stream.app.calibrate.arguments import board_of
+from stream.app.calibrate.results import check_outputs, keep_picture, warn
+from stream.app.calibrate.session import boards_seen, bound, joints_seen, open_cameras
+from stream.app.calibrate.synchronise import collect_tracks, flags, synchronise, write_offsets
+
+# Positions of the board. Live, somebody stands there and holds it still in each, before every session.
+_LIVE_COUNT, _COUNT = 10, 60
+
+
+def check(args: argparse.Namespace) -> int:
+    """Is it good? Exit code 1 when not."""
+    made = None if args.person else board_of(args)
+    check_outputs(args)
+    with open_cameras(args, several=True) as opened:
+        _, cameras = bound(args, opened, placed=True)
+        if made is None:
+            result = check_person(cameras, *joints_seen(args, opened, cameras))
+        else:
+            count = args.count or (_LIVE_COUNT if any(one.info.live for one in opened) else _COUNT)
+            result = check_board(cameras, made, boards_seen(args, opened, cameras, made, count, least=2).frames)
+    print("\n".join(result.lines()))
+    keep_picture(args, picture(result, cameras))
+    warn(result.problems)
+    print("does not pass" if result.problems else "passes")
+    return 1 if result.problems else 0
+
+
+def sync(args: argparse.Namespace) -> int:
+    """How far the clocks are apart."""
+    check_outputs(args)
+    with open_cameras(args, several=True) as opened:
+        cameras = bound(args, opened, placed=True)[1] if args.calibration is not None else None
+        detector = load_detector(args.detector)
+        feeds = [one.feed(one.info.name) for one in opened]
+        frames = [one.info.frames for one in opened]
+        tracks = collect_tracks(feeds, [detector.session() for _ in feeds], skeleton.LIMBS, args.seconds, frames)
+    names = [one.info.name for one in opened]
+    result = synchronise(names, tracks, cameras, args.max_offset)
+    # An offset that was given has been applied already: what is told holds without it.
+    seconds = [float(s) + o.offset - opened[0].offset for s, o in zip(result.seconds, opened, strict=True)]
+    for name, s, sigma, confidence in zip(names, seconds, result.sigma, result.confidence, strict=True):
+        print(f"{name}: {1e3 * s:+.1f} ms (+- {1e3 * sigma:.1f}), confidence {confidence:.3f}")
+    warn(result.remarks)
+    if all(abs(s) <= 3 * sigma for s, sigma in zip(seconds, result.sigma, strict=True)):
+        print("no camera is found to be out of step at this precision: best left as they are")
+    else:
+        print(flags(names, seconds))
+    if args.out is not None:
+        write_offsets(args.out, names, seconds, result)
+        print(f"wrote {args.out}")
+    return 0

@@ -1,0 +1,133 @@
+"""The cameras of a command: opened, bound to their calibration, and what they see."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.binding import SourceId, bind, fit_cameras, parse_letterboxes
+from calibration.errors import CalibrationError
+from calibration.formats import load_calibration
+from calibration.geometry.camera import Camera
+from calibration.solving.board import Board
+from calibration.solving.person import Body
+from calibration.types import Calibration
+from engines import skeleton
+from engines.detectors import load as load_detector
+from stream.app.calibrate.capture import Feed, Together, collect_joints, collect_together
+from stream.app.calibrate.results import warn
+from stream.app.camera_setup import parse_offsets
+from stream.sinks import window
+from stream.sources import Source, SourceInfo, make_source, parse_sources
+
+Array = NDArray[np.floating]
+
+BODY = Body(
+    (skeleton.R_HIP, skeleton.L_HIP), (skeleton.R_KNEE, skeleton.L_KNEE), (skeleton.R_ANKLE, skeleton.L_ANKLE),
+    (skeleton.R_SHOULDER, skeleton.L_SHOULDER), (skeleton.R_ELBOW, skeleton.L_ELBOW),
+    (skeleton.R_WRIST, skeleton.L_WRIST),
+)  # fmt: skip
+"""Which joints of a detector make a body."""
+BOARD_EVERY_S = 0.2
+"""Seconds between the frames in which a board is looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An open source and what is known of it."""
+
+    source: Source
+    info: SourceInfo
+    given: SourceId
+    offset: float
+    """Seconds to add to its times."""
+
+    def feed(self, name: str) -> Feed:
+        """Its frames, as those of the camera of that name."""
+        photographs = self.info.kind == "images"
+        return Feed(name, self.info.size, self.source.read, self.info.live, photographs, self.info.fps, self.offset)
+
+
+@contextmanager
+def open_cameras(args: argparse.Namespace, several: bool = False) -> Iterator[list[Opened]]:
+    """The sources of every --camera, closed in the end. Sets --no-window where no window can be opened, and says why.
+
+    Raises:
+        UserError: for one camera where ``several`` are needed, or one that cannot be opened.
+    """
+    configs = parse_sources(args.camera)
+    if several and len(configs) < 2:
+        raise CalibrationError(f"{args.command} compares cameras; give --camera at least twice")
+    offsets = parse_offsets(getattr(args, "sync_offset", []), [config.name for config in configs])
+    out: list[Opened] = []
+    with ExitStack() as stack:
+        for config in configs:
+            source = make_source(replace(config, size=args.size))
+            stack.callback(source.close)
+            info = source.open()
+            given = SourceId(config.shown, config.name if config.named else None, info.device, info.serial)
+            out.append(Opened(source, info, given, offsets.get(config.name, 0.0)))
+            for message in info.messages:
+                print(f"{config.name}: {message}", file=sys.stderr)
+        if any(one.info.live for one in out) and not getattr(args, "no_window", True):
+            reason = window.available()
+            if reason is None:
+                stack.callback(cv2.destroyAllWindows)
+            else:
+                args.no_window = True
+                print(f"no window: {reason}; going on without one", file=sys.stderr)
+        yield out
+
+
+def bound(
+    args: argparse.Namespace, opened: Sequence[Opened], placed: bool = False
+) -> tuple[Calibration, tuple[Camera, ...]]:
+    """The calibration file, and its cameras in the order of the sources, fitted to their frames.
+
+    Raises:
+        CalibrationError: if it cannot be read, has no entry for a source, or only lenses where ``placed`` is asked for.
+    """
+    calibration = load_calibration(args.calibration)
+    if placed and not calibration.placed:
+        raise CalibrationError(f"{args.calibration}: holds lenses only; place the cameras with `extrinsics` first")
+    binding = bind(calibration, [one.given for one in opened])
+    warn(binding.warnings)
+    boxes = parse_letterboxes(args.letterbox, calibration.names)
+    cameras, lines = fit_cameras(binding.cameras, [one.info.size for one in opened], boxes)
+    for line in lines:
+        print(line, file=sys.stderr)
+    return calibration, tuple(cameras)
+
+
+def boards_seen(
+    args: argparse.Namespace, opened: Sequence[Opened], cameras: Sequence[Camera], board: Board, count: int, least: int
+) -> Together:
+    """``count`` moments in which ``least`` cameras or more saw the board.
+
+    Raises:
+        CalibrationError: if there are none, with what each camera saw.
+    """
+    feeds = [one.feed(camera.name) for one, camera in zip(opened, cameras, strict=True)]
+    seen = collect_together(feeds, board, args.every or BOARD_EVERY_S, count, least, not args.no_window)
+    if not seen.frames:
+        alone = ", ".join(f"{name} {n} times" for name, n in seen.seen.items())
+        what = "no camera" if least == 1 else f"no {least} cameras at once"
+        why = f"is it {board.describe()}?"
+        if sum(n > 0 for n in seen.seen.values()) >= 2:
+            why = "do the recordings overlap in time (--sync-offset), and is there a place that two cameras see?"
+        raise CalibrationError(f"{what} saw the board in {seen.looked} moments ({alone}); {why}")
+    together = f"the board in {least} or more cameras" if least > 1 else "the board"
+    print(f"looked at {seen.looked} moments; {len(seen.frames)} with {together} {'is' if count == 1 else 'are'} used")
+    return seen
+
+
+def joints_seen(args: argparse.Namespace, opened: Sequence[Opened], cameras: Sequence[Camera]) -> tuple[Array, Array]:
+    """A person's joints (V, F, 17, 2) and scores (V, F, 17) at the first camera's times."""
+    feeds = [one.feed(camera.name) for one, camera in zip(opened, cameras, strict=True)]
+    detector = load_detector(args.detector)
+    return collect_joints(feeds, [detector.session() for _ in feeds], args.every or 0.1, args.seconds)

@@ -1,0 +1,39 @@
+"""``python -m stream export``: a take as a table or as markers."""
+
+import argparse
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from calibration.errors import UserError
+from stream.app.signals import EXIT_NOW
+from stream.recordings.export import export
+from stream.recordings.takes import open_take
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Export a recording as a table or as markers."""
+    parser = argparse.ArgumentParser(prog="python -m stream export", description=main.__doc__)
+    parser.add_argument("take", type=Path, metavar="DIR", help="the take, or the folder given to --record")
+    parser.add_argument("--to", required=True, choices=("csv", "parquet", "npz", "trc", "c3d"), help="format")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="file to write")
+    parser.add_argument("--camera", metavar="NAME", help="trc, c3d: this camera's answer, not the fused person")
+    parser.add_argument("--start", type=float, metavar="SECONDS", help="export from here on, after the first moment")
+    parser.add_argument("--end", type=float, metavar="SECONDS", help="export up to here, after the first moment")
+    parser.add_argument("--force", action="store_true", help="write over existing files")
+    options = parser.parse_args(arguments)
+    try:
+        take = open_take(options.take)
+        notes = export(
+            take, options.to, options.out,
+            camera=options.camera, start=options.start, end=options.end, force=options.force,
+        )  # fmt: skip
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        with suppress(BrokenPipeError):
+            print("stopped; nothing was written", file=sys.stderr)
+        return EXIT_NOW
+    print("\n".join(notes))
+    return 0

@@ -1,0 +1,32 @@
+"""``python -m stream VERB``: what is done with takes after a run."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from stream.app.command_line import EXIT_USER
+
+VERBS: Final = {
+    "export": "a take as a table or as markers",
+    "replay": "a take, a line a frame set",
+    "recover": "what of a take is readable, and a clean copy",
+}
+"""Each is a module of ``stream.app`` with a ``main``; it is imported when it is asked for."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    Returns:
+        Its exit code; 2 for an unknown one.
+    """
+    verb, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if verb in ("-h", "--help"):
+        print("usage: python -m stream VERB ... (VERB --help says more)\n")
+        print("\n".join(f"  {name:10} {text}" for name, text in VERBS.items()))
+        return 0
+    if verb not in VERBS:
+        print(f"stream: unknown verb {verb!r}; there are {', '.join(VERBS)}", file=sys.stderr)
+        return EXIT_USER
+    return importlib.import_module(f"stream.app.{verb}").main(rest)

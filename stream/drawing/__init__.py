@@ -1,0 +1,1 @@
+"""Pictures of estimates, for the window, the video and the still. Pure functions."""

@@ -1,0 +1,222 @@
+"""The drawing of the 3D panel: floor, shadow, ghosts, sigmas, cameras and the person."""
+
+from dataclasses import replace
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.geometry.camera import Camera
+from engines.skeleton import EDGES, HEAD, L_HIP, L_SHOULDER, NECK, R_HIP, R_SHOULDER
+from stream.drawing import primitives as draw
+from stream.drawing.primitives import Layer
+from stream.drawing.scene import Eye, Figure, Stage, ViewState, calibrated, eye, figure, follow, volume, world_axes
+from stream.types import Estimate, Image
+
+Array = NDArray[np.floating]
+
+_EXTENT: Final = 2400.0  # mm that fit into the smaller side of the panel: a person with both arms up, and air
+_FARTHEST: Final = 5200.0  # mm: cameras beyond this are not worth a smaller person
+_FLOOR_RADIUS: Final = 1900.0
+_GRID: Final = 500.0
+
+
+def _draw_floor(panel: Image, look: Eye, middle: Array, radius: float) -> None:
+    """A disc of floor around a place (3,) mm with a grid of half metres that fades outwards."""
+    angle = np.linspace(0, 2 * np.pi, 73)[:-1]
+    for size, amount in ((1.0, 0.35), (0.8, 0.7), (0.55, 1.0)):
+        ring = np.stack([np.cos(angle), np.sin(angle), 0 * angle], -1) * radius * size + middle
+        draw.polygon(panel, look.project(ring)[0], draw.mix(draw.PANEL, draw.FLOOR, amount))
+    step = _GRID * (1 if radius < 2500 else 2)
+    lines: list[Array] = []
+    for axis in (0, 1):
+        at = np.arange(np.ceil((middle[axis] - radius) / step) * step, middle[axis] + radius, step) - middle[axis]
+        along = np.sqrt(radius**2 - at**2)[:, None] * np.linspace(-1, 1, 25)
+        grid = np.zeros((*along.shape, 3))
+        grid[..., axis], grid[..., 1 - axis] = at[:, None], along
+        lines.append(np.stack([grid[:, :-1], grid[:, 1:]], 2).reshape(-1, 2, 3))
+    ends = np.concatenate(lines)
+    level = np.minimum(np.hypot(*ends[..., :2].mean(1).T) / radius * 5, 4).astype(int)
+    xy, _ = look.project(ends + middle)
+    for k in range(5):
+        draw.polylines(panel, xy[level == k], draw.mix(draw.GRID, draw.PANEL, k / 4.6))
+
+
+def _draw_shadow(panel: Image, look: Eye, joints: Array, floor: float) -> None:
+    """A soft shadow straight under the person: it says where on the floor one stands, and how far the feet are off."""
+    flat = joints.copy()
+    flat[:, 2] = floor
+    xy, depth = look.project(flat)
+    mask = np.zeros(panel.shape[:2], np.uint8)
+    for a, b in EDGES:
+        if np.isfinite(depth[[a, b]]).all():
+            draw.line(mask, xy[a], xy[b], 150, max(round(110 * look.scale(float(depth[a]))), 2))
+    x, y, w, h = cv2.boundingRect(mask)
+    if w == 0:
+        return
+    pad = 12
+    x0, y0, x1, y1 = max(x - pad, 0), max(y - pad, 0), x + w + pad, y + h + pad
+    soft = cv2.GaussianBlur(mask[y0:y1, x0:x1], (0, 0), 5)
+    part = panel[y0:y1, x0:x1]
+    keep = cv2.merge([255 - soft] * 3)
+    part[:] = cv2.multiply(part, keep, scale=1 / 255)
+
+
+def _draw_ghosts(layer: Layer, look: Eye, person: Figure, shift: Array) -> None:
+    for joints, probability in person.ghosts:
+        opacity = 0.22 + 0.78 * min(max(probability, 0.0), 1.0)
+        xy, depth = look.project(joints + shift)
+        order = sorted(EDGES, key=lambda e: -np.nan_to_num(depth[e[0]] + depth[e[1]]))
+        for a, b in order:
+            if np.isfinite(depth[[a, b]]).all():
+                width = max(round(24 * look.scale(float(depth[b]))), 1)
+                layer.line(xy[a], xy[b], draw.mix(draw.side_colour(b), draw.MIDDLE, 0.35), width, opacity)
+        if np.isfinite(depth[HEAD]):
+            middle = (xy[HEAD] + xy[NECK]) / 2
+            layer.disc(middle, 80 * look.scale(float(depth[HEAD])), draw.MIDDLE, opacity * 0.6)
+
+
+def _draw_sigma(layer: Layer, look: Eye, person: Figure, shift: Array) -> None:
+    """One standard deviation of each joint as an ellipse, the covariance seen from the eye."""
+    if person.cov is None:
+        return
+    xy, depth = look.project(person.joints + shift)
+    seen = look.axes[:2]
+    for joint in np.flatnonzero(np.isfinite(depth) & np.isfinite(person.cov).all((1, 2))):
+        values, vectors = np.linalg.eigh(seen @ person.cov[joint] @ seen.T)
+        half = np.sqrt(np.maximum(values, 0)) * look.scale(float(depth[joint]))
+        angle = float(np.degrees(np.arctan2(-vectors[1, 1], vectors[0, 1])))
+        layer.ellipse(xy[joint], (float(half[1]), float(half[0])), angle, draw.side_colour(int(joint)), 0.28)
+
+
+def _draw_person(panel: Image, look: Eye, joints: Array) -> None:
+    """The answer: bones as shaded capsules and joints as discs, the farthest first, darker with depth."""
+    xy, depth = look.project(joints)
+    if np.isfinite(depth[[R_HIP, L_HIP, R_SHOULDER, L_SHOULDER]]).all():
+        torso = Layer.like(panel)
+        corners = xy[[R_SHOULDER, L_SHOULDER, L_HIP, R_HIP]]
+        draw.polygon(torso.colour, corners, draw.MIDDLE)
+        draw.polygon(torso.alpha, corners, 34)
+        torso.onto(panel)
+    near, far = np.nanmin(depth), np.nanmax(depth)
+    items: list[tuple[float, int, int]] = [((depth[a] + depth[b]) / 2, a, b) for a, b in EDGES]
+    items += [(depth[j] - 15, -1, j) for j in range(len(joints)) if j not in (NECK, HEAD)]
+    items.append(((depth[HEAD] + depth[NECK]) / 2, HEAD, HEAD))
+    for distance, a, b in sorted((i for i in items if np.isfinite(i[0])), key=lambda i: -i[0]):
+        # 0.62 at the back keeps the far arm readable on the dark ground.
+        light = 1 - 0.38 * (distance - near) / max(far - near, 300.0)
+        colour = draw.mix(draw.PANEL, draw.side_colour(b), float(light))
+        dark, bright = draw.mix(colour, draw.BACK, 0.75), draw.mix(colour, (255, 255, 255), 0.45)
+        scale = look.scale(distance)
+        if a == b:
+            middle, radius = (xy[HEAD] + xy[NECK]) / 2, 95 * scale
+            draw.disc(panel, middle, radius + 1.5, dark)
+            draw.disc(panel, middle, radius, colour)
+            draw.disc(panel, middle + [-0.3 * radius, -0.35 * radius], radius * 0.35, bright)
+        elif a == -1:
+            draw.disc(panel, xy[b], 33 * scale + 1, dark)
+            draw.disc(panel, xy[b], 30 * scale, bright)
+        else:
+            width = max(round(46 * scale), 2)
+            draw.line(panel, xy[a], xy[b], dark, width + 3)
+            draw.line(panel, xy[a], xy[b], colour, width)
+            along = xy[b] - xy[a]
+            length = float(np.hypot(*along))
+            if length > 8 and width > 4:
+                # A highlight on the upper left, where the light is taken to be.
+                across = np.array([along[1], -along[0]]) / length
+                across = across if across @ [-1, -1.2] > 0 else -across
+                a0, b0 = xy[a] + along * 0.12 + across * width * 0.2, xy[b] - along * 0.12 + across * width * 0.2
+                draw.line(panel, a0, b0, draw.mix(colour, bright, 0.7), max(width // 4, 1))
+
+
+def _draw_camera(panel: Image, look: Eye, camera: Camera, R: Array, used: bool, taken: list[draw.Rect]) -> None:
+    """A camera as a small pyramid with its name, unless another name has the place already."""
+    w, h = camera.size
+    corners = np.array([[0, 0], [w, 0], [w, h], [0, h]], float)
+    rays = (corners - camera.K[:2, 2]) / camera.K[[0, 1], [0, 1]]
+    reach = 330 / max(np.abs(rays).max(), 0.2)
+    rim = np.concatenate([rays, np.ones((4, 1))], 1) * reach
+    world = np.concatenate([np.zeros((1, 3)), rim]) @ camera.R + camera.centre
+    xy, _ = look.project(world @ R.T)
+    colour = draw.TEXT if used else draw.GRID
+    if not np.isfinite(xy).all():
+        return
+    draw.polylines(panel, np.stack([xy[[0, k]] for k in range(1, 5)]), draw.mix(colour, draw.PANEL, 0.45))
+    draw.polylines(panel, xy[None, 1:], draw.mix(colour, draw.PANEL, 0.15), closed=True)
+    draw.polylines(panel, xy[None, 1:3], colour, 2)  # the image's top edge: which way up the camera is held
+    # The name goes behind the camera, where its own lines are not.
+    away = xy[0] - xy[1:].mean(0)
+    away = away / max(float(np.hypot(*away)), 1e-6)
+    name = draw.fit_text(camera.name, 110, 12)
+    width = draw.text_size(name, 12)
+    x, y = (round(float(v)) for v in xy[0] + away * [width / 2 + 8, 14])
+    box = (x - width // 2, y - 7, width, 15)
+    clear = all(abs(x - (r[0] + r[2] // 2)) > (width + r[2]) // 2 or abs(box[1] - r[1]) > 15 for r in taken)
+    if clear and 4 < box[0] < panel.shape[1] - width - 4 and 50 < y < panel.shape[0] - 40:
+        taken.append(box)
+        draw.text(panel, name, (x, y + 4), draw.DIM, 12, align="centre")
+
+
+def _fit_cameras(view: ViewState, area: draw.Rect, target: Array, centres: Array) -> Eye:
+    """The nearest eye from which all cameras (V, 3) mm are in the area, unless they are too far away."""
+    _, _, w, h = area
+    extent = _EXTENT
+    while True:
+        look = eye(view, area, target, extent)
+        xy, _ = look.project(centres)
+        inside = (np.abs(xy - look.centre) < [w / 2 - 45, h / 2 - 25]).all()
+        if inside or extent * 1.08 > _FARTHEST:
+            return look
+        extent *= 1.08
+
+
+def draw_scene(panel: Image, area: draw.Rect, estimate: Estimate, view: ViewState) -> Figure | None:
+    """Draw the 3D panel in place; text is left to the caller.
+
+    Args:
+        panel: (H, W, 3) BGR to draw on.
+        area: the part of it in which the person belongs; the floor may reach beyond.
+        estimate: what to draw.
+        view: from where, and the stage remembered so far.
+
+    Returns:
+        The person that was drawn, or None when there is nobody.
+    """
+    person = figure(estimate, view)
+    cameras = calibrated(view)
+    stage = view.stage or (follow(view, estimate).stage if person else None)
+    stage = stage or Stage(estimate.t, np.array([0, 4000.0, 0]), -900.0)
+    world = len(cameras) > 1
+    R = world_axes(cameras)[0] if world else np.eye(3)
+    floor = stage.floor
+    if world:
+        # The middle of what the cameras see, not the person: the cameras stay where they are in the picture.
+        place, reach = volume(cameras, R)
+        floor = floor if view.stage or person else place[2] - 900
+        middle, radius = np.array([*place[:2], floor]), max(reach * 0.95, _FLOOR_RADIUS)
+        centres = np.array([R @ c.centre for c in cameras])
+        height = min(max(float(centres[:, 2].mean() - floor) * 0.5, 800.0), 1300.0)
+        look = _fit_cameras(replace(view, zoom=1.0), area, middle + [0, 0, height], centres)
+        look = replace(look, focal=look.focal * view.zoom)
+    else:
+        middle, radius = np.array([*stage.root[:2], floor]), _FLOOR_RADIUS
+        # Looked at above the middle of a person, which leaves room for raised arms.
+        look = eye(view, area, middle + [0, 0, 1000.0], _EXTENT)
+    _draw_floor(panel, look, middle, radius)
+    used = set(estimate.pose.cameras) if estimate.pose is not None else {c.name for c in cameras}
+    taken: list[draw.Rect] = []
+    for camera in cameras if world else ():
+        _draw_camera(panel, look, camera, R, camera.name in used, taken)
+    if person is None or not np.isfinite(person.joints).any():
+        return None
+    # A single camera's person is drawn at its smoothed place; a fused one where it is.
+    shift = np.zeros(3) if world else stage.root - person.joints[0]
+    _draw_shadow(panel, look, person.joints + shift, float(middle[2]))
+    layer = Layer.like(panel)
+    _draw_ghosts(layer, look, person, shift)
+    _draw_sigma(layer, look, person, shift)
+    layer.onto(panel)
+    _draw_person(panel, look, person.joints + shift)
+    return person

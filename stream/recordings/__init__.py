@@ -1,0 +1,1 @@
+"""Takes on disk: their schema, segments, writers, readers and exports."""

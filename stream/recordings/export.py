@@ -1,0 +1,157 @@
+"""Recordings as tables for other programs: ``python -m stream export DIR --to csv|parquet|npz|trc|c3d --out FILE``.
+
+Whole or damaged, closed or killed takes are read alike; what cannot be read is said and left out.
+``docs/recording.md`` lists the columns.
+"""
+
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from stream.recordings import markers, tables
+from stream.recordings.schema import ESTIMATES, MOMENTS, array_of
+from stream.recordings.segments import Span, read_journal, segments
+from stream.recordings.takes import Take
+from stream.types import StreamError
+
+# Batches of a live recording hold half a second; row groups and CSV blocks want to be larger.
+_ROWS = 4096
+_TIMES = {ESTIMATES: "moment_time", MOMENTS: "time"}
+
+
+class Reading:
+    """A take being exported, or a part of it: shows progress and remembers what could not be read.
+
+    Args:
+        take: from ``open_take``.
+        start: seconds after the take's first moment from which on moments are read.
+        end: seconds after it from which on they are not.
+
+    Raises:
+        StreamError: if there is no moment in that part.
+    """
+
+    def __init__(self, take: Take, start: float | None = None, end: float | None = None) -> None:
+        self.take = take
+        self._faults: dict[tuple[str, int], Span] = {}
+        self._whole = start is None and end is None
+        self._first, self._start, self._end = 0.0, start or 0.0, math.inf if end is None else end
+        if self._whole:
+            return
+        # Copies, or every batch would stay in memory.
+        times = [array_of(b, name).copy() for stream, name in _TIMES.items() for b in take.batches(stream, self._fault)]
+        time = np.concatenate([np.empty(0), *times])
+        self._first = time.min(initial=math.inf)
+        if not self._inside(time).any():
+            lasts = f"lasts {time.max() - self._first:.3f} s" if len(time) else "is empty"
+            raise StreamError(f"no moment lies in that part: the take {lasts}; change --start or --end")
+
+    def __call__(self, stream: str) -> Iterator[pa.RecordBatch]:
+        """The batches of a stream, gathered to a few thousand rows each."""
+        journals = [path.with_suffix(".journal") for path in segments(self.take.folder, stream)]
+        total = sum(entry[2] for journal in journals for entry in read_journal(journal))
+        # disable=None: no bar where nobody looks at a terminal.
+        with tqdm(total=total, unit="rows", desc=stream, disable=None, leave=False) as bar:
+            # The empty one tells the columns of a take in which nothing was recorded.
+            waiting = [self._empty(stream)]
+            if not journals:
+                self._fault(Span(f"{stream}-00000.arrows", 0, 0, 0, "missing"))
+            for batch in self.take.batches(stream, self._fault):
+                bar.update(batch.num_rows)
+                if not self._whole:
+                    batch = batch.filter(pa.array(self._inside(array_of(batch, _TIMES[stream]))))
+                if batch.num_rows:
+                    waiting.append(batch)
+                if sum(b.num_rows for b in waiting) >= _ROWS:
+                    yield pa.concat_batches(waiting)
+                    waiting.clear()
+            if waiting:
+                yield pa.concat_batches(waiting)
+
+    @property
+    def faults(self) -> list[Span]:
+        """What could not be read, each once, however often the take was gone through."""
+        return list(self._faults.values())
+
+    def _inside(self, time: NDArray[np.floating]) -> NDArray[np.bool_]:
+        after = np.round(time - self._first, 6)  # so that rounding moves no moment to the other part
+        return (self._start <= after) & (after < self._end)
+
+    def _fault(self, span: Span) -> None:
+        self._faults[span.segment, span.offset] = span
+
+    def _empty(self, stream: str) -> pa.RecordBatch:
+        schema = self.take.schema(stream)
+        return pa.record_batch([pa.array([], field.type) for field in schema], schema=schema)
+
+
+def export(
+    take: Take, to: str, out: Path, *,
+    camera: str | None = None, start: float | None = None, end: float | None = None, force: bool = False,
+) -> list[str]:  # fmt: skip
+    """Write a take as one file, or two where a table of fused poses goes beside that of the views.
+
+    Args:
+        take: from ``open_take``.
+        to: "csv", "parquet", "npz", "trc" or "c3d".
+        out: the file; the fused poses of csv and parquet go to ``STEM.poses.SUFFIX`` beside it.
+        camera: whose answer becomes the markers of trc and c3d; None for the fused person, or for the only camera.
+        start: seconds after the take's first moment at which the part to export begins; None for all before ``end``.
+        end: seconds after it at which that part ends, itself not in it; None for the rest.
+        force: write over existing files, and remove the fused poses of an earlier export where nothing is fused.
+
+    Returns:
+        Lines that tell the user what was written and what to know about it.
+
+    Raises:
+        StreamError: if there is nothing to export, a file exists, or it cannot be written; if a camera is given to a
+            table, or the end is not after the start.
+    """
+    if start is not None and end is not None and start >= end:
+        raise StreamError(f"--end {end:g} is not after --start {start:g}")
+    if camera is not None and to not in ("trc", "c3d"):
+        raise StreamError(f"--camera is for trc and c3d: {to} holds all cameras, drop it")
+    if out.is_dir():
+        raise StreamError(f"{out} is a folder; give --out a file")
+    poses = out.with_name(f"{out.stem}.poses{out.suffix}")
+    targets = (out, poses) if to in ("csv", "parquet") else (out,)
+    for target in targets:
+        if target.exists() and not force:
+            raise StreamError(f"{target} exists; give another --out, or --force to write over it")
+    reading = Reading(take, start, end)
+    writers: dict[str, Callable[[Reading, Path], list[str]]] = {
+        "csv": tables.write_csv,
+        "parquet": tables.write_parquet,
+        "npz": tables.write_npz,
+        "trc": lambda reading, folder: markers.write_trc(reading, folder, out.name, camera),
+        "c3d": lambda reading, folder: markers.write_c3d(reading, folder, camera),
+    }
+    try:
+        # Written beside its place and then renamed: a file that is there is whole.
+        with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=".export-") as folder:
+            notes = writers[to](reading, Path(folder))
+            if to in ("csv", "parquet") and (Path(folder) / tables.POSES).exists():
+                os.replace(Path(folder) / tables.POSES, poses)
+                notes.append(f"wrote {poses}")
+            elif poses in targets and poses.exists():
+                poses.unlink()
+                notes.append(f"removed {poses} of an earlier export: nothing is fused here")
+            os.replace(Path(folder) / tables.MAIN, out)
+            notes.append(f"wrote {out}")
+    except OSError as error:
+        raise StreamError(f"cannot write {out}: {error.strerror or error}") from None
+    for fault in reading.faults:
+        gone = fault.state == "missing"
+        rows = f"{fault.rows} rows are" if fault.rows else "its rows are" if gone else "what follows is"
+        where = "" if gone else f" at byte {fault.offset}"
+        notes.append(f"{fault.segment} is {fault.state}{where}: {rows} left out (see python -m stream recover)")
+    if any(camera.fov_assumed for camera in take.header.cameras):
+        notes.append("a field of view was assumed (fov_assumed): positions and sizes are only as good as that guess")
+    return notes

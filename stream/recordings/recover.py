@@ -1,0 +1,166 @@
+"""Check a take, and save what can be saved: ``python -m stream recover DIR [--out FOLDER]``.
+
+The take itself is never changed. Export and replay read a damaged take as it is; a clean copy is for other programs.
+"""
+
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+from av.error import FFmpegError
+
+from stream.recordings.schema import ESTIMATES, FRAMES, MOMENTS
+from stream.recordings.segments import SegmentWriter, Span, is_ended, read_stream, segments
+from stream.recordings.takes import Take
+from stream.types import StreamError
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one stream of a take is like."""
+
+    stream: str
+    """"estimates", "moments" or "frames"."""
+    rows: int
+    """Rows that can be read, those without a journal line included."""
+    unverified: int
+    """Rows of these that no journal line vouches for."""
+    faults: tuple[Span, ...]
+    """What cannot be read, or is missing."""
+    closed: bool
+    """Whether the recorder ended it; False after a kill or a full disk."""
+
+
+def check(take: Take, stream: str, copy: Path | None = None) -> Report:
+    """Read every batch of a stream against its journal.
+
+    Args:
+        take: from ``open_take``.
+        stream: which.
+        copy: a folder to write all good batches to, with a journal of its own.
+
+    Raises:
+        StreamError: if the stream cannot be read.
+        OSError: if the copy cannot be written.
+    """
+    paths = segments(take.folder, stream)
+    schema = take.schema(stream)
+    rows: Counter[str] = Counter()
+    faults: list[Span] = []
+    writer = None if copy is None else SegmentWriter(copy, stream, schema, max_s=float("inf"))
+    for span, batch in read_stream(take.folder, stream, schema):
+        if batch is None:
+            faults.append(span)
+            continue
+        rows[span.state] += span.rows
+        if writer is not None:
+            writer.append(batch)
+    if writer is not None:
+        writer.close()
+    return Report(stream, rows.total(), rows["unverified"], tuple(faults), is_ended(paths[-1]))
+
+
+def describe(report: Report) -> list[str]:
+    """What to tell the user of a stream, a line each."""
+    lines = [f"{report.stream}: {report.rows} rows readable" + ("" if report.closed else "; it was not closed")]
+    if report.unverified:
+        lines.append(f"  {report.unverified} of them have no line in the journal: read, but not verified")
+    for span in report.faults:
+        lost = f"{span.rows} rows" if span.rows else "an unknown number of rows"
+        if span.offset == 0 and span.state == "corrupt":
+            lost = "the header of this segment"
+        where = "" if span.state == "missing" else f" ({span.length} bytes at {span.offset})"
+        lines.append(f"  {span.segment}: {span.state}, {lost} lost{where}")
+    return lines
+
+
+def _images(path: Path) -> list[int]:
+    """The times of a video's images, ms."""
+    with av.open(str(path.resolve())) as container:
+        packets = (packet for packet in container.demux(video=0) if packet.size)
+        return [round(1000 * p.pts * p.time_base) for p in packets if p.pts is not None and p.time_base is not None]
+
+
+def _check_videos(take: Take) -> tuple[list[str], bool]:
+    """Compare every video with the rows of ``frames`` that name it; (what to tell the user, whether all is there)."""
+    lines, whole, parts = [], True, segments(take.folder, FRAMES)
+    closed = not parts or is_ended(parts[-1])
+    named: dict[str, list[int]] = {path.name: [] for path in take.folder.glob(f"{FRAMES}-*.mkv")}
+    newest: dict[str, str] = {}
+    for batch in take.batches(FRAMES):
+        for row in batch.select(["camera", "file", "video_time"]).to_pylist():
+            named.setdefault(row["file"], []).append(round(row["video_time"] * 1000))
+            newest[row["camera"]] = row["file"]
+    for name, rows in sorted(named.items()):
+        try:
+            found = _images(take.folder / name)
+        except FileNotFoundError:
+            lines.append(f"{name}: missing, {len(rows)} images lost")
+            whole = False
+            continue
+        except (OSError, FFmpegError) as error:
+            lines.append(f"{name}: cannot be read ({getattr(error, 'strerror', None) or error})")
+            whole = False
+            continue
+        line, there = f"{name}: {len(found)} images", set(found)
+        absent = [t for t in rows if t not in there]
+        if absent and not closed and name in newest.values() and _unwritten(absent, found):
+            line += f"; {len(absent)} more were not on the disk yet when the recorder was stopped"
+        elif absent:
+            line += f"; {len(absent)} that the table names are lost"
+            whole = False
+        lines.append(line)
+    return lines, whole
+
+
+def _unwritten(absent: list[int], found: list[int]) -> bool:
+    """Whether these images (ms) are the end that FFmpeg still held, a second or a single image, when it was killed."""
+    last = max(found, default=min(absent))
+    return min(absent) >= last and (len(absent) == 1 or max(absent) - last <= 1000)
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise StreamError(f"cannot copy {source} to {target}: {error.strerror or error}") from None
+
+
+def recover(take: Take, out: Path | None) -> tuple[list[str], bool]:
+    """Check all of a take; (what to tell the user, whether nothing is lost).
+
+    Raises:
+        StreamError: if ``out`` exists or cannot be written, or the take cannot be read.
+    """
+    folder = take.folder
+    lines, whole = [f"take {folder}"], True
+    try:
+        if out is not None:
+            out.mkdir(parents=True)
+        videos = sorted(folder.glob(f"{FRAMES}-*.mkv"))
+        for stream in (ESTIMATES, MOMENTS, FRAMES):
+            if not segments(folder, stream):
+                if stream != FRAMES or videos:
+                    lines.append(f"{stream}: missing")
+                    whole = False
+                continue
+            report = check(take, stream, out)
+            lines += describe(report)
+            whole &= not report.faults
+        said, all_there = _check_videos(take)
+        lines += said
+        whole &= all_there
+        if out is not None:
+            for video in videos:
+                _copy(video, out / video.name)
+    except FileExistsError:
+        raise StreamError(f"{out} already exists; give --out a folder that does not") from None
+    except OSError as error:
+        what = f"read {folder}" if out is None else f"write {out}"
+        raise StreamError(f"cannot {what}: {error.strerror or error}") from None
+    lines.append("nothing is lost" if whole else "what is listed above is lost, the rest is readable")
+    if out is not None:
+        lines.append(f"clean copy: {out}")
+    return lines, whole

@@ -1,0 +1,75 @@
+"""What is known of a run when it starts; told to every sink and kept in every recording."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from calibration.geometry.camera import Camera
+from engines.skeleton import JOINTS
+
+UNITS = {"length": "mm", "time": "s", "image": "px", "covariance": "mm2"}
+AXES = {
+    "camera": "OpenCV: x right, y down, z forward",
+    "world": "the calibration's own; X_camera = R X_world + t; up as stated with each camera",
+    "image": "pixel (0, 0) at the centre of the top left pixel; x right, y down",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CameraHeader:
+    """What is known of one camera when the run starts."""
+
+    name: str
+    """Name of the camera, as in ``View.camera``."""
+    source: str
+    """What the user gave for it, without any password."""
+    kind: str
+    """Kind of source: "camera", "file", "network", "images" or "synthetic"."""
+    size: tuple[int, int] | None = None
+    """Width and height, pixels; None where only the first frame will tell."""
+    calibration: Camera | None = None
+    """The calibrated camera; None where there is no calibration and a field of view is assumed."""
+    fov_degrees: float | None = None
+    """Field of view along the long side that was assumed, degrees; None with a calibration."""
+    device: str | None = None
+    """Path of the device, where the system tells."""
+    serial: str | None = None
+    """Serial number of the device, where the system tells."""
+
+    @property
+    def fov_assumed(self) -> bool:
+        """Whether the lens is a guess."""
+        return self.calibration is None
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What every sink, and a recording for good, knows of the run."""
+
+    cameras: tuple[CameraHeader, ...]
+    """In the fixed order of ``Estimate.views``."""
+    kernels: int
+    """M, the number of hypotheses of the lifter."""
+    start_utc: datetime
+    """Time of day (UTC, aware) at which the monotonic clock showed ``start_monotonic``."""
+    start_monotonic: float
+    """Seconds. A live frame's time of day is ``start_utc + (Frame.t - start_monotonic)``; a file's time is its own."""
+    fps: float | None = None
+    """Moments a second that are expected, or None."""
+    detectors: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """``Detector.describe()`` by name of the detector, in the fallback order: model, sha256, runtime."""
+    lifter: Mapping[str, str] = field(default_factory=dict)
+    """``Lifter.describe()``: model, sha256, runtime, device."""
+    runtime: str = ""
+    """Name of the runtime that the lifter really runs on."""
+    software: str = ""
+    """Name and version of this program."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters of detection, tracks, filter and fusion; plain JSON values, shown and recorded, never interpreted."""
+    joints: tuple[str, ...] = JOINTS
+    """(17,) names of the joints, in order."""
+    units: Mapping[str, str] = field(default_factory=lambda: dict(UNITS))
+    """Unit of each kind of value."""
+    axes: Mapping[str, str] = field(default_factory=lambda: dict(AXES))
+    """What the axes of each frame of reference are."""

@@ -1,0 +1,110 @@
+"""Takes: where a recording is put, and how it is found and read again, whole or damaged."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from stream.recordings.run_info import Header
+from stream.recordings.schema import ESTIMATES, FRAMES, MOMENTS, header_of, schemas
+from stream.recordings.segments import Span, read_schema, read_stream, segments
+from stream.types import StreamError
+
+
+def new_take(directory: Path) -> Path:
+    """Make the folder of a new take, named after the time of day (UTC); an existing one is never used again.
+
+    Raises:
+        StreamError: if the folder cannot be made or written to.
+    """
+    stem = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for number in range(1, 1000):
+            take = directory / (stem if number == 1 else f"{stem}-{number}")
+            try:
+                take.mkdir()
+            except FileExistsError:
+                continue
+            return take
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise StreamError(f"cannot record to {directory}: {why}; give --record a folder that can be written") from None
+    raise StreamError(f"{directory} already holds 999 takes of this second; give --record another folder")
+
+
+def find_take(path: Path) -> Path:
+    """The folder of the one take that is meant: the folder itself, or the only take in it.
+
+    Raises:
+        StreamError: if there is none, if there are several, which are then listed, or if it cannot be read.
+    """
+    if not path.is_dir():
+        raise StreamError(f"{path}: no such folder; give the folder of a take or the one given to --record")
+    if segments(path, ESTIMATES):
+        return path
+    try:
+        takes = sorted(child for child in path.iterdir() if child.is_dir() and segments(child, ESTIMATES))
+    except OSError as error:
+        raise StreamError(f"{path} cannot be read: {error.strerror or error}") from None
+    if not takes:
+        raise StreamError(f"{path} holds no take: there is no {ESTIMATES}-00000.arrows in it or in a folder of it")
+    if len(takes) > 1:
+        names = ", ".join(take.name for take in takes)
+        raise StreamError(f"{path} holds {len(takes)} takes, name one of them: {names}")
+    return takes[0]
+
+
+def _ignore(_: Span) -> None:
+    """Nobody wants to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """A recording on disk. Reading it goes on past what is damaged, and says what was."""
+
+    folder: Path
+    """Where it lies."""
+    header: Header
+    """What was known of the run."""
+
+    def schema(self, stream: str) -> pa.Schema:
+        """The schema of a stream; where every copy of it is damaged, the one that this program writes."""
+        try:
+            return read_schema(segments(self.folder, stream))
+        except StreamError:
+            return schemas(self.header)[stream]
+
+    def batches(self, stream: str, on_fault: Callable[[Span], None] = _ignore) -> Iterator[pa.RecordBatch]:
+        """The batches of a stream ("estimates", "moments", "frames"), one in memory at a time.
+
+        Args:
+            stream: which; one that was not recorded has no batches.
+            on_fault: called with each span that cannot be read or is missing; its rows are left out.
+        """
+        for span, batch in read_stream(self.folder, stream, self.schema(stream)):
+            if batch is None:
+                on_fault(span)
+            else:
+                yield batch
+
+
+def open_take(path: Path) -> Take:
+    """Open the take that ``find_take`` finds. The header is in every segment, so one intact segment is enough.
+
+    Raises:
+        StreamError: if there is none, or its header cannot be read.
+    """
+    folder = find_take(path)
+    for stream in (ESTIMATES, MOMENTS, FRAMES):
+        try:
+            schema = read_schema(segments(folder, stream))
+        except StreamError:
+            continue
+        try:
+            return Take(folder, header_of(schema))
+        except StreamError as error:
+            raise StreamError(f"{folder}: {error}") from None
+    raise StreamError(f"{folder}: no file in it begins with a readable header; this take cannot be read")
