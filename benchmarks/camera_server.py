@@ -23,8 +23,8 @@ import cv2
 import numpy as np
 
 from benchmarks.detectors import frames_of
+from calibration.arrays import Image
 from calibration.errors import UserError
-from engines.types import Image
 
 BAR: Final = 16
 """Width and height of a bar, pixels: two JPEG blocks, so that it survives."""

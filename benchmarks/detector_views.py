@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from benchmarks.fusion_demo import MIN_SCORE, NAMES, cameras_of
+from calibration.arrays import Array
 from calibration.errors import UserError
 from calibration.geometry.camera import Camera, world_to_camera, world_to_image
 from calibration.geometry.triangulation import reprojection_error, triangulate_robust
@@ -40,8 +41,6 @@ from engines.types import Detector
 from stream.app import demo
 from stream.config import SourceConfig
 from stream.sources import make_source
-
-Array = NDArray[np.floating]
 
 CONSENSUS: Final = "movenet-thunder,mediapipe"
 REAR: Final = np.cos(np.radians(120))

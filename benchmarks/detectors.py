@@ -22,10 +22,11 @@ from benchmarks import machine
 from benchmarks.lifter import able
 from benchmarks.table import ratio, table, write_json
 from benchmarks.timing import Times, paced, tight, times
+from calibration.arrays import Image
 from calibration.errors import UserError
 from engines import cards, detectors, runtimes
 from engines.argument_types import at_least
-from engines.types import Detector, EngineError, Image
+from engines.types import Detector, EngineError
 from stream.app.demo import SINGLE, fetch
 from stream.config import SourceConfig
 from stream.sources import make_source

@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks import scenes
+from calibration.arrays import Array
 from calibration.errors import UserError
 from calibration.geometry.triangulation import triangulate_linear
 from engines.fusion import fuse
@@ -26,8 +26,6 @@ from engines.lifter import MDNLifter
 from engines.skeleton import PELVIS, THORAX
 from engines.training import metrics
 from engines.training.data.mocap import Poses, load_training
-
-Array = NDArray[np.floating]
 
 LAYOUTS = {
     "1": (0,),

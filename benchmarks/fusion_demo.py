@@ -12,15 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from calibration.binding import fit_camera, parse_letterbox
 from calibration.formats import load_calibration
 from calibration.geometry.camera import Camera, world_to_image
 from calibration.types import with_up
 from engines import detectors
 from engines.fusion import Fuser
-from engines.lifter import MDNLifter, see
+from engines.lifter import MDNLifter, lifter_input
 from engines.skeleton import L_HIP, LEFT, LIMBS, PARENTS, R_HIP, RIGHT
 from engines.training import metrics
 from engines.types import Detection, Mixture, Pose
@@ -28,14 +28,12 @@ from stream.app import demo
 from stream.config import SourceConfig
 from stream.sources import make_source
 
-Array = NDArray[np.floating]
-
 NAMES = ("cam01", "cam02", "cam03", "cam04")
 METHODS = ("triangulate", "hypotheses", "map")
 FPS = 60.0
 MIN_SCORE = 0.2
 BONES = [(int(PARENTS[j]), j) for side in (RIGHT, LEFT) for j in side if PARENTS[j] in side]
-Moment = tuple[list[Detection | None], list[Mixture | None]]
+FrameSet = tuple[list[Detection | None], list[Mixture | None]]
 
 
 def cameras_of(folder: Path, sizes: Sequence[tuple[int, int]]) -> list[Camera]:
@@ -63,13 +61,13 @@ def watch(folder: Path) -> Iterator[tuple[tuple[int, int], list[Detection]]]:
         yield size, found
 
 
-def lift(lifter: MDNLifter, cameras: Sequence[Camera], detections: Sequence[Sequence[Detection]]) -> list[Moment]:
-    """Detections by camera and frame to moments with mixtures."""
+def lift(lifter: MDNLifter, cameras: Sequence[Camera], detections: Sequence[Sequence[Detection]]) -> list[FrameSet]:
+    """Detections by camera and frame to frame sets with mixtures."""
     by_camera = []
     for camera, found in zip(cameras, detections, strict=True):
         usable = [k for k, d in enumerate(found) if (d.score[list(LIMBS)] >= MIN_SCORE).sum() >= 6]
         mixtures: list[Mixture | None] = [None] * len(found)
-        lifted = lifter([see(found[k], camera, MIN_SCORE) for k in usable])
+        lifted = lifter([lifter_input(found[k], camera, MIN_SCORE) for k in usable])
         for k, mixture in zip(usable, lifted, strict=True):
             mixtures[k] = mixture
         by_camera.append(mixtures)
@@ -77,8 +75,10 @@ def lift(lifter: MDNLifter, cameras: Sequence[Camera], detections: Sequence[Sequ
     return [([found[k] for found in detections], [m[k] for m in by_camera]) for k in range(count)]
 
 
-def track(cameras: Sequence[Camera], moments: Sequence[Moment], used: Sequence[int], method: str) -> list[Pose | None]:
-    """The fused pose of every moment from the cameras ``used``."""
+def track(
+    cameras: Sequence[Camera], moments: Sequence[FrameSet], used: Sequence[int], method: str
+) -> list[Pose | None]:
+    """The fused pose of every frame set from the cameras ``used``."""
     fuser = Fuser([cameras[k] for k in used], method, MIN_SCORE)
     return [
         fuser([found[k] for k in used], [mixtures[k] for k in used], index / FPS)
@@ -150,7 +150,7 @@ def run(lifter: MDNLifter) -> dict:
 
 def _alone(lifter: MDNLifter, camera: Camera, found: Sequence[Detection], reference: Array) -> dict[str, float]:
     """MPJPE of one camera's lifter over the limb joints, root-relative, against (T, 17, 3) in the world, mm."""
-    mixtures = lifter([see(one, camera, MIN_SCORE) for one in found])
+    mixtures = lifter([lifter_input(one, camera, MIN_SCORE) for one in found])
     truth = reference[:, LIMBS] @ camera.R.T
     mean = np.stack([m.mean for m in mixtures])[:, :, LIMBS]
     weight = np.stack([m.weight for m in mixtures])

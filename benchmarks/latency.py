@@ -11,15 +11,16 @@ from typing import Final
 
 from benchmarks.camera_server import age, read_mark, sent
 from benchmarks.timing import Times, times
+from calibration.arrays import Image
 from calibration.errors import UserError
 from engines.detectors import fallback
 from stream.app import build
 from stream.channel import Policy
 from stream.config import Config
 from stream.live.metrics import Summary
-from stream.recordings.run_info import Header
+from stream.recordings.run_info import RunInfo
 from stream.sinks import QuitRequest
-from stream.types import Estimate, Image
+from stream.types import Estimate
 
 WARM_S: Final = 2.0
 """What comes before is not counted: connecting, finding the person."""
@@ -36,7 +37,7 @@ class Seen:
 
 
 class Watch:
-    """A sink that notes when each moment's images are estimated, and ends the run after a while."""
+    """A sink that notes when each frame set's images are estimated, and ends the run after a while."""
 
     policy: Policy = "every"
     wants_images = True
@@ -47,7 +48,7 @@ class Watch:
         self._seconds = seconds
         self._end: float | None = None
 
-    def open(self, header: Header) -> None:
+    def open(self, run_info: RunInfo) -> None:
         """See ``Sink``."""
 
     def write(self, estimate: Estimate, images: Mapping[str, Image | None]) -> None:
@@ -96,10 +97,10 @@ def detector_watch(config: Config, stack: ExitStack, seconds: float) -> Callable
 
 
 def summarise(moments: list[list[Seen]], urls: tuple[str, ...]) -> Times:
-    """Ages of the oldest image of each moment; asks the cameras what they sent when.
+    """Ages of the oldest image of each frame set; asks the cameras what they sent when.
 
     Raises:
-        UserError: if there was no moment after the warm-up.
+        UserError: if there was no frame set after the warm-up.
     """
     logs = [sent(url) for url in urls]
     start = moments[0][0].at + WARM_S if moments else 0.0

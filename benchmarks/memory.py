@@ -26,14 +26,15 @@ from benchmarks import machine
 from benchmarks.processor import peak_mb
 from benchmarks.table import said, table, write_json
 from benchmarks.video import duration, repeat
+from calibration.arrays import Image
 from calibration.errors import UserError
 from stream.app import build
 from stream.app.demo import SINGLE, fetch
 from stream.channel import Policy
 from stream.config import Config, DetectConfig, OutputConfig
-from stream.recordings.run_info import Header
+from stream.recordings.run_info import RunInfo
 from stream.sources import parse_sources
-from stream.types import Estimate, Image
+from stream.types import Estimate
 
 PEAK_MB: Final = 600.0
 SETTLED: Final = 2
@@ -53,7 +54,7 @@ class MemoryLog:
         self._every = every_s
         self._process = psutil.Process()
 
-    def open(self, header: Header) -> None:
+    def open(self, run_info: RunInfo) -> None:
         """See ``Sink``."""
 
     def write(self, estimate: Estimate, images: Mapping[str, Image | None]) -> None:
@@ -78,7 +79,7 @@ def measure(video: Path, minutes: float, every_s: float, folder: Path, detector:
         summary = pipeline.run(outputs.start())
     return {
         "detector": detector,
-        "minutes": duration(long) / 60, "every_s": every_s, "moments": summary.moments, "seconds": summary.seconds,
+        "minutes": duration(long) / 60, "every_s": every_s, "moments": summary.frame_sets, "seconds": summary.seconds,
         "mb": [round(mb, 1) for mb in log.mb], "peak_mb": peak_mb(), "slope_mb_a_minute": slope(log.mb, every_s),
     }  # fmt: skip
 

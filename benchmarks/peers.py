@@ -26,10 +26,10 @@ from benchmarks.camera_server import Cameras, read_mark
 from benchmarks.processor import Usage, measure
 from benchmarks.table import ratio, table, write_json
 from benchmarks.timing import Times
+from calibration.arrays import Image
 from calibration.errors import UserError
 from engines import cards
 from engines.argument_types import at_least
-from engines.types import Image
 from stream.app import build
 from stream.app.demo import SINGLE, fetch
 from stream.config import Config, DetectConfig, OutputConfig
@@ -150,7 +150,7 @@ def measure_ours(name: str, video: Path, url: str) -> Result:
         summary, usage = measure(lambda: pipeline.run(outputs.start()))
     with ExitStack() as stack:
         _, moments = latency.pipeline_watch(config(url), stack, latency.WARM_S + LIVE_S)()
-    return Result(summary.moments, summary.people, usage, latency.summarise(moments, (url,)))
+    return Result(summary.frame_sets, summary.people, usage, latency.summarise(moments, (url,)))
 
 
 def in_process(whose: str, name: str, video: Path, url: str) -> Result:

@@ -35,7 +35,7 @@ from engines.types import DetectorSession
 from stream.app import build
 from stream.app.demo import MULTI, SINGLE, fetch
 from stream.config import Config, OutputConfig
-from stream.live.pipeline import Opened
+from stream.live.pipeline import OpenSource
 from stream.sources import parse_sources
 
 GOAL: Final = 1.05
@@ -82,15 +82,15 @@ class Result:
     """What a case took."""
 
     moments: int
-    """Moments, each of one frame a view."""
+    """FrameSets, each of one frame a view."""
     busy_s: float
     """Time the compute thread worked; of the detector alone, time in the detector."""
     stage_ms: dict[str, float]
-    """Mean milliseconds a moment."""
+    """Mean milliseconds a frame set."""
     usage: Usage
     """Of the process, from the start of the threads until every output is closed; loading is not counted."""
     latency: Times | None = None
-    """Age of a moment's oldest image when its estimate is handed out; of virtual cameras."""
+    """Age of a frame set's oldest image when its estimate is handed out; of virtual cameras."""
 
     @property
     def bound_s(self) -> float:
@@ -128,11 +128,11 @@ def run_case(case: Case, folder: Path) -> Result:
         else:
             pipeline, outputs = build.prepare(config, stack, quiet)
             summary, usage = measure(lambda: pipeline.run(outputs.start()))
-            moments, busy, stages = summary.moments, summary.busy_s, dict(summary.stage_ms)
+            moments, busy, stages = summary.frame_sets, summary.busy_s, dict(summary.stage_ms)
     return Result(moments, busy, stages, usage)
 
 
-def detector_alone(opened: Opened, session: DetectorSession) -> tuple[int, float, dict[str, float]]:
+def detector_alone(opened: OpenSource, session: DetectorSession) -> tuple[int, float, dict[str, float]]:
     """Read and detect, one after the other: frames, seconds in the detector, milliseconds of both."""
     frames, busy, reading = 0, 0.0, 0.0
     while True:
@@ -156,7 +156,7 @@ def run_live(case: Case, config: Config) -> Result:
             return Result(len(moments), 0.0, {}, usage, latency.summarise(moments, urls))
         (summary, moments), usage = measure(latency.pipeline_watch(config, stack, case.seconds))
     times = latency.summarise(moments, urls)
-    return Result(summary.moments, summary.busy_s, dict(summary.stage_ms), usage, times)
+    return Result(summary.frame_sets, summary.busy_s, dict(summary.stage_ms), usage, times)
 
 
 def cases(video: Path, long: Path, several: Sequence[Path], urls: Sequence[str] = ()) -> dict[str, Case]:
@@ -223,7 +223,7 @@ def table(found: dict[str, Result], all_cases: dict[str, Case]) -> str:
 
 
 def breakdown(found: dict[str, Result], all_cases: dict[str, Case]) -> str:
-    """Markdown: milliseconds a moment by stage, and of processor time by group of threads."""
+    """Markdown: milliseconds a frame set by stage, and of processor time by group of threads."""
     groups = sorted({name for result in found.values() for name in result.usage.thread_s})
     stages = list(dict.fromkeys(name for result in found.values() for name in result.stage_ms))
     lines = [row("ms a moment", *stages, *(f"CPU: {g}" for g in groups)), "|---|" + "---|" * len(stages + groups)]

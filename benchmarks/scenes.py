@@ -9,16 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from calibration.geometry.camera import Camera, camera_from_fov, world_to_image
 from engines import skeleton as sk
-from engines.lifter import MDNLifter, see
+from engines.lifter import MDNLifter, lifter_input
 from engines.training.lifter import views
 from engines.types import Detection, Mixture
-
-Array = NDArray[np.floating]
-Bools = NDArray[np.bool_]
 
 UP = np.array([0.0, 0.0, 1.0])
 SIZE = (1920, 1080)
@@ -46,7 +43,7 @@ CLEAN = Faults(outliers=0.0, missing=(0, 0))
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One person at one moment."""
+    """One person at one frame set."""
 
     cameras: tuple[Camera, ...]
     """V cameras, z up."""
@@ -131,7 +128,9 @@ def make(
     for pose in joints:
         cameras, truth = ring(azimuths, rng), stand(pose.astype(np.float64), rng)
         shown.append((cameras, truth, tuple(detect(truth, cameras, faults, rng))))
-    lifts = lifter([see(d, c, 0.1) for cameras, _, found in shown for c, d in zip(cameras, found, strict=True)])
+    lifts = lifter(
+        [lifter_input(d, c, 0.1) for cameras, _, found in shown for c, d in zip(cameras, found, strict=True)]
+    )
     n = len(azimuths)
     return [
         Scene(cameras, truth, found, tuple(lifts[k * n : (k + 1) * n]), str(subject))

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.table import write_json
+from calibration.arrays import Array
 from calibration.errors import UserError
 from engines.lifter import MDNLifter, encode
 from engines.training import metrics
@@ -24,7 +24,6 @@ from engines.training.lifter import views
 from engines.types import Mixture
 from stream.live.tracks import TrackConfig, Tracker
 
-Array = NDArray[np.floating]
 FPS = 30.0
 
 

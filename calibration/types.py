@@ -5,12 +5,10 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from calibration.errors import CalibrationError
 from calibration.geometry.camera import Camera
-
-Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True)

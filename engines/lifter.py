@@ -11,13 +11,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.arrays import Array, Bools
 from calibration.geometry import virtual
 from calibration.geometry.camera import Camera, image_to_ray
 from engines import cards, runtimes
 from engines.types import Detection, EngineError, LifterInput, Mixture, Runtime
-
-Array = NDArray[np.floating]
-Bools = NDArray[np.bool_]
 
 INPUTS: Final = 54
 """34 coordinates, 17 visible bits, and (known, sin, cos) of the pitch."""
@@ -80,7 +78,7 @@ def decode(
     return out_mean, out_sigma, weight / weight.sum(-1, keepdims=True)
 
 
-def see(detection: Detection, camera: Camera, min_score: float) -> LifterInput:
+def lifter_input(detection: Detection, camera: Camera, min_score: float) -> LifterInput:
     """Carry a detection to the person's virtual camera.
 
     Args:
@@ -96,7 +94,7 @@ def see(detection: Detection, camera: Camera, min_score: float) -> LifterInput:
     return LifterInput(view.xy.astype(np.float32), seen, float(view.pitch), view.R_virtual_to_camera)
 
 
-def locate(pose: Array, detection: Detection, camera: Camera, min_score: float) -> Array:
+def place_root(pose: Array, detection: Detection, camera: Camera, min_score: float) -> Array:
     """Where the root of a root-relative pose stands, by least squares of the 2D joints that were really seen.
 
     Args:

@@ -4,10 +4,8 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.floating]
-Image = NDArray[np.uint8]
+from calibration.arrays import Array, Image
 
 
 class Box(NamedTuple):

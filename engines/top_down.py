@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Array, Bools, Image
 from engines import cards, preprocess, runtimes
 from engines.preprocess import Box
 from engines.runtimes import Open
 from engines.skeleton import LIMBS
-from engines.types import Bools, Detection, Image, nobody
+from engines.types import Detection, empty_detection
 
-Array = NDArray[np.floating]
 Estimate = Callable[[Image, Box], tuple[Array, Array, Bools]]
 """A top-down network: image and square box in, xy (17, 2), score (17,) and derived (17,) out."""
 
@@ -125,7 +124,7 @@ class TopDownSession:
                 if self._accept(pose, ACQUIRE, t, same=False):
                     return Detection(*pose, self._origin)
         self._following = False
-        return nobody(self._origin)
+        return empty_detection(self._origin)
 
     def _due(self, t: float, last: float, interval: float) -> bool:
         return not 0 <= t - last < interval - 1e-6

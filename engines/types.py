@@ -7,11 +7,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.arrays import Array, Bools, Image
 from calibration.errors import UserError
-
-Array = NDArray[np.floating]
-Bools = NDArray[np.bool_]
-Image = NDArray[np.uint8]
 
 
 class EngineError(UserError):
@@ -37,7 +34,7 @@ class Detection:
         return bool((self.score > 0).any())
 
 
-def nobody(origin: str) -> Detection:
+def empty_detection(origin: str) -> Detection:
     """The empty detection: the detector looked and there is no person."""
     return Detection(np.zeros((17, 2), np.float32), np.zeros(17, np.float32), np.zeros(17, bool), origin)
 

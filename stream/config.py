@@ -88,11 +88,11 @@ class OutputConfig:
     record_video: bool = False
     """Also record the cameras' frames."""
     record_buffer_s: float = 10.0
-    """A live recorder that falls this far behind loses moments, which is counted and said."""
+    """A live recorder that falls this far behind loses frame sets, which is counted and said."""
 
 
 @dataclass(frozen=True, slots=True)
-class RigConfig:
+class CameraSetupConfig:
     """Several cameras: where they stand, how they are matched and fused."""
 
     calibration: Path | None = None
@@ -106,7 +106,7 @@ class RigConfig:
     sync_offset: tuple[str, ...] = ()
     """``NAME=SECONDS``, added to that camera's times."""
     sync_delay: int = 0
-    """1: live, too, 2D joints are interpolated to the moment's time."""
+    """1: live, too, 2D joints are interpolated to the frame set's time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,5 +127,5 @@ class Config:
     detect: DetectConfig = field(default_factory=DetectConfig)
     lift: LiftConfig = field(default_factory=LiftConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
-    rig: RigConfig = field(default_factory=RigConfig)
+    setup: CameraSetupConfig = field(default_factory=CameraSetupConfig)
     output: OutputConfig = field(default_factory=OutputConfig)

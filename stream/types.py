@@ -1,16 +1,11 @@
-"""What flows through the pipeline: frames, moments, tracks and estimates. All frozen."""
+"""What flows through the pipeline: frames, frame sets, tracks and estimates. All frozen."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
+from calibration.arrays import Array, Image
 from calibration.errors import UserError
 from engines.types import Detection, Mixture, Pose
-
-Array = NDArray[np.floating]
-Image = NDArray[np.uint8]
 
 
 class StreamError(UserError):
@@ -40,11 +35,11 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class FrameSet:
     """The frames of all cameras that belong to one time."""
 
     index: int
-    """Number of the moment, from 0."""
+    """Number of the frame set, from 0."""
     t: float
     """Seconds: the time the frames were matched to."""
     frames: tuple[Frame | None, ...]
@@ -69,7 +64,7 @@ class HypothesisTrack:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What one camera says of the person in one moment. Without a person everything but the reference is None."""
+    """What one camera says of the person in one frame set. Without a person everything but the reference is None."""
 
     camera: str
     """Name of the camera."""
@@ -80,7 +75,7 @@ class View:
     size: tuple[int, int]
     """Width and height of the image, pixels."""
     detection: Detection
-    """The 2D joints, brought to the moment's time (``Estimate.t``) where the estimator interpolates: then, with all
+    """The 2D joints, brought to the frame set's time (``Estimate.t``) where the estimator interpolates: then, with all
     below, they belong to it and not to ``t``. ``detection.person`` is False when there is nobody."""
     mixture: Mixture | None
     """The hypotheses, root-relative, real camera's axes."""
@@ -96,17 +91,17 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The result of one moment. Holds references to frames, never images."""
+    """The result of one frame set. Holds references to frames, never images."""
 
     index: int
-    """``Moment.index``."""
+    """``FrameSet.index``."""
     t: float
-    """``Moment.t``, seconds."""
+    """``FrameSet.t``, seconds."""
     views: tuple[View | None, ...]
     """One a camera, in the fixed order of the cameras; None = no frame in this moment."""
     pose: Pose | None
     """The fused person in the world, or None where nothing is fused."""
     spread_s: float = 0.0
-    """``Moment.spread_s``."""
+    """``FrameSet.spread_s``."""
     stages: Mapping[str, float] | None = None
     """Seconds each stage took: "detect", "lift", "fuse", "track"."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from engines.skeleton import COCO, derive
-from engines.types import Detection, nobody
+from engines.types import Detection, empty_detection
 from stream.config import SourceConfig
 from stream.sources.synthetic import SyntheticSource
 
@@ -40,7 +40,7 @@ class _Session:
         if self.detector.fault:
             self.detector.fault(index)
         if index in self.detector.absent:
-            return nobody("known")
+            return empty_detection("known")
         score = np.where(np.array(COCO.source) >= 0, 0.9, 0.0)
         xy, score, derived = derive(self.detector.source.joints(index), score)
         return Detection(xy.astype(np.float32), score.astype(np.float32), derived, "known")

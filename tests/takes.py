@@ -8,29 +8,29 @@ from typing import Any
 import numpy as np
 
 from calibration.geometry.camera import Camera
-from engines.types import Detection, Mixture, Pose, nobody
+from engines.types import Detection, Mixture, Pose, empty_detection
 from stream.recordings.takes import new_take
 from stream.recordings.writer import Recorder
-from stream.sinks import CameraHeader, Header
+from stream.sinks import CameraInfo, RunInfo
 from stream.types import Estimate, HypothesisTrack, View
 
 M = 5
 
 
-def make_header(cameras: int = 2, calibrated: bool = True) -> Header:
+def make_run_info(cameras: int = 2, calibrated: bool = True) -> RunInfo:
     """A run of several cameras; the last has no calibration unless all of them have."""
 
-    def camera(number: int) -> CameraHeader:
+    def camera(number: int) -> CameraInfo:
         K = np.array([[900.1, 0, 319.5], [0, 900.2, 239.5], [0, 0, 1]])
         made = Camera(
             f"cam{number}", (640, 480), K, np.arange(5) / 7, np.eye(3), np.arange(3) / 3, np.array([0, 0, 1.0])
         )
-        return CameraHeader(
+        return CameraInfo(
             name=f"cam{number}", source=f"rtsp://user:***@host/{number}", kind="network", size=(640, 480),
             calibration=made if calibrated else None, fov_degrees=None if calibrated else 60.0, serial=f"S{number}",
         )  # fmt: skip
 
-    return Header(
+    return RunInfo(
         cameras=tuple(camera(n) for n in range(cameras)),
         kernels=M,
         start_utc=datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
@@ -47,7 +47,7 @@ def make_header(cameras: int = 2, calibrated: bool = True) -> Header:
 def make_view(rng: np.random.Generator, camera: str, index: int, t: float, kind: str) -> View:
     """A view with a person ("lifted"), with one too little seen to lift ("seen"), or with nobody ("nobody")."""
     if kind == "nobody":
-        return View(camera, index, t, (640, 480), nobody("thunder"), None, (), None, None, None)
+        return View(camera, index, t, (640, 480), empty_detection("thunder"), None, (), None, None, None)
     draw = lambda *shape: rng.normal(0, 500, shape).astype(np.float32)  # noqa: E731
     detection = Detection(draw(17, 2), rng.random(17, np.float32), rng.random(17) < 0.2, "thunder")
     if kind == "seen":
@@ -98,12 +98,12 @@ def same(a: object, b: object) -> bool:
 
 
 def record(
-    directory: Path, estimates: list[Estimate], header: Header | None = None, every: int = 10, **limits: Any
+    directory: Path, estimates: list[Estimate], run_info: RunInfo | None = None, every: int = 10, **limits: Any
 ) -> Path:
     """A finished take of the estimates, in batches of some moments."""
     take = new_take(directory)
     recorder = Recorder(take, **limits)
-    recorder.open(header or make_header())
+    recorder.open(run_info or make_run_info())
     for number, estimate in enumerate(estimates):
         recorder.write(estimate, {})
         if number % every == every - 1:

@@ -389,7 +389,7 @@ def test_results_that_cannot_be_written_are_one_line(tmp_path, monkeypatch, caps
         assert all(line.endswith("...") for line in said[:-1])
 
 
-def test_a_run_without_moments_says_so():
+def test_a_run_without_frame_sets_says_so():
     with pytest.raises(UserError, match="too busy"):
         latency.summarise([], ())
 

@@ -21,7 +21,7 @@ from engines.models.hourglass import HourglassShape, StackedHourglass
 from engines.models.mdn import MDN, MDNShape, modified_elu
 from engines.training.checkpoints import save
 from engines.training.data.mocap import TRAIN_FILES
-from engines.training.lifter.train import Settings
+from engines.training.lifter.train import LifterSettings
 from tests.bodies import standing
 from tests.mistakes import refused
 
@@ -281,7 +281,7 @@ def mocap(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def lifter_checkpoint(path: Path, net: MDN) -> Path:
-    settings = dataclasses.asdict(Settings(width=net.shape.width))
+    settings = dataclasses.asdict(LifterSettings(width=net.shape.width))
     save(path, settings=settings, averaged=net.state_dict(), done=7, data="mocap")
     return path
 

@@ -23,7 +23,7 @@ from calibration.solving.print_board import PIXELS_PER_MM, draw, lay_out
 from calibration.types import Calibration
 from stream.app.calibrate import capture, judge, session
 from stream.app.calibrate.arguments import board_of, parser
-from stream.app.calibrate.capture import Feed, collect_lens, collect_together, moments
+from stream.app.calibrate.capture import Feed, collect_lens, collect_together, frame_sets
 from stream.app.calibrate.collect import LensCollector
 from stream.sinks import window
 from stream.sources import make_source
@@ -345,11 +345,11 @@ def feed(name, times, offset=0.0, live=False):
     return Feed(name, (80, 60), lambda: next(shots, None), live=live, fps=30.0, offset=offset)
 
 
-def test_moments_match_by_time_not_by_number():
+def test_frame_sets_match_by_time_not_by_number():
     a = feed("a", np.arange(30) / 30)
     b = feed("b", np.arange(4, 40) / 30 + 0.003)
     c = feed("c", np.arange(30) / 30 - 1.0, offset=1.0)
-    out = list(moments([a, b, c], 0.1))
+    out = list(frame_sets([a, b, c], 0.1))
     assert [round(t * 30) for t, _ in out] == list(range(0, 30, 3))
     for t, images in out:
         number = round(t * 30)

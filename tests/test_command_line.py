@@ -317,9 +317,9 @@ def test_the_demo_takes_the_flags_of_a_source() -> None:
 def test_the_demo_of_several_cameras_takes_the_flags_of_their_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "fetch", lambda _: Path("kept"))
     flags = ["--demo", "multi", "--sync-offset", "cam02=0.1", "--sync-delay", "1", "--fusion", "triangulate"]
-    rig = config_of(parser().parse_args(flags)).rig
-    assert (rig.sync_offset, rig.sync_delay, rig.fusion) == (("cam02=0.1",), 1, "triangulate")
-    assert rig.calibration is not None and rig.up == (0, 0, 1) and len(rig.letterbox) == 2
+    setup = config_of(parser().parse_args(flags)).setup
+    assert (setup.sync_offset, setup.sync_delay, setup.fusion) == (("cam02=0.1",), 1, "triangulate")
+    assert setup.calibration is not None and setup.up == (0, 0, 1) and len(setup.letterbox) == 2
 
 
 def test_the_demo_without_a_network_says_so(tmp_path: Path) -> None:
@@ -383,12 +383,12 @@ def test_ctrl_c_once_finishes_and_loses_nothing(tmp_path: Path) -> None:
     done = running.end()
     assert done.code == 0, done.err
     assert "finishing; Ctrl-C again to leave at once" in done.err
-    moments = int(re.match(r"(\d+) moments in", done.out)[1])
-    assert moments > 3
-    assert len(frames_of(tmp_path / "v.mp4")) == moments
+    frame_sets = int(re.match(r"(\d+) moments in", done.out)[1])
+    assert frame_sets > 3
+    assert len(frames_of(tmp_path / "v.mp4")) == frame_sets
     take = open_take(tmp_path / "takes")
     rows = np.concatenate([batch.column("frame_index").to_numpy() for batch in take.batches("estimates")])
-    np.testing.assert_array_equal(rows, np.arange(moments))
+    np.testing.assert_array_equal(rows, np.arange(frame_sets))
     checked = run(tmp_path / "takes", cwd=tmp_path, program=("-m", "stream", "recover"))
     assert checked.code == 0, "closed well: every batch is whole"
 

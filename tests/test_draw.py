@@ -13,7 +13,7 @@ from engines.types import Detection
 from stream.drawing import primitives as draw
 from stream.drawing.compose import Status, _layout, compose, draw_skeleton, status_facts
 from stream.drawing.scene import ViewState, camera_to_stage, eye, figure, follow, gravity_known, world_axes
-from stream.recordings.run_info import CameraHeader
+from stream.recordings.run_info import CameraInfo
 from stream.types import Estimate
 from tests.walker import UP, WEIGHTS, empty_view, looking_at, multi, photograph, ring, single, view_of, walker
 
@@ -27,8 +27,8 @@ def near(image: np.ndarray, colour: draw.Colour) -> np.ndarray:
     return (np.abs(hsv[..., 0] - hue) < 7) & (hsv[..., 1] > 120) & (hsv[..., 2] > 90)
 
 
-def panel_of(picture: np.ndarray, header, shape=(1280, 720)) -> np.ndarray:
-    _, _, (x, y, w, h) = _layout([shape] * len(header.cameras), (picture.shape[1], picture.shape[0]))
+def panel_of(picture: np.ndarray, run_info, shape=(1280, 720)) -> np.ndarray:
+    _, _, (x, y, w, h) = _layout([shape] * len(run_info.cameras), (picture.shape[1], picture.shape[0]))
     return picture[y + 45 : y + h - 32, x : x + w]
 
 
@@ -40,9 +40,9 @@ def without_ghosts(estimate: Estimate) -> Estimate:
 
 @pytest.mark.parametrize("yaw", [0, 30, -40])
 def test_the_raised_right_arm_is_left_in_the_panel_and_the_head_is_up(yaw: float) -> None:
-    estimate, images, header = single()
-    picture = compose(images, without_ghosts(estimate), STATUS, ViewState(cameras=header.cameras, yaw=yaw))
-    panel = panel_of(picture, header)
+    estimate, images, run_info = single()
+    picture = compose(images, without_ghosts(estimate), STATUS, ViewState(cameras=run_info.cameras, yaw=yaw))
+    panel = panel_of(picture, run_info)
     right, left = near(panel, draw.SIDE_RIGHT), near(panel, draw.SIDE_LEFT)
     assert right.sum() > 300 and left.sum() > 300
     assert np.nonzero(right)[1].mean() < np.nonzero(left)[1].mean()
@@ -52,16 +52,16 @@ def test_the_raised_right_arm_is_left_in_the_panel_and_the_head_is_up(yaw: float
 
 
 def test_from_behind_the_sides_change_over() -> None:
-    estimate, images, header = single()
-    picture = compose(images, without_ghosts(estimate), STATUS, ViewState(cameras=header.cameras, yaw=180))
-    panel = panel_of(picture, header)
+    estimate, images, run_info = single()
+    picture = compose(images, without_ghosts(estimate), STATUS, ViewState(cameras=run_info.cameras, yaw=180))
+    panel = panel_of(picture, run_info)
     right, left = near(panel, draw.SIDE_RIGHT), near(panel, draw.SIDE_LEFT)
     assert np.nonzero(right)[1].mean() > np.nonzero(left)[1].mean()
 
 
 def test_straight_on_the_panel_shows_what_the_camera_sees() -> None:
-    estimate, _, header = single()
-    view = ViewState(cameras=header.cameras, yaw=0, pitch=0)
+    estimate, _, run_info = single()
+    view = ViewState(cameras=run_info.cameras, yaw=0, pitch=0)
     person, seen = figure(estimate, view), estimate.views[0]
     assert person is not None and seen is not None
     xy, _ = eye(view, (0, 0, 500, 500), person.joints[PELVIS], 2400).project(person.joints)
@@ -75,8 +75,8 @@ def test_straight_on_the_panel_shows_what_the_camera_sees() -> None:
 
 
 def test_yaw_moves_the_eye_to_the_right_and_pitch_up() -> None:
-    estimate, _, header = single()
-    view = ViewState(cameras=header.cameras, yaw=90, pitch=0)
+    estimate, _, run_info = single()
+    view = ViewState(cameras=run_info.cameras, yaw=90, pitch=0)
     person = figure(estimate, view)
     assert person is not None
     _, depth = eye(view, (0, 0, 500, 500), person.joints[PELVIS], 2400).project(person.joints)
@@ -93,8 +93,8 @@ def test_a_point_behind_the_eye_is_not_drawn() -> None:
 
 
 def test_every_calibrated_camera_puts_the_person_in_one_place() -> None:
-    estimate, _, header = multi(4)
-    view = ViewState(cameras=header.cameras)
+    estimate, _, run_info = multi(4)
+    view = ViewState(cameras=run_info.cameras)
     fused = figure(estimate, view)
     assert fused is not None and fused.method == "map" and fused.cov is not None
     for k, seen in enumerate(estimate.views):
@@ -111,11 +111,11 @@ def test_a_calibrated_camera_on_its_side_is_levelled_and_an_unknown_one_is_marke
     estimate = Estimate(0, 0.1, (seen,), None)
     assert seen.answer is not None
     assert abs(seen.answer[HEAD, 0]) > 500, "in the image the person lies"
-    view = ViewState(cameras=(CameraHeader("cam0", "s", "synthetic", (1280, 720), rolled),))
+    view = ViewState(cameras=(CameraInfo("cam0", "s", "synthetic", (1280, 720), rolled),))
     person = figure(estimate, view)
     assert person is not None and gravity_known(view)
     assert person.joints[HEAD, 2] - person.joints[L_ANKLE, 2] > 1200
-    assert not gravity_known(replace(view, cameras=(CameraHeader("cam0", "s", "synthetic", (1280, 720), None, 60.0),)))
+    assert not gravity_known(replace(view, cameras=(CameraInfo("cam0", "s", "synthetic", (1280, 720), None, 60.0),)))
 
 
 def test_without_gravity_the_mean_of_the_images_ups_is_taken() -> None:
@@ -128,7 +128,7 @@ def test_without_gravity_the_mean_of_the_images_ups_is_taken() -> None:
 def test_the_floor_holds_through_a_jump_and_the_place_through_noise() -> None:
     random = np.random.default_rng(1)
     camera = looking_at("cam0", np.array([0, -4200.0, 1150]), np.array([0, 0, 950.0]), (1280, 720), None)
-    view = ViewState(cameras=(CameraHeader("cam0", "s", "synthetic", (1280, 720), None, 55.0),))
+    view = ViewState(cameras=(CameraInfo("cam0", "s", "synthetic", (1280, 720), None, 55.0),))
     raw, calm, floors = [], [], []
     for k in range(120):
         t = k / 30
@@ -150,8 +150,8 @@ def test_the_floor_holds_through_a_jump_and_the_place_through_noise() -> None:
 
 
 def test_a_jump_in_time_begins_a_new_stage() -> None:
-    estimate, _, header = single()
-    view = follow(ViewState(cameras=header.cameras), estimate)
+    estimate, _, run_info = single()
+    view = follow(ViewState(cameras=run_info.cameras), estimate)
     seen = estimate.views[0]
     assert seen is not None and seen.root is not None
     moved = replace(seen, root=seen.root + [900.0, 0, 0])
@@ -216,8 +216,8 @@ def test_sides_scores_and_derived_joints_can_be_told_apart() -> None:
 
 
 def test_ghosts_are_stronger_the_more_probable_they_are() -> None:
-    estimate, images, header = single()
-    view = ViewState(cameras=header.cameras, yaw=60)
+    estimate, images, run_info = single()
+    view = ViewState(cameras=run_info.cameras, yaw=60)
     seen = estimate.views[0]
     assert seen is not None
 
@@ -228,7 +228,7 @@ def test_ghosts_are_stronger_the_more_probable_they_are() -> None:
         )
         with_ghost = compose(images, replace(estimate, views=(replace(seen, tracks=two),)), STATUS, view)
         without = compose(images, replace(estimate, views=(replace(seen, tracks=two[:1]),)), STATUS, view)
-        a, b = panel_of(with_ghost, header).astype(int), panel_of(without, header).astype(int)
+        a, b = panel_of(with_ghost, run_info).astype(int), panel_of(without, run_info).astype(int)
         changed = np.abs(a - b).max(-1)
         return float(changed[changed > 0].mean())
 
@@ -237,16 +237,16 @@ def test_ghosts_are_stronger_the_more_probable_they_are() -> None:
 
 
 def test_the_answer_shown_is_the_most_probable_track_and_ghosts_are_the_others() -> None:
-    estimate, _, header = single()
-    person = figure(estimate, ViewState(cameras=header.cameras))
+    estimate, _, run_info = single()
+    person = figure(estimate, ViewState(cameras=run_info.cameras))
     assert person is not None and person.probability == pytest.approx(WEIGHTS[0])
     assert [p for _, p in person.ghosts] == sorted(WEIGHTS[1:])
 
 
 def test_a_covariance_is_drawn_as_it_is_seen() -> None:
-    estimate, images, header = multi(2)
-    view = ViewState(cameras=header.cameras, yaw=0, pitch=0)
-    R, _ = world_axes([c.calibration for c in header.cameras if c.calibration is not None])
+    estimate, images, run_info = multi(2)
+    view = ViewState(cameras=run_info.cameras, yaw=0, pitch=0)
+    R, _ = world_axes([c.calibration for c in run_info.cameras if c.calibration is not None])
 
     def extent(direction: np.ndarray) -> tuple[int, int, float]:
         axis = R.T @ direction
@@ -256,7 +256,7 @@ def test_a_covariance_is_drawn_as_it_is_seen() -> None:
         cov = cov.copy()
         cov[HEAD] += np.outer(axis, axis) * 400.0**2
         wide = compose(images, replace(estimate, pose=replace(estimate.pose, cov=cov)), STATUS, view)
-        ys, xs = np.nonzero(np.abs(panel_of(wide, header).astype(int) - panel_of(plain, header)).max(-1) > 6)
+        ys, xs = np.nonzero(np.abs(panel_of(wide, run_info).astype(int) - panel_of(plain, run_info)).max(-1) > 6)
         return int(np.ptp(xs)), int(np.ptp(ys)), float(np.corrcoef(xs, ys)[0, 1])
 
     x, y, _ = extent(np.array([1.0, 0, 0]))
@@ -290,19 +290,19 @@ def test_nothing_overlaps_and_all_is_inside(count: int, shape: tuple[int, int], 
 
 
 def test_the_picture_says_what_is_missing() -> None:
-    estimate, images, header = single()
+    estimate, images, run_info = single()
     images["cam0"].flags.writeable = False
-    view = ViewState(cameras=header.cameras)
+    view = ViewState(cameras=run_info.cameras)
     kept = images["cam0"].copy()
     shown = compose(images, estimate, STATUS, view)
     assert shown.shape == (720, 1280, 3) and shown.dtype == np.uint8 and shown.flags.writeable
     assert (images["cam0"] == kept).all(), "images belong to everybody"
-    nobody = compose(images, Estimate(0, 0.0, (empty_view("cam0", (1280, 720)),), None), STATUS, view)
+    empty_detection = compose(images, Estimate(0, 0.0, (empty_view("cam0", (1280, 720)),), None), STATUS, view)
     absent = compose({}, Estimate(0, 0.0, (None,), None), STATUS, view)
-    for picture in (nobody, absent):
-        panel = panel_of(picture, header)
+    for picture in (empty_detection, absent):
+        panel = panel_of(picture, run_info)
         assert not near(panel, draw.SIDE_RIGHT).any() and not near(panel, draw.SIDE_LEFT).any()
-    assert (absent[:400, :700] != nobody[:400, :700]).any(-1).mean() > 0.9
+    assert (absent[:400, :700] != empty_detection[:400, :700]).any(-1).mean() > 0.9
     held = compose(
         images, estimate, replace(STATUS, recording=True, note="the disk is full"), replace(view, paused=True)
     )
@@ -310,7 +310,7 @@ def test_the_picture_says_what_is_missing() -> None:
 
 
 def test_broken_numbers_do_not_break_the_picture() -> None:
-    estimate, images, header = single()
+    estimate, images, run_info = single()
     seen = estimate.views[0]
     assert seen is not None and seen.answer is not None and seen.root is not None
     answer = seen.answer.copy()
@@ -319,10 +319,10 @@ def test_broken_numbers_do_not_break_the_picture() -> None:
     nothing = replace(seen, answer=np.full((17, 3), np.nan), root=np.full(3, np.nan))
     behind = replace(seen, root=np.array([0.0, 0, -500]))
     far = replace(seen, root=np.array([0.0, 0, 1e7]))
-    view = ViewState(cameras=header.cameras)
+    view = ViewState(cameras=run_info.cameras)
     for broken in (some, nothing, behind, far):
-        moment = Estimate(0, 0.0, (broken,), None)
-        assert compose(images, moment, STATUS, follow(view, moment)).shape == (720, 1280, 3)
+        frame_set = Estimate(0, 0.0, (broken,), None)
+        assert compose(images, frame_set, STATUS, follow(view, frame_set)).shape == (720, 1280, 3)
     for extreme in (
         replace(view, pitch=85),
         replace(view, pitch=-85),
@@ -334,10 +334,10 @@ def test_broken_numbers_do_not_break_the_picture() -> None:
 
 @pytest.mark.parametrize("count", [2, 4, 8, 16])
 def test_many_cameras_are_drawn_around_the_person(count: int) -> None:
-    estimate, images, header = multi(count, absent=(1,))
-    view = follow(ViewState(cameras=header.cameras), estimate)
+    estimate, images, run_info = multi(count, absent=(1,))
+    view = follow(ViewState(cameras=run_info.cameras), estimate)
     picture = compose(images, estimate, STATUS, view)
-    panel = panel_of(picture, header)
+    panel = panel_of(picture, run_info)
     assert near(panel, draw.SIDE_RIGHT).sum() > 60 and near(panel, draw.SIDE_LEFT).sum() > 60
     tiles, _, _ = _layout([(1280, 720)] * count, (1280, 720))
     for k, (x, y, w, h) in enumerate(tiles):

@@ -11,7 +11,7 @@ import pytest
 from engines.lifter import MDNLifter
 from stream.config import DetectConfig
 from stream.live.estimator import Estimator, interpolate
-from stream.live.synchronise import match_files, moment
+from stream.live.synchronise import frame_set, match_files
 from stream.types import Frame
 from tests.known import KnownDetector, figure
 
@@ -32,7 +32,7 @@ def test_the_figure_is_lifted_placed_and_tracked(lifter):
     estimator = Estimator([source.camera], detector, lifter)
     errors, roots = [], []
     for frame in frames(source, 40):
-        estimate = estimator(moment(frame.index, frame.t, [frame]))
+        estimate = estimator(frame_set(frame.index, frame.t, [frame]))
         (view,) = estimate.views
         truth = source.pose(frame.index)
         errors.append(np.linalg.norm(view.answer - (truth - truth[0]), axis=-1).mean())
@@ -51,7 +51,7 @@ def test_the_figure_is_lifted_placed_and_tracked(lifter):
 def test_nobody_is_nobody(lifter):
     source = figure()
     estimator = Estimator([source.camera], KnownDetector(source, absent=range(5, 10)), lifter)
-    views = [estimator(moment(f.index, f.t, [f])).views[0] for f in frames(source, 15)]
+    views = [estimator(frame_set(f.index, f.t, [f])).views[0] for f in frames(source, 15)]
     for k, view in enumerate(views):
         present = not 5 <= k < 10
         assert view.detection.person == present
@@ -63,7 +63,7 @@ def test_a_camera_without_a_frame_is_none(lifter):
     source = figure()
     estimator = Estimator([source.camera] * 2, KnownDetector(source), lifter)
     (frame,) = frames(source, 1)
-    estimate = estimator(moment(0, 0.0, [None, frame]))
+    estimate = estimator(frame_set(0, 0.0, [None, frame]))
     assert estimate.views[0] is None
     assert estimate.views[1].answer is not None
 
@@ -71,8 +71,8 @@ def test_a_camera_without_a_frame_is_none(lifter):
 def test_two_views_are_lifted_in_one_batch_as_they_would_be_alone(lifter):
     source = figure()
     (frame,) = frames(source, 1)
-    both = Estimator([source.camera] * 2, KnownDetector(source), lifter)(moment(0, 0.0, [frame, frame]))
-    one = Estimator([source.camera], KnownDetector(source), lifter)(moment(0, 0.0, [frame]))
+    both = Estimator([source.camera] * 2, KnownDetector(source), lifter)(frame_set(0, 0.0, [frame, frame]))
+    one = Estimator([source.camera], KnownDetector(source), lifter)(frame_set(0, 0.0, [frame]))
     for view in both.views:
         np.testing.assert_allclose(view.mixture.mean, one.views[0].mixture.mean, atol=0.5)
 
@@ -83,7 +83,7 @@ def test_a_frame_used_twice_is_detected_once(lifter):
     estimator = Estimator([source.camera], detector, lifter)
     (frame,) = frames(source, 1)
     for k in range(3):
-        estimator(moment(k, 0.0, [frame]))
+        estimator(frame_set(k, 0.0, [frame]))
     assert len(detector.reports) == 1
 
 
@@ -94,12 +94,12 @@ def test_a_slow_camera_keeps_its_tracks(lifter):
     fast, slow = frames(source, 20, "fast"), frames(source, 20, "slow")
     ids = set()
     for k, frame in enumerate(fast):
-        _, view = estimator(moment(k, frame.t, [frame, slow[k // 2 * 2]])).views
+        _, view = estimator(frame_set(k, frame.t, [frame, slow[k // 2 * 2]])).views
         ids |= {track.id for track in view.tracks}
     assert ids == set(range(5))
 
 
-def test_joints_are_interpolated_to_the_moments_time(lifter):
+def test_joints_are_interpolated_to_the_frame_sets_time(lifter):
     """A camera 12 ms late: the joints at the moment's time, from the frames around it, are nearly the true ones."""
     source = figure("synthetic:frames=60,speed=1")
     estimator = Estimator([source.camera], KnownDetector(source), lifter)
@@ -107,7 +107,7 @@ def test_joints_are_interpolated_to_the_moments_time(lifter):
     plain, mended = [], []
     for frame in cells[1:]:
         target = frame.t - 0.012
-        (view,) = estimator(moment(frame.index, target, [frame])).views
+        (view,) = estimator(frame_set(frame.index, target, [frame])).views
         truth = source.joints(frame.index)
         between = source.joints(frame.index - 1) * 0.36 + truth * 0.64
         if frame.index > 1:
@@ -117,7 +117,7 @@ def test_joints_are_interpolated_to_the_moments_time(lifter):
     assert np.mean(mended) < 0.05 * np.mean(plain)
 
 
-def test_joints_of_a_camera_of_10_fps_are_interpolated_to_every_moment(lifter):
+def test_joints_of_a_camera_of_10_fps_are_interpolated_to_every_frame_set(lifter):
     source = figure("synthetic:frames=60,speed=1")
     detector = KnownDetector(source)
     estimator, truth = Estimator([source.camera] * 2, detector, lifter), detector.session()
@@ -125,8 +125,8 @@ def test_joints_of_a_camera_of_10_fps_are_interpolated_to_every_moment(lifter):
     slow = [Frame("slow", k, k / 10, fast[0].image) for k in range(20)]
     cells = iter(fast), iter(slow)
     readers = [lambda cell=cell: next(cell, None) for cell in cells]
-    moments = list(match_files(readers, [30, 10]))
-    for m in moments[: 19 * 3]:
+    frame_sets = list(match_files(readers, [30, 10]))
+    for m in frame_sets[: 19 * 3]:
         seen = estimator(m).views[1].detection
         step = m.index % 3
         before, after = (truth(None, (m.index - step + k) / 30).xy for k in (0, 3))
@@ -148,8 +148,8 @@ def test_a_clock_that_goes_back_begins_anew(lifter):
     source = figure()
     estimator = Estimator([source.camera], KnownDetector(source), lifter)
     first, second = frames(source, 2)
-    estimator(moment(0, 0.0, [second]))
-    ids = {t.id for t in estimator(moment(1, 0.0, [Frame("cam0", 7, 0.0, first.image)])).views[0].tracks}
+    estimator(frame_set(0, 0.0, [second]))
+    ids = {t.id for t in estimator(frame_set(1, 0.0, [Frame("cam0", 7, 0.0, first.image)])).views[0].tracks}
     assert min(ids) >= 5
 
 
@@ -157,23 +157,23 @@ def test_views_side_by_side_and_ahead_give_what_they_give_one_after_another(lift
     """The next moment is begun before this one is finished, also where the file begins again in between."""
     source = figure()
     rows = list(zip(*(frames(source, 8, f"cam{k}") for k in range(4)), strict=True))
-    moments = [moment(k, row[0].t, list(row)) for k, row in enumerate(rows + rows[:4])]
+    frame_sets = [frame_set(k, row[0].t, list(row)) for k, row in enumerate(rows + rows[:4])]
     one = Estimator([source.camera] * 4, KnownDetector(source), lifter)
     detector = KnownDetector(source)
     with ThreadPoolExecutor(3) as pool:
         ahead = Estimator([source.camera] * 4, detector, lifter, each=pool.map)
         started, spent = time.perf_counter(), 0.0
-        begun = ahead.begin(moments[0])
-        for now, following in zip(moments, [*moments[1:], None], strict=True):
-            later = ahead.begin(following) if following else None
-            a, b = one(now), ahead.finish(begun)
+        pending = ahead.submit(frame_sets[0])
+        for now, following in zip(frame_sets, [*frame_sets[1:], None], strict=True):
+            later = ahead.submit(following) if following else None
+            a, b = one(now), ahead.result(pending)
             spent += b.stages["detect"]
             for x, y in zip(a.views, b.views, strict=True):
                 assert x.camera == y.camera
                 np.testing.assert_array_equal(x.detection.xy, y.detection.xy)
                 np.testing.assert_array_equal(x.answer, y.answer)
                 assert [t.id for t in x.tracks] == [t.id for t in y.tracks]
-            begun = later or begun
+            pending = later or pending
     assert {track.id for track in b.views[0].tracks} != set(range(5))
     # Moments that are detected at the same time share it: the stages are no more than the time that passed.
     assert spent <= time.perf_counter() - started
@@ -199,15 +199,15 @@ def test_a_camera_that_is_done_does_not_wait_for_the_others():
         estimator = Estimator(
             [source.camera] * 2, Both(), lambda seen: [], each=pool.map, detect=DetectConfig(min_joints=99)
         )
-        begun = [estimator.begin(moment(k, row[0].t, row)) for k, row in enumerate(rows)]
-        assert [estimator.finish(b).index for b in begun] == [0, 1]
+        pending = [estimator.submit(frame_set(k, row[0].t, row)) for k, row in enumerate(rows)]
+        assert [estimator.result(b).index for b in pending] == [0, 1]
 
 
 def _wait(event):
     assert event.wait(20), "the first camera waited for the second"
 
 
-def test_the_next_moment_is_detected_while_this_one_is_lifted(lifter):
+def test_the_next_frame_set_is_detected_while_this_one_is_lifted(lifter):
     source = figure()
     second = threading.Event()
 
@@ -223,6 +223,6 @@ def test_the_next_moment_is_detected_while_this_one_is_lifted(lifter):
     first, following = frames(source, 2)
     with ThreadPoolExecutor(2) as pool:
         estimator = Estimator([source.camera] * 2, KnownDetector(source, fault), Waiting(), each=pool.map)
-        begun = estimator.begin(moment(0, first.t, [first, first]))
-        estimator.begin(moment(1, following.t, [following, following]))
-        assert estimator.finish(begun).views[1].answer is not None
+        pending = estimator.submit(frame_set(0, first.t, [first, first]))
+        estimator.submit(frame_set(1, following.t, [following, following]))
+        assert estimator.result(pending).views[1].answer is not None

@@ -103,7 +103,7 @@ def test_views_of_a_data_set_are_its_own():
     plain = Sequence("S9", "Walking", "Walking 1", joints, cameras)
     o = sequence_views([plain, plain], every=2)
     assert len(o) == 2 * 3 * 4
-    assert len(set(o.moment)) == 6
+    assert len(set(o.frame_set)) == 6
     xy, seen = np.ones((4, 6, 17, 2)) * 500, np.ones((4, 6, 17), bool)
     seen[1] = False
     detected = Sequence("S9", "Walking", "Walking 1", joints, cameras, xy, seen)

@@ -16,7 +16,7 @@ from engines.training.data import lspet
 from engines.training.data.lspet import Photographs
 from engines.training.evaluation import detector as evaluate_detector
 from engines.training.evaluation import detector_trials
-from engines.types import Detection, EngineError, nobody
+from engines.types import Detection, EngineError, empty_detection
 from tests.labelled import people, perfect
 from tests.media import SHARED
 from tests.mistakes import refused
@@ -116,7 +116,7 @@ class Given:
     def __call__(self, image, t: float) -> Detection:
         self.looks += 1
         if self.looks % 2:
-            return nobody(self.name)
+            return empty_detection(self.name)
         return Detection(
             self.xy[self.looks - 1].astype(np.float32), np.ones(17, np.float32), np.zeros(17, bool), "given"
         )
@@ -141,7 +141,7 @@ class Dot:
 
     def __call__(self, image, t: float) -> Detection:
         if self.looked:
-            return nobody(self.name)
+            return empty_detection(self.name)
         self.looked = True
         row, column = np.argwhere((image.astype(int) - BLUE == 0).all(-1))[0]
         return Detection(

@@ -24,7 +24,7 @@ from stream.recordings.segments import read_journal, segments
 from stream.recordings.takes import new_take
 from stream.recordings.writer import Recorder
 from stream.types import Estimate, View
-from tests.takes import M, flip, make_estimates, make_header, record
+from tests.takes import M, flip, make_estimates, make_run_info, record
 
 
 def rows_of(estimates: list[Estimate]) -> list[View]:
@@ -41,7 +41,7 @@ def test_npz(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path, "npz", tmp_path / "out.npz") == 0
     said = capsys.readouterr().out
     views = rows_of(estimates)
-    moments = [(e.index, e.t) for e in estimates for view in e.views if view is not None]
+    frame_sets = [(e.index, e.t) for e in estimates for view in e.views if view is not None]
     F, T = len(views), len(estimates)
     assert f"{F} rows, {T} fused poses" in said
     with np.load(tmp_path / "out.npz", allow_pickle=False) as data:
@@ -56,7 +56,7 @@ def test_npz(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         }  # fmt: skip
         assert data["camera"].dtype.kind == data["detector"].dtype.kind == data["pose_method"].dtype.kind == "U"
         assert not data["fov_assumed"].any()
-        assert list(zip(data["moment"], data["moment_time"], strict=True)) == moments
+        assert list(zip(data["moment"], data["moment_time"], strict=True)) == frame_sets
         for i, view in enumerate(views):
             assert (data["time"][i], data["frame_index"][i], data["camera"][i]) == (
                 view.t,
@@ -93,7 +93,7 @@ def test_npz(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_npz_of_a_single_camera_has_no_poses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    record(tmp_path, make_estimates(20, 1, fused=False), make_header(1, calibrated=False))
+    record(tmp_path, make_estimates(20, 1, fused=False), make_run_info(1, calibrated=False))
     assert run(tmp_path, "npz", tmp_path / "out.npz") == 0
     assert "field of view was assumed" in capsys.readouterr().out
     with np.load(tmp_path / "out.npz", allow_pickle=False) as data:
@@ -104,7 +104,7 @@ def test_npz_of_a_single_camera_has_no_poses(tmp_path: Path, capsys: pytest.Capt
 @pytest.mark.parametrize("to", ["npz", "csv", "parquet"])
 def test_a_take_without_a_single_row(tmp_path: Path, to: str, capsys: pytest.CaptureFixture[str]) -> None:
     recorder = Recorder(new_take(tmp_path))
-    recorder.open(make_header())
+    recorder.open(make_run_info())
     recorder.close()
     assert run(tmp_path, to, tmp_path / "out") == 0
     assert "0 rows" in capsys.readouterr().out
@@ -125,8 +125,8 @@ def test_csv(tmp_path: Path) -> None:
     with (tmp_path / "out.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(views)
-    moments = [e for e in estimates for view in e.views if view is not None]
-    for row, estimate, view in zip(rows, moments, views, strict=True):
+    frame_sets = [e for e in estimates for view in e.views if view is not None]
+    for row, estimate, view in zip(rows, frame_sets, views, strict=True):
         assert (int(row["moment"]), float(row["moment_time_s"])) == (estimate.index, estimate.t)
         assert float(row["time_s"]) == view.t
         assert (row["camera"], int(row["frame_index"])) == (view.camera, view.frame_index)
@@ -211,7 +211,7 @@ def test_trc_of_the_fused_pose(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_trc_of_one_camera(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     estimates = make_estimates(30, fused=False)
-    record(tmp_path, estimates, make_header(2, calibrated=False))
+    record(tmp_path, estimates, make_run_info(2, calibrated=False))
     assert run(tmp_path, "trc", tmp_path / "out.trc") == 1
     assert "choose one camera's answer with --camera: cam0, cam1" in capsys.readouterr().err
     assert run(tmp_path, "trc", tmp_path / "out.trc", "--camera", "cam7") == 1
@@ -310,8 +310,8 @@ def test_a_part_of_a_take(tmp_path: Path, to: str, capsys: pytest.CaptureFixture
         assert run(take, to, tmp_path / f"{to}{len(rows)}", *part) == 0
         said = capsys.readouterr().out
         rows.append(int(re.search(r"(\d+) (rows|frames)", said)[1]))  # type: ignore[index]
-    moments = [estimates[:15], estimates[15:45], estimates[45:]]
-    assert rows == [len(part) if to == "trc" else len(rows_of(part)) for part in moments]
+    frame_sets = [estimates[:15], estimates[15:45], estimates[45:]]
+    assert rows == [len(part) if to == "trc" else len(rows_of(part)) for part in frame_sets]
     if to == "npz":
         with np.load(tmp_path / "npz1", allow_pickle=False) as data:
             assert data["moment"].min() == 15

@@ -11,7 +11,7 @@ import pytest
 from engines import cards
 from engines.detectors import fallback
 from engines.detectors.fallback import SAMPLE, SKIP, Fallback, FallbackSession
-from engines.types import Detection, Detector, DetectorSession, EngineError, nobody
+from engines.types import Detection, Detector, DetectorSession, EngineError, empty_detection
 from tests.media import walker_frames
 
 IMAGE = np.zeros((48, 64, 3), np.uint8)
@@ -138,7 +138,7 @@ def test_joints_that_are_not_finite_are_a_failure(where: str) -> None:
 
 
 def test_nobody_is_an_answer() -> None:
-    owner = chain(Scripted("a", lambda t: nobody("a")), Scripted("b"))
+    owner = chain(Scripted("a", lambda t: empty_detection("a")), Scripted("b"))
     found = owner.session()(IMAGE, 0.0)
     assert (found.origin, found.person) == ("a", False)
 

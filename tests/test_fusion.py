@@ -11,7 +11,7 @@ from engines.fusion import Fuser, fuse
 from engines.fusion.hypotheses import average, choose, pair_costs
 from engines.fusion.triangulation import root_of
 from engines.fusion.views import gather
-from engines.types import Detection, EngineError, Mixture, nobody
+from engines.types import Detection, EngineError, Mixture, empty_detection
 
 UP = np.array([0.0, 0.0, 1.0])
 MEASURED = [j for j in range(17) if j not in (sk.PELVIS, sk.THORAX)]
@@ -248,7 +248,7 @@ def test_the_size_of_the_body_is_found():
 @pytest.mark.parametrize("method", ["hypotheses", "map", "triangulate", "auto"])
 def test_one_view_is_single_and_goes_on(method):
     cameras, truth, detections, mixtures = scene((0, 90, 180), 5)
-    found, lifted = [None, detections[1], nobody("test")], [None, mixtures[1], None]
+    found, lifted = [None, detections[1], empty_detection("test")], [None, mixtures[1], None]
     pose = fuse(found, lifted, cameras, method)
     assert pose is not None and pose.method == "single" and pose.cameras == ("cam1",)
     assert np.isfinite(pose.joints).all() and np.isfinite(pose.cov).all()
@@ -261,7 +261,7 @@ def test_one_view_is_single_and_goes_on(method):
 def test_nothing_to_fuse_is_none():
     cameras, _, detections, _ = scene((0, 90))
     assert fuse([None, None], [None, None], cameras) is None
-    assert fuse([nobody("a"), nobody("b")], [None, None], cameras) is None
+    assert fuse([empty_detection("a"), empty_detection("b")], [None, None], cameras) is None
     assert fuse([detections[0], None], [None, None], cameras) is None
 
 

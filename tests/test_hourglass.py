@@ -18,7 +18,7 @@ from engines.skeleton import LIMBS, MPII
 from engines.training.data import lspet
 from engines.training.data.lspet import Photographs
 from engines.training.detector import augment, crops, pseudo_labels, train
-from engines.training.detector.train import Settings, command, heatmap_loss, pck, targets
+from engines.training.detector.train import HourglassSettings, command, heatmap_loss, pck, targets
 from engines.training.detector.widen import widened
 
 RIGHT_ARM, LEFT_ARM = [10, 11, 12], [15, 14, 13]
@@ -234,7 +234,8 @@ def test_validation_photographs_are_never_trained_on(photographs: tuple[Path, Pa
 @pytest.mark.timeout(600)  # 20 s of a core that is free
 def test_a_training_learns_and_goes_on_where_it_stopped(photographs: tuple[Path, Path], tmp_path: Path) -> None:
     """Coloured disks are found by a small network in half a minute."""
-    settings = Settings(stacks=1, features=32, size=64, small_size=64, epochs=24, batch=8, rate=4e-3, average=0.9,
+    settings = HourglassSettings(stacks=1, features=32, size=64, small_size=64, epochs=24, batch=8, rate=4e-3,
+                        average=0.9,
                         precision="float32")  # fmt: skip
     teach(photographs, tmp_path)
     train.train(settings, *photographs, tmp_path, stop_after=0.0)
@@ -283,7 +284,7 @@ def test_what_cannot_be_widened_is_refused(before: int, after: int, says: str) -
 
 def test_a_training_begins_with_a_narrower_network(photographs: tuple[Path, Path], tmp_path: Path) -> None:
     narrow, wide = tmp_path / "narrow", tmp_path / "wide"
-    settings = Settings(stacks=1, features=64, size=64, small_size=64, epochs=1, batch=8, precision="float32")
+    settings = HourglassSettings(stacks=1, features=64, size=64, small_size=64, epochs=1, batch=8, precision="float32")
     for out in (narrow, wide):
         out.mkdir()
         teach(photographs, out)
@@ -300,8 +301,8 @@ def test_a_training_begins_with_a_narrower_network(photographs: tuple[Path, Path
 
 
 def test_the_command_of_a_training_names_what_is_not_the_default() -> None:
-    assert command(Settings()) == "python -m engines.training.detector.train"
-    given = command(Settings(features=128, small_share=1.0), "2 x 64 at 128 px, 81 epochs")
+    assert command(HourglassSettings()) == "python -m engines.training.detector.train"
+    given = command(HourglassSettings(features=128, small_share=1.0), "2 x 64 at 128 px, 81 epochs")
     assert given == (
         "python -m engines.training.detector.train --features 128 --small-share 1.0 "
         "--widen CHECKPOINT (2 x 64 at 128 px, 81 epochs)"

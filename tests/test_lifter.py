@@ -11,7 +11,7 @@ import torch
 from calibration.geometry.camera import camera_from_fov, camera_to_image
 from engines import cards
 from engines import skeleton as sk
-from engines.lifter import INPUTS, SHIPPED, Decoding, MDNLifter, decode, locate, see
+from engines.lifter import INPUTS, SHIPPED, Decoding, MDNLifter, decode, lifter_input, place_root
 from engines.models.mdn import MDN, MDNShape, modified_elu
 from engines.training import metrics
 from engines.training.checkpoints import save
@@ -20,7 +20,16 @@ from engines.training.evaluation import lifters, reliability
 from engines.training.lifter import augment, views
 from engines.training.lifter.batches import TrainingSampler, evaluation_batch
 from engines.training.lifter.losses import log_kernels, mixture_loss
-from engines.training.lifter.train import PRESETS, Settings, build, command, learning_rate, main, resumed, sharpness
+from engines.training.lifter.train import (
+    PRESETS,
+    LifterSettings,
+    build,
+    command,
+    learning_rate,
+    main,
+    resumed,
+    sharpness,
+)
 from engines.types import Detection, EngineError
 from tests.bodies import standing
 from tests.mistakes import refused
@@ -82,7 +91,7 @@ def test_loss_is_equation_9_and_annealing_keeps_its_gradient_at_sharpness_one():
 
 
 def test_schedules():
-    s = Settings(warm_up=0.1, anneal=0.2)
+    s = LifterSettings(warm_up=0.1, anneal=0.2)
     assert learning_rate(s, 0.05) == pytest.approx(s.rate / 2)
     assert learning_rate(s, 0.1) == pytest.approx(s.rate)
     assert learning_rate(s, 1.0) == pytest.approx(0)
@@ -130,7 +139,7 @@ def test_shipped_lifter_is_rotated_back_into_the_camera():
     for cam in (camera, rolled):
         xy = camera_to_image(cam, joints @ cam.R.T).astype(np.float32)
         detection = Detection(xy, np.ones(17, np.float32), np.zeros(17, bool), "test")
-        mixtures += lifter([see(detection, cam, 0.2)])
+        mixtures += lifter([lifter_input(detection, cam, 0.2)])
     np.testing.assert_allclose(mixtures[0].mean @ rolled.R.T, mixtures[1].mean, atol=0.1)
     np.testing.assert_allclose(mixtures[0].weight, mixtures[1].weight, atol=1e-4)
     assert lifter([]) == []
@@ -145,13 +154,13 @@ def test_shipped_lifter_puts_heads_up_and_right_on_the_right():
     score = np.ones(17, np.float32)
     score[[7, 9, 10]] = 0
     detection = Detection(xy, score, np.zeros(17, bool), "test")
-    (mixture,) = lifter([see(detection, camera, 0.2)])
+    (mixture,) = lifter([lifter_input(detection, camera, 0.2)])
     best = mixture.mean[mixture.weight.argmax()]
     assert best[sk.HEAD, 1] < -300 < 300 < best[sk.R_ANKLE, 1]
     assert np.sign(best[sk.L_SHOULDER, 0] - best[sk.R_SHOULDER, 0]) == np.sign(
         xy[sk.L_SHOULDER, 0] - xy[sk.R_SHOULDER, 0]
     )
-    root = locate(best, detection, camera, 0.2)
+    root = place_root(best, detection, camera, 0.2)
     assert root[2] == pytest.approx(4000, rel=0.3)
 
 
@@ -342,7 +351,7 @@ def test_mistakes_of_a_training_are_one_line(tmp_path, capsys):
 
     checkpoint = tmp_path / "checkpoint.pt"
     assert "no checkpoint" in said("--out", tmp_path, "--resume")
-    settings = Settings(width=32)
+    settings = LifterSettings(width=32)
     save(checkpoint, settings=dataclasses.asdict(settings), averaged=build(settings).state_dict(), done=1)
     assert "go on with it with --resume" in said("--out", tmp_path)
     assert "another network needs another --out" in said("--out", tmp_path, "--resume", "--width", 64)
@@ -354,16 +363,16 @@ def test_mistakes_of_a_training_are_one_line(tmp_path, capsys):
 
 
 def test_the_command_of_a_training_names_what_is_not_its_presets():
-    assert command(Settings()) == "python -m engines.training.lifter.train"
+    assert command(LifterSettings()) == "python -m engines.training.lifter.train"
     flags = "--kernels 3 --max-norm --no-limb-exchange"
-    given = Settings(kernels=3, max_norm=True, limb_exchange=False, precision="float32")
+    given = LifterSettings(kernels=3, max_norm=True, limb_exchange=False, precision="float32")
     assert command(given) == f"python -m engines.training.lifter.train {flags}"
     assert command(PRESETS["paper"]) == "python -m engines.training.lifter.train --preset paper"
 
 
 def test_the_terms_of_the_loss_that_an_old_checkpoint_did_not_have_stay_off():
-    settings = dataclasses.asdict(Settings(width=32))
-    averaged = build(Settings(width=32)).state_dict()
+    settings = dataclasses.asdict(LifterSettings(width=32))
+    averaged = build(LifterSettings(width=32)).state_dict()
     del settings["expected_error"]
     state = {"settings": settings, "averaged": averaged, "done": 1}
     assert resumed(state, {}, Path("old.pt")).expected_error == 0

@@ -13,11 +13,11 @@ from engines.lifter import MDNLifter
 from engines.skeleton import COCO, derive
 from engines.types import Detection
 from stream.app.build import open_sources
-from stream.config import Config, RigConfig, SourceConfig
+from stream.config import CameraSetupConfig, Config, SourceConfig
 from stream.live.estimator import Estimator
 from stream.live.metrics import Meter, report
-from stream.live.pipeline import Opened, Pipeline
-from stream.sinks import CameraHeader, Header
+from stream.live.pipeline import OpenSource, Pipeline
+from stream.sinks import CameraInfo, RunInfo
 from stream.sources import make_source
 from stream.types import StreamError
 from tests.calibration_scene import look_at
@@ -57,7 +57,7 @@ class Watch:
     def __init__(self):
         self.got, self._changed = [], threading.Condition()
 
-    def open(self, header):
+    def open(self, run_info):
         pass
 
     def write(self, estimate, images):
@@ -94,11 +94,11 @@ def test_a_camera_that_stalls_leaves_the_others_go_on_and_it_comes_back():
     ]
     lifter, watch, meter = MDNLifter(), Watch(), Meter()
     try:
-        opened = [Opened(source, source.open()) for source in sources]
-        headers = tuple(CameraHeader(o.info.name, o.info.source, o.info.kind, SIZE, c)
+        opened = [OpenSource(source, source.open()) for source in sources]
+        headers = tuple(CameraInfo(o.info.name, o.info.source, o.info.kind, SIZE, c)
                         for o, c in zip(opened, cameras, strict=True))  # fmt: skip
         estimator = Estimator(cameras, Known(cameras), lifter, fuse=Fuser(cameras, "map"))
-        pipe = Pipeline(opened, estimator, Header(headers, 5, datetime.now(UTC), 0.0, 25.0), meter)
+        pipe = Pipeline(opened, estimator, RunInfo(headers, 5, datetime.now(UTC), 0.0, 25.0), meter)
         pipe.add(watch)
         summaries = []
         run = threading.Thread(target=lambda: summaries.append(pipe.run()))
@@ -144,7 +144,7 @@ def test_live_sources_are_not_moved_further_apart_than_memory_lasts():
     for offset, refused in (("b=-2", False), ("b=-30", True)):
         with ExitStack() as stack:
             try:
-                open_sources(Config(sources, rig=RigConfig(sync_offset=(offset,))), stack, print)
+                open_sources(Config(sources, setup=CameraSetupConfig(sync_offset=(offset,))), stack, print)
                 assert not refused
             except StreamError as error:
                 assert refused and "30 s apart" in str(error)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from engines.training.lifter.losses import best_error, expected_error, mean_error
-from engines.training.lifter.train import PRESETS, Settings, heat
+from engines.training.lifter.train import PRESETS, LifterSettings, heat
 
 
 def mixture() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -60,7 +60,7 @@ def test_the_expected_error_is_the_coefficients_own() -> None:
 
 
 def test_heat_falls_to_zero_where_the_kernels_stop_sharing() -> None:
-    settings = dataclasses.replace(Settings(), anneal=0.1)
+    settings = dataclasses.replace(LifterSettings(), anneal=0.1)
     assert heat(settings, 0.0) == 2
     assert heat(settings, 0.05) == pytest.approx(1)
     assert heat(settings, 0.1) == heat(settings, 0.9) == 0

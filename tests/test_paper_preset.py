@@ -185,7 +185,7 @@ def test_missing_limb_joints_in_training(missing):
 def test_the_laboratory_sees_everybody_four_times_from_human36ms_places():
     o = views(200)
     assert len(o) == 800
-    assert (np.bincount(o.moment) == 4).all()
+    assert (np.bincount(o.frame_set) == 4).all()
     world = np.einsum("njc,ncw->njw", o.truth, o.R).reshape(4, 200, 17, 3)
     np.testing.assert_allclose(
         world, np.broadcast_to(world[:1], world.shape), atol=1e-6, err_msg="one body, four views"

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from engines.lifter import MDNLifter
-from engines.types import nobody
+from engines.types import empty_detection
 from stream.app.build import Outputs
 from stream.config import OutputConfig
 from stream.live.estimator import Estimator
 from stream.live.metrics import Meter, report
-from stream.live.pipeline import Opened, Pipeline, SinkWorker
-from stream.sinks import CameraHeader, Header, QuitRequest, SinkStoppedError
+from stream.live.pipeline import OpenSource, Pipeline, SinkWorker
+from stream.sinks import CameraInfo, QuitRequest, RunInfo, SinkStoppedError
 from stream.types import StreamError
 from tests.known import KnownDetector, figure
 
@@ -38,7 +38,7 @@ class Collect:
         self.policy, self.act, self.broken = policy, act, broken
         self.got, self.images, self.closed, self.thread = [], [], 0, None
 
-    def open(self, header):
+    def open(self, run_info):
         if self.broken == "open":
             raise OSError("cannot open")
         self.thread = threading.current_thread().name
@@ -57,16 +57,16 @@ class Collect:
 
 
 def pipeline(sources, detector=None, **kwargs):
-    opened = [Opened(source, source.open()) for source in sources]
+    opened = [OpenSource(source, source.open()) for source in sources]
     estimator = Estimator([s.camera for s in sources], detector or KnownDetector(sources[0]), lifter())
-    header = Header(
-        tuple(CameraHeader(o.info.name, o.info.source, o.info.kind, o.info.size) for o in opened),
+    run_info = RunInfo(
+        tuple(CameraInfo(o.info.name, o.info.source, o.info.kind, o.info.size) for o in opened),
         5,
         datetime.now(UTC),
         0.0,
         30.0,
     )
-    return Pipeline(opened, estimator, header, Meter(), **kwargs)
+    return Pipeline(opened, estimator, run_info, Meter(), **kwargs)
 
 
 def test_a_file_is_complete_and_in_order_even_for_a_slow_sink():
@@ -79,7 +79,7 @@ def test_a_file_is_complete_and_in_order_even_for_a_slow_sink():
         assert [e.index for e in sink.got] == list(range(50))
         assert [e.views[0].frame_index for e in sink.got] == list(range(50))
         assert sink.closed == 1
-    assert summary.moments == summary.people == 50
+    assert summary.frame_sets == summary.people == 50
     assert summary.drops == {}
     assert summary.lines == ("50 moments", "50 moments")
     assert summary.detectors == {"known": 50}
@@ -87,7 +87,7 @@ def test_a_file_is_complete_and_in_order_even_for_a_slow_sink():
     assert "50 moments" in report(summary)[0]
 
 
-def test_the_rate_of_the_first_moments_counts_the_wait_for_them():
+def test_the_rate_of_the_first_frame_sets_counts_the_wait_for_them():
     meter = Meter()
     meter.start()
     assert meter.fps is None
@@ -97,7 +97,7 @@ def test_the_rate_of_the_first_moments_counts_the_wait_for_them():
     assert meter.fps is not None and meter.fps <= 3 / 0.05
 
 
-def test_skew_is_of_moments_with_two_frames_and_the_summary_says_how_views_were_fused():
+def test_skew_is_of_frame_sets_with_two_frames_and_the_summary_says_how_views_were_fused():
     meter = Meter()
     assert meter.skew_ms is None
     for skew, fused in ((0.004, "map"), (None, "single"), (0.008, "map"), (None, "none")):
@@ -201,7 +201,7 @@ def test_the_user_can_quit_from_a_viewer_in_the_main_thread():
     viewer = Collect("latest", act=leave)
     summary = pipe.run(viewer)
     assert viewer.thread == "MainThread"
-    assert summary.moments == len(other.got) >= 11
+    assert summary.frame_sets == len(other.got) >= 11
     assert viewer.closed == other.closed == 1
 
 
@@ -210,16 +210,16 @@ def test_stop_finishes_what_was_taken():
     sink = Collect(act=lambda n: pipe.stop.set() if n == 20 else None)
     pipe.add(sink)
     summary = pipe.run()
-    assert len(sink.got) == summary.moments
-    assert 21 <= summary.moments < 200
+    assert len(sink.got) == summary.frame_sets
+    assert 21 <= summary.frame_sets < 200
 
 
-def test_two_files_give_moments_of_both():
+def test_two_files_give_frame_sets_of_both():
     sources = [figure("synthetic:frames=30", name="a"), figure("synthetic:frames=30", name="b")]
     pipe, sink = pipeline(sources), Collect()
     pipe.add(sink)
     summary = pipe.run()
-    assert summary.moments == 30
+    assert summary.frame_sets == 30
     assert all(view is not None for e in sink.got for view in e.views)
     assert summary.skew_ms == (0, 0, 0)
 
@@ -263,7 +263,7 @@ class Nobody:
         return self
 
     def __call__(self, image, t):
-        return nobody("nobody")
+        return empty_detection("nobody")
 
     def reset(self):
         pass
@@ -283,7 +283,7 @@ def test_a_stopped_run_is_not_taken_for_one_that_never_overlaps():
     a, b = figure("synthetic:frames=100000", name="a"), figure("synthetic:frames=20", name="b")
     pipe = pipeline([a, Shifted(b, 1e6)], Nobody())
     pipe.add(Collect(act=lambda n: pipe.stop.set() if n == 5 else None))
-    assert pipe.run().moments >= 6
+    assert pipe.run().frame_sets >= 6
 
 
 def test_skewed_files_are_warned_of_once_and_not_when_the_offset_is_known():
@@ -301,7 +301,7 @@ def test_skewed_files_are_warned_of_once_and_not_when_the_offset_is_known():
 
 def test_a_recording_that_cannot_begin_does_not_end_the_run():
     class Full(Collect):
-        def open(self, header):
+        def open(self, run_info):
             raise StreamError("cannot record: the disk is full")
 
     other = Collect(act=lambda n: pipe.add(Full()) if n == 5 else None)
@@ -318,11 +318,11 @@ class Workers:
     live, dropped, note = True, 0, ""
 
     def __init__(self):
-        self.header = Header((), 5, datetime.now(UTC), 0.0, 30.0)
+        self.run_info = RunInfo((), 5, datetime.now(UTC), 0.0, 30.0)
         self.workers = []
 
     def add(self, sink):
-        self.workers.append(SinkWorker(sink, self.header, 8, lambda *_: None))
+        self.workers.append(SinkWorker(sink, self.run_info, 8, lambda *_: None))
         return self.workers[-1]
 
     def remove(self, worker):
@@ -332,7 +332,7 @@ class Workers:
 def test_after_a_recording_stopped_the_first_press_of_r_begins_another(tmp_path):
     pipe = Workers()
     opened = [SimpleNamespace(info=SimpleNamespace(frames=None))]
-    outputs = Outputs(OutputConfig("none", record=tmp_path), pipe, Meter(), opened, pipe.header, print)
+    outputs = Outputs(OutputConfig("none", record=tmp_path), pipe, Meter(), opened, pipe.run_info, print)
     outputs.start()
     assert outputs.status().recording
     for worker in pipe.workers:  # as on a full disk

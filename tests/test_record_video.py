@@ -20,7 +20,7 @@ from stream.recordings.takes import new_take, open_take
 from stream.recordings.writer import Recorder
 from stream.sinks import SinkStoppedError
 from stream.types import Estimate, StreamError
-from tests.takes import make_estimates, make_header, make_view
+from tests.takes import make_estimates, make_run_info, make_view
 
 
 def moving_picture(number: int, size: tuple[int, int]) -> np.ndarray:
@@ -33,9 +33,9 @@ def moving_picture(number: int, size: tuple[int, int]) -> np.ndarray:
 def test_frames_come_back_with_their_times(tmp_path: Path) -> None:
     take = new_take(tmp_path)
     recorder, frames = Recorder(take), FrameRecorder(take)
-    header = make_header()
-    recorder.open(header)
-    frames.open(header)
+    run_info = make_run_info()
+    recorder.open(run_info)
+    frames.open(run_info)
     estimates = make_estimates(30)
     sizes = {"cam0": (160, 120), "cam1": (97, 63)}
     for estimate in estimates:
@@ -65,7 +65,7 @@ def record_video(directory: Path, count: int = 90) -> Path:
     take = new_take(directory)
     sinks = Recorder(take), FrameRecorder(take)
     for sink in sinks:
-        sink.open(make_header(1))
+        sink.open(make_run_info(1))
     for number in range(count):
         view = make_view(np.random.default_rng(0), "cam0", number, number / 30, "nobody")
         for sink in sinks:
@@ -123,12 +123,12 @@ def test_a_video_is_synced_through_a_descriptor_that_may_write(tmp_path: Path, m
     record_video(tmp_path, 3)
 
 
-def test_an_image_that_is_in_several_moments_is_recorded_once(tmp_path: Path) -> None:
+def test_an_image_that_is_in_several_frame_sets_is_recorded_once(tmp_path: Path) -> None:
     take = new_take(tmp_path)
     recorder, frames = Recorder(take), FrameRecorder(take)
-    recorder.open(make_header())
+    recorder.open(make_run_info())
     recorder.close()
-    frames.open(make_header())
+    frames.open(make_run_info())
     for number in range(10):
         slow = number // 2
         views = tuple(
@@ -143,7 +143,7 @@ def test_an_image_that_is_in_several_moments_is_recorded_once(tmp_path: Path) ->
 
 def test_images_are_in_the_file_half_a_second_later(tmp_path: Path) -> None:
     frames = FrameRecorder(new_take(tmp_path))
-    frames.open(make_header())
+    frames.open(make_run_info())
     # 0.8 s: less than the second after which a key frame would begin a cluster by itself.
     for number in range(24):
         view = make_view(np.random.default_rng(0), "cam0", number, number / 30, "nobody")
@@ -157,7 +157,7 @@ def test_a_video_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     take = new_take(tmp_path)
     sinks = Recorder(take), FrameRecorder(take)
     for sink in sinks:
-        sink.open(make_header())
+        sink.open(make_run_info())
         sink.write(make_estimates(1)[0], {"cam0": moving_picture(0, (160, 120))})
         sink.close()
     video = next(take.glob("*.mkv"))
@@ -170,7 +170,7 @@ def test_a_video_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_a_full_disk_stops_the_frames_loudly(tmp_path: Path) -> None:
     take = new_take(tmp_path)
     frames = FrameRecorder(take)
-    frames.open(make_header())
+    frames.open(make_run_info())
     noise = np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8)
     before, ignored = resource.getrlimit(resource.RLIMIT_FSIZE), signal.getsignal(signal.SIGXFSZ)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -184,6 +184,6 @@ def test_a_full_disk_stops_the_frames_loudly(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, ignored)
     recorder = Recorder(take)
-    recorder.open(make_header())
+    recorder.open(make_run_info())
     recorder.close()
     assert len(list(read_frames(open_take(take), "cam0"))) >= 1

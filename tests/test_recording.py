@@ -21,30 +21,30 @@ from stream.app.export import main as export
 from stream.app.recover import main as recover
 from stream.app.replay import main as list_take
 from stream.recordings.replay import read_frames, replay
-from stream.recordings.schema import ESTIMATES, MOMENTS, header_from_json, header_to_json
+from stream.recordings.schema import ESTIMATES, MOMENTS, run_info_from_json, run_info_to_json
 from stream.recordings.segments import read_journal, segments
 from stream.recordings.takes import find_take, new_take, open_take
 from stream.recordings.writer import Recorder
 from stream.sinks import SinkStoppedError
 from stream.types import Estimate, StreamError
-from tests.takes import M, make_estimates, make_header, record, same
+from tests.takes import M, make_estimates, make_run_info, record, same
 
 ROOT = Path(__file__).parents[1]
 
 
 def test_header_comes_back() -> None:
-    header = make_header()
-    back = header_from_json(header_to_json(header))
-    assert all(same(a.calibration, b.calibration) for a, b in zip(back.cameras, header.cameras, strict=True))
+    run_info = make_run_info()
+    back = run_info_from_json(run_info_to_json(run_info))
+    assert all(same(a.calibration, b.calibration) for a, b in zip(back.cameras, run_info.cameras, strict=True))
     assert back.cameras[0].serial == "S0"
     assert [c.fov_assumed for c in back.cameras] == [False, False]
     assert back.settings["weights"] == "w.onnx"
     for key in ("kernels", "start_utc", "start_monotonic", "fps", "detectors", "lifter", "joints", "units", "axes"):
-        assert getattr(back, key) == getattr(header, key)
-    assert header_from_json(header_to_json(make_header(1, False))).cameras[0].fov_assumed
-    newer = json.loads(header_to_json(header)) | {"version": 99}
+        assert getattr(back, key) == getattr(run_info, key)
+    assert run_info_from_json(run_info_to_json(make_run_info(1, False))).cameras[0].fov_assumed
+    newer = json.loads(run_info_to_json(run_info)) | {"version": 99}
     with pytest.raises(StreamError, match="version 99"):
-        header_from_json(json.dumps(newer))
+        run_info_from_json(json.dumps(newer))
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_gaps_are_recorded_and_counted(tmp_path: Path) -> None:
     estimates = make_estimates(40)
     take = new_take(tmp_path)
     recorder = Recorder(take)
-    recorder.open(make_header())
+    recorder.open(make_run_info())
     for estimate in estimates[5:10] + estimates[13:20] + estimates[21:]:
         recorder.write(estimate, {})
     assert (recorder.gaps, recorder.missed) == (2, 4)
@@ -127,7 +127,7 @@ def test_takes_never_overwrite(tmp_path: Path) -> None:
     assert find_take(takes[1]) == takes[1]
     recorder = Recorder(takes[0])
     with pytest.raises(StreamError, match="File exists"):
-        recorder.open(make_header())
+        recorder.open(make_run_info())
     with pytest.raises(StreamError, match="no such folder"):
         find_take(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
@@ -147,7 +147,7 @@ def test_unwritable_folder(tmp_path: Path) -> None:
 
 def test_a_wrong_number_of_hypotheses_is_not_recorded_silently(tmp_path: Path) -> None:
     recorder = Recorder(new_take(tmp_path))
-    recorder.open(make_header())
+    recorder.open(make_run_info())
     view = make_estimates(1)[0].views[0]
     assert view is not None
     assert view.mixture is not None
@@ -165,7 +165,7 @@ import sys, time
 from pathlib import Path
 from typing import Any
 sys.path[:0] = [{root!r}, {tests!r}]
-from tests.takes import make_estimates, make_header
+from tests.takes import make_estimates, make_run_info
 from stream.recordings.writer import Recorder
 from stream.recordings.frames import FrameRecorder
 from stream.recordings.takes import new_take
@@ -173,7 +173,7 @@ import numpy as np
 take = new_take(Path({out!r}))
 sinks = [Recorder(take, max_bytes=200_000), FrameRecorder(take)]
 for sink in sinks:
-    sink.open(make_header())
+    sink.open(make_run_info())
 image = np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8)
 began = time.monotonic()
 for number, estimate in enumerate(make_estimates(2000)):
@@ -232,7 +232,7 @@ def test_kill_9_loses_at_most_a_second(tmp_path: Path, pause: bool, capsys: pyte
 def test_a_full_disk_stops_loudly_and_leaves_all_readable(tmp_path: Path) -> None:
     estimates = make_estimates(400)
     recorder = Recorder(new_take(tmp_path))
-    recorder.open(make_header())
+    recorder.open(make_run_info())
     before, ignored = resource.getrlimit(resource.RLIMIT_FSIZE), signal.getsignal(signal.SIGXFSZ)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     written = 0
@@ -251,18 +251,18 @@ def test_a_full_disk_stops_loudly_and_leaves_all_readable(tmp_path: Path) -> Non
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, ignored)
-    assert f"{recorder.moments} moments" in summary
-    assert written - 25 <= recorder.moments < written
+    assert f"{recorder.frame_sets} moments" in summary
+    assert written - 25 <= recorder.frame_sets < written
     faults = []
     back = list(replay(open_take(tmp_path), faults.append))
     assert not faults
-    assert same(tuple(back), tuple(estimates[: recorder.moments]))
+    assert same(tuple(back), tuple(estimates[: recorder.frame_sets]))
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
 def test_no_space_for_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = Recorder(new_take(tmp_path))
-    recorder.open(make_header())
+    recorder.open(make_run_info())
     full = os.open("/dev/full", os.O_WRONLY)
     writer = recorder._writers[0]
     os.dup2(full, writer._journal)
@@ -273,9 +273,9 @@ def test_no_space_for_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
-def test_a_disk_that_is_full_when_no_moment_comes_any_more_is_said_at_the_end(tmp_path: Path) -> None:
+def test_a_disk_that_is_full_when_no_frame_set_comes_any_more_is_said_at_the_end(tmp_path: Path) -> None:
     recorder = Recorder(new_take(tmp_path))
-    recorder.open(make_header())
+    recorder.open(make_run_info())
     full = os.open("/dev/full", os.O_WRONLY)
     os.dup2(full, recorder._writers[0]._journal)
     os.close(full)

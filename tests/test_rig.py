@@ -11,7 +11,7 @@ from calibration.errors import UserError
 from calibration.formats import save_calibration
 from calibration.types import Calibration, with_up
 from stream.app import camera_setup
-from stream.config import RigConfig
+from stream.config import CameraSetupConfig
 from stream.sources import parse_sources
 from tests.calibration_scene import room
 
@@ -41,7 +41,7 @@ def opened(sources, size=SIZE, devices=None) -> Any:
 
 def fit(path, *texts, size=SIZE, devices=None, **config):
     sources = parse_sources(texts)
-    plan = camera_setup.load(RigConfig(path, **config), sources)
+    plan = camera_setup.load(CameraSetupConfig(path, **config), sources)
     fitted, lines = plan.cameras(cast(Any, opened(sources, size, devices)), 60.0)
     return plan, fitted, lines
 
@@ -109,5 +109,5 @@ def test_frames_of_another_size(lab):
 )
 def test_what_cannot_be_is_refused_before_a_camera_is_opened(lab, path, config, message):
     with pytest.raises(UserError, match=message) as caught:
-        camera_setup.load(RigConfig(lab / path if path else None, **config), parse_sources(["cam0=a"]))
+        camera_setup.load(CameraSetupConfig(lab / path if path else None, **config), parse_sources(["cam0=a"]))
     assert "\n" not in str(caught.value)

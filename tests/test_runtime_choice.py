@@ -11,7 +11,7 @@ import pytest
 from engines import cards, detectors, lifter, runtimes
 from engines.runtimes import _choose, _gpu, _measure
 from engines.runtimes._example import Spec
-from engines.runtimes._measure import Candidate, Report, cpu_name
+from engines.runtimes._measure import Candidate, Measured, cpu_name
 from engines.types import EngineError
 from tests.test_runtimes import write_card
 
@@ -196,9 +196,9 @@ def test_where_one_is_installed_nothing_is_measured(weights: Path, folder: Path)
 def test_a_result_does_not_hang_on_a_hair(weights: Path) -> None:
     a, b, c = (Candidate(n, "fp32", weights, "0", "1") for n in "abc")
     times = {"a fp32": 1.05, "b fp32": 1.0, "c fp32": 0.97}
-    assert Report(times, {}).order([a, b, c]) == [a, c, b], "within a tenth of the fastest, the order decides"
-    assert Report({**times, "c fp32": 0.9}, {}).order([a, b, c]) == [c, b, a]
-    assert Report({"b fp32": 1.0}, {"a fp32": "broken"}).order([a, b]) == [b]
+    assert Measured(times, {}).order([a, b, c]) == [a, c, b], "within a tenth of the fastest, the order decides"
+    assert Measured({**times, "c fp32": 0.9}, {}).order([a, b, c]) == [c, b, a]
+    assert Measured({"b fp32": 1.0}, {"a fp32": "broken"}).order([a, b]) == [b]
 
 
 @pytest.mark.parametrize("fault", [EngineError("no such thing"), RuntimeError("CUDA\nerror 999"), OSError("libnv.so")])
@@ -374,17 +374,17 @@ def test_a_run_records_what_it_runs_on_and_why(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(runtimes, "load", load)
     with ExitStack() as stack:
         pipeline, _ = prepare(config, stack, said.append)
-        header = pipeline._header
+        run_info = pipeline._run_info
     networks = ("lifter", "movenet_lightning", "movenet_multipose")
     assert asked == [(network, "onnx", "fp32") for network in networks]
-    assert header.settings["engine"] == {"runtime": "onnx", "precision": "fp32"}
-    detector = header.detectors["movenet-lightning"]
-    for network in (header.lifter, detector):
+    assert run_info.settings["engine"] == {"runtime": "onnx", "precision": "fp32"}
+    detector = run_info.detectors["movenet-lightning"]
+    for network in (run_info.lifter, detector):
         assert network["runtime"].startswith("onnxruntime ")
         assert (network["precision"], network["choice"]) == ("fp32", "asked for")
     assert detector["finder"] == "movenet_multipose.onnx"
     assert detector["finder_runtime"] == f"{detector['runtime']} fp32"
-    assert f"lifter lifter.onnx on {header.runtime} fp32 (cpu): asked for" in said
+    assert f"lifter lifter.onnx on {run_info.runtime} fp32 (cpu): asked for" in said
     assert any(line.startswith("detector movenet_lightning.onnx on onnxruntime") for line in said)
 
 

@@ -18,15 +18,15 @@ def readers(*lists):
     return [lambda it=it: next(it, None) for it in iterators]
 
 
-def times_of(moment):
-    return [None if f is None else round(f.t, 4) for f in moment.frames]
+def times_of(frame_set):
+    return [None if f is None else round(f.t, 4) for f in frame_set.frames]
 
 
 def test_one_file_gives_every_frame():
     items = frames("a", np.arange(50) / 30)
-    moments = list(match_files(readers(items), [30.0]))
-    assert [m.frames[0] for m in moments] == items
-    assert [m.index for m in moments] == list(range(50))
+    frame_sets = list(match_files(readers(items), [30.0]))
+    assert [m.frames[0] for m in frame_sets] == items
+    assert [m.index for m in frame_sets] == list(range(50))
 
 
 def test_files_with_equal_times_are_matched_one_to_one():
@@ -36,15 +36,15 @@ def test_files_with_equal_times_are_matched_one_to_one():
 
 def test_a_skewed_file_is_matched_to_the_nearest_frame():
     a, b = frames("a", np.arange(40) / 30), frames("b", np.arange(40) / 30 + 0.010)
-    moments = list(match_files(readers(a, b), [30, 30], SyncConfig(interpolate=False)))
-    assert all(m.frames[0].index == m.frames[1].index for m in moments)
-    assert moments[5].spread_s == pytest.approx(0.010)
+    frame_sets = list(match_files(readers(a, b), [30, 30], SyncConfig(interpolate=False)))
+    assert all(m.frames[0].index == m.frames[1].index for m in frame_sets)
+    assert frame_sets[5].spread_s == pytest.approx(0.010)
 
 
 def test_interpolation_takes_the_frame_after_the_target():
     a, b = frames("a", np.arange(40) / 30), frames("b", np.arange(40) / 30 - 0.010)
-    moments = list(match_files(readers(a, b), [30, 30], SyncConfig(interpolate=True)))
-    assert all(m.frames[1].t >= m.t for m in moments[:-1])
+    frame_sets = list(match_files(readers(a, b), [30, 30], SyncConfig(interpolate=True)))
+    assert all(m.frames[1].t >= m.t for m in frame_sets[:-1])
     nearest = list(match_files(readers(frames("a", np.arange(40) / 30), b), [30, 30], SyncConfig(interpolate=False)))
     assert times_of(nearest[3]) == [0.1, 0.09]
 
@@ -62,24 +62,24 @@ def test_of_a_camera_too_slow_to_interpolate_the_nearest_frame_is_taken():
 
 def test_half_the_rate_still_matches_within_half_of_its_frame():
     a, b = frames("a", np.arange(60) / 60), frames("b", np.arange(30) / 30)
-    moments = list(match_files(readers(a, b), [60, 30], SyncConfig(interpolate=False)))
-    assert len(moments) == 60
-    assert all(m.frames[1] is not None for m in moments)
+    frame_sets = list(match_files(readers(a, b), [60, 30], SyncConfig(interpolate=False)))
+    assert len(frame_sets) == 60
+    assert all(m.frames[1] is not None for m in frame_sets)
 
 
 def test_a_gap_leaves_the_camera_out_and_never_holds_its_frame():
     b = [f for f in frames("b", np.arange(60) / 30) if not 0.5 < f.t < 1.0]
-    moments = list(match_files(readers(frames("a", np.arange(60) / 30), b), [30, 30]))
-    absent = [round(m.t, 3) for m in moments if m.frames[1] is None]
+    frame_sets = list(match_files(readers(frames("a", np.arange(60) / 30), b), [30, 30]))
+    absent = [round(m.t, 3) for m in frame_sets if m.frames[1] is None]
     assert absent[0] == pytest.approx(16 / 30, abs=1e-3)
     assert len(absent) >= 13
-    assert moments[-1].frames[1] is not None
+    assert frame_sets[-1].frames[1] is not None
 
 
 def test_a_file_that_ends_early_is_absent_from_then_on():
-    moments = list(match_files(readers(frames("a", np.arange(30) / 30), frames("b", np.arange(10) / 30)), [30, 30]))
-    assert len(moments) == 30
-    assert all(m.frames[1] is None for m in moments[11:])
+    frame_sets = list(match_files(readers(frames("a", np.arange(30) / 30), frames("b", np.arange(10) / 30)), [30, 30]))
+    assert len(frame_sets) == 30
+    assert all(m.frames[1] is None for m in frame_sets[11:])
 
 
 def run_live(events, fps, config=None, offsets=None):
@@ -87,29 +87,29 @@ def run_live(events, fps, config=None, offsets=None):
     out = []
     for k, frame in sorted(events, key=lambda e: e[1].t - (offsets[e[0]] if offsets else 0)):
         matcher.add(k, frame)
-        while (moment := matcher.next()) is not None:
-            out.append(moment)
+        while (frame_set := matcher.next()) is not None:
+            out.append(frame_set)
     return out, matcher
 
 
-def test_live_two_cameras_out_of_phase_give_one_moment_a_frame():
+def test_live_two_cameras_out_of_phase_give_one_frame_set_a_frame():
     events = [(0, f) for f in frames("a", np.arange(60) / 30)] + [
         (1, f) for f in frames("b", np.arange(60) / 30 + 0.012)
     ]
-    moments, _ = run_live(events, [30, 30])
-    assert 55 <= len(moments) <= 60
-    assert all(m.spread_s < 0.5 / 30 for m in moments if None not in m.frames)
-    used = [m.frames[0].index for m in moments if m.frames[0]]
+    frame_sets, _ = run_live(events, [30, 30])
+    assert 55 <= len(frame_sets) <= 60
+    assert all(m.spread_s < 0.5 / 30 for m in frame_sets if None not in m.frames)
+    used = [m.frames[0].index for m in frame_sets if m.frames[0]]
     assert len(used) == len(set(used)), "no frame is used twice"
 
 
 def test_live_a_camera_that_dies_is_left_out_and_comes_back():
     b = [f for f in frames("b", np.arange(120) / 30 + 0.001) if not 1.0 < f.t < 2.0]
-    moments, _ = run_live([(0, f) for f in frames("a", np.arange(120) / 30)] + [(1, f) for f in b], [30, 30])
-    during = [m for m in moments if 1.2 < m.t < 1.9]
+    frame_sets, _ = run_live([(0, f) for f in frames("a", np.arange(120) / 30)] + [(1, f) for f in b], [30, 30])
+    during = [m for m in frame_sets if 1.2 < m.t < 1.9]
     assert during
     assert all(m.frames[1] is None for m in during)
-    assert all(m.frames[1] is not None for m in moments if m.t > 2.2)
+    assert all(m.frames[1] is not None for m in frame_sets if m.t > 2.2)
 
 
 @pytest.mark.parametrize("fps", [30, 120])
@@ -117,8 +117,8 @@ def test_live_a_camera_that_dies_is_left_out_and_comes_back():
 def test_live_cameras_whose_times_are_moved_are_matched_by_the_moved_times(offset, fps):
     a, b = frames("a", np.arange(4 * fps) / fps), frames("b", np.arange(4 * fps) / fps + 0.001 + offset)
     events = [*((0, f) for f in a), *((1, f) for f in b)]
-    moments, matcher = run_live(events, [None, None], SyncConfig(interpolate=False), [0.0, offset])
-    both = [m for m in moments if None not in m.frames]
+    frame_sets, matcher = run_live(events, [None, None], SyncConfig(interpolate=False), [0.0, offset])
+    both = [m for m in frame_sets if None not in m.frames]
     assert len(both) >= (4 - abs(offset)) * fps - 3
     assert all(m.spread_s <= 0.5 / fps + 1e-6 for m in both)
     assert all(len(kept) <= abs(offset) * fps + 9 for kept in matcher._frames)
@@ -128,41 +128,41 @@ def test_live_cameras_whose_times_are_moved_are_matched_by_the_moved_times(offse
 def test_live_time_never_goes_back_when_a_camera_that_is_behind_dies_and_returns(offset):
     dying = [f for f in frames("a", np.arange(120) / 30) if not 1.0 < f.t < 2.0]
     b = frames("b", np.arange(120) / 30 + 0.001 + offset)
-    moments, _ = run_live([*((0, f) for f in dying), *((1, f) for f in b)], [30, 30], offsets=[0.0, offset])
-    times = [m.t for m in moments]
+    frame_sets, _ = run_live([*((0, f) for f in dying), *((1, f) for f in b)], [30, 30], offsets=[0.0, offset])
+    times = [m.t for m in frame_sets]
     assert np.all(np.diff(times) > 0)
-    assert any(m.frames[0] is None for m in moments), "it is left out while it is dead"
-    assert all(None not in m.frames for m in moments if 2.5 < m.t < 3.5)
+    assert any(m.frames[0] is None for m in frame_sets), "it is left out while it is dead"
+    assert all(None not in m.frames for m in frame_sets if 2.5 < m.t < 3.5)
 
 
 def test_live_a_camera_that_never_comes_is_not_waited_for_however_fast_the_other():
-    moments, _ = run_live([(0, f) for f in frames("a", np.arange(120) / 120)], [120, 30])
-    assert len(moments) > 100
+    frame_sets, _ = run_live([(0, f) for f in frames("a", np.arange(120) / 120)], [120, 30])
+    assert len(frame_sets) > 100
 
 
 def test_live_one_camera_newest_wins_and_the_rest_is_counted():
     matcher = LiveMatcher([30.0])
     for frame in frames("a", np.arange(4) / 30):
         matcher.add(0, frame)
-    moment = matcher.next()
-    assert moment is not None
-    assert moment.frames[0].index == 3
+    frame_set = matcher.next()
+    assert frame_set is not None
+    assert frame_set.frames[0].index == 3
     assert matcher.superseded == 3
     assert matcher.next() is None
 
 
 @pytest.mark.parametrize(
-    ("shift", "moments_before", "how"),
+    ("shift", "frame_sets_before", "how"),
     [(-100.0, 0, "it ends at -99.03 s, a begins at 0.00 s"), (100.0, 30, "it begins at 100.00 s, a ends at 0.97 s")],
 )
-def test_files_that_never_overlap_are_refused_as_soon_as_it_is_known(shift, moments_before, how):
+def test_files_that_never_overlap_are_refused_as_soon_as_it_is_known(shift, frame_sets_before, how):
     a, b = frames("a", np.arange(30) / 30), frames("b", np.arange(30) / 30 + shift)
     found = []
     with pytest.raises(
         NoOverlapError, match=f"^b has no frame at the time of any of a: {how}; .*--sync-offset b=SECONDS$"
     ):
         found.extend(match_files(readers(a, b), [30, 30]))
-    assert len(found) <= moments_before
+    assert len(found) <= frame_sets_before
     together = list(match_files(readers(frames("a", np.arange(30) / 30), frames("b", [0.5])), [30, 30]))
     assert len(together) == 30 and sum(m.frames[1] is not None for m in together) >= 1, "one frame is enough"
 

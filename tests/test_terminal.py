@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from stream.drawing.compose import Status
-from stream.recordings.run_info import Header
+from stream.recordings.run_info import RunInfo
 from stream.sinks.terminal import Terminal, status_line
 from stream.types import Estimate
 from tests.walker import empty_view, multi, photograph, single
@@ -21,11 +21,11 @@ class Tty(io.StringIO):
         return True
 
 
-def run_terminal(out: io.StringIO, status: Status, seconds: float, header: Header) -> str:
+def run_terminal(out: io.StringIO, status: Status, seconds: float, run_info: RunInfo) -> str:
     now = [0.0]
     estimate = single()[0]
     terminal = Terminal(lambda: status, out=out, clock=lambda: now[0])
-    terminal.open(header)
+    terminal.open(run_info)
     for k in range(round(seconds * 30)):
         now[0] = k / 30
         terminal.write(replace(estimate, index=k), {})
@@ -56,7 +56,7 @@ def test_a_terminal_gets_one_line_rewritten_in_place() -> None:
     assert all(len(part.split("\x1b")[0]) < 200 for part in said.split("\r"))
 
 
-def test_a_file_gets_a_bar_that_counts_moments_and_not_calls() -> None:
+def test_a_file_gets_a_bar_that_counts_frame_sets_and_not_calls() -> None:
     out = Tty()
     terminal = Terminal(lambda: replace(STATUS, total=230), out=out)
     terminal.open(single()[2])
@@ -95,8 +95,8 @@ def test_an_output_that_breaks_ends_no_run(tty: bool, total: int | None, after: 
 
 
 def test_the_line_says_nobody_and_what_went_wrong() -> None:
-    nobody = Estimate(0, 0.0, (empty_view("cam0", (64, 48)),), None)
-    line = status_line(replace(STATUS, note="recording stopped: the disk is full"), nobody)
+    empty_detection = Estimate(0, 0.0, (empty_view("cam0", (64, 48)),), None)
+    line = status_line(replace(STATUS, note="recording stopped: the disk is full"), empty_detection)
     assert "nobody in view" in line and "the disk is full" in line
     assert "p 0.62" in status_line(STATUS, single()[0])
     assert photograph((64, 48)).any()

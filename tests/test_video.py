@@ -15,7 +15,7 @@ import pytest
 from av.error import FFmpegError
 
 from stream.sinks import SinkStoppedError
-from stream.sinks.video import Video, representative
+from stream.sinks.video import VideoSink, representative
 from stream.types import Estimate, StreamError
 from tests.walker import empty_view, multi, single
 
@@ -27,9 +27,9 @@ SMALL = (640, 360)
 def run_video(
     path: Path | None, times: list[float], still: Path | None = None, size: tuple[int, int] = SMALL
 ) -> str | None:
-    estimate, images, header = single(size=(640, 360))
-    video = Video(path, still, size=size)
-    video.open(header)
+    estimate, images, run_info = single(size=(640, 360))
+    video = VideoSink(path, still, size=size)
+    video.open(run_info)
     for k, t in enumerate(times):
         video.write(replace(estimate, index=k, t=t), images)
     return video.close()
@@ -91,22 +91,22 @@ def test_a_colon_in_a_name_is_no_protocol(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_an_output_that_is_checked_is_not_made(tmp_path: Path) -> None:
     (tmp_path / "old.png").write_bytes(b"a picture")
-    Video(tmp_path / "v.mp4", tmp_path / "old.png")
+    VideoSink(tmp_path / "v.mp4", tmp_path / "old.png")
     assert [path.name for path in tmp_path.iterdir()] == ["old.png"]
     assert (tmp_path / "old.png").read_bytes() == b"a picture"
 
 
-def test_no_moment_at_all_is_no_error(tmp_path: Path) -> None:
+def test_no_frame_set_at_all_is_no_error(tmp_path: Path) -> None:
     run_video(tmp_path / "v.mp4", [], tmp_path / "s.png")
 
 
 def test_an_output_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(StreamError, match=r"ends in \.mp4"):
-        Video(tmp_path / "v.avi")
+        VideoSink(tmp_path / "v.avi")
     (tmp_path / "file").write_text("in the way")
     for video, still in ((tmp_path / "file" / "v.mp4", None), (None, tmp_path / "file" / "s.png"), (tmp_path, None)):
         with pytest.raises(StreamError) as caught:
-            Video(video, still)
+            VideoSink(video, still)
         assert "\n" not in str(caught.value)
 
 
@@ -117,11 +117,11 @@ from pathlib import Path
 from dataclasses import replace
 from tests.walker import single
 from stream.sinks import SinkStoppedError
-from stream.sinks.video import Video
+from stream.sinks.video import VideoSink
 resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
 random = np.random.default_rng(0)
 estimate, images, header = single(size=(640, 360))
-video = Video(Path(sys.argv[1]), size=(640, 360))
+video = VideoSink(Path(sys.argv[1]), size=(640, 360))
 video.open(header)
 try:
     for k in range(300):
@@ -158,9 +158,9 @@ import sys, time
 from pathlib import Path
 from dataclasses import replace
 from tests.walker import single
-from stream.sinks.video import Video
+from stream.sinks.video import VideoSink
 estimate, images, header = single(size=(640, 360))
-video = Video(Path(sys.argv[1]), size=(640, 360))
+video = VideoSink(Path(sys.argv[1]), size=(640, 360))
 video.open(header)
 for k in range(100000):
     video.write(replace(estimate, index=k, t=k / 30), images)
@@ -186,7 +186,7 @@ def test_a_killed_run_leaves_a_video_that_plays(tmp_path: Path) -> None:
 
 
 def test_the_still_is_the_frame_that_shows_most(tmp_path: Path) -> None:
-    estimate, images, header = single()
+    estimate, images, run_info = single()
     seen = estimate.views[0]
     assert seen is not None and seen.mixture is not None
     low = replace(seen, detection=replace(seen.detection, score=seen.detection.score * np.float32(0.4)))
@@ -205,8 +205,8 @@ def test_the_still_is_the_frame_that_shows_most(tmp_path: Path) -> None:
         assert representative(replace(estimate, views=(worse,))) < 0.8 * best
     assert representative(multi(4)[0]) > 0.2
 
-    video = Video(None, tmp_path / "s.png")
-    video.open(header)
+    video = VideoSink(None, tmp_path / "s.png")
+    video.open(run_info)
     for k, (view, ground) in enumerate(((low, 10), (seen, 250), (None, 10), (cut, 10))):
         plain = np.full_like(images["cam0"], ground)
         video.write(Estimate(k, k / 30, (view,), None), {"cam0": plain})
@@ -218,10 +218,10 @@ def test_the_still_is_the_frame_that_shows_most(tmp_path: Path) -> None:
 
 
 def test_a_still_that_cannot_be_written_at_the_end_is_said(tmp_path: Path) -> None:
-    estimate, images, header = single()
+    estimate, images, run_info = single()
     folder = tmp_path / "gone"
-    video = Video(None, folder / "s.png")
-    video.open(header)
+    video = VideoSink(None, folder / "s.png")
+    video.open(run_info)
     video.write(estimate, images)
     shutil.rmtree(folder)
     with pytest.raises(SinkStoppedError, match="still"):

@@ -6,8 +6,8 @@ import numpy as np
 
 from calibration.geometry.camera import Camera, camera_from_fov, camera_to_image, world_to_camera
 from engines.skeleton import HEAD, NECK, SPINE, derive
-from engines.types import Detection, Mixture, Pose, nobody
-from stream.recordings.run_info import CameraHeader, Header
+from engines.types import Detection, Mixture, Pose, empty_detection
+from stream.recordings.run_info import CameraInfo, RunInfo
 from stream.types import Estimate, HypothesisTrack, View
 
 KERNELS = 5
@@ -66,7 +66,7 @@ def view_of(camera: Camera, world: np.ndarray, index: int, t: float) -> View:
 
 def empty_view(camera: str, size: tuple[int, int], index: int = 0, t: float = 0.0) -> View:
     """A view in which there is nobody."""
-    return View(camera, index, t, size, nobody("movenet-thunder"), None, (), None, None, None)
+    return View(camera, index, t, size, empty_detection("movenet-thunder"), None, (), None, None, None)
 
 
 def photograph(size: tuple[int, int]) -> np.ndarray:
@@ -85,10 +85,10 @@ def single(t: float = 0.1, size: tuple[int, int] = (1280, 720), index: int = 0):
     """One camera that nobody calibrated: estimate, images, header."""
     camera = looking_at("cam0", np.array([0, -4200.0, 1150]), np.array([0, 0, 950.0]), size, None)
     seen = view_of(camera, walker(t), index, t)
-    header = Header(
-        (CameraHeader("cam0", "synthetic", "synthetic", size, None, 55.0),), KERNELS, datetime.now(UTC), 0.0
+    run_info = RunInfo(
+        (CameraInfo("cam0", "synthetic", "synthetic", size, None, 55.0),), KERNELS, datetime.now(UTC), 0.0
     )
-    return Estimate(index, t, (seen,), None), {"cam0": photograph(size)}, header
+    return Estimate(index, t, (seen,), None), {"cam0": photograph(size)}, run_info
 
 
 def ring(count: int, size: tuple[int, int], up: np.ndarray | None = UP) -> list[Camera]:
@@ -109,5 +109,5 @@ def multi(count: int, t: float = 0.1, size: tuple[int, int] = (1280, 720), absen
     cov[16] *= 9
     pose = Pose(world, cov, tuple(c.name for k, c in enumerate(cameras) if k not in absent), "map")
     images = {c.name: None if k in absent else photograph(size) for k, c in enumerate(cameras)}
-    headers = tuple(CameraHeader(c.name, "synthetic", "synthetic", size, c) for c in cameras)
-    return Estimate(0, t, views, pose, 0.004), images, Header(headers, KERNELS, datetime.now(UTC), 0.0)
+    headers = tuple(CameraInfo(c.name, "synthetic", "synthetic", size, c) for c in cameras)
+    return Estimate(0, t, views, pose, 0.004), images, RunInfo(headers, KERNELS, datetime.now(UTC), 0.0)

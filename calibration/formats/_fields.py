@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from calibration.errors import CalibrationError
 from calibration.geometry.rotations import rotation_matrix
-
-Array = NDArray[np.floating]
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -8,11 +8,9 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from calibration.errors import CalibrationError
-
-Array = NDArray[np.floating]
 
 # Iterations of the fixed point that inverts the lens distortion. OpenCV's default of 5 leaves 0.1 px at
 # the corner of a wide lens; 40 leaves < 1e-3 px and costs microseconds for 17 joints.

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.floating]
+from calibration.arrays import Array
 
 
 def skew(v: Array) -> Array:

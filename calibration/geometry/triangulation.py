@@ -13,11 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from calibration.geometry.camera import Camera, image_to_ray, world_to_image
-
-Array = NDArray[np.floating]
 
 # Pairs a camera takes part in as a start, so that the work is linear in the number of cameras.
 _PARTNERS = 3

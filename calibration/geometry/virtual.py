@@ -10,10 +10,8 @@ Everything here is batched over leading axes and is used unchanged by training a
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.floating]
-Bools = NDArray[np.bool_]
+from calibration.arrays import Array, Bools
 
 # Where gravity is not known the camera is taken to be held upright: up is the image's up.
 _IMAGE_UP = np.array([0.0, -1.0, 0.0])

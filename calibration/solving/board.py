@@ -8,11 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.arrays import Array, Image, Ints
 from calibration.errors import CalibrationError
-
-Array = NDArray[np.floating]
-Ints = NDArray[np.integer]
-Image = NDArray[np.uint8]
 
 DICTIONARIES = tuple(
     sorted(n for n in dir(cv2.aruco) if n.startswith("DICT_") and "ARUCO_" not in n and n[5].isdigit())

@@ -11,16 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csc_matrix, csr_matrix, diags_array
 from scipy.sparse.linalg import splu
 
+from calibration.arrays import Array, Ints
 from calibration.errors import CalibrationError
 from calibration.geometry.camera import Camera, camera_to_image, image_to_ray
 from calibration.geometry.rotations import rotation_matrix, rotation_vector
-
-Array = NDArray[np.floating]
-Ints = NDArray[np.integer]
 
 # Parameters of a camera: rotation vector, translation, log focal length, centre, k1, k2.
 _POSE, _LENS = 6, 5

@@ -9,13 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from calibration.geometry.camera import Camera, image_to_ray
 from calibration.geometry.rotations import skew
 from calibration.geometry.triangulation import reprojection_error, triangulate_robust
 from calibration.solving.board import Board, BoardView
 from calibration.solving.lengths import Lengths, corner_pixels, measure_lengths
-
-Array = NDArray[np.floating]
 
 # What passes: a board's corners within so many pixels, a person's joints within so much of the image's long side.
 _BOARD_PX, _PERSON_PART = 1.5, 0.0075

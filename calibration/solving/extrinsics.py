@@ -12,8 +12,8 @@ from itertools import combinations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from calibration.errors import CalibrationError
 from calibration.geometry.camera import Camera
 from calibration.geometry.rotations import angle_degrees, mean_rotation, rotation_matrix, rotation_vector
@@ -21,7 +21,6 @@ from calibration.solving.board import Board, BoardView
 from calibration.solving.bundle import Bundle, Observations, adjust
 from calibration.solving.lengths import Lengths, measure_lengths
 
-Array = NDArray[np.floating]
 Frame = Mapping[str, BoardView]
 """What the cameras, by name, saw of the board at one time."""
 Pose = tuple[Array, Array]

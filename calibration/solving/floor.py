@@ -4,16 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from calibration.errors import CalibrationError
 from calibration.geometry.camera import Camera
 from calibration.geometry.triangulation import reprojection_error, triangulate_robust
 from calibration.solving.board import Board, BoardView
 from calibration.solving.extrinsics import board_poses
 from calibration.solving.lengths import corner_pixels
-
-Array = NDArray[np.floating]
 
 _UP = np.array([0.0, 0.0, 1.0])
 # A board whose corners do not fit by so many pixels or mm was moved, or the cameras do not agree.

@@ -11,12 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from calibration.errors import CalibrationError
 from calibration.geometry.camera import Camera
 from calibration.geometry.rotations import rotation_matrix
 from calibration.solving.board import Board, BoardView
-
-Array = NDArray[np.floating]
 
 MIN_VIEWS = 5
 """Fewer views than this give no focal length worth having."""

@@ -4,13 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from calibration.geometry.camera import Camera
 from calibration.geometry.triangulation import triangulate_robust
 from calibration.solving.board import Board, BoardView
-
-Array = NDArray[np.floating]
 
 # A calibration whose lengths are wrong by more than this does not pass: 1 % on average, 2 % for 95 of 100 lengths.
 _BIAS, _SPREAD = 0.01, 0.02

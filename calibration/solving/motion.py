@@ -1,11 +1,10 @@
 """Movement of joints in one image: mistakes taken out, and position and velocity at any time."""
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.ndimage import maximum_filter1d, median_filter
 
-Array = NDArray[np.floating]
+from calibration.arrays import Array
 
 # Seconds: below it, at 60 fps, the velocity would be mostly the detector's noise.
 _MIN_WIDTH_S = 0.035
@@ -93,12 +92,12 @@ def follow(times: Array, xy: Array, at: Array, width: float) -> tuple[Array, Arr
     flat = np.where(seen[..., None], xy, 0).reshape(len(times), -1)
     mask = seen.astype(float)
 
-    def moment(power: int, of: Array) -> Array:
+    def frame_set(power: int, of: Array) -> Array:
         W = sparse.csr_matrix((kernel * tau**power, (rows, columns)), shape=(len(at), len(times)))
         return W @ of
 
-    s0, s1, s2 = (moment(k, mask) for k in range(3))
-    m0, m1 = (moment(k, flat).reshape(len(at), -1, 2) for k in range(2))
+    s0, s1, s2 = (frame_set(k, mask) for k in range(3))
+    m0, m1 = (frame_set(k, flat).reshape(len(at), -1, 2) for k in range(2))
     det = s0 * s2 - s1**2
     # Frames on one side only, or all at one time, say nothing of a velocity.
     sound = (s0 > 0.5) & (det > 0.15 * s0**2) & (np.abs(s1) < 0.8 * s0)

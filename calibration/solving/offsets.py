@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from calibration.errors import CalibrationError
 from calibration.solving.timing import Offset
-
-Array = NDArray[np.floating]
 
 # Below it two pairs never disagree: what a rolling shutter and the detector do to a joint's time.
 _FLOOR_S = 0.002

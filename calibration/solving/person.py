@@ -14,12 +14,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from calibration.errors import CalibrationError
 from calibration.geometry.camera import Camera, image_to_ray
 from calibration.geometry.triangulation import reprojection_error, triangulate_robust
 from calibration.solving.bundle import Observations, adjust
-
-Array = NDArray[np.floating]
 
 _MIN_JOINTS = 120
 """Two cameras that see fewer joints at the same times than this are not linked."""

@@ -13,13 +13,10 @@ Offsets are *added* to the times of the second camera to give those of the first
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 
+from calibration.arrays import Array
 from calibration.solving.motion import clean, follow, kernel_width, person_size
-
-Array = NDArray[np.floating]
-Bools = NDArray[np.bool_]
 
 STEP_S = 1 / 120
 """Seconds between the offsets that are tried; the peak is many times wider, and is interpolated."""

@@ -8,13 +8,11 @@ movement alone; the end is a robust Gauss-Newton step in the offset, which is li
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from calibration.geometry.camera import Camera, image_to_ray
 from calibration.solving.motion import clean, follow, kernel_width
 from calibration.solving.timing import MAX_SIGMA_S, MIN_OVERLAP_S, Offset, judge, refused
-
-Array = NDArray[np.floating]
 
 _STEP_S = 1 / 60
 _SAMPLE_S = 1 / 30

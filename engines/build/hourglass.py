@@ -21,7 +21,7 @@ from engines.training.checkpoints import load_checkpoint
 from engines.training.data.lspet import Photographs
 from engines.training.detector import crops
 from engines.training.detector.checkpoint import rebuild
-from engines.training.detector.train import Settings, command, pck, predict
+from engines.training.detector.train import HourglassSettings, command, pck, predict
 from engines.types import Runtime
 
 LICENCE = (
@@ -73,8 +73,8 @@ def read(checkpoint: Path) -> tuple[StackedHourglass, dict]:
 
 
 def _command(settings: dict) -> str:
-    known = {f.name: settings[f.name] for f in fields(Settings) if f.name in settings}
-    return command(Settings(**known), settings["origin"])
+    known = {f.name: settings[f.name] for f in fields(HourglassSettings) if f.name in settings}
+    return command(HourglassSettings(**known), settings["origin"])
 
 
 def find(runtime: Runtime, images: NDArray[np.uint8]) -> tuple[NDArray, NDArray]:

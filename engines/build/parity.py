@@ -4,11 +4,9 @@ from dataclasses import astuple, dataclass
 from typing import Final, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from calibration.errors import UserError
-
-Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True)

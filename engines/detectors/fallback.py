@@ -12,9 +12,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from calibration.arrays import Image
 from engines import cards, detectors
 from engines.runtimes import silent
-from engines.types import Detection, Detector, DetectorSession, EngineError, Image
+from engines.types import Detection, Detector, DetectorSession, EngineError
 
 SKIP: Final = 2
 """Reports a session that do not count after a detector takes over: loading, warm-up, looking for the person."""

@@ -7,12 +7,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.arrays import Array, Bools, Image
 from engines import cards, preprocess, runtimes
 from engines.preprocess import Box
 from engines.runtimes import Open
 from engines.skeleton import LSP, MPII, to_h36m
-from engines.top_down import Array, Finder, TopDownSession
-from engines.types import Bools, EngineError, Image
+from engines.top_down import Finder, TopDownSession
+from engines.types import EngineError
 
 WEIGHTS: Final = {"hourglass": "hourglass.onnx"}
 _JOINTS: Final = {m.name: m for m in (MPII, LSP)}

@@ -14,11 +14,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from calibration.arrays import Image
 from engines import cards, preprocess
 from engines.preprocess import Box
 from engines.runtimes import Open
 from engines.skeleton import BLAZEPOSE, to_h36m
-from engines.types import Detection, EngineError, Image, nobody
+from engines.types import Detection, EngineError, empty_detection
 
 WEIGHTS: Final = {"mediapipe": "pose_landmarker_full.task", "mediapipe-lite": "pose_landmarker_lite.task"}
 
@@ -127,7 +128,7 @@ class MediaPipeSession:
         with contextlib.nullcontext() if self._quiet else _without_chatter():
             landmarks = self._detect(image, self._last)
         if landmarks is None:
-            return nobody(self._origin)
+            return empty_detection(self._origin)
         self._quiet = True
         # x and y count pixel centres: by the half-pixel rule mirrored photographs disagree by 0.7 to 1.1 px.
         xy = landmarks[:, :2] * (image.shape[1], image.shape[0])

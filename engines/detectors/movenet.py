@@ -5,12 +5,12 @@ from typing import Final
 
 import numpy as np
 
+from calibration.arrays import Array, Bools, Image
 from engines import cards, preprocess, runtimes
 from engines.preprocess import Box
 from engines.runtimes import Open
 from engines.skeleton import COCO, to_h36m
-from engines.top_down import Array, Finder, TopDownSession
-from engines.types import Bools, Image
+from engines.top_down import Finder, TopDownSession
 
 WEIGHTS: Final = {"movenet-lightning": "movenet_lightning.onnx", "movenet-thunder": "movenet_thunder.onnx"}
 _SIDES: Final = {"movenet-lightning": 192, "movenet-thunder": 256}

@@ -1,4 +1,4 @@
-"""Fusion of the views of one moment: detections and mixtures of calibrated cameras in, one person in the world out.
+"""Fusion of the views of one frame set: detections and mixtures of calibrated cameras in, one person in the world out.
 
     hypotheses    the paper's: the hypotheses that agree best, averaged (Li and Lee 2019, 4.5)
     map           the pose that mixtures and 2D joints together make most probable, with its sigma
@@ -12,15 +12,13 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from calibration.geometry.camera import Camera
 from engines.fusion import hypotheses, posterior, triangulation
 from engines.fusion.single import alone, by_reprojection
 from engines.fusion.views import Views, gather
 from engines.types import Detection, EngineError, Mixture, Pose
-
-Array = NDArray[np.floating]
 
 METHODS: Final = ("auto", "map", "hypotheses", "triangulate")
 """What ``--fusion`` takes."""
@@ -40,14 +38,14 @@ def fuse(
     min_score: float = 0.2,
     weighted: bool = False,
 ) -> Pose | None:
-    """Fuse the views of one moment.
+    """Fuse the views of one frame set.
 
     Args:
         detections: one a camera, pixels of the full image; None where there is none.
         mixtures: one a camera, root-relative, that camera's axes; None where there is none.
         cameras: with their place in the world.
         method: one of ``METHODS``.
-        previous: the pose of the moment before, to start from ("map").
+        previous: the pose of the frame set before, to start from ("map").
         min_score: a joint below it counts as not seen.
         weighted: average by mixing coefficient and inverse variance instead of plainly ("hypotheses").
 
@@ -134,7 +132,7 @@ def _from_starts(views: Views, relative: Array, rays: Array, previous: Pose | No
 
 
 class Fuser:
-    """Fuses moment after moment; callable as the pipeline's estimator wants it.
+    """Fuses frame set after frame set; callable as the pipeline's estimator wants it.
 
     Args:
         cameras: one a view, with their place in the world.

@@ -8,7 +8,7 @@ of every view.
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.floating]
+from calibration.arrays import Array
 
 _SWEEPS = 20
 

@@ -22,12 +22,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from engines.fusion.views import Views
 from engines.skeleton import L_HIP, LEFT, N_JOINTS, PARENTS, R_HIP, RIGHT
-
-Array = NDArray[np.floating]
 
 # Chosen on the validation subjects; all are flat within a factor of about 1.5.
 _NOISE_MM = 9.5  # standard deviation of a joint of score 0.8, at the person's distance: 1 % of a person's size

@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from engines.fusion.objective import NEAR_MM, MixtureTerms, Problem, pose_problem, sight, system
 from engines.fusion.views import Views
 from engines.skeleton import L_HIP, N_JOINTS, R_HIP
-
-Array = NDArray[np.floating]
 
 _STEPS = 10  # of Gauss-Newton at most
 _LEAST_STEPS = 3  # after them a start that leads somewhere better leads the others

@@ -1,14 +1,12 @@
 """One view left: the mean of its mixture, put in place by reprojection."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from calibration.geometry.camera import Camera
 from engines.fusion.triangulation import root_of
 from engines.fusion.views import Views
 from engines.skeleton import N_JOINTS
-
-Array = NDArray[np.floating]
 
 # The distance is as uncertain as the size of the body: one standard deviation, as a share of it. The errors of the
 # validation subjects' are 5 %.

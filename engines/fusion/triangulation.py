@@ -1,15 +1,13 @@
 """``triangulate``: weighted and robust, without any hypotheses; and where a root-relative pose stands in the world."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from calibration.geometry.triangulation import triangulate_linear, triangulate_robust
 from engines.fusion.views import Views
-from engines.lifter import locate
+from engines.lifter import place_root
 from engines.skeleton import DERIVED_FROM, L_HIP, R_HIP
 from engines.types import Detection
-
-Array = NDArray[np.floating]
 
 # One standard deviation of a joint, as a share of the person's size in pixels: 1 % of noise.
 _NOISE = 0.005
@@ -65,7 +63,7 @@ def root_of(pose: Array, joints: Array, views: Views, *, hips: bool = True) -> A
     roots = []
     for k, camera in enumerate(views.cameras):
         seen = Detection(np.nan_to_num(views.xy[k]), views.score[k], ~views.seen[k], views.detections[k].origin)
-        local = locate(pose @ camera.R.T, seen, camera, 0.0)
+        local = place_root(pose @ camera.R.T, seen, camera, 0.0)
         roots.append((local - camera.t) @ camera.R)
     roots = np.array(roots)
     known = np.isfinite(roots).all(-1)

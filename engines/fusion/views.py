@@ -1,4 +1,4 @@
-"""What the cameras say of one moment, as arrays in one world."""
+"""What the cameras say of one frame set, as arrays in one world."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,12 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.arrays import Array, Bools
 from calibration.geometry.camera import Camera, image_to_ray
 from engines.skeleton import N_JOINTS, PELVIS
 from engines.types import Detection, Mixture
-
-Array = NDArray[np.floating]
-Bools = NDArray[np.bool_]
 
 # A view with fewer joints than this says too little to be called one.
 _MIN_JOINTS = 2
@@ -19,7 +17,7 @@ _MIN_JOINTS = 2
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """The V usable views of one moment; the L of them that were lifted have mixtures."""
+    """The V usable views of one frame set; the L of them that were lifted have mixtures."""
 
     cameras: tuple[Camera, ...]
     """V cameras."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from engines import cards
 from engines.runtimes import _measure
-from engines.runtimes._measure import Candidate, Report
+from engines.runtimes._measure import Candidate, Measured
 from engines.runtimes._module import Network, RuntimeModule, Say, one_line
 from engines.types import EngineError
 from engines.user_cache import CacheError
@@ -173,7 +173,7 @@ def _best(
     """
     networks: dict[str, Network] = {}
     if len(candidates) == 1:
-        report = Report({}, {})
+        report = Measured({}, {})
     else:
         report = _measured(candidates, modules, threads, notes=notes, networks=networks, say=say)
     errors: list[EngineError] = []
@@ -198,7 +198,7 @@ def _measured(
     say: Say,
     notes: list[str],
     networks: dict[str, Network],
-) -> Report:
+) -> Measured:
     """What was measured, and what of it is still loaded in ``networks``."""
     try:
         if known := _measure.read(candidates, threads):
@@ -215,7 +215,7 @@ def _measured(
     ms, stopped = _measure.race(networks)
     for label in stopped:
         del networks[label]
-    report = Report(ms, failed | stopped)
+    report = Measured(ms, failed | stopped)
     # A network with a note runs otherwise than it should, such as without CUDA: tomorrow it may be mended.
     if ms and not any(network.describe().get("note") for network in networks.values()):
         try:
@@ -226,7 +226,7 @@ def _measured(
     return report
 
 
-def _reason(report: Report) -> str:
+def _reason(report: Measured) -> str:
     """What was measured, the fastest first."""
     ms = ", ".join(f"{label} {value:.3g} ms" for label, value in sorted(report.ms.items(), key=lambda item: item[1]))
     return f"measured: {ms}"

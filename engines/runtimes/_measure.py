@@ -50,7 +50,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class Measured:
     """What came of measuring."""
 
     ms: Mapping[str, float]
@@ -91,7 +91,7 @@ def cpu_name() -> str:
     return next(named, "") or platform.processor() or platform.machine()
 
 
-def read(candidates: Sequence[Candidate], threads: int) -> Report | None:
+def read(candidates: Sequence[Candidate], threads: int) -> Measured | None:
     """What was measured before; None where nothing was, or it is damaged or of other versions.
 
     Raises:
@@ -102,7 +102,7 @@ def read(candidates: Sequence[Candidate], threads: int) -> Report | None:
         return None
     try:
         found = json.loads(data)
-        report = Report(
+        report = Measured(
             {str(k): float(v) for k, v in found["ms"].items()}, {str(k): str(v) for k, v in found["failed"].items()}
         )
         if report.failed and not 0 <= time.time() - float(found["at"]) < RETRY_S:
@@ -112,7 +112,7 @@ def read(candidates: Sequence[Candidate], threads: int) -> Report | None:
     return report if set(report.ms) | set(report.failed) == {c.label for c in candidates} else None
 
 
-def write(candidates: Sequence[Candidate], threads: int, report: Report) -> None:
+def write(candidates: Sequence[Candidate], threads: int, report: Measured) -> None:
     """Keep what was measured.
 
     Raises:

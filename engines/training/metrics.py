@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.floating]
+from calibration.arrays import Array
 
 _CHUNK = 4096
 

@@ -19,15 +19,15 @@ from stream.config import Config, OutputConfig, SourceConfig
 from stream.drawing.compose import Status
 from stream.live.estimator import Each, Estimator
 from stream.live.metrics import Meter, Summary
-from stream.live.pipeline import MainSink, Opened, Pipeline, SinkWorker
+from stream.live.pipeline import MainSink, OpenSource, Pipeline, SinkWorker
 from stream.live.synchronise import LIVE_SPAN_S, SyncConfig
 from stream.live.tracks import TrackConfig
 from stream.recordings.frames import FrameRecorder
 from stream.recordings.takes import new_take
 from stream.recordings.writer import Recorder
-from stream.sinks import CameraHeader, Header, Sink
+from stream.sinks import CameraInfo, RunInfo, Sink
 from stream.sinks.terminal import Terminal
-from stream.sinks.video import Video
+from stream.sinks.video import VideoSink
 from stream.sources import SourceInfo, make_source
 from stream.types import StreamError
 
@@ -67,10 +67,10 @@ def prepare(config: Config, stack: ExitStack, say: Say) -> tuple[Pipeline, "Outp
         UserError: for everything the user can mend, in one line.
     """
     check_outputs(config)
-    plan = camera_setup.load(config.rig, config.sources)
+    setup = camera_setup.load(config.setup, config.sources)
     lifter = MDNLifter(config.lift.weights, config.engine.runtime, config.engine.precision, say)
     opened = open_sources(config, stack, say)
-    cameras, lines = plan.cameras(opened, config.lift.fov_degrees)
+    cameras, lines = setup.cameras(opened, config.lift.fov_degrees)
     for line in lines:
         say(line)
     rates = [o.info.fps for o in opened if o.info.fps]
@@ -82,11 +82,11 @@ def prepare(config: Config, stack: ExitStack, say: Say) -> tuple[Pipeline, "Outp
         lifter,
         config.detect,
         TrackConfig(),
-        plan.fuser(cameras, config),
+        setup.fuser(cameras, config),
         side_by_side(len(opened), stack),
     )
-    header = Header(
-        cameras=tuple(camera_header(o, fitted, config) for o, fitted in zip(opened, cameras, strict=True)),
+    run_info = RunInfo(
+        cameras=tuple(camera_info(o, fitted, config) for o, fitted in zip(opened, cameras, strict=True)),
         kernels=lifter.kernels,
         start_utc=datetime.now(UTC),
         start_monotonic=time.monotonic(),
@@ -95,15 +95,15 @@ def prepare(config: Config, stack: ExitStack, say: Say) -> tuple[Pipeline, "Outp
         lifter=lifter.describe(),
         runtime=lifter.describe()["runtime"],
         software=f"hypothesis-stream {VERSION}",
-        settings={"detect": asdict(config.detect), "tracks": asdict(TrackConfig()), "fusion": plan.method,
+        settings={"detect": asdict(config.detect), "tracks": asdict(TrackConfig()), "fusion": setup.method,
                   "engine": asdict(config.engine), "sync_offset": {o.info.name: o.offset_s for o in opened}},
     )  # fmt: skip
     say(f"detector {runs_on(detector.describe())}")
-    say(f"lifter {runs_on(header.lifter)}")
+    say(f"lifter {runs_on(run_info.lifter)}")
     meter = Meter()
-    sync = SyncConfig(interpolate=not live or config.rig.sync_delay > 0)
-    pipeline = Pipeline(opened, estimator, header, meter, sync, config.output.record_buffer_s)
-    return pipeline, Outputs(config.output, pipeline, meter, opened, header, say)
+    sync = SyncConfig(interpolate=not live or config.setup.sync_delay > 0)
+    pipeline = Pipeline(opened, estimator, run_info, meter, sync, config.output.record_buffer_s)
+    return pipeline, Outputs(config.output, pipeline, meter, opened, run_info, say)
 
 
 def load_detector(config: Config, rate: float | None, say: Say) -> fallback.Fallback:
@@ -141,13 +141,13 @@ def side_by_side(views: int, stack: ExitStack) -> Each:
     return pool.map
 
 
-def open_sources(config: Config, stack: ExitStack, say: Say) -> list[Opened]:
+def open_sources(config: Config, stack: ExitStack, say: Say) -> list[OpenSource]:
     """Open every source, closing all of them when the stack ends.
 
     Raises:
         StreamError: if one cannot be opened, live sources and files are mixed, or live ones are moved too far apart.
     """
-    offsets = camera_setup.parse_offsets(config.rig.sync_offset, [s.name for s in config.sources])
+    offsets = camera_setup.parse_offsets(config.setup.sync_offset, [s.name for s in config.sources])
     opened = []
     for source_config in config.sources:
         source = make_source(source_config)
@@ -155,7 +155,7 @@ def open_sources(config: Config, stack: ExitStack, say: Say) -> list[Opened]:
         info = source.open()
         for message in (*info.messages, *not_taken(source_config, info)):
             say(f"{info.name}: {message}")
-        opened.append(Opened(source, info, offsets.get(info.name, 0.0)))
+        opened.append(OpenSource(source, info, offsets.get(info.name, 0.0)))
     # A file played in real time keeps its own time, from 0: a camera's is never near it.
     if len({(o.info.live, o.info.clock) for o in opened}) > 1:
         raise StreamError(
@@ -179,10 +179,10 @@ def not_taken(config: SourceConfig, info: SourceInfo) -> Iterator[str]:
         yield f"--fps {config.fps:g} is for local cameras and folders of images; its own times say {info.fps:g}"
 
 
-def camera_header(opened: Opened, fitted: camera_setup.Fitted, config: Config) -> CameraHeader:
+def camera_info(opened: OpenSource, fitted: camera_setup.Fitted, config: Config) -> CameraInfo:
     """What a recording says of one camera."""
     info = opened.info
-    return CameraHeader(
+    return CameraInfo(
         info.name, info.source, info.kind, info.size,
         fitted.camera if fitted.calibrated else None,
         None if fitted.calibrated else config.lift.fov_degrees,
@@ -215,12 +215,18 @@ class Outputs:
     """The sinks of a run, and the recording that can be switched on and off while it goes on."""
 
     def __init__(
-        self, config: OutputConfig, pipeline: Pipeline, meter: Meter, opened: Sequence[Opened], header: Header, say: Say
+        self,
+        config: OutputConfig,
+        pipeline: Pipeline,
+        meter: Meter,
+        opened: Sequence[OpenSource],
+        run_info: RunInfo,
+        say: Say,
     ) -> None:
         self._config = config
         self._pipeline = pipeline
         self._meter = meter
-        self._header = header
+        self._run_info = run_info
         self._say = say
         frames = [o.info.frames for o in opened]
         self._total = frames[0] if frames[0] and not pipeline.live else None
@@ -228,7 +234,7 @@ class Outputs:
         # Everything that can be refused is made first, so that nothing has been started when it is; a take last, so
         # that no empty one is left.
         self._video = (
-            Video(config.video_out, config.still_out, self.status) if config.video_out or config.still_out else None
+            VideoSink(config.video_out, config.still_out, self.status) if config.video_out or config.still_out else None
         )
         self._main = self._viewer()
         self._takes = self._recorders() if config.record else []
@@ -248,11 +254,11 @@ class Outputs:
             latency_ms=self._meter.latency_ms,
             drops=self._pipeline.dropped,
             detector=self._meter.detector,
-            runtime=self._header.runtime,
+            runtime=self._run_info.runtime,
             note=self._pipeline.note,
             recording=any(not worker.channel.closed for worker in self._recording),
             skew_ms=self._meter.skew_ms,
-            done=self._meter.moments,
+            done=self._meter.frame_sets,
             total=self._total,
         )
 

@@ -10,9 +10,9 @@ from calibration.formats import load_calibration
 from calibration.geometry.camera import Camera, camera_from_fov
 from calibration.types import Calibration, with_up
 from engines.fusion import METHODS, Fuser
-from stream.config import Config, RigConfig, SourceConfig
+from stream.config import CameraSetupConfig, Config, SourceConfig
 from stream.live import estimator
-from stream.live.pipeline import Opened
+from stream.live.pipeline import OpenSource
 from stream.types import StreamError
 
 
@@ -27,7 +27,7 @@ class Fitted:
 
 
 @dataclass(frozen=True, slots=True)
-class Rig:
+class CameraSetup:
     """A calibration and how it is to be used; without one every lens is assumed."""
 
     calibration: Calibration | None
@@ -38,7 +38,7 @@ class Rig:
     named: tuple[bool, ...]
     """Whether the user gave each source its name."""
 
-    def cameras(self, opened: Sequence[Opened], fov_degrees: float) -> tuple[list[Fitted], list[str]]:
+    def cameras(self, opened: Sequence[OpenSource], fov_degrees: float) -> tuple[list[Fitted], list[str]]:
         """The camera of every source, and lines for the user.
 
         Raises:
@@ -71,14 +71,14 @@ class Rig:
             ]
         return []
 
-    def fuser(self, cameras: Sequence[Fitted], config: Config) -> estimator.Fuser | None:
+    def fuser(self, cameras: Sequence[Fitted], config: Config) -> estimator.FuseViews | None:
         """What fuses the views, or None where they cannot be fused."""
         if self.method == "none":
             return None
         return Fuser([fitted.camera for fitted in cameras], self.method, config.detect.min_score)
 
 
-def load(config: RigConfig, sources: Sequence[SourceConfig]) -> Rig:
+def load(config: CameraSetupConfig, sources: Sequence[SourceConfig]) -> CameraSetup:
     """Read and check what the user says of the set-up, before any camera is opened.
 
     Raises:
@@ -95,7 +95,7 @@ def load(config: RigConfig, sources: Sequence[SourceConfig]) -> Rig:
         ):
             if given:
                 raise StreamError(f"{flag} needs --calibration FILE; make one with python -m calibration")
-        return Rig(None, {}, "none", named)
+        return CameraSetup(None, {}, "none", named)
     calibration = load_calibration(config.calibration)
     if config.up is not None:
         calibration = with_up(calibration, np.array(config.up))
@@ -106,7 +106,7 @@ def load(config: RigConfig, sources: Sequence[SourceConfig]) -> Rig:
             "place them with python -m calibration extrinsics"
         )
     method = config.fusion if calibration.placed else "none"
-    return Rig(calibration, letterboxes, "map" if method == "auto" else method, named)
+    return CameraSetup(calibration, letterboxes, "map" if method == "auto" else method, named)
 
 
 def parse_offsets(texts: Sequence[str], names: Sequence[str]) -> dict[str, float]:

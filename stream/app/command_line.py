@@ -16,7 +16,7 @@ from calibration.errors import UserError
 from engines import detectors, runtimes
 from stream.app import build, demo
 from stream.app.signals import EXIT_NOW
-from stream.config import Config, DetectConfig, EngineConfig, LiftConfig, OutputConfig, RigConfig
+from stream.config import CameraSetupConfig, Config, DetectConfig, EngineConfig, LiftConfig, OutputConfig
 from stream.live.metrics import report
 from stream.sources import list_cameras, parse_sources
 
@@ -57,14 +57,16 @@ def parser() -> argparse.ArgumentParser:
     source.add_argument("--fov", type=float, metavar="DEGREES",
                         help=f"field of view along the long side, uncalibrated (default {LiftConfig().fov_degrees:g}; "
                              "the demo's own is known)")  # fmt: skip
-    rig = p.add_argument_group("several cameras")
-    rig.add_argument("--calibration", type=Path, metavar="FILE", help="made by python -m calibration, or another tool")
-    rig.add_argument("--up", type=vector, metavar="X,Y,Z", help="against gravity in the calibration's world")
-    rig.add_argument("--letterbox", action="append", default=[], metavar="[NAME=]SCALE,DX,DY",
+    setup = p.add_argument_group("several cameras")
+    setup.add_argument(
+        "--calibration", type=Path, metavar="FILE", help="made by python -m calibration, or another tool"
+    )
+    setup.add_argument("--up", type=vector, metavar="X,Y,Z", help="against gravity in the calibration's world")
+    setup.add_argument("--letterbox", action="append", default=[], metavar="[NAME=]SCALE,DX,DY",
                      help="how the calibrated picture lies in frames of another shape; or [NAME=]fit")  # fmt: skip
-    rig.add_argument("--fusion", default="auto", metavar="METHOD", help="hypotheses, map, triangulate or auto (map)")
-    rig.add_argument("--sync-offset", action="append", default=[], metavar="NAME=SECONDS", help="added to its times")
-    rig.add_argument("--sync-delay", type=int, default=0, choices=[0, 1],
+    setup.add_argument("--fusion", default="auto", metavar="METHOD", help="hypotheses, map, triangulate or auto (map)")
+    setup.add_argument("--sync-offset", action="append", default=[], metavar="NAME=SECONDS", help="added to its times")
+    setup.add_argument("--sync-delay", type=int, default=0, choices=[0, 1],
                      help="1: live too, 2D joints are interpolated to one time")  # fmt: skip
     engine = p.add_argument_group("detection and lifting")
     engine.add_argument("--detector", default="auto", metavar="NAMES",
@@ -134,7 +136,7 @@ def config_of(args: argparse.Namespace) -> Config:
         detect=DetectConfig(names=tuple(name.strip() for name in args.detector.split(",") if name.strip())),
         lift=LiftConfig(args.weights, default if args.fov is None else args.fov),
         engine=EngineConfig(args.runtime, args.precision),
-        rig=RigConfig(
+        setup=CameraSetupConfig(
             args.calibration, args.up, tuple(args.letterbox), args.fusion, tuple(args.sync_offset), args.sync_delay
         ),
         output=OutputConfig(args.view, args.video_out, args.still_out, args.record, args.record_video),

@@ -58,7 +58,7 @@ def configure(config: Config, which: str) -> Config:
     Raises:
         StreamError: if the videos cannot be fetched, or for flags of a calibration where the demo has its own.
     """
-    own = {"--calibration": config.rig.calibration, "--up": config.rig.up, "--letterbox": config.rig.letterbox}
+    own = {"--calibration": config.setup.calibration, "--up": config.setup.up, "--letterbox": config.setup.letterbox}
     given = [flag for flag, value in own.items() if value]
     if which == "multi" and given:
         raise StreamError(f"--demo multi brings its own calibration; leave out {', '.join(given)}")
@@ -73,14 +73,14 @@ def configure(config: Config, which: str) -> Config:
         return replace(config, sources=(SourceConfig(str(fetch(SINGLE) / "demo.mp4"), "walker"),))
     folder = fetch(MULTI)
     names = [f"cam0{k}" for k in range(1, 5)]
-    rig = replace(
-        config.rig,
+    setup = replace(
+        config.setup,
         calibration=folder / "calibration" / "Calib.qca.txt",
         up=(0.0, 0.0, 1.0),
         letterbox=(f"cam01={LETTERBOX}", f"cam02={LETTERBOX}"),
     )
     sources = tuple(SourceConfig(str(folder / "videos" / f"{name}.mp4"), name) for name in names)
-    return replace(config, sources=sources, rig=rig)
+    return replace(config, sources=sources, setup=setup)
 
 
 def cache_folder() -> Path:

@@ -11,7 +11,7 @@ from stream.recordings.takes import open_take
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """List a take: one line a moment."""
+    """List a take: one line a frame set."""
     parser = argparse.ArgumentParser(prog="python -m stream replay", description=main.__doc__)
     parser.add_argument("take", type=Path, metavar="DIR", help="the take, or the folder given to --record")
     options = parser.parse_args(arguments)
@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
         take = open_take(options.take)
         for estimate in replay(take, lambda span: print(f"unreadable: {span}", file=sys.stderr)):
             parts = []
-            for camera, view in zip(take.header.cameras, estimate.views, strict=True):
+            for camera, view in zip(take.run_info.cameras, estimate.views, strict=True):
                 if view is None:
                     parts.append(f"{camera.name}: no frame")
                 elif not view.detection.person:

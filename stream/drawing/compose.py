@@ -6,8 +6,8 @@ from typing import Final
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Image
 from calibration.geometry.camera import resize_pixels
 from engines.skeleton import EDGES, JOINTS, PELVIS, SPINE, THORAX
 from engines.types import Detection
@@ -15,9 +15,7 @@ from stream.drawing import primitives as draw
 from stream.drawing.panel import draw_scene
 from stream.drawing.primitives import Rect
 from stream.drawing.scene import Figure, ViewState, calibrated, gravity_known
-from stream.types import Estimate, Image, View
-
-Array = NDArray[np.floating]
+from stream.types import Estimate, View
 
 _LEFT_SHARE: Final = 0.6  # of the width, at most, for the cameras
 _INFO: Final = 136  # px: the least height of the box with hypotheses and status
@@ -29,11 +27,11 @@ class Status:
     """What is known of the run besides the estimate."""
 
     fps: float | None = None
-    """Moments a second, measured."""
+    """Frame sets a second, measured."""
     latency_ms: float | None = None
     """From grab to estimate, milliseconds; None for files."""
     drops: int = 0
-    """Frames and moments that were dropped so far."""
+    """Frames and frame sets that were dropped so far."""
     detector: str = ""
     """Which detector answers."""
     runtime: str = ""
@@ -43,19 +41,19 @@ class Status:
     recording: bool = False
     """Whether a recording is being written."""
     skew_ms: tuple[float, float, float] | None = None
-    """p50, p95 and maximum of the time between the frames of a moment; None with one camera."""
+    """p50, p95 and maximum of the time between the frames of a frame set; None with one camera."""
     done: int = 0
-    """Moments done so far."""
+    """Frame sets done so far."""
     total: int | None = None
-    """Moments there will be, where a file tells."""
+    """Frame sets there will be, where a file tells."""
 
 
 def compose(images: Mapping[str, Image | None], estimate: Estimate, status: Status, view: ViewState) -> Image:
-    """The picture of one moment.
+    """The picture of one frame set.
 
     Args:
         images: camera name -> (H, W, 3) BGR, None or absent for a camera without a frame. Not written on.
-        estimate: the result of the moment.
+        estimate: the result of the frame set.
         status: what is written in the corner.
         view: the size of the picture, the cameras, and from where the 3D panel is seen.
 

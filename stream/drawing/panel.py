@@ -5,16 +5,14 @@ from typing import Final
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Array, Image
 from calibration.geometry.camera import Camera
 from engines.skeleton import EDGES, HEAD, L_HIP, L_SHOULDER, NECK, R_HIP, R_SHOULDER
 from stream.drawing import primitives as draw
 from stream.drawing.primitives import Layer
 from stream.drawing.scene import Eye, Figure, Stage, ViewState, calibrated, eye, figure, follow, volume, world_axes
-from stream.types import Estimate, Image
-
-Array = NDArray[np.floating]
+from stream.types import Estimate
 
 _EXTENT: Final = 2400.0  # mm that fit into the smaller side of the panel: a person with both arms up, and air
 _FARTHEST: Final = 5200.0  # mm: cameras beyond this are not worth a smaller person

@@ -9,10 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.arrays import Array, Image
 from engines.skeleton import LEFT, RIGHT
-from stream.types import Image
 
-Array = NDArray[np.floating]
 Colour = tuple[int, int, int]
 Rect = tuple[int, int, int, int]
 """x, y, width, height, pixels."""

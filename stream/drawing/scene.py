@@ -9,14 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from calibration.geometry.camera import Camera, camera_to_world
 from engines.skeleton import L_ANKLE, R_ANKLE
-from stream.recordings.run_info import CameraHeader
+from stream.recordings.run_info import CameraInfo
 from stream.types import Estimate
-
-Array = NDArray[np.floating]
 
 YAW: Final = 30.0
 PITCH: Final = 12.0
@@ -41,7 +39,7 @@ class Stage:
 class ViewState:
     """From where the user looks, at what size, and what was seen so far."""
 
-    cameras: tuple[CameraHeader, ...] = ()
+    cameras: tuple[CameraInfo, ...] = ()
     """In the order of ``Estimate.views``."""
     size: tuple[int, int] = (1280, 720)
     """Width and height of the composed picture, pixels."""
@@ -146,10 +144,10 @@ def gravity_known(view: ViewState) -> bool:
 
 def camera_to_stage(view: ViewState, camera_index: int, points: Array) -> Array:
     """Points (..., 3) mm in a camera's axes to stage axes; without a calibration the image's up is taken for up."""
-    header = view.cameras[camera_index] if camera_index < len(view.cameras) else None
-    if header is None or header.calibration is None:
+    run_info = view.cameras[camera_index] if camera_index < len(view.cameras) else None
+    if run_info is None or run_info.calibration is None:
         return points @ stage_from(_FORWARD, _IMAGE_UP, _RIGHT).T
-    return camera_to_world(header.calibration, points) @ world_axes(calibrated(view))[0].T
+    return camera_to_world(run_info.calibration, points) @ world_axes(calibrated(view))[0].T
 
 
 def figure(estimate: Estimate, view: ViewState) -> Figure | None:

@@ -1,4 +1,4 @@
-"""A moment in, an estimate out: detect, lift, fuse, track. No threads, no queues; live and offline it is this code."""
+"""A frame set in, an estimate out: detect, lift, fuse, track. No threads, no queues; the same code live and offline."""
 
 import threading
 import time
@@ -8,26 +8,22 @@ from itertools import repeat
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calibration.geometry.camera import Camera
-from engines.lifter import locate, see
+from engines.lifter import lifter_input, place_root
 from engines.skeleton import LIMBS
 from engines.types import Detection, Detector, DetectorSession, Lifter, Mixture, Pose, TimedSession
 from stream.config import DetectConfig
 from stream.live.synchronise import MAX_INTERPOLATED_S
 from stream.live.tracks import TrackConfig, Tracker
-from stream.types import Estimate, Frame, Moment, View
-
-Array = NDArray[np.floating]
-
+from stream.types import Estimate, Frame, FrameSet, View
 
 Each = Callable[..., Iterable[Any]]
 """``map``, or something that gives the same in the same order."""
 
 
-class Fuser(Protocol):
-    """Fuses the views of one moment; may keep what it needs to start warm."""
+class FuseViews(Protocol):
+    """Fuses the views of one frame set; may keep what it needs to start warm."""
 
     def __call__(
         self, detections: Sequence[Detection | None], mixtures: Sequence[Mixture | None], t: float
@@ -52,7 +48,7 @@ class _Eye:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What one camera gave to one moment."""
+    """What one camera gave to one frame set."""
 
     detection: Detection | None
     fresh: bool = False
@@ -64,20 +60,20 @@ class _Look:
 
 
 @dataclass(slots=True)
-class Begun:
-    """A moment whose detection is under way."""
+class PendingFrameSet:
+    """A frame set whose detection is under way."""
 
-    moment: Moment
+    frame_set: FrameSet
     looks: Iterable[_Look]
     detect_s: float | None = None
     """None until all are in."""
 
 
 class Estimator:
-    """Estimates moments of a fixed set of cameras.
+    """Estimates frame sets of a fixed set of cameras.
 
     Args:
-        cameras: one a view, in the order of ``Moment.frames``; only the calibrated have a known place.
+        cameras: one a view, in the order of ``FrameSet.frames``; only the calibrated have a known place.
         detector: 2D joints; a session is opened a camera.
         lifter: 3D hypotheses.
         detect: thresholds of the detection.
@@ -94,7 +90,7 @@ class Estimator:
         lifter: Lifter,
         detect: DetectConfig | None = None,
         tracks: TrackConfig | None = None,
-        fuse: Fuser | None = None,
+        fuse: FuseViews | None = None,
         each: Each = map,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -105,57 +101,57 @@ class Estimator:
         self._each = each
         self._clock = clock
         self._eyes = [_Eye(detector.session(), Tracker(tracks)) for _ in cameras]
-        self._begun: Begun | None = None
+        self._pending: PendingFrameSet | None = None
         self._detected = -np.inf  # when the last look ended
 
-    def __call__(self, moment: Moment) -> Estimate:
-        """Estimate one moment. The images are not kept."""
-        return self.finish(self.begin(moment))
+    def __call__(self, frame_set: FrameSet) -> Estimate:
+        """Estimate one frame set. The images are not kept."""
+        return self.result(self.submit(frame_set))
 
-    def begin(self, moment: Moment) -> Begun:
+    def submit(self, frame_set: FrameSet) -> PendingFrameSet:
         """Detect; where views are detected side by side, that goes on after this returns.
 
-        The next moment may be begun before this one is finished: a camera that is done goes on with its next frame, and
-        need not wait for the others.
+        The next frame set may be submitted before the result of this one is asked for: a camera that is done goes on
+        with its next frame, and need not wait for the others.
         """
-        looks = self._each(self._look, self._eyes, moment.frames, repeat(moment.t))
-        self._begun = Begun(moment, looks)
-        return self._begun
+        looks = self._each(self._look, self._eyes, frame_set.frames, repeat(frame_set.t))
+        self._pending = PendingFrameSet(frame_set, looks)
+        return self._pending
 
-    def finish(self, begun: Begun) -> Estimate:
-        """Lift, fuse and track what was begun; moments are finished in the order in which they were begun."""
-        moment, looks, detect_s = begun.moment, *self._complete(begun)
+    def result(self, pending: PendingFrameSet) -> Estimate:
+        """Lift, fuse and track what was begun; frame sets are finished in the order in which they were begun."""
+        frame_set, looks, detect_s = pending.frame_set, *self._complete(pending)
         detections = [look.detection for look in looks]
         start = self._clock()
         mixtures = self._lift(detections)
         lifted = self._clock()
-        pose = self._fuse(detections, mixtures, moment.t) if self._fuse else None
+        pose = self._fuse(detections, mixtures, frame_set.t) if self._fuse else None
         fused = self._clock()
         for eye, look in zip(self._eyes, looks, strict=True):
             if look.anew:
                 eye.tracker.reset()
         views = tuple(
-            None if frame is None or detection is None else self._view(k, moment.t, frame, detection, mixtures[k])
-            for k, (frame, detection) in enumerate(zip(moment.frames, detections, strict=True))
+            None if frame is None or detection is None else self._view(k, frame_set.t, frame, detection, mixtures[k])
+            for k, (frame, detection) in enumerate(zip(frame_set.frames, detections, strict=True))
         )
         stages = {"detect": detect_s, "lift": lifted - start, "track": self._clock() - fused}
         if self._fuse:
             stages["fuse"] = fused - lifted
-        return Estimate(moment.index, moment.t, views, pose, moment.spread_s, stages)
+        return Estimate(frame_set.index, frame_set.t, views, pose, frame_set.spread_s, stages)
 
-    def _complete(self, begun: Begun) -> tuple[Sequence[_Look], float]:
-        """All looks of a moment, and the seconds they took that the moment before did not take too."""
-        looks = begun.looks = list(begun.looks)
-        if begun.detect_s is None:
+    def _complete(self, pending: PendingFrameSet) -> tuple[Sequence[_Look], float]:
+        """All looks of a frame set, and the seconds they took that the moment before did not take too."""
+        looks = pending.looks = list(pending.looks)
+        if pending.detect_s is None:
             start, end = min(look.start for look in looks), max(look.end for look in looks)
-            begun.detect_s = max(0.0, end - max(start, self._detected))
+            pending.detect_s = max(0.0, end - max(start, self._detected))
             self._detected = max(end, self._detected)
             fresh = sum(look.fresh for look in looks)
             for eye, look in zip(self._eyes, looks, strict=True):
                 # Not while the session looks at the next frame: only of files, for which speed never counts.
-                if look.fresh and begun is self._begun and isinstance(eye.session, TimedSession):
-                    eye.session.report(begun.detect_s / fresh)
-        return looks, begun.detect_s
+                if look.fresh and pending is self._pending and isinstance(eye.session, TimedSession):
+                    eye.session.report(pending.detect_s / fresh)
+        return looks, pending.detect_s
 
     def _look(self, eye: _Eye, frame: Frame | None, target: float) -> _Look:
         with eye.free:
@@ -166,7 +162,7 @@ class Estimator:
         if frame is None:
             return _Look(None)
         start, anew = self._clock(), False
-        # A slow camera's frame is in several moments.
+        # A slow camera's frame is in several frame sets.
         fresh = frame.index != eye.frame_index or eye.detection is None
         if fresh:
             if eye.detection is not None:
@@ -196,7 +192,7 @@ class Estimator:
             if detection is None or self._seen_limbs(detection) < self._detect.min_joints:
                 continue
             chosen.append(k)
-            inputs.append(see(detection, self._cameras[k], self._detect.min_score))
+            inputs.append(lifter_input(detection, self._cameras[k], self._detect.min_score))
         for k, mixture in zip(chosen, self._lifter(inputs), strict=True):
             mixtures[k] = mixture
         return mixtures
@@ -209,9 +205,9 @@ class Estimator:
         empty = View(frame.camera, frame.index, frame.t, (width, height), detection, None, (), None, None, None)
         if mixture is None:
             return empty
-        # At the moment's time: a slow camera's frame is in several moments, and its joints are brought to each.
+        # At the frame set's time: a slow camera's frame is in several frame sets, and its joints are brought to each.
         tracks, raw, answer = self._eyes[k].tracker(mixture, t)
-        root = locate(raw, detection, self._cameras[k], self._detect.min_score)
+        root = place_root(raw, detection, self._cameras[k], self._detect.min_score)
         return replace(empty, mixture=mixture, tracks=tracks, answer_raw=raw, answer=answer, root=root)
 
 

@@ -9,15 +9,15 @@ from itertools import islice
 
 import numpy as np
 
-_RECENT = 300  # moments that the status looks back on
+_RECENT = 300  # frame sets that the status looks back on
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
     """What a run did."""
 
-    moments: int
-    """Moments that were estimated."""
+    frame_sets: int
+    """Frame sets that were estimated."""
     people: int
     """Views in which enough of a person was seen to lift."""
     views: int
@@ -27,7 +27,7 @@ class Summary:
     busy_s: float
     """Time the compute thread worked."""
     stage_ms: Mapping[str, float]
-    """Mean milliseconds a moment of each stage."""
+    """Mean milliseconds a frame set of each stage."""
     detectors: Mapping[str, int]
     """Views in which each detector saw a person."""
     mean_probability: float
@@ -37,9 +37,9 @@ class Summary:
     latency_ms: tuple[float, float] | None
     """Median and 95th percentile from grab to estimate of live sources; None for files."""
     skew_ms: tuple[float, float, float] | None
-    """p50, p95 and maximum of the time between the frames of a moment; None where no moment had two frames."""
+    """p50, p95 and maximum of the time between the frames of a frame set; None where no frame set had two frames."""
     fused: Mapping[str, int] = field(default_factory=dict)
-    """Moments by ``Pose.method`` of what was fused, "none" where no view had a person; empty without fusion."""
+    """Frame sets by ``Pose.method`` of what was fused, "none" where no view had a person; empty without fusion."""
     lines: tuple[str, ...] = ()
     """What the sinks say of what they wrote."""
     failures: tuple[str, ...] = ()
@@ -47,8 +47,8 @@ class Summary:
 
     @property
     def fps(self) -> float:
-        """Moments a second."""
-        return self.moments / self.seconds if self.seconds > 0 else 0.0
+        """Frame sets a second."""
+        return self.frame_sets / self.seconds if self.seconds > 0 else 0.0
 
 
 class Meter:
@@ -58,13 +58,13 @@ class Meter:
         self._lock = threading.Lock()
         self._stages: dict[str, float] = defaultdict(float)
         self._recent: deque[float] = deque(maxlen=60)
-        # A float an hour-long run records a moment: 16 bytes x 108,000 is nothing, but all day is not nothing.
+        # A float an hour-long run records a frame set: 16 bytes x 108,000 is nothing, but all day is not nothing.
         self._latency: deque[float] = deque(maxlen=100_000)
         self._skew: deque[float] = deque(maxlen=100_000)
         self._probability = 0.0
         self._detectors: Counter[str] = Counter()
         self._fused: Counter[str] = Counter()
-        self._moments = self._people = self._views = 0
+        self._frame_sets = self._people = self._views = 0
         self._busy = 0.0
         self._detector = ""
         self._start = time.monotonic()
@@ -72,21 +72,21 @@ class Meter:
     def start(self) -> None:
         """The first frame is about to come; loading is not counted."""
         self._start = time.monotonic()
-        # The rate counts from here: two moments that follow each other at once would alone be thousands a second.
+        # The rate counts from here: two frame sets that follow each other at once would alone be thousands a second.
         self._recent.append(self._start)
 
     def done(
         self, stages: Mapping[str, float], busy: float, origins: list[str | None], probability: list[float],
         latency: float | None, skew: float | None, fused: str | None = None,
     ) -> None:  # fmt: skip
-        """A moment was estimated.
+        """A frame set was estimated.
 
         Args:
             stages: seconds of each stage.
             busy: seconds the compute thread worked on it.
             origins: detector that answered each view with a frame, None for a view without a person.
             probability: of the answer, of each view that was lifted.
-            latency: seconds since the oldest frame of the moment was grabbed; None for files.
+            latency: seconds since the oldest frame of the frame set was grabbed; None for files.
             skew: seconds between the earliest and latest frame; None with one frame.
             fused: the method that fused the views, "none" without a person; None where nothing is fused.
         """
@@ -95,7 +95,7 @@ class Meter:
                 self._stages[name] += seconds
             self._busy += busy
             self._recent.append(time.monotonic())
-            self._moments += 1
+            self._frame_sets += 1
             self._views += len(origins)
             self._people += len(probability)
             self._probability += sum(probability)
@@ -109,9 +109,9 @@ class Meter:
                 self._skew.append(skew)
 
     @property
-    def moments(self) -> int:
-        """Moments estimated so far."""
-        return self._moments
+    def frame_sets(self) -> int:
+        """Frame sets estimated so far."""
+        return self._frame_sets
 
     @property
     def detector(self) -> str:
@@ -120,21 +120,21 @@ class Meter:
 
     @property
     def fps(self) -> float | None:
-        """Moments a second over the last two seconds at most."""
+        """Frame sets a second over the last two seconds at most."""
         with self._lock:
             recent = [t for t in self._recent if t > self._recent[-1] - 2.0] if self._recent else []
         return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 else None
 
     @property
     def latency_ms(self) -> float | None:
-        """Median over the last 30 moments."""
+        """Median over the last 30 frame sets."""
         with self._lock:
             recent = list(islice(reversed(self._latency), 30))
         return float(np.median(recent)) * 1e3 if recent else None
 
     @property
     def skew_ms(self) -> tuple[float, float, float] | None:
-        """p50, p95 and maximum of the last 300 moments with two frames or more."""
+        """p50, p95 and maximum of the last 300 frame sets with two frames or more."""
         with self._lock:
             recent = deque(islice(reversed(self._skew), _RECENT))
         return _percentiles(recent, 50, 95, 100) if recent else None
@@ -142,10 +142,10 @@ class Meter:
     def summary(self, drops: Mapping[str, int], lines: tuple[str, ...] = (), failures: tuple[str, ...] = ()) -> Summary:
         """What the run did so far."""
         with self._lock:
-            n = max(self._moments, 1)
+            n = max(self._frame_sets, 1)
             end = self._recent[-1] if self._recent else self._start
             return Summary(
-                moments=self._moments,
+                frame_sets=self._frame_sets,
                 people=self._people,
                 views=self._views,
                 seconds=end - self._start,
@@ -168,7 +168,7 @@ def _percentiles(seconds: deque[float], *which: float) -> tuple:
 
 def report(summary: Summary) -> list[str]:
     """The summary as lines for a terminal."""
-    lines = [f"{summary.moments} moments in {summary.seconds:.1f} s ({summary.fps:.1f} fps); "
+    lines = [f"{summary.frame_sets} moments in {summary.seconds:.1f} s ({summary.fps:.1f} fps); "
              f"a person in {summary.people} of {summary.views} views"]  # fmt: skip
     if summary.stage_ms:
         lines.append("stages, ms a moment: " + ", ".join(f"{k} {v:.1f}" for k, v in summary.stage_ms.items()))

@@ -1,4 +1,4 @@
-"""Threads: cameras to moments to estimates to sinks. Starts, stops, and raises the first error in the main thread."""
+"""Threads: cameras -> frame sets -> estimates -> sinks. Starts, stops, raises the first error in the main thread."""
 
 import threading
 import time
@@ -8,14 +8,15 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from calibration.arrays import Image
 from stream.channel import Channel, Closed
-from stream.live.estimator import Begun, Estimator
+from stream.live.estimator import Estimator, PendingFrameSet
 from stream.live.metrics import Meter, Summary
 from stream.live.synchronise import LiveMatcher, NoOverlapError, SyncConfig, match_files, skew_warning
 from stream.live.tracks import most_probable
-from stream.sinks import Header, QuitRequest, Sink, SinkStoppedError
+from stream.sinks import QuitRequest, RunInfo, Sink, SinkStoppedError
 from stream.sources import Source, SourceInfo
-from stream.types import Estimate, Frame, Image, Moment, StreamError
+from stream.types import Estimate, Frame, FrameSet, StreamError
 
 _FILE_AHEAD = 4  # frames decoded ahead of the detector, a file: enough to hide a keyframe, little enough memory
 _POLL_S = 0.03  # how often a window gets to act on keys while no estimate comes
@@ -34,7 +35,7 @@ Packet = tuple[Estimate, Mapping[str, Image | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenSource:
     """A source that is open, and what was found out about it."""
 
     source: Source
@@ -47,7 +48,7 @@ class SinkWorker:
     """One sink, its channel and its thread."""
 
     def __init__(
-        self, sink: Sink, header: Header, size: int, failed: Callable[["SinkWorker", BaseException], None]
+        self, sink: Sink, run_info: RunInfo, size: int, failed: Callable[["SinkWorker", BaseException], None]
     ) -> None:
         self.sink = sink
         self.channel: Channel[Packet] = Channel(sink.policy, size)
@@ -55,13 +56,13 @@ class SinkWorker:
         """What the sink said of itself when it was closed."""
         self.late = False
         """Whether it was added while the run went on; then that it cannot be opened is no reason to end the run."""
-        self._header = header
+        self._run_info = run_info
         self._failed = failed
         self._thread = threading.Thread(target=self.run, name=f"sink-{type(sink).__name__.lower()}")
 
     @property
     def lost(self) -> Counter[str]:
-        """Moments that a sink which is to take every one did not get; what a viewer skips is no loss."""
+        """Frame sets that a sink which is to take every one did not get; what a viewer skips is no loss."""
         name = f"by {type(self.sink).__name__.lower()}"
         return Counter({name: self.channel.dropped} if self.sink.policy == "every" else {})
 
@@ -75,14 +76,14 @@ class SinkWorker:
             self._thread.join()
 
     def put(self, packet: Packet, *, block: bool) -> None:
-        """Hand over one moment; a sink that has ended takes nothing."""
+        """Hand over one frame set; a sink that has ended takes nothing."""
         with suppress(Closed):
             self.channel.put(packet if self.sink.wants_images else (packet[0], {}), block=block)
 
     def run(self, poll: Callable[[], None] | None = None) -> None:
         """Open, write until the channel is closed, close; ``poll`` is called while nothing comes."""
         try:
-            self.sink.open(self._header)
+            self.sink.open(self._run_info)
         except Exception as error:
             self.channel.close()
             self._failed(self, SinkStoppedError(str(error)) if self.late and isinstance(error, StreamError) else error)
@@ -117,11 +118,11 @@ class Pipeline:
         header: what the sinks are told.
         meter: counts; shared with what shows them.
         sync: how frames are matched.
-        buffer_s: seconds an "every" sink of a live source may fall behind before it loses moments.
+        buffer_s: seconds an "every" sink of a live source may fall behind before it loses frame sets.
     """
 
     def __init__(
-        self, sources: Sequence[Opened], estimator: Estimator, header: Header, meter: Meter,
+        self, sources: Sequence[OpenSource], estimator: Estimator, run_info: RunInfo, meter: Meter,
         sync: SyncConfig | None = None, buffer_s: float = 10.0,
     ) -> None:  # fmt: skip
         self.live = any(opened.info.live for opened in sources)
@@ -131,10 +132,10 @@ class Pipeline:
         """While set, a file waits; a live source goes on."""
         self._sources = sources
         self._estimator = estimator
-        self._header = header
+        self._run_info = run_info
         self._meter = meter
         self._sync = sync
-        self._ahead = max(2, round(buffer_s * (header.fps or 30.0)))
+        self._ahead = max(2, round(buffer_s * (run_info.fps or 30.0)))
         self._workers: list[SinkWorker] = []
         self._running = False
         self._capturing = len(sources)
@@ -230,7 +231,7 @@ class Pipeline:
                 self.remove(worker)
         if self._errors:
             raise self._errors[0]
-        # A live camera's note is of the moment; a file's, such as that it is cut off, is of the whole run.
+        # A live camera's note is of the frame set; a file's, such as that it is cut off, is of the whole run.
         notes = [o.source.status().note for o in self._sources if not o.info.live]
         summary = self._meter.summary(self._drops(), (*filter(None, notes), *self._lines), tuple(self._failures))
         return replace(summary, lines=(*summary.lines, *self._timing_lines(summary)))
@@ -238,9 +239,9 @@ class Pipeline:
     def _timing_lines(self, summary: Summary) -> list[str]:
         """What is suspicious about the cameras' times, a line each."""
         if self.live:
-            absent = [o.info.name for o in self._sources if o.info.name not in self._seen] if summary.moments else []
+            absent = [o.info.name for o in self._sources if o.info.name not in self._seen] if summary.frame_sets else []
             return [
-                f"warning: {name} was in no moment of {summary.moments}; is it sending? is its --sync-offset right?"
+                f"warning: {name} was in no moment of {summary.frame_sets}; is it sending? is its --sync-offset right?"
                 for name in absent
             ]  # fmt: skip
         if summary.skew_ms is None or any(o.offset_s for o in self._sources):
@@ -257,7 +258,7 @@ class Pipeline:
         if self.live and sink.policy == "every" and sink.wants_images:
             # A second of full HD images is 180 MB a camera; what encodes images must keep up.
             size = 16
-        return SinkWorker(sink, self._header, size, self._sink_failed)
+        return SinkWorker(sink, self._run_info, size, self._sink_failed)
 
     def _sink_failed(self, worker: SinkWorker, error: BaseException) -> None:
         if isinstance(error, QuitRequest):
@@ -305,32 +306,32 @@ class Pipeline:
                 self._arrivals.close()
 
     def _compute(self) -> None:
-        # Of files the next moment is detected while this one is lifted, fused and tracked, which leaves no core idle
+        # Of files the next frame set is detected while this one is lifted, fused and tracked, which leaves no core idle
         # where views are detected side by side. Live, there is no next one yet.
-        begun: Begun | None = None
-        for moment in self._live_moments() if self.live else self._file_moments():
+        pending: PendingFrameSet | None = None
+        for frame_set in self._live_frame_sets() if self.live else self._file_frame_sets():
             start = time.perf_counter()
-            before, begun = begun, self._estimator.begin(moment)
+            before, pending = pending, self._estimator.submit(frame_set)
             if self.live:
-                before, begun = begun, None
+                before, pending = pending, None
             if before:
                 self._finish(before, start)
             while self.paused.is_set() and not self.live and not self.stop.is_set():
                 time.sleep(_WAKE_S)
             if self.stop.is_set():
                 break
-        if begun:
-            self._finish(begun, time.perf_counter())
+        if pending:
+            self._finish(pending, time.perf_counter())
 
-    def _finish(self, begun: Begun, start: float) -> None:
-        """Finish a moment and hand it out; this thread has been at work since ``start``."""
-        moment, estimate = begun.moment, self._estimator.finish(begun)
-        self._measure(moment, estimate, time.perf_counter() - start)
-        packet = (estimate, {f.camera: f.image for f in moment.frames if f is not None})
+    def _finish(self, pending: PendingFrameSet, start: float) -> None:
+        """Finish a frame set and hand it out; this thread has been at work since ``start``."""
+        frame_set, estimate = pending.frame_set, self._estimator.result(pending)
+        self._measure(frame_set, estimate, time.perf_counter() - start)
+        packet = (estimate, {f.camera: f.image for f in frame_set.frames if f is not None})
         for worker in list(self._workers):
             worker.put(packet, block=not self.live)
 
-    def _file_moments(self) -> Iterator[Moment]:
+    def _file_frame_sets(self) -> Iterator[FrameSet]:
         def reader(channel: Channel[Frame]) -> Callable[[], Frame | None]:
             def read() -> Frame | None:
                 try:
@@ -347,7 +348,7 @@ class Pipeline:
             if not self.stop.wait(_WAKE_S):
                 raise
 
-    def _live_moments(self) -> Iterator[Moment]:
+    def _live_frame_sets(self) -> Iterator[FrameSet]:
         while not self.stop.is_set():
             try:
                 k, frame = self._arrivals.get(timeout=_WAKE_S)
@@ -358,20 +359,20 @@ class Pipeline:
                 continue
             except Closed:
                 return
-            if (moment := self._matcher.next()) is not None:
-                yield moment
+            if (frame_set := self._matcher.next()) is not None:
+                yield frame_set
 
-    def _measure(self, moment: Moment, estimate: Estimate, busy: float) -> None:
+    def _measure(self, frame_set: FrameSet, estimate: Estimate, busy: float) -> None:
         views = [view for view in estimate.views if view is not None]
-        self._seen.update(frame.camera for frame in moment.frames if frame is not None)
-        clocked = [f.t - o.offset_s for f, o in zip(moment.frames, self._sources, strict=True)
+        self._seen.update(frame.camera for frame in frame_set.frames if frame is not None)
+        clocked = [f.t - o.offset_s for f, o in zip(frame_set.frames, self._sources, strict=True)
                    if f is not None and o.info.clock == "monotonic"]  # fmt: skip
         self._meter.done(
             estimate.stages or {}, busy,
             [view.detection.origin if view.detection.person else None for view in views],
             [view.tracks[most_probable(view.tracks)].probability for view in views if view.tracks],
             time.monotonic() - min(clocked) if clocked else None,
-            moment.spread_s if sum(frame is not None for frame in moment.frames) > 1 else None,
+            frame_set.spread_s if sum(frame is not None for frame in frame_set.frames) > 1 else None,
             (estimate.pose.method if estimate.pose else "none") if "fuse" in (estimate.stages or {}) else None,
         )  # fmt: skip
 

@@ -1,6 +1,6 @@
-"""Frames of several cameras to moments: by their times, never in lock-step, and never with a stale frame.
+"""Frames of several cameras to frame sets: by their times, never in lock-step, and never with a stale frame.
 
-Files are matched in order and completely, so that the same files always give the same moments. Live cameras are
+Files are matched in order and completely, so that the same files always give the same frame sets. Live cameras are
 matched to the newest time that every living camera has reached.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from stream.types import Frame, Moment, StreamError
+from stream.types import Frame, FrameSet, StreamError
 
 # Times of one clock read twice differ by rounding; half a frame must still count as half a frame.
 _EPSILON = 1e-6
@@ -35,7 +35,7 @@ class SyncConfig:
     stale_frames: float = 2.0
     """A live camera whose newest frame is older than this many of its frames ..."""
     stale_s: float = 0.1
-    """... and than this, is left out of the moment, and not waited for."""
+    """... and than this, is left out of the frame set, and not waited for."""
     interpolate: bool = True
     """Take the first frame at or after the target time where 2D joints can be interpolated to it."""
 
@@ -67,10 +67,10 @@ def match(
     return chosen
 
 
-def moment(index: int, target: float, frames: Sequence[Frame | None]) -> Moment:
-    """A moment of these frames."""
+def frame_set(index: int, target: float, frames: Sequence[Frame | None]) -> FrameSet:
+    """A frame set of these frames."""
     times = [frame.t for frame in frames if frame is not None]
-    return Moment(index, target, tuple(frames), max(times) - min(times) if times else 0.0)
+    return FrameSet(index, target, tuple(frames), max(times) - min(times) if times else 0.0)
 
 
 class Interval:
@@ -94,8 +94,8 @@ class Interval:
 
 def match_files(
     readers: Sequence[Callable[[], Frame | None]], fps: Sequence[float | None], config: SyncConfig | None = None
-) -> Iterator[Moment]:
-    """The moments of files: one a frame of the first camera.
+) -> Iterator[FrameSet]:
+    """The frame sets of files: one a frame of the first camera.
 
     Args:
         readers: next frame of each camera, None at its end.
@@ -103,10 +103,10 @@ def match_files(
         config: how to match.
 
     Yields:
-        Moments in order; a camera that has ended or has no frame near enough is None in them.
+        Frame sets in order; a camera that has ended or has no frame near enough is None in them.
 
     Raises:
-        NoOverlapError: as soon as it is known that a camera was and will be in no moment.
+        NoOverlapError: as soon as it is known that a camera was and will be in no frame set.
     """
     config = config or SyncConfig()
     intervals = [Interval(f) for f in fps]
@@ -135,7 +135,7 @@ def match_files(
             matched[k] |= frame is not None
             if not matched[k] and ended[k] and all(f.t < first.t - limits[k] for f in windows[k]):
                 raise NoOverlapError(_no_overlap(starts[0], last, starts[k], windows[k]))
-        yield moment(index, first.t, chosen)
+        yield frame_set(index, first.t, chosen)
         index += 1
     for k in range(1, len(readers)):
         if not matched[k] and index:
@@ -163,7 +163,7 @@ def skew_warning(fps: Sequence[float | None], p50_ms: float) -> str | None:
 
     Args:
         fps: frames a second of each, None where not known.
-        p50_ms: median time between the frames of a moment.
+        p50_ms: median time between the frames of a frame set.
     """
     rates = [rate for rate in fps if rate]
     if len(rates) < max(2, len(fps)) or max(rates) > 1.01 * min(rates):
@@ -180,7 +180,7 @@ def skew_warning(fps: Sequence[float | None], p50_ms: float) -> str | None:
 
 
 class LiveMatcher:
-    """The buffer of live cameras: frames in as they come, the newest complete moment out.
+    """The buffer of live cameras: frames in as they come, the newest complete frame set out.
 
     Args:
         fps: frames a second of each camera, None where not known.
@@ -203,7 +203,7 @@ class LiveMatcher:
         self._last = -math.inf
         self._index = 0
         self.superseded = 0
-        """Frames that a newer one overtook before they were in a moment."""
+        """Frames that a newer one overtook before they were in a frame set."""
 
     def add(self, camera: int, frame: Frame) -> None:
         """A new frame of the camera with this number."""
@@ -214,8 +214,8 @@ class LiveMatcher:
         self._intervals[camera].add(frame.t)
         self._first = min(self._first, frame.t - self._offsets[camera])
 
-    def next(self) -> Moment | None:
-        """The newest moment all living cameras have reached, or None until each has a new frame."""
+    def next(self) -> FrameSet | None:
+        """The newest frame set all living cameras have reached, or None until each has a new frame."""
         newest = [frames[-1].t - by if frames else None for frames, by in zip(self._frames, self._offsets, strict=True)]
         now = max((t for t in newest if t is not None), default=None)
         if now is None:
@@ -238,7 +238,7 @@ class LiveMatcher:
                 self._used[k] = frame.t
                 while self._frames[k] and self._frames[k][0].t < frame.t:
                     self._frames[k].popleft()
-        result = moment(self._index, target, chosen)
+        result = frame_set(self._index, target, chosen)
         self._index += 1
         return result
 

@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from calibration.arrays import Array
 from engines.types import Mixture
 from stream.types import HypothesisTrack
-
-Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,6 +152,6 @@ def export(
         rows = f"{fault.rows} rows are" if fault.rows else "its rows are" if gone else "what follows is"
         where = "" if gone else f" at byte {fault.offset}"
         notes.append(f"{fault.segment} is {fault.state}{where}: {rows} left out (see python -m stream recover)")
-    if any(camera.fov_assumed for camera in take.header.cameras):
+    if any(camera.fov_assumed for camera in take.run_info.cameras):
         notes.append("a field of view was assumed (fov_assumed): positions and sizes are only as good as that guess")
     return notes

@@ -14,11 +14,12 @@ import pyarrow as pa
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
+from calibration.arrays import Image
 from stream.channel import Policy
-from stream.recordings.run_info import Header
+from stream.recordings.run_info import RunInfo
 from stream.recordings.schema import FRAMES, schemas
 from stream.recordings.segments import SegmentWriter
-from stream.types import Estimate, Image, SinkStoppedError, StreamError
+from stream.types import Estimate, SinkStoppedError, StreamError
 
 # Matroska writes a whole cluster at a time, by default 5 s of it: that is what a kill would lose.
 _CONTAINER = {"cluster_time_limit": "400", "flush_packets": "1"}
@@ -117,20 +118,20 @@ class FrameRecorder:
         self._rate = 30.0
         self._stopped = False
 
-    def open(self, header: Header) -> None:
+    def open(self, run_info: RunInfo) -> None:
         """Create the table; the videos begin with their first image.
 
         Raises:
             StreamError: if it cannot be created.
         """
         try:
-            self._table = SegmentWriter(self.take, FRAMES, schemas(header)[FRAMES])
+            self._table = SegmentWriter(self.take, FRAMES, schemas(run_info)[FRAMES])
         except OSError as error:
             raise StreamError(f"cannot record frames to {self.take}: {error.strerror or error}") from None
-        self._rate = header.fps or 30.0
+        self._rate = run_info.fps or 30.0
         self._stems = {
             camera.name: f"{FRAMES}-{number}-{re.sub(r'[^A-Za-z0-9_]+', '_', camera.name)}"
-            for number, camera in enumerate(header.cameras)
+            for number, camera in enumerate(run_info.cameras)
         }
         self._flushed = self._synced = time.monotonic()
 

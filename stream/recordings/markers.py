@@ -13,15 +13,13 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from engines.skeleton import JOINTS
 from stream.recordings.schema import ESTIMATES, MOMENTS, array_of
 from stream.recordings.tables import MAIN, any_fused
 from stream.recordings.takes import Take
 from stream.types import StreamError
-
-Array = NDArray[np.floating]
 
 # Frames are counted in 16 bits; ezc3d 1.7.2 writes more than that but reads only these.
 _C3D_FRAMES = 65535
@@ -77,7 +75,7 @@ def markers_of(reading: _Reading, camera: str | None) -> Markers:
     fused = any_fused(reading)
     if fused and camera is None:
         return _fused(reading)
-    names = [c.name for c in reading.take.header.cameras]
+    names = [c.name for c in reading.take.run_info.cameras]
     if camera is None and len(names) > 1:
         raise StreamError(
             f"nothing is fused in this take; choose one camera's answer with --camera: {', '.join(names)}"
@@ -91,7 +89,7 @@ def _fused(reading: _Reading) -> Markers:
     batches = list(reading(MOMENTS))
     time = np.concatenate([array_of(b, "time") for b in batches])
     points = np.concatenate([array_of(b, "pose_world") for b in batches]).astype(float)
-    ups = [c.calibration.up for c in reading.take.header.cameras if c.calibration is not None]
+    ups = [c.calibration.up for c in reading.take.run_info.cameras if c.calibration is not None]
     up = next((u for u in ups if u is not None), None)
     notes = () if up is not None else ("the calibration does not say where up is: z was taken to be up",)
     return Markers(time, points, _Z if up is None else np.asarray(up), ("fused pose, world axes", *notes))
@@ -106,7 +104,7 @@ def _one_camera(reading: _Reading, camera: str, instead: str) -> Markers:
     time, where = np.concatenate(times), np.concatenate(points)
     if not np.isfinite(where).any():
         raise StreamError(f"camera {camera!r} has nobody in this take: there are no markers to export")
-    calibration = next(c.calibration for c in reading.take.header.cameras if c.name == camera)
+    calibration = next(c.calibration for c in reading.take.run_info.cameras if c.name == camera)
     up = None if calibration is None else calibration.up_in_camera
     which = "the image's up, the camera being taken to be level" if up is None else "up as calibrated"
     note = f"{instead}: this is the answer of camera {camera!r} at its root, in its own axes, turned to {which}"

@@ -18,7 +18,7 @@ from stream.types import StreamError
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class StreamReport:
     """What one stream of a take is like."""
 
     stream: str
@@ -33,7 +33,7 @@ class Report:
     """Whether the recorder ended it; False after a kill or a full disk."""
 
 
-def check(take: Take, stream: str, copy: Path | None = None) -> Report:
+def check(take: Take, stream: str, copy: Path | None = None) -> StreamReport:
     """Read every batch of a stream against its journal.
 
     Args:
@@ -59,10 +59,10 @@ def check(take: Take, stream: str, copy: Path | None = None) -> Report:
             writer.append(batch)
     if writer is not None:
         writer.close()
-    return Report(stream, rows.total(), rows["unverified"], tuple(faults), is_ended(paths[-1]))
+    return StreamReport(stream, rows.total(), rows["unverified"], tuple(faults), is_ended(paths[-1]))
 
 
-def describe(report: Report) -> list[str]:
+def describe(report: StreamReport) -> list[str]:
     """What to tell the user of a stream, a line each."""
     lines = [f"{report.stream}: {report.rows} rows readable" + ("" if report.closed else "; it was not closed")]
     if report.unverified:

@@ -27,13 +27,13 @@ def replay(take: Take, on_fault: Callable[[Span], None] = lambda _: None) -> Ite
         take: from ``open_take``.
         on_fault: called with each span that cannot be read.
     """
-    order = [camera.name for camera in take.header.cameras]
+    order = [camera.name for camera in take.run_info.cameras]
     rows = (row for batch in take.batches(ESTIMATES, on_fault) for row in decode_estimates(batch))
     views = groupby(rows, key=lambda row: row[0])
-    moments = (moment for batch in take.batches(MOMENTS, on_fault) for moment in decode_moments(batch))
-    group, moment = next(views, None), next(moments, None)
-    while group is not None or moment is not None:
-        index = min(x for x in (group and group[0], moment and moment.index) if x is not None)
+    frame_sets = (frame_set for batch in take.batches(MOMENTS, on_fault) for frame_set in decode_moments(batch))
+    group, frame_set = next(views, None), next(frame_sets, None)
+    while group is not None or frame_set is not None:
+        index = min(x for x in (group and group[0], frame_set and frame_set.index) if x is not None)
         seen, t = {}, float("nan")
         if group is not None and group[0] == index:
             rows_here = list(group[1])
@@ -41,8 +41,8 @@ def replay(take: Take, on_fault: Callable[[Span], None] = lambda _: None) -> Ite
             seen = {view.camera: view for _, _, view in rows_here}
             group = next(views, None)
         estimate = Estimate(index, t, (), None)
-        if moment is not None and moment.index == index:
-            estimate, moment = moment, next(moments, None)
+        if frame_set is not None and frame_set.index == index:
+            estimate, frame_set = frame_set, next(frame_sets, None)
         yield replace(estimate, views=tuple(seen.get(name) for name in order))
 
 

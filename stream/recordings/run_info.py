@@ -17,7 +17,7 @@ AXES = {
 
 
 @dataclass(frozen=True, slots=True)
-class CameraHeader:
+class CameraInfo:
     """What is known of one camera when the run starts."""
 
     name: str
@@ -44,10 +44,10 @@ class CameraHeader:
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class RunInfo:
     """What every sink, and a recording for good, knows of the run."""
 
-    cameras: tuple[CameraHeader, ...]
+    cameras: tuple[CameraInfo, ...]
     """In the fixed order of ``Estimate.views``."""
     kernels: int
     """M, the number of hypotheses of the lifter."""

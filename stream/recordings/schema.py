@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from calibration.geometry.camera import Camera
 from engines.types import Detection, Mixture, Pose
-from stream.recordings.run_info import CameraHeader, Header
+from stream.recordings.run_info import CameraInfo, RunInfo
 from stream.types import Estimate, HypothesisTrack, StreamError, View
 
 FORMAT = "hypothesis-stream"
@@ -39,20 +39,20 @@ def _camera_from_json(data: Mapping[str, Any]) -> Camera:
     return Camera(data["name"], size, data["K"], data["dist"], data["R"], data["t"], data["up"])
 
 
-def header_to_json(header: Header) -> str:
+def run_info_to_json(run_info: RunInfo) -> str:
     """The header as JSON, every number exact."""
     cameras = [
         asdict(replace(camera, calibration=None))
         | {"calibration": None if camera.calibration is None else _camera_to_json(camera.calibration)}
         | {"fov_assumed": camera.fov_assumed}
-        for camera in header.cameras
+        for camera in run_info.cameras
     ]
-    data = asdict(replace(header, cameras=())) | {"cameras": cameras, "start_utc": header.start_utc.isoformat()}
+    data = asdict(replace(run_info, cameras=())) | {"cameras": cameras, "start_utc": run_info.start_utc.isoformat()}
     # Settings may hold a Path or a numpy number; their text is what a reader needs.
     return json.dumps({"format": FORMAT, "version": VERSION} | data, default=str)
 
 
-def header_from_json(text: str | bytes) -> Header:
+def run_info_from_json(text: str | bytes) -> RunInfo:
     """Read a header.
 
     Raises:
@@ -65,7 +65,7 @@ def header_from_json(text: str | bytes) -> Header:
             f" {FORMAT!r} version {VERSION}: use the program that wrote it"
         )
     cameras = tuple(
-        CameraHeader(
+        CameraInfo(
             **{key: camera[key] for key in ("name", "source", "kind", "fov_degrees", "device", "serial")},
             size=None if camera["size"] is None else (camera["size"][0], camera["size"][1]),
             calibration=None if camera["calibration"] is None else _camera_from_json(camera["calibration"]),
@@ -73,7 +73,7 @@ def header_from_json(text: str | bytes) -> Header:
         for camera in data["cameras"]
     )
     same = ("kernels", "start_monotonic", "fps", "detectors", "lifter", "runtime", "software", "settings", "units")
-    return Header(
+    return RunInfo(
         cameras=cameras,
         start_utc=datetime.fromisoformat(data["start_utc"]),
         joints=tuple(data["joints"]),
@@ -89,9 +89,9 @@ def _field(name: str, kind: pa.DataType, shape: Sequence[int] = (), **said: str)
     return pa.field(name, kind, metadata=said or None)
 
 
-def schemas(header: Header) -> dict[str, pa.Schema]:
+def schemas(run_info: RunInfo) -> dict[str, pa.Schema]:
     """The schema of each stream, by its name."""
-    m, camera = header.kernels, {"unit": "mm", "axes": "camera", "origin": "pelvis"}
+    m, camera = run_info.kernels, {"unit": "mm", "axes": "camera", "origin": "pelvis"}
     i64, f64, f32, text = pa.int64(), pa.float64(), pa.float32(), pa.string()
     estimates = [
         _field("moment", i64, what="index of the moment, joins the two streams"),
@@ -118,7 +118,7 @@ def schemas(header: Header) -> dict[str, pa.Schema]:
         _field("answer_raw", f32, (17, 3), **camera),
         _field("root", f32, (3,), unit="mm", axes="camera", what="position of the pelvis"),
     ]
-    moments = [
+    frame_sets = [
         _field("moment", i64),
         _field("time", f64, unit="s", what="the time the frames were matched to"),
         _field("spread_s", f64, unit="s", what="between the earliest and the latest frame"),
@@ -138,14 +138,14 @@ def schemas(header: Header) -> dict[str, pa.Schema]:
         _field("number", i64, what="which image of that file, from 0"),
         _field("video_time", f64, unit="s", what="its presentation time in that file"),
     ]
-    metadata = {FORMAT: header_to_json(header)}
+    metadata = {FORMAT: run_info_to_json(run_info)}
     return {
         name: pa.schema(fields, metadata)
-        for name, fields in ((ESTIMATES, estimates), (MOMENTS, moments), (FRAMES, frames))
+        for name, fields in ((ESTIMATES, estimates), (MOMENTS, frame_sets), (FRAMES, frames))
     }
 
 
-def header_of(schema: pa.Schema) -> Header:
+def run_info_of(schema: pa.Schema) -> RunInfo:
     """The header in a segment's schema.
 
     Raises:
@@ -154,7 +154,7 @@ def header_of(schema: pa.Schema) -> Header:
     text = (schema.metadata or {}).get(FORMAT.encode())
     if text is None:
         raise StreamError("an Arrow file, but no recording of this program: its schema has no header")
-    return header_from_json(text)
+    return run_info_from_json(text)
 
 
 def _column(field: pa.Field, values: Sequence[Any]) -> pa.Array:

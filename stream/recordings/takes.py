@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from stream.recordings.run_info import Header
-from stream.recordings.schema import ESTIMATES, FRAMES, MOMENTS, header_of, schemas
+from stream.recordings.run_info import RunInfo
+from stream.recordings.schema import ESTIMATES, FRAMES, MOMENTS, run_info_of, schemas
 from stream.recordings.segments import Span, read_schema, read_stream, segments
 from stream.types import StreamError
 
@@ -67,7 +67,7 @@ class Take:
 
     folder: Path
     """Where it lies."""
-    header: Header
+    run_info: RunInfo
     """What was known of the run."""
 
     def schema(self, stream: str) -> pa.Schema:
@@ -75,7 +75,7 @@ class Take:
         try:
             return read_schema(segments(self.folder, stream))
         except StreamError:
-            return schemas(self.header)[stream]
+            return schemas(self.run_info)[stream]
 
     def batches(self, stream: str, on_fault: Callable[[Span], None] = _ignore) -> Iterator[pa.RecordBatch]:
         """The batches of a stream ("estimates", "moments", "frames"), one in memory at a time.
@@ -104,7 +104,7 @@ def open_take(path: Path) -> Take:
         except StreamError:
             continue
         try:
-            return Take(folder, header_of(schema))
+            return Take(folder, run_info_of(schema))
         except StreamError as error:
             raise StreamError(f"{folder}: {error}") from None
     raise StreamError(f"{folder}: no file in it begins with a readable header; this take cannot be read")

@@ -5,17 +5,18 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from calibration.arrays import Image
 from stream.channel import Policy
-from stream.recordings.run_info import Header
+from stream.recordings.run_info import RunInfo
 from stream.recordings.schema import ESTIMATES, MOMENTS, encode_estimates, encode_moments, schemas
 from stream.recordings.segments import SegmentWriter
-from stream.types import Estimate, Image, SinkStoppedError, StreamError
+from stream.types import Estimate, SinkStoppedError, StreamError
 
 # Rows are batched for this long, so that a kill loses less than a second even when writing takes a while.
 FLUSH_S = 0.4
 SYNC_S = 0.8
 # 16 cameras at 60 fps and 2.2 kB a row: 256 moments are 9 MB.
-MAX_MOMENTS = 256
+MAX_FRAME_SETS = 256
 
 
 class Recorder:
@@ -37,7 +38,7 @@ class Recorder:
             max_s: age at which a new segment begins, seconds.
         """
         self.take = take
-        self.moments = 0
+        self.frame_sets = 0
         """Moments on disk so far."""
         self.missed = 0
         """Moments that never came here because the recorder had fallen behind, in all gaps."""
@@ -55,17 +56,17 @@ class Recorder:
         self._fault: Exception | None = None
         self._told = False
 
-    def open(self, header: Header) -> None:
+    def open(self, run_info: RunInfo) -> None:
         """Create the first segments, so that even an empty take has its header.
 
         Raises:
             StreamError: if they cannot be created.
         """
-        self._assumed = {camera.name: camera.fov_assumed for camera in header.cameras}
+        self._assumed = {camera.name: camera.fov_assumed for camera in run_info.cameras}
         writers: list[SegmentWriter] = []
         try:
             for stream in (ESTIMATES, MOMENTS):
-                writers.append(SegmentWriter(self.take, stream, schemas(header)[stream], **self._limits))
+                writers.append(SegmentWriter(self.take, stream, schemas(run_info)[stream], **self._limits))
         except OSError as error:
             for writer in writers:
                 writer.close()
@@ -88,7 +89,7 @@ class Recorder:
             if not self._pending:
                 self._oldest = time.monotonic()
             self._pending.append((estimate, missed))
-            if len(self._pending) >= MAX_MOMENTS or time.monotonic() - self._oldest >= FLUSH_S:
+            if len(self._pending) >= MAX_FRAME_SETS or time.monotonic() - self._oldest >= FLUSH_S:
                 self._flush()
             self._raise_fault()
 
@@ -111,7 +112,7 @@ class Recorder:
                 self._raise_fault()
         gaps = f", {self.missed} missed in {self.gaps} gaps" if self.gaps else ""
         size = sum(writer.bytes for writer in self._writers) / 1e6
-        return f"recording: {self.take} ({self.moments} moments{gaps}, {size:.1f} MB)"
+        return f"recording: {self.take} ({self.frame_sets} moments{gaps}, {size:.1f} MB)"
 
     def _keep(self) -> None:
         """The thread that keeps the promise of one second."""
@@ -138,18 +139,18 @@ class Recorder:
             return
         estimates, missed = [e for e, _ in self._pending], [m for _, m in self._pending]
         self._pending.clear()
-        views, moments = self._writers
+        views, frame_sets = self._writers
         try:
             views.append(encode_estimates(views.schema, estimates, self._assumed))
-            moments.append(encode_moments(moments.schema, estimates, missed))
+            frame_sets.append(encode_moments(frame_sets.schema, estimates, missed))
         except OSError as error:
             self._fail(error)
         else:
-            self.moments += len(estimates)
+            self.frame_sets += len(estimates)
 
     def _fail(self, error: OSError) -> None:
         self._fault = self._fault or SinkStoppedError(
-            f"recording stopped: {error.strerror or error}; the {self.moments} moments in {self.take} are readable,"
+            f"recording stopped: {error.strerror or error}; the {self.frame_sets} moments in {self.take} are readable,"
             " nothing more is being recorded: free some space and record again"
         )
 

@@ -18,11 +18,12 @@ run and is raised again in the main thread.
 from collections.abc import Mapping
 from typing import Protocol
 
+from calibration.arrays import Image
 from stream.channel import Policy
-from stream.recordings.run_info import CameraHeader, Header
-from stream.types import Estimate, Image, QuitRequest, SinkStoppedError
+from stream.recordings.run_info import CameraInfo, RunInfo
+from stream.types import Estimate, QuitRequest, SinkStoppedError
 
-__all__ = ["CameraHeader", "Header", "QuitRequest", "Sink", "SinkStoppedError"]
+__all__ = ["CameraInfo", "QuitRequest", "RunInfo", "Sink", "SinkStoppedError"]
 
 
 class Sink(Protocol):
@@ -35,15 +36,15 @@ class Sink(Protocol):
     wants_images: bool
     """Whether ``write`` gets images; without, its channel holds none and may be long."""
 
-    def open(self, header: Header) -> None:
+    def open(self, run_info: RunInfo) -> None:
         """Begin. Raises StreamError when it cannot."""
         ...
 
     def write(self, estimate: Estimate, images: Mapping[str, Image | None]) -> None:
-        """Take one moment.
+        """Take one frame set.
 
         Args:
-            estimate: the result of the moment.
+            estimate: the result of the frame set.
             images: camera name -> (H, W, 3) uint8 BGR, read-only and shared with other sinks: copy before drawing on
                 it. None for a camera without a frame in this moment; empty when ``wants_images`` is False.
 

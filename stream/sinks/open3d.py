@@ -8,16 +8,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.arrays import Array, Image
 from engines.skeleton import EDGES
 from stream.channel import Policy
 from stream.drawing import primitives as draw
 from stream.drawing.compose import Status
 from stream.drawing.scene import ViewState, calibrated, figure, follow, world_axes
-from stream.recordings.run_info import Header
+from stream.recordings.run_info import RunInfo
 from stream.sinks import QuitRequest, window
-from stream.types import Estimate, Image, StreamError
-
-Array = NDArray[np.floating]
+from stream.types import Estimate, StreamError
 
 INSTALL: Final = "pip install -r requirements-open3d.txt"
 _SIDES: Final = 12
@@ -112,10 +111,10 @@ class Open3D:
         self._paused = False
         self._aimed = False
 
-    def open(self, header: Header) -> None:
+    def open(self, run_info: RunInfo) -> None:
         """Open the window. Raises StreamError when Open3D cannot."""
         o3d = self._o3d
-        self._view = ViewState(cameras=header.cameras)
+        self._view = ViewState(cameras=run_info.cameras)
         visualizer = o3d.visualization.VisualizerWithKeyCallback()
         if not visualizer.create_window(self._title, 960, 720):
             raise StreamError(
@@ -125,7 +124,7 @@ class Open3D:
         option.background_color = _rgb(draw.PANEL)
         option.mesh_show_back_face = True
         self._visualizer = visualizer
-        self._ghosts = max(header.kernels - 1, 0)
+        self._ghosts = max(run_info.kernels - 1, 0)
         tubes_in_all = len(EDGES) * (1 + self._ghosts)
         self._mesh = o3d.geometry.TriangleMesh()
         self._mesh.vertices = o3d.utility.Vector3dVector(np.zeros((tubes_in_all * 2 * _SIDES, 3)))
@@ -144,7 +143,7 @@ class Open3D:
             visualizer.register_key_callback(_GLFW[name], action)
 
     def write(self, estimate: Estimate, images: Mapping[str, Image | None]) -> None:
-        """Show a moment, unless the picture is held. Raises QuitRequest on q or when the window was closed."""
+        """Show a frame set, unless the picture is held. Raises QuitRequest on q or when the window was closed."""
         if not self._paused:
             self._view = follow(self._view, estimate)
             self._update(estimate)

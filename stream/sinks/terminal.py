@@ -9,10 +9,11 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from calibration.arrays import Image
 from stream.channel import Policy
 from stream.drawing.compose import Status, status_facts
-from stream.recordings.run_info import Header
-from stream.types import Estimate, Image
+from stream.recordings.run_info import RunInfo
+from stream.types import Estimate
 
 _TTY_S = 0.2
 _LOG_S = 5.0
@@ -51,7 +52,7 @@ class Terminal:
         out: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Nothing is written before the first moment.
+        """Nothing is written before the first frame set.
 
         Args:
             status: gives the facts to show; with ``total`` known there is a bar.
@@ -65,7 +66,7 @@ class Terminal:
         self._in_place = False
         self._quiet = False
 
-    def open(self, header: Header) -> None:
+    def open(self, run_info: RunInfo) -> None:
         """Begin."""
         self._tty = self._out.isatty()
 
@@ -120,7 +121,7 @@ class Terminal:
     def _progress(self, estimate: Estimate, status: Status) -> None:
         if self._bar is None:
             self._bar = tqdm(total=status.total, unit=" frames", file=self._out, dynamic_ncols=True, mininterval=_TTY_S)
-        # Moments may have been dropped for this sink, so the number comes from the moment, not from counting calls.
+        # This sink skips frame sets, so the number comes from the frame set, not from counting calls.
         self._bar.update(max(estimate.index + 1 - self._bar.n, 0))
         words = [f"drops {status.drops}"] if status.drops else []
         words += [status.detector] if status.detector else []

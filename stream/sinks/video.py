@@ -13,13 +13,14 @@ from av.container import OutputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
+from calibration.arrays import Image
 from engines.skeleton import LIMBS
 from stream.channel import Policy
 from stream.drawing.compose import Status, compose
 from stream.drawing.scene import ViewState, follow
-from stream.recordings.run_info import Header
+from stream.recordings.run_info import RunInfo
 from stream.sinks import SinkStoppedError
-from stream.types import Estimate, Image, StreamError, View
+from stream.types import Estimate, StreamError, View
 
 _CLOCK: Final = 90_000  # ticks a second: MPEG's own, exact for 24, 25, 30, 50 and 60 frames a second
 _SHORTEST: Final = _CLOCK // 1000
@@ -47,7 +48,7 @@ def _writable(path: Path, suffix: str, what: str) -> Path:
 
 
 def representative(estimate: Estimate) -> float:
-    """How well a moment shows what this is about, 0..1: all limbs seen well inside the image, and ghosts to be seen.
+    """How well a frame set shows what this is about, 0..1: all limbs seen well inside the image, and ghosts to be seen.
 
     The product, averaged over the cameras, of the mean limb score cubed (a joint out of the image counts 0), the
     person's height in the image (best from half of it on), and how far the hypotheses are apart (0.5 at 60 mm).
@@ -71,8 +72,8 @@ def _shows(view: View) -> float:
     return score**3 * tall * float(apart / (apart + 60.0))
 
 
-class Video:
-    """Writes every moment's composed picture, and at the end the most representative one as a still."""
+class VideoSink:
+    """Writes every frame set's composed picture, and at the end the most representative one as a still."""
 
     policy: Policy = "every"
     wants_images = True
@@ -108,12 +109,12 @@ class Video:
         self._best: tuple[float, Image] | None = None
         self._failed = False
 
-    def open(self, header: Header) -> None:
+    def open(self, run_info: RunInfo) -> None:
         """Begin the file. Raises StreamError when it cannot."""
-        self._view = replace(self._view, cameras=header.cameras)
+        self._view = replace(self._view, cameras=run_info.cameras)
         if self._video is None:
             return
-        rate = Fraction(header.fps or 30.0).limit_denominator(1001)
+        rate = Fraction(run_info.fps or 30.0).limit_denominator(1001)
         self._step = max(round(_CLOCK / float(rate)), 1)
         x264 = "libx264" in av.codecs_available
         try:
@@ -133,7 +134,7 @@ class Video:
             raise StreamError(f"video {self._video} cannot be written: {_why(error)}") from error
 
     def write(self, estimate: Estimate, images: Mapping[str, Image | None]) -> None:
-        """Add a moment. Raises SinkStoppedError when the file cannot take it."""
+        """Add a frame set. Raises SinkStoppedError when the file cannot take it."""
         self._view = follow(self._view, estimate)
         picture = compose(images, estimate, self._status(), self._view)
         if self._still is not None:

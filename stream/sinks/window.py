@@ -9,12 +9,13 @@ from typing import Final
 
 import cv2
 
+from calibration.arrays import Image
 from stream.channel import Policy
 from stream.drawing.compose import Status, compose
 from stream.drawing.scene import STEP, ViewState, follow
-from stream.recordings.run_info import Header
+from stream.recordings.run_info import RunInfo
 from stream.sinks import QuitRequest
-from stream.types import Estimate, Image, StreamError
+from stream.types import Estimate, StreamError
 
 KEYS_HELP: Final = "q quit, space pause, r record on/off, arrows turn, + - zoom, 0 back to the first view"
 """Stands in the window's title."""
@@ -109,9 +110,9 @@ class Window:
         """From where the user looks."""
         return self._view
 
-    def open(self, header: Header) -> None:
+    def open(self, run_info: RunInfo) -> None:
         """Open the window."""
-        self._view = replace(self._view, cameras=header.cameras)
+        self._view = replace(self._view, cameras=run_info.cameras)
         # OpenCV's wheel names a folder of Qt fonts that it does not have; Qt would say so at every window.
         os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")
         # GUI_NORMAL: Qt's toolbar and its context menu would take the keys and the right button.
@@ -122,7 +123,7 @@ class Window:
         cv2.waitKeyEx(1)
 
     def write(self, estimate: Estimate, images: Mapping[str, Image | None]) -> None:
-        """Show a moment, unless the picture is held, and act on keys.
+        """Show a frame set, unless the picture is held, and act on keys.
 
         Raises:
             QuitRequest: on q, escape, or when the window was closed.

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from calibration.arrays import Image
 from stream.channel import Channel, Closed
 from stream.config import SourceConfig
 from stream.sources._clock import RateMeter
 from stream.sources._source import SourceInfo, SourceStatus
-from stream.types import Frame, Image, StreamError
+from stream.types import Frame, StreamError
 
 
 @dataclass(frozen=True, slots=True)

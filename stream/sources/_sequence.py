@@ -6,10 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from calibration.arrays import Image
 from stream.config import SourceConfig
 from stream.sources._clock import RateMeter
 from stream.sources._source import SourceInfo, SourceStatus
-from stream.types import Frame, Image, StreamError
+from stream.types import Frame, StreamError
 
 # In real time, a frame this many frames late is passed over; but never more than ten in a row, so that a machine
 # that cannot even decode fast enough still shows something.

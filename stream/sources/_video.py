@@ -16,7 +16,8 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from stream.types import Image, StreamError
+from calibration.arrays import Image
+from stream.types import StreamError
 
 # PyAV leaves FFmpeg's own log off, and it must stay off: FFmpeg logs URLs with their passwords.
 
@@ -92,7 +93,7 @@ class _Lost:
         self._waiting.clear()
 
 
-class Video:
+class OpenVideo:
     """An open container and its first real video stream.
 
     Args:

@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 from cv2.typing import MatLike
 
+from calibration.arrays import Image
 from stream.config import SourceConfig
 from stream.sources._devices import CameraDevice, describe, list_cameras, quiet_opencv
 from stream.sources._live import Capture, LiveSource
 from stream.sources._source import SourceInfo
-from stream.types import Image, StreamError
+from stream.types import StreamError
 
 _MEASURED = 8
 """Frames that are timed at the start to know the real rate: drivers report what they were asked for."""

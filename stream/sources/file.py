@@ -1,4 +1,4 @@
-"""Video files, through PyAV: every frame, in order, with the container's own times."""
+"""OpenVideo files, through PyAV: every frame, in order, with the container's own times."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from stream.config import SourceConfig
 from stream.sources._clock import MediaClock
 from stream.sources._sequence import SequenceSource, Shot
 from stream.sources._source import NAME, SourceInfo
-from stream.sources._video import Video
+from stream.sources._video import OpenVideo
 from stream.types import StreamError
 
 # Self-contained formats only. Playlists (HLS, DASH, concat, SDP ...) make FFmpeg open whatever other file or address
@@ -36,7 +36,7 @@ class FileSource(SequenceSource):
     """A video file. Turned upright by its rotation mark. Damaged images are handed out as far as they decode."""
 
     kind = "file"
-    _video: Video | None = None
+    _video: OpenVideo | None = None
 
     def _begin(self) -> Iterator[Shot]:
         shown = self.config.shown
@@ -52,13 +52,13 @@ class FileSource(SequenceSource):
         if status.st_size == 0:
             raise StreamError(f"{shown}: the file is empty")
         options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
-        self._video = Video(f"file:{path.resolve()}", shown, options)
+        self._video = OpenVideo(f"file:{path.resolve()}", shown, options)
         return self._run(self._video)
 
-    def _fps(self, video: Video) -> float:
+    def _fps(self, video: OpenVideo) -> float:
         return video.rate or self.config.fps or _DEFAULT_FPS
 
-    def _run(self, video: Video) -> Iterator[Shot]:
+    def _run(self, video: OpenVideo) -> Iterator[Shot]:
         clock = MediaClock(1.0 / self._fps(video))
         damaged = 0
         index = 0
@@ -80,7 +80,7 @@ class FileSource(SequenceSource):
             # FFmpeg takes the end of a truncated file for the end of the video.
             self.note = f"{self.config.shown}: ends after {index} of about {expected} frames; is the file cut off?"
 
-    def _expected(self, video: Video) -> int | None:
+    def _expected(self, video: OpenVideo) -> int | None:
         """About how many frames there are, by the container's header."""
         if video.stream.frames > 0:
             return video.stream.frames

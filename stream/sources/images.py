@@ -8,10 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from calibration.arrays import Image
 from stream.config import SourceConfig
 from stream.sources._sequence import SequenceSource, Shot
 from stream.sources._source import SourceInfo
-from stream.types import Image, StreamError
+from stream.types import StreamError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
 _DEFAULT_FPS = 30.0

@@ -66,7 +66,7 @@ class _NetworkConnection:
     def __init__(self, config: SourceConfig, clock: EnvelopeClock) -> None:
         shown = config.shown
         http = config.source.lower().startswith("http")
-        self._video = _video.Video(
+        self._video = _video.OpenVideo(
             config.source, shown, _HTTP if http else _RTSP, (config.open_s, config.stall_s), low_delay=True
         )
         self._clock = clock

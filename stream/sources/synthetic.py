@@ -6,12 +6,13 @@ from typing import Final
 import cv2
 import numpy as np
 
-from calibration.geometry.camera import Array, Camera, camera_from_fov, camera_to_image
+from calibration.arrays import Array, Image
+from calibration.geometry.camera import Camera, camera_from_fov, camera_to_image
 from engines.skeleton import EDGES, HEAD, LEFT, RIGHT
 from stream.config import SourceConfig
 from stream.sources._sequence import SequenceSource, Shot
 from stream.sources._source import SourceInfo
-from stream.types import Image, StreamError
+from stream.types import StreamError
 
 _PREFIX = "synthetic:"
 _SETTINGS: Final = {"frames": 300.0, "yaw": 30.0, "speed": 0.25}

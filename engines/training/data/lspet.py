@@ -16,12 +16,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.arrays import Array, Image
 from engines import preprocess
 from engines.preprocess import Box
 from engines.skeleton import LSP
-from engines.types import EngineError, Image
-
-Array = NDArray[np.floating]
+from engines.types import EngineError
 
 NECK, HEAD_TOP = 12, 13
 """The joints of LSP that are not of a limb."""

@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.arrays import Array, Bools
 from calibration.geometry.camera import Camera
 from engines import skeleton as sk
 from engines.types import EngineError
-
-Array = NDArray[np.floating]
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,9 @@ from typing import Final
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Array, Image
 from engines.training.detector.pseudo_labels import MIRROR
-from engines.types import Image
-
-Array = NDArray[np.floating]
 
 CONTEXT: Final = 1.6
 """Side of a canvas over that of the person's box in its middle: room to turn and to zoom out."""

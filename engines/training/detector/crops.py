@@ -9,13 +9,11 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from calibration.arrays import Array, Image
 from engines import preprocess
 from engines.training.data import lspet
 from engines.training.data.lspet import Photographs
 from engines.training.detector import augment, pseudo_labels
-from engines.types import Image
-
-Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True)

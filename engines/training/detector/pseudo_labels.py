@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from calibration.arrays import Array
 from engines import cards, detectors
 from engines.detectors import hourglass
 from engines.detectors.movenet import MoveNet
@@ -20,8 +21,6 @@ from engines.skeleton import LIMBS, LSP, MPII
 from engines.training.data import lspet
 from engines.training.data.lspet import Photographs
 from engines.types import EngineError
-
-Array = NDArray[np.floating]
 
 NAME: Final = "movenet-thunder"
 PELVIS, THORAX, NECK, HEAD_TOP = 6, 7, 8, 9

@@ -44,7 +44,7 @@ from engines.training.detector.widen import widened
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class HourglassSettings:
     """Everything that decides the outcome of a training; stored in the checkpoint."""
 
     # the network
@@ -74,7 +74,7 @@ SETTLE_ON = 320
 """Crops that the norms of the averaged weights are measured on."""
 
 
-def check(settings: Settings) -> None:
+def check(settings: HourglassSettings) -> None:
     """Find out before minutes of preparation what no network can be trained with.
 
     Raises:
@@ -89,25 +89,25 @@ def check(settings: Settings) -> None:
         raise UserError(f"--precision {settings.precision}: it is one of {', '.join(PRECISIONS)}")
 
 
-def command(settings: Settings, origin: str = "") -> str:
+def command(settings: HourglassSettings, origin: str = "") -> str:
     """The command that trains with these settings, without its folders; a training in parts had others before.
 
     Args:
         settings: of the checkpoint.
         origin: what the training began with, where that was no noise.
     """
-    text = f"python -m engines.training.detector.train{flags(settings, Settings())}"
+    text = f"python -m engines.training.detector.train{flags(settings, HourglassSettings())}"
     return f"{text} --widen CHECKPOINT ({origin})" if origin else text
 
 
-def resumed(state: dict, changes: dict[str, object], out: Path) -> Settings:
+def resumed(state: dict, changes: dict[str, object], out: Path) -> HourglassSettings:
     """The settings of a checkpoint with changes.
 
     Raises:
         UserError: if it is of another script, or the changes make another network of it.
     """
     try:
-        kept = Settings(**state["settings"])
+        kept = HourglassSettings(**state["settings"])
         settings = dataclasses.replace(kept, **changes)
         state["epoch"]
     except (KeyError, TypeError) as error:
@@ -150,7 +150,7 @@ def heatmap_loss(logits: list[Tensor], target: Tensor, weight: Tensor) -> Tensor
     return (per_joint * weight).mean((1, 2)).sum()
 
 
-def learning_rate(settings: Settings, done: float) -> float:
+def learning_rate(settings: HourglassSettings, done: float) -> float:
     """Linear warm-up, then a cosine to zero; ``done`` is the share of the training that is over."""
     if done < settings.warm_up:
         return settings.rate * (done / settings.warm_up + 1e-3)
@@ -203,8 +203,8 @@ def as_input(images: Tensor, device: torch.device) -> Tensor:
 
 
 def train(
-    settings: Settings, images: Path, joints: Path, out: Path, *, cache: Path | None = None, resume: bool = False,
-    changes: dict[str, object] | None = None, widen: Path | None = None, workers: int = 0,
+    settings: HourglassSettings, images: Path, joints: Path, out: Path, *, cache: Path | None = None,
+    resume: bool = False, changes: dict[str, object] | None = None, widen: Path | None = None, workers: int = 0,
     stop_after: float = math.inf,
 ) -> StackedHourglass:  # fmt: skip
     """Train and leave ``checkpoint.pt``, ``log.tsv`` and TensorBoard's events in ``out``.
@@ -347,14 +347,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--stop-after", type=float, default=math.inf, metavar="SECONDS")
     parser.add_argument("--threads", type=at_least(0), default=0, help="0 = all cores")
     parser.add_argument("--workers", type=at_least(0), default=0, help="processes that augment; 12 beside a GPU")
-    for f in dataclasses.fields(Settings):
+    for f in dataclasses.fields(HourglassSettings):
         parser.add_argument(f"--{f.name.replace('_', '-')}", type=type(f.default), help=f"default: {f.default}")
     args = parser.parse_args(arguments)
     if args.threads:
         torch.set_num_threads(args.threads)
-    given = {f.name: v for f in dataclasses.fields(Settings) if (v := getattr(args, f.name)) is not None}
+    given = {f.name: v for f in dataclasses.fields(HourglassSettings) if (v := getattr(args, f.name)) is not None}
     try:
-        train(Settings(**given), args.images, args.joints, args.out, cache=args.cache, resume=args.resume,
+        train(HourglassSettings(**given), args.images, args.joints, args.out, cache=args.cache, resume=args.resume,
               changes=given, widen=args.widen, workers=args.workers, stop_after=args.stop_after)  # fmt: skip
     except (UserError, OSError) as error:
         print(f"train_hourglass: {error}", file=sys.stderr)

@@ -4,13 +4,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Array, Bools
 from engines.skeleton import HEAD, JOINTS, L_HIP, LEFT, LIMBS, MIRROR, R_SHOULDER
 from engines.training.data import lspet
-
-Array = NDArray[np.floating]
-Bools = NDArray[np.bool_]
 
 TORSO_SHARE: Final = 0.2
 """A joint is right within this share of the torso, right shoulder to left hip.

@@ -7,16 +7,15 @@ from statistics import median
 from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Array, Bools, Image
 from engines import preprocess
 from engines.preprocess import Box
 from engines.training.data import lspet
 from engines.training.data.lspet import Photographs
 from engines.training.evaluation import detector_metrics
-from engines.types import Bools, Detection, Detector, Image
+from engines.types import Detection, Detector
 
-Array = NDArray[np.floating]
 Pose = tuple[Array, float]
 """(17, 2) px in the full image, NaN where missed; and the seconds it took."""
 

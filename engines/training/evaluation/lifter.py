@@ -23,7 +23,7 @@ from engines.training.data import formats, h36m
 from engines.training.data.mocap import Poses, load_poses, load_training
 from engines.training.data.sequences import Sequence
 from engines.training.evaluation import reliability
-from engines.training.evaluation.lifters import Lifted, Lifter, PixelLifter, load
+from engines.training.evaluation.lifters import EvaluatedLifter, Lifted, PixelLifter, load
 from engines.training.evaluation.plots import plot_reliability
 from engines.training.evaluation.tables import TABLES, Observe, as_json
 from engines.training.lifter.sources import is_mocap
@@ -33,7 +33,7 @@ from engines.types import EngineError
 VIEWS = {"random": random_views, "h36m4": laboratory_views}
 
 
-def score(lifter: Lifter, observations: Observations, lifted: Lifted | None = None) -> dict:
+def score(lifter: EvaluatedLifter, observations: Observations, lifted: Lifted | None = None) -> dict:
     """All figures of one lifter on one set of views.
 
     Returns:
@@ -66,7 +66,7 @@ def score(lifter: Lifter, observations: Observations, lifted: Lifted | None = No
 
 
 def evaluate(
-    lifter: Lifter, poses: Poses, noise: float = 0.0, missing: int = 0, seed: int = 0, views: str = ""
+    lifter: EvaluatedLifter, poses: Poses, noise: float = 0.0, missing: int = 0, seed: int = 0, views: str = ""
 ) -> dict:
     """``score`` on captured poses; the arguments are those of ``observe.random_views``.
 
@@ -83,7 +83,7 @@ def evaluate(
     return result | {"noise": noise, "missing": missing, "seed": seed, "views": views}
 
 
-def _own_views(lifter: Lifter) -> str:
+def _own_views(lifter: EvaluatedLifter) -> str:
     return "h36m4" if isinstance(lifter, PixelLifter) else "random"
 
 
@@ -114,7 +114,7 @@ def _test_part(sequences: list[Sequence]) -> list[Sequence]:
     return sequences
 
 
-def _observer(args: argparse.Namespace, lifter: Lifter) -> tuple[Observe, str]:
+def _observer(args: argparse.Namespace, lifter: EvaluatedLifter) -> tuple[Observe, str]:
     """How the views are made, and what they are called."""
     if args.mocap is None and not is_mocap(args.data):
         if args.views:

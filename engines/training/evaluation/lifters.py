@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from calibration.geometry import virtual
 from engines import cards, lifter, runtimes
 from engines.training.checkpoints import load_checkpoint
@@ -17,8 +18,6 @@ from engines.training.lifter import paper, views
 from engines.training.lifter.synthetic_views import Observations
 from engines.training.lifter.train import rebuild
 from engines.types import EngineError
-
-Array = NDArray[np.floating]
 
 _BATCH: Final = 4096
 Network = Callable[[NDArray[np.float32]], dict[str, NDArray]]
@@ -36,7 +35,7 @@ class Lifted:
     """(N, M) summing to 1."""
 
 
-class Lifter(Protocol):
+class EvaluatedLifter(Protocol):
     """What is evaluated."""
 
     name: str
@@ -108,7 +107,7 @@ def torch_network(network: torch.nn.Module) -> Network:
     return run
 
 
-def load(path: Path | None = None, runtime: str = "auto") -> Lifter:
+def load(path: Path | None = None, runtime: str = "auto") -> EvaluatedLifter:
     """Weights for evaluation.
 
     Args:
@@ -142,7 +141,7 @@ def _numbers(path: Path, values: dict[str, Any], wanted: tuple[str, ...]) -> lis
     return [float(values[key]) for key in wanted]
 
 
-def _from_checkpoint(path: Path) -> Lifter:
+def _from_checkpoint(path: Path) -> EvaluatedLifter:
     state = load_checkpoint(path)
     settings, network = rebuild(state, path)
     run, training = torch_network(network), {**state["settings"], "done": state["done"]}

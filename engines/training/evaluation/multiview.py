@@ -5,17 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from engines.fusion import hypotheses
 from engines.training import metrics
 from engines.training.evaluation.lifters import Lifted
 from engines.training.lifter.synthetic_views import Observations
 
-Array = NDArray[np.floating]
-
 
 @dataclass(frozen=True, slots=True)
 class Fused:
-    """One answer for each moment that was seen by at least two views."""
+    """One answer for each frame set that was seen by at least two views."""
 
     error: Array
     """(K,) MPJPE mm."""
@@ -26,10 +25,10 @@ class Fused:
 
 
 def fuse(observations: Observations, lifted: Lifted) -> Fused:
-    """Select and average, moment by moment; with the hypotheses turned into the world's axes."""
+    """Select and average, frame set by frame set; with the hypotheses turned into the world's axes."""
     o = observations
-    order = np.argsort(o.moment, kind="stable")
-    groups = np.split(order, np.flatnonzero(np.diff(o.moment[order])) + 1)
+    order = np.argsort(o.frame_set, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(o.frame_set[order])) + 1)
     groups = [group for group in groups if len(group) > 1]
     poses, truths = np.empty((len(groups), 17, 3)), np.empty((len(groups), 17, 3))
     for index, group in enumerate(groups):

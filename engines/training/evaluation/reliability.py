@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from engines.training.lifter.losses import SIGMA_MIN
 from engines.training.metrics import mpjpe
-
-Array = NDArray[np.floating]
 
 _CHUNK = 2048
 _DRAWS = 200

@@ -16,11 +16,10 @@ from engines import skeleton as sk
 from engines.training import metrics
 from engines.training.data import h36m
 from engines.training.evaluation import multiview
-from engines.training.evaluation.lifters import Lifted, Lifter
+from engines.training.evaluation.lifters import EvaluatedLifter, Lifted
 from engines.training.lifter.synthetic_views import Observations
 from engines.types import EngineError
 
-Array = NDArray[np.floating]
 Observe = Callable[[int], Observations]
 """Views with so many limb joints missing."""
 
@@ -56,7 +55,7 @@ def _grouped(labels: NDArray[np.str_], order: Sequence[str] = ()) -> dict[str, N
     return {name: labels == name for name in found}
 
 
-def by_action(lifters: Sequence[Lifter], observe: Observe) -> Table:
+def by_action(lifters: Sequence[EvaluatedLifter], observe: Observe) -> Table:
     """Table 1: protocols 1 and 2 by action, mm; the average is the mean of the actions, as is usual."""
     rows: dict[str, dict[str, float]] = {}
     for lifter in lifters:
@@ -82,12 +81,12 @@ def by_action(lifters: Sequence[Lifter], observe: Observe) -> Table:
     return Table("MPJPE in mm by action, protocol 1 (P1) and after alignment (P2)", rows)
 
 
-def _named(lifter: Lifter, name: str, many: int) -> str:
+def _named(lifter: EvaluatedLifter, name: str, many: int) -> str:
     return f"{lifter.name}: {name}" if many > 1 else name
 
 
-def select_and_average(lifters: Sequence[Lifter], observe: Observe) -> Table:
-    """Table 2: the views of a moment together, by action, mm."""
+def select_and_average(lifters: Sequence[EvaluatedLifter], observe: Observe) -> Table:
+    """Table 2: the views of a frame set together, by action, mm."""
     rows: dict[str, dict[str, float]] = {}
     for lifter in lifters:
         o = observe(0)
@@ -109,7 +108,7 @@ def select_and_average(lifters: Sequence[Lifter], observe: Observe) -> Table:
     return Table("Multi-view: one hypothesis a view, selected by agreement and averaged; MPJPE in mm", rows)
 
 
-def missing_joints(lifters: Sequence[Lifter], observe: Observe) -> Table:
+def missing_joints(lifters: Sequence[EvaluatedLifter], observe: Observe) -> Table:
     """Table 3: none, one and two of the eight elbows, wrists, knees and ankles missing, mm."""
     rows = {}
     for lifter in lifters:
@@ -118,13 +117,13 @@ def missing_joints(lifters: Sequence[Lifter], observe: Observe) -> Table:
     return Table("Missing limb joints; MPJPE in mm", rows)
 
 
-def _errors(lifter: Lifter, o: Observations) -> dict[str, float]:
+def _errors(lifter: EvaluatedLifter, o: Observations) -> dict[str, float]:
     lifted = lifter.lift(o)
     error = metrics.errors(lifted.mean, lifted.weight, o.truth)
     return {text: float(error[name].mean()) for name, text in ANSWERS.items()}
 
 
-def by_scene(lifters: Sequence[Lifter], observe: Observe) -> Table:
+def by_scene(lifters: Sequence[EvaluatedLifter], observe: Observe) -> Table:
     """Table 4: 3DPCK at 150 mm and AUC by scene, per cent; best of M is the kernel with the least MPJPE."""
     rows: dict[str, dict[str, float]] = {}
     for lifter in lifters:
@@ -144,7 +143,7 @@ def by_scene(lifters: Sequence[Lifter], observe: Observe) -> Table:
     return Table("3DPCK at 150 mm and its AUC by scene, per cent", rows)
 
 
-def by_kernels(lifters: Sequence[Lifter], observe: Observe) -> Table:
+def by_kernels(lifters: Sequence[EvaluatedLifter], observe: Observe) -> Table:
     """Table 5: weights with different numbers of kernels, and single regression, mm."""
     rows = {}
     for lifter in sorted(lifters, key=lambda one: (one.probabilistic, one.training.get("kernels", 0))):
@@ -153,7 +152,7 @@ def by_kernels(lifters: Sequence[Lifter], observe: Observe) -> Table:
     return Table("Number of kernels; MPJPE in mm", rows)
 
 
-def by_prior(lifters: Sequence[Lifter], observe: Observe) -> Table:
+def by_prior(lifters: Sequence[EvaluatedLifter], observe: Observe) -> Table:
     """Table 6: weights trained with and without the prior, on all poses and on seated and lying ones, mm.
 
     Seated or lying: the pelvis is less than 550 mm above the lowest joint. Kernels used: the mean number of kernels
@@ -181,7 +180,7 @@ def low(o: Observations) -> NDArray[np.bool_]:
         return -height.min(1) < _LOW_MM
 
 
-def reprojection(lifters: Sequence[Lifter], observe: Observe) -> Table:
+def reprojection(lifters: Sequence[EvaluatedLifter], observe: Observe) -> Table:
     """Table 7: PCKh@0.5 of the hypotheses, projected, against the 2D they were lifted from, per cent."""
     rows = {}
     for lifter in lifters:
@@ -214,7 +213,7 @@ def pckh(o: Observations, lifted: Lifted) -> dict[str, float]:
             "most probable": float(most.mean()), "worst": float(share.min(-1).mean())}  # fmt: skip
 
 
-TABLES: dict[int, Callable[[Sequence[Lifter], Observe], Table]] = {
+TABLES: dict[int, Callable[[Sequence[EvaluatedLifter], Observe], Table]] = {
     1: by_action, 2: select_and_average, 3: missing_joints, 4: by_scene, 5: by_kernels, 6: by_prior, 7: reprojection,
 }  # fmt: skip
 """What ``--table`` takes."""

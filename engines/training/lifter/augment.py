@@ -4,11 +4,9 @@ All functions take and return root-relative poses (N, 17, 3) in mm, z up, and dr
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from engines import skeleton as sk
-
-Array = NDArray[np.floating]
 
 # Bones that are scaled together: both sides of a body grow alike.
 _GROUPS = {

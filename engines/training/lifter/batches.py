@@ -5,11 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from engines import lifter
 from engines.training.data.mocap import Poses, balance
 from engines.training.lifter import augment, views
-
-Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from engines import skeleton as sk
 from engines.training.lifter import views
 from engines.training.lifter.batches import Batch
 from engines.training.lifter.synthetic_views import Observations
 from engines.types import EngineError
-
-Array = NDArray[np.floating]
 
 INPUT_JOINTS: Final = np.array([j for j in range(17) if j != sk.NECK])
 INPUTS: Final = 2 * len(INPUT_JOINTS)

@@ -24,7 +24,7 @@ Network = Callable[[NDArray[np.float32]], tuple[NDArray, NDArray, NDArray]]
 """A network in evaluation mode, numpy to numpy: mean, sigma, log_weight in its own units."""
 
 
-class Source(Protocol):
+class PoseSource(Protocol):
     """A training set and a validation set."""
 
     epoch: int
@@ -68,7 +68,7 @@ class VirtualSource:
         self.data = formats.find(folder).NAME
 
     def draw(self, n: int, done: int) -> Batch:
-        """See ``Source``; what was drawn before makes no difference."""
+        """See ``PoseSource``; what was drawn before makes no difference."""
         batch = self._sampler.draw(n)
         return Batch(batch.inputs, batch.targets / np.float32(self._scale_mm))
 
@@ -102,7 +102,7 @@ class PixelSource:
         self.data = formats.find(folder).NAME
 
     def draw(self, n: int, done: int) -> Batch:
-        """See ``Source``."""
+        """See ``PoseSource``."""
         return self._sampler.draw(n, done)
 
     def validate(self, network: Network, noise: float) -> dict[str, float]:

@@ -11,15 +11,13 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.arrays import Array, Bools
 from calibration.geometry.camera import Camera, image_to_ray, world_to_camera, world_to_image
 from engines.training.data import h36m
 from engines.training.data.mocap import Poses
 from engines.training.data.sequences import Sequence
 from engines.training.lifter import views
 from engines.types import EngineError
-
-Array = NDArray[np.floating]
-Bools = NDArray[np.bool_]
 
 _FLOOR_MM = 1200.0
 _NOMINAL_PX = 1147.0
@@ -41,8 +39,8 @@ class Observations:
     """(N, 3) unit vector against gravity, camera axes; NaN where it is not known."""
     R: Array
     """(N, 3, 3) world to camera."""
-    moment: NDArray[np.intp]
-    """(N,) number of the moment; the views of one moment share it."""
+    frame_set: NDArray[np.intp]
+    """(N,) number of the frame set; the views of one frame set share it."""
     subject: NDArray[np.str_]
     """(N,)"""
     action: NDArray[np.str_]
@@ -101,9 +99,9 @@ def laboratory_views(
 ) -> Observations:
     """Four views a pose, see ``place`` and ``h36m.laboratory``; the arguments are those of ``random_views``."""
     rng = np.random.default_rng(seed)
-    joints, moment = place(poses, rng), np.arange(len(poses))
+    joints, frame_set = place(poses, rng), np.arange(len(poses))
     parts = [
-        _see(camera, joints, None, None, noise, missing, rng, gravity, moment, poses.subject, poses.action, "")
+        _see(camera, joints, None, None, noise, missing, rng, gravity, frame_set, poses.subject, poses.action, "")
         for camera in h36m.laboratory()
     ]
     return _together(parts)
@@ -129,13 +127,13 @@ def sequence_views(
         if noise and s.xy is not None:
             raise EngineError("--noise is for projected joints; this data set comes with its own 2D")
         joints = s.joints[::every]
-        moment, n = first + np.arange(len(joints)), len(joints)
+        frame_set, n = first + np.arange(len(joints)), len(joints)
         first += n
         for view, camera in enumerate(s.cameras):
             xy = None if s.xy is None else s.xy[view, ::every]
             seen = None if s.seen is None else s.seen[view, ::every]
             labels = np.full(n, s.subject), np.full(n, s.action)
-            part = _see(camera, joints, xy, seen, noise, missing, rng, gravity, moment, *labels, s.scene)
+            part = _see(camera, joints, xy, seen, noise, missing, rng, gravity, frame_set, *labels, s.scene)
             parts.append(part.select(np.asarray(part.seen.any(-1))))
     if not parts:
         raise EngineError("there is no sequence to evaluate on")
@@ -144,7 +142,7 @@ def sequence_views(
 
 def _see(
     camera: Camera, joints: Array, xy: Array | None, seen: Bools | None, noise: float, missing: int,
-    rng: np.random.Generator, gravity: bool, moment: NDArray[np.intp], subject: NDArray, action: NDArray, scene: str,
+    rng: np.random.Generator, gravity: bool, frame_set: NDArray[np.intp], subject: NDArray, action: NDArray, scene: str,
 ) -> Observations:  # fmt: skip
     n = len(joints)
     hidden = views.hide_limbs(n, missing, rng)
@@ -157,5 +155,5 @@ def _see(
     return Observations(
         image_to_ray(camera, xy)[..., :2], xy, seen & hidden, local - local[:, :1],
         np.broadcast_to(np.full(3, np.nan) if up is None else up, (n, 3)), np.broadcast_to(camera.R, (n, 3, 3)),
-        moment, subject, action, np.full(n, scene),
+        frame_set, subject, action, np.full(n, scene),
     )  # fmt: skip

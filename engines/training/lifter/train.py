@@ -26,11 +26,11 @@ from engines.models.mdn import MDN, MDNShape
 from engines.training.checkpoints import average_weights, begin, brief, fastest_precision, flags, restore, save
 from engines.training.lifter import paper
 from engines.training.lifter.losses import best_error, expected_error, mean_error, mixture_loss, regression_loss
-from engines.training.lifter.sources import PixelSource, Source, VirtualSource
+from engines.training.lifter.sources import PixelSource, PoseSource, VirtualSource
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class LifterSettings:
     """Everything that decides the outcome of a training; stored in the checkpoint."""
 
     # the network
@@ -70,10 +70,10 @@ class Settings:
 
 
 PRESETS = {
-    "live": Settings(),
+    "live": LifterSettings(),
     # Li and Lee 2019, with what their released code adds: batch norm, ReLU and dropout after the first layer, two
     # linear layers a block, 200 epochs. Adam is AdamW without decay. The values that they clip are those in losses.py.
-    "paper": Settings(
+    "paper": LifterSettings(
         input="pixels", sigma="kernel", max_norm=True, dropout=0.5, prior=2.0, anneal=0.0, best_error=0.0,
         mean_error=0.0, expected_error=0.0, epochs=200, batch=64, rate=1e-3, schedule="decay", warm_up=0.0,
         weight_decay=0.0, clip=0.0, average=0.0, precision="float32", max_noise=0.0, missing=0, limb_exchange=False,
@@ -83,21 +83,21 @@ VALIDATE_EVERY = 250_000  # samples
 AVERAGE_EVERY = 4  # steps; averaging at each one costs a twentieth of the time
 
 
-def build(settings: Settings) -> MDN:
+def build(settings: LifterSettings) -> MDN:
     """The network of these settings, newly initialised."""
     s = settings
     inputs = paper.INPUTS if s.input == "pixels" else lifter.INPUTS
     return MDN(MDNShape(inputs, 16, s.kernels, s.width, s.blocks, s.dropout, s.sigma, s.max_norm))
 
 
-def rebuild(state: Any, checkpoint: Path) -> tuple[Settings, MDN]:
+def rebuild(state: Any, checkpoint: Path) -> tuple[LifterSettings, MDN]:
     """The settings and the averaged network, in evaluation mode, of what a checkpoint holds.
 
     Raises:
         UserError: if it is none of this script.
     """
     try:
-        settings = Settings(**state["settings"])
+        settings = LifterSettings(**state["settings"])
         network = build(settings)
         network.load_state_dict(state["averaged"])
         state["done"]
@@ -106,14 +106,14 @@ def rebuild(state: Any, checkpoint: Path) -> tuple[Settings, MDN]:
     return settings, network.eval()
 
 
-def command(settings: Settings) -> str:
+def command(settings: LifterSettings) -> str:
     """The command that trains with these settings, without its folders; a training in parts had others before."""
     name = "paper" if settings.input == "pixels" else "live"
     preset = " --preset paper" if name == "paper" else ""
     return f"python -m engines.training.lifter.train{preset}{flags(settings, PRESETS[name])}"
 
 
-def resumed(state: Any, changes: dict[str, object], checkpoint: Path) -> Settings:
+def resumed(state: Any, changes: dict[str, object], checkpoint: Path) -> LifterSettings:
     """The settings of a checkpoint with changes.
 
     Raises:
@@ -129,7 +129,7 @@ def resumed(state: Any, changes: dict[str, object], checkpoint: Path) -> Setting
     return settings
 
 
-def open_source(settings: Settings, data: Path, detections: Path | None) -> Source:
+def open_source(settings: LifterSettings, data: Path, detections: Path | None) -> PoseSource:
     """The data of these settings.
 
     Raises:
@@ -153,7 +153,7 @@ def open_source(settings: Settings, data: Path, detections: Path | None) -> Sour
     return VirtualSource(data, scale_mm=s.scale_mm, exchange=s.limb_exchange, gravity=s.gravity, **common)
 
 
-def learning_rate(settings: Settings, done: float, steps: int = 0) -> float:
+def learning_rate(settings: LifterSettings, done: float, steps: int = 0) -> float:
     """Linear warm-up, then a cosine to zero; ``done`` is the share of the training that is over. Or decay a step."""
     if settings.schedule == "decay":
         return settings.rate * 0.96 ** (steps / 100_000)
@@ -162,17 +162,17 @@ def learning_rate(settings: Settings, done: float, steps: int = 0) -> float:
     return settings.rate * 0.5 * (1 + math.cos(math.pi * (done - settings.warm_up) / (1 - settings.warm_up)))
 
 
-def sharpness(settings: Settings, done: float) -> float:
+def sharpness(settings: LifterSettings, done: float) -> float:
     """How sharply samples are given to kernels: from 0.01, geometrically, to 1 at ``anneal``."""
     return 0.01 ** max(0.0, 1 - done / settings.anneal) if settings.anneal else 1.0
 
 
-def heat(settings: Settings, done: float) -> float:
+def heat(settings: LifterSettings, done: float) -> float:
     """How widely hypotheses share the error of the nearest, summed over joints: from 2 down to 0 at ``anneal``."""
     return 2 * max(0.0, 1 - done / settings.anneal) if settings.anneal else 0.0
 
 
-def validate(network: torch.nn.Module, source: Source, noise: float) -> dict[str, float]:
+def validate(network: torch.nn.Module, source: PoseSource, noise: float) -> dict[str, float]:
     """Errors in mm on the source's validation set."""
 
     @torch.inference_mode()
@@ -187,7 +187,7 @@ def validate(network: torch.nn.Module, source: Source, noise: float) -> dict[str
 
 
 def train(
-    settings: Settings, data: Path, out: Path, *, detections: Path | None = None,
+    settings: LifterSettings, data: Path, out: Path, *, detections: Path | None = None,
     resume: bool = False, changes: dict[str, object] | None = None, stop_after: float = math.inf,
 ) -> MDN:  # fmt: skip
     """Train and leave ``checkpoint.pt`` and ``log.tsv`` in ``out``.
@@ -309,7 +309,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--stop-after", type=float, default=math.inf, metavar="SECONDS")
     parser.add_argument("--threads", type=int, default=0, help="0 = all cores")
-    for f in dataclasses.fields(Settings):
+    for f in dataclasses.fields(LifterSettings):
         flag, text = f"--{f.name.replace('_', '-')}", "default: the preset's"
         if isinstance(f.default, bool):
             parser.add_argument(flag, help=text, action=argparse.BooleanOptionalAction)
@@ -318,7 +318,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if args.threads:
         torch.set_num_threads(args.threads)
-    given = {f.name: v for f in dataclasses.fields(Settings) if (v := getattr(args, f.name)) is not None}
+    given = {f.name: v for f in dataclasses.fields(LifterSettings) if (v := getattr(args, f.name)) is not None}
     if given.get("loss") == "mse":
         given.setdefault("kernels", 1)
     settings = dataclasses.replace(PRESETS[args.preset], **given)

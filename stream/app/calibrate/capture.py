@@ -8,19 +8,16 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Array, Image
 from calibration.errors import CalibrationError
 from calibration.solving.board import Board, BoardView
 from stream.app.calibrate.collect import LensCollector, elsewhere, find_together, overlay
 from stream.app.calibrate.show import beside, progress, show
 
-Array = NDArray[np.floating]
-Image = NDArray[np.uint8]
-
-# Live, the best of so many moments is taken where one is wanted: in the first one a camera may not have focused yet.
+# Live, the best of so many frame sets is taken where one is wanted: in the first one a camera may not have focused yet.
 _LIVE_MOMENTS = 10
-# Images of live cameras further apart than this, seconds, are not of one moment.
+# Images of live cameras further apart than this, seconds, are not of one frame set.
 _LIVE_TOLERANCE_S = 0.05
 
 
@@ -73,7 +70,7 @@ def frames(feed: Feed, every: float) -> Iterator[FrameLike]:
             yield frame
 
 
-def moments(feeds: Sequence[Feed], every: float) -> Iterator[tuple[float, dict[str, Image]]]:
+def frame_sets(feeds: Sequence[Feed], every: float) -> Iterator[tuple[float, dict[str, Image]]]:
     """The images of all cameras at the first one's times, by name; a camera without one near enough is left out."""
     live = any(feed.live for feed in feeds)
     heads: list[list[FrameLike]] = [[] for _ in feeds]
@@ -125,11 +122,11 @@ class Together:
     """What several cameras saw of a board at the same times."""
 
     frames: list[Mapping[str, BoardView]]
-    """What was seen by name, one a moment."""
+    """What was seen by name, one a frame set."""
     times: list[float]
-    """Seconds, one a moment."""
+    """Seconds, one a frame set."""
     looked: int
-    """Moments that were looked at."""
+    """Frame sets that were looked at."""
     seen: Mapping[str, int]
     """In how many of them each camera saw the board, alone or not."""
 
@@ -137,9 +134,9 @@ class Together:
 def collect_together(
     feeds: Sequence[Feed], board: Board, every: float, count: int, least: int, window: bool
 ) -> Together:
-    """Moments in which ``least`` cameras saw the board: live, each in a new place; else all over the recording.
+    """Frame sets in which ``least`` cameras saw the board: live, each in a new place; else all over the recording.
 
-    For a count of 1 it is the moment in which most corners were seen.
+    For a count of 1 it is the frame set in which most corners were seen.
     """
     live = any(feed.live for feed in feeds)
     wanted = _LIVE_MOMENTS if count == 1 else count
@@ -148,7 +145,9 @@ def collect_together(
     seen = dict.fromkeys(sizes, 0)
     looked = 0
     thorough = all(feed.photographs for feed in feeds)
-    for t, views, images in find_together(board, moments(feeds, 0.1 if live else every), still=live, thorough=thorough):
+    for t, views, images in find_together(
+        board, frame_sets(feeds, 0.1 if live else every), still=live, thorough=thorough
+    ):
         looked += 1
         for name in views:
             seen[name] += 1
@@ -177,7 +176,7 @@ def collect_joints(
     Args:
         feeds: the V cameras.
         sessions: a detector's session a camera: image, time -> something with ``xy`` (J, 2) and ``score`` (J,).
-        every: seconds between moments.
+        every: seconds between frame sets.
         seconds: most seconds to look.
 
     Returns:
@@ -188,21 +187,21 @@ def collect_joints(
     """
     found: list[dict[int, tuple[Array, Array]]] = []
     start = None
-    for t, images in moments(feeds, every):
+    for t, images in frame_sets(feeds, every):
         start = t if start is None else start
         if t - start > seconds:
             break
         seen = {v: sessions[v](images[feed.name], t) for v, feed in enumerate(feeds) if feed.name in images}
         found.append({v: (d.xy, d.score) for v, d in seen.items()})
-        both = sum(sum(score.max() > 0 for _, score in moment.values()) >= 2 for moment in found)
+        both = sum(sum(score.max() > 0 for _, score in frame_set.values()) >= 2 for frame_set in found)
         progress(f"{len(found)} moments, {both} with a person in two cameras or more")
     progress(None)
-    joints = next((len(score) for moment in found for _, score in moment.values()), 0)
+    joints = next((len(score) for frame_set in found for _, score in frame_set.values()), 0)
     if not joints:
         raise CalibrationError("the sources hold no frames")
     xy = np.full((len(feeds), len(found), joints, 2), np.nan)
     score = np.zeros(xy.shape[:-1])
-    for f, moment in enumerate(found):
-        for v, (joint_xy, joint_score) in moment.items():
+    for f, frame_set in enumerate(found):
+        for v, (joint_xy, joint_score) in frame_set.items():
             xy[v, f], score[v, f] = joint_xy, joint_score
     return xy, score

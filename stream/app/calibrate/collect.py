@@ -8,13 +8,10 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Array, Image
 from calibration.solving.board import Board, BoardView, find_board
 from calibration.solving.intrinsics import coverage, look_of
-
-Image = NDArray[np.uint8]
-Array = NDArray[np.floating]
 
 # A board that moved more than this between two images, as part of the diagonal, is not still.
 _STILL = 0.002
@@ -83,7 +80,7 @@ def movement(a: BoardView, b: BoardView) -> float:
 def elsewhere(
     kept: Iterable[Mapping[str, BoardView]], views: Mapping[str, BoardView], sizes: Mapping[str, tuple[int, int]]
 ) -> bool:
-    """Whether what the cameras see tells more than the moments kept: a board in another place, or one camera more."""
+    """Whether what the cameras see tells more than those kept: a board in another place, or one camera more."""
     return all(
         not views.keys() <= old.keys()
         or any(movement(old[name], view) > _ELSEWHERE * np.hypot(*sizes[name]) for name, view in views.items())
@@ -92,14 +89,18 @@ def elsewhere(
 
 
 def find_together(
-    board: Board, moments: Iterable[tuple[float, Mapping[str, Image]]], *, still: bool = False, thorough: bool = False
+    board: Board,
+    frame_sets: Iterable[tuple[float, Mapping[str, Image]]],
+    *,
+    still: bool = False,
+    thorough: bool = False,
 ) -> Iterable[tuple[float, dict[str, BoardView], Mapping[str, Image]]]:
     """Find the board in the images that cameras took at the same times.
 
     Args:
         board: the board.
-        moments: time in seconds and each camera's image by name.
-        still: leave a camera out of a moment in which the board moved since the last one (live cameras are not in
+        frame_sets: time in seconds and each camera's image by name.
+        still: leave a camera out of a frame set in which the board moved since the last one (live cameras are not in
             step to better than a frame, so a moving board would be in two places).
         thorough: as for ``find_board``.
 
@@ -107,7 +108,7 @@ def find_together(
         Time, what was found by camera, and the images, also where nothing was found.
     """
     last: dict[str, BoardView] = {}
-    for t, images in moments:
+    for t, images in frame_sets:
         views = {}
         for name, image in images.items():
             view = find_board(board, image, thorough)

@@ -7,9 +7,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from calibration.binding import SourceId, bind, fit_cameras, parse_letterboxes
 from calibration.errors import CalibrationError
 from calibration.formats import load_calibration
@@ -25,8 +24,6 @@ from stream.app.camera_setup import parse_offsets
 from stream.sinks import window
 from stream.sources import Source, SourceInfo, make_source, parse_sources
 
-Array = NDArray[np.floating]
-
 BODY = Body(
     (skeleton.R_HIP, skeleton.L_HIP), (skeleton.R_KNEE, skeleton.L_KNEE), (skeleton.R_ANKLE, skeleton.L_ANKLE),
     (skeleton.R_SHOULDER, skeleton.L_SHOULDER), (skeleton.R_ELBOW, skeleton.L_ELBOW),
@@ -38,7 +35,7 @@ BOARD_EVERY_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenCamera:
     """An open source and what is known of it."""
 
     source: Source
@@ -54,7 +51,7 @@ class Opened:
 
 
 @contextmanager
-def open_cameras(args: argparse.Namespace, several: bool = False) -> Iterator[list[Opened]]:
+def open_cameras(args: argparse.Namespace, several: bool = False) -> Iterator[list[OpenCamera]]:
     """The sources of every --camera, closed in the end. Sets --no-window where no window can be opened, and says why.
 
     Raises:
@@ -64,14 +61,14 @@ def open_cameras(args: argparse.Namespace, several: bool = False) -> Iterator[li
     if several and len(configs) < 2:
         raise CalibrationError(f"{args.command} compares cameras; give --camera at least twice")
     offsets = parse_offsets(getattr(args, "sync_offset", []), [config.name for config in configs])
-    out: list[Opened] = []
+    out: list[OpenCamera] = []
     with ExitStack() as stack:
         for config in configs:
             source = make_source(replace(config, size=args.size))
             stack.callback(source.close)
             info = source.open()
             given = SourceId(config.shown, config.name if config.named else None, info.device, info.serial)
-            out.append(Opened(source, info, given, offsets.get(config.name, 0.0)))
+            out.append(OpenCamera(source, info, given, offsets.get(config.name, 0.0)))
             for message in info.messages:
                 print(f"{config.name}: {message}", file=sys.stderr)
         if any(one.info.live for one in out) and not getattr(args, "no_window", True):
@@ -85,7 +82,7 @@ def open_cameras(args: argparse.Namespace, several: bool = False) -> Iterator[li
 
 
 def bound(
-    args: argparse.Namespace, opened: Sequence[Opened], placed: bool = False
+    args: argparse.Namespace, opened: Sequence[OpenCamera], placed: bool = False
 ) -> tuple[Calibration, tuple[Camera, ...]]:
     """The calibration file, and its cameras in the order of the sources, fitted to their frames.
 
@@ -105,9 +102,14 @@ def bound(
 
 
 def boards_seen(
-    args: argparse.Namespace, opened: Sequence[Opened], cameras: Sequence[Camera], board: Board, count: int, least: int
+    args: argparse.Namespace,
+    opened: Sequence[OpenCamera],
+    cameras: Sequence[Camera],
+    board: Board,
+    count: int,
+    least: int,
 ) -> Together:
-    """``count`` moments in which ``least`` cameras or more saw the board.
+    """``count`` frame sets in which ``least`` cameras or more saw the board.
 
     Raises:
         CalibrationError: if there are none, with what each camera saw.
@@ -126,7 +128,9 @@ def boards_seen(
     return seen
 
 
-def joints_seen(args: argparse.Namespace, opened: Sequence[Opened], cameras: Sequence[Camera]) -> tuple[Array, Array]:
+def joints_seen(
+    args: argparse.Namespace, opened: Sequence[OpenCamera], cameras: Sequence[Camera]
+) -> tuple[Array, Array]:
     """A person's joints (V, F, 17, 2) and scores (V, F, 17) at the first camera's times."""
     feeds = [one.feed(camera.name) for one, camera in zip(opened, cameras, strict=True)]
     detector = load_detector(args.detector)

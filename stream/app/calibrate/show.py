@@ -6,11 +6,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Image
 from calibration.errors import CalibrationError
-
-Image = NDArray[np.uint8]
 
 PICTURES = (".png", ".jpg")
 """Kinds of picture that are written."""

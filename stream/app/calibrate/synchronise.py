@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.arrays import Array, Image
 from calibration.errors import CalibrationError
 from calibration.geometry.camera import Camera
 from calibration.solving.offsets import Offsets, reconcile
 from calibration.solving.timing import Offset, estimate_offset
 from calibration.solving.timing_epipolar import refine_offset
-from stream.app.calibrate.capture import Feed, Image
+from stream.app.calibrate.capture import Feed
 from stream.app.calibrate.show import progress
-
-Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True)

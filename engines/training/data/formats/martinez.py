@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from calibration.arrays import Array, Bools
 from calibration.errors import CalibrationError
 from calibration.geometry.camera import Camera
 from engines.training.data import h36m, joint_sets
-from engines.training.data.sequences import Array, Bools, Sequence, expect, key, pick
+from engines.training.data.sequences import Sequence, expect, key, pick
 from engines.types import EngineError
 
 NAME = "human36m-h5"

@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from calibration.arrays import Array
 from calibration.errors import CalibrationError
 from calibration.geometry.camera import Camera, camera_to_world
 from engines.training.data import joint_sets
-from engines.training.data.sequences import Array, Sequence, expect, key, pick
+from engines.training.data.sequences import Sequence, expect, key, pick
 from engines.training.data.unpickle import load_npz, npz_names
 from engines.types import EngineError
 
