@@ -28,7 +28,7 @@ class SourceId:
     """Serial number, when the system tells."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Binding:
     """The calibration's cameras in the order of the sources."""
 

@@ -11,7 +11,7 @@ from calibration.errors import CalibrationError
 from calibration.geometry.camera import Camera
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
     """Cameras in one world frame (mm), or only their intrinsics.
 

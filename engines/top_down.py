@@ -44,7 +44,7 @@ FINDER_PAD: Final = 1.2
 """The same over MultiPose's box, which has the head and some room."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Person:
     """Somebody that MultiPose sees."""
 

@@ -15,7 +15,7 @@ class EngineError(UserError):
     """A detector, a runtime or a weights file that cannot be used."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Detection:
     """One person's 2D joints in one image."""
 
@@ -39,7 +39,7 @@ def empty_detection(origin: str) -> Detection:
     return Detection(np.zeros((17, 2), np.float32), np.zeros(17, np.float32), np.zeros(17, bool), origin)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LifterInput:
     """A 2D pose as the lifter's virtual camera sees it."""
 
@@ -53,7 +53,7 @@ class LifterInput:
     """(3, 3) rotation from the virtual camera's axes to the real camera's."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Mixture:
     """Hypotheses of the 3D pose: a Gaussian mixture over root-relative joints (Li and Lee 2019, eq. 1)."""
 
@@ -65,7 +65,7 @@ class Mixture:
     """(M,) mixing coefficients, summing to 1."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Pose:
     """One person in the world, fused from the cameras."""
 

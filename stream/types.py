@@ -1,4 +1,8 @@
-"""What flows through the pipeline: frames, frame sets, tracks and estimates. All frozen."""
+"""What flows through the pipeline: frames, frame sets, tracks, estimates and events. All frozen.
+
+What holds arrays is equal to itself alone (``eq=False``): ``==`` of arrays has no single answer, and a hash has none at
+all. So packets can stand in sets and be looked for in lists.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +24,7 @@ class QuitRequest(Exception):  # noqa: N818 - a wish of the user, not an error
     """The user asked, through a sink, that the run end now and well."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """One image of one camera."""
 
@@ -34,7 +38,7 @@ class Frame:
     """(H, W, 3) uint8 BGR, read-only."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class FrameSet:
     """The frames of all cameras that belong to one time."""
 
@@ -48,7 +52,7 @@ class FrameSet:
     """Seconds between the earliest and the latest frame."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class HypothesisTrack:
     """A hypothesis that keeps its identity over time."""
 
@@ -62,7 +66,7 @@ class HypothesisTrack:
     """Smoothed over time; those of one frame sum to 1."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class View:
     """What one camera says of the person in one frame set. Without a person everything but the reference is None."""
 
@@ -89,7 +93,7 @@ class View:
     """(3,) mm, position of the pelvis in the camera's axes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Estimate:
     """The result of one frame set. Holds references to frames, never images."""
 
@@ -105,3 +109,15 @@ class Estimate:
     """``FrameSet.spread_s``."""
     stages: Mapping[str, float] | None = None
     """Seconds each stage took: "detect", "lift", "fuse", "track"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened in a run and belongs into its recording: a mark of the user, a sink that stopped."""
+
+    t: float
+    """Seconds, in the time of ``Estimate.t``."""
+    source: str
+    """Who says so, such as "user" or the name of a sink."""
+    text: str
+    """One line."""

@@ -17,7 +17,7 @@ from calibration.errors import CalibrationError
 _UNDISTORT = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-9)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Camera:
     """A pinhole camera with lens distortion and a place in the world.
 

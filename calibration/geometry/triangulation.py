@@ -23,7 +23,7 @@ _PARTNERS = 3
 _NEAR = 10.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Triangulation:
     """Triangulated points and how far they can be trusted."""
 

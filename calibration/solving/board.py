@@ -84,7 +84,7 @@ class Board:
         return f"--board chessboard --corners {self.corners[0]}x{self.corners[1]} --square {self.square_mm:g}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class BoardView:
     """A board as one camera sees it in one image."""
 

@@ -25,7 +25,7 @@ _POSE, _LENS = 6, 5
 _SYMMETRIC = {"SymmetricMode": True}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Observations:
     """What was seen, one row a corner or joint in one camera's image."""
 
@@ -41,7 +41,7 @@ class Observations:
     """(O,) factor on the residual, 1 for None."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Bundle:
     """The adjusted set-up."""
 

@@ -20,7 +20,7 @@ from calibration.solving.lengths import Lengths, corner_pixels, measure_lengths
 _BOARD_PX, _PERSON_PART = 1.5, 0.0075
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Check:
     """The evidence, and the verdict."""
 

@@ -37,7 +37,7 @@ _ONE_PLACE = 0.05
 """Boards nearer to each other than this share of their distance to the cameras are all in one place."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Extrinsics:
     """The result, and the evidence for it."""
 

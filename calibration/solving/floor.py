@@ -22,7 +22,7 @@ _TOPS_DEGREES = 50.0
 _ANKLE_NOISE_MM, _UP_DEGREES, _CELL_MM = 20.0, 4.0, 120.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Floor:
     """Cameras in the new world."""
 

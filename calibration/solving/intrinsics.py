@@ -30,7 +30,7 @@ _WRONG_PX = 2.0
 _REFUSED, _DOUBTFUL = 0.03, 0.005
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Intrinsics:
     """The result, and the evidence for it."""
 

@@ -17,7 +17,7 @@ MAX_SIGMA_S = 0.008
 """An answer that is less precise is refused: at a quarter of a frame of 30 fps, it may do more harm than good."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Offsets:
     """One number a camera, to be added to its times."""
 

@@ -57,7 +57,7 @@ class Body:
         return pairs, np.repeat([_THIGH, _SHANK, _UPPER_ARM, _TRUNK], 2)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class FromPerson:
     """The result, and the evidence for it."""
 
@@ -172,7 +172,7 @@ def body_up(joints: Array, body: Body) -> Array:
     return up
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Pair:
     R: Array
     t: Array

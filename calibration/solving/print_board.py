@@ -25,7 +25,7 @@ _CAPTION = 16.0
 _POINTS_PER_MM = 72 / 25.4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Sheet:
     """Where everything lies on the paper; mm from the top left corner."""
 

@@ -81,7 +81,7 @@ def _whitener() -> Array:
 _WHITEN = _whitener()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Problem:
     """What does not change from step to step."""
 

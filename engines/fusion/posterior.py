@@ -15,7 +15,7 @@ _STILL_MM = 1.0  # a step that moves no joint of the leading start further is th
 _N = N_JOINTS - 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Posterior:
     """The most probable pose and how sure it is."""
 

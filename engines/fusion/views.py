@@ -15,7 +15,7 @@ from engines.types import Detection, Mixture
 _MIN_JOINTS = 2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Views:
     """The V usable views of one frame set; the L of them that were lifted have mixtures."""
 

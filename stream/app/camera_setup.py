@@ -16,7 +16,7 @@ from stream.live.pipeline import OpenSource
 from stream.types import StreamError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
     """The camera of one source, for the frames that it gives."""
 
@@ -26,7 +26,7 @@ class Fitted:
     """Whether it comes from a calibration; otherwise its lens is assumed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CameraSetup:
     """A calibration and how it is to be used; without one every lens is assumed."""
 

@@ -167,7 +167,7 @@ def tag(
     return x, y, width, height
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Layer:
     """What is translucent, collected and then blended once, so that overlaps do not add up and the cost is one pass."""
 

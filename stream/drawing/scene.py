@@ -23,7 +23,7 @@ _SOLE: Final = 75.0  # mm from the middle of the ankle down to the floor
 _FORWARD, _RIGHT, _IMAGE_UP = np.array([0.0, 0, 1]), np.array([1.0, 0, 0]), np.array([0.0, -1, 0])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Stage:
     """What is remembered from frame to frame so that the picture is calm. A drawing aid, never recorded."""
 
@@ -35,7 +35,7 @@ class Stage:
     """mm, stage z: slow causal minimum of the soles."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ViewState:
     """From where the user looks, at what size, and what was seen so far."""
 
@@ -59,7 +59,7 @@ class ViewState:
         return replace(self, yaw=(self.yaw + yaw + 180) % 360 - 180, pitch=min(max(self.pitch + pitch, -85), 85))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Figure:
     """A person to draw."""
 
@@ -77,7 +77,7 @@ class Figure:
     """How a fused pose was made."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Eye:
     """A perspective camera looking at the stage. ``x = cx + f r.P / d.P``, ``y = cy - f u.P / d.P``, P = X - eye."""
 

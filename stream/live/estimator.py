@@ -32,7 +32,7 @@ class FuseViews(Protocol):
         ...
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Eye:
     """What the estimator keeps of one camera."""
 
@@ -46,7 +46,7 @@ class _Eye:
     before: tuple[float, Detection] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Look:
     """What one camera gave to one frame set."""
 
@@ -59,7 +59,7 @@ class _Look:
     end: float = -np.inf
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class PendingFrameSet:
     """A frame set whose detection is under way."""
 

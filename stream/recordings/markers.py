@@ -32,7 +32,7 @@ class _Reading(Protocol):
     def __call__(self, stream: str) -> Iterable[pa.RecordBatch]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Markers:
     """The person over time."""
 

@@ -16,7 +16,7 @@ AXES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CameraInfo:
     """What is known of one camera when the run starts."""
 
@@ -43,7 +43,7 @@ class CameraInfo:
         return self.calibration is None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RunInfo:
     """What every sink, and a recording for good, knows of the run."""
 

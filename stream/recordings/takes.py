@@ -61,7 +61,7 @@ def _ignore(_: Span) -> None:
     """Nobody wants to know."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Take:
     """A recording on disk. Reading it goes on past what is damaged, and says what was."""
 

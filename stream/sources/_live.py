@@ -15,7 +15,7 @@ from stream.sources._source import SourceInfo, SourceStatus
 from stream.types import Frame, StreamError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Capture:
     """What a device gave, before it has a name and a number."""
 

@@ -18,7 +18,7 @@ _LATE_FRAMES = 2.0
 _MOST_SKIPPED = 10
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Shot:
     """One image of a sequence, before it has a name."""
 

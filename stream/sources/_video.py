@@ -49,7 +49,7 @@ def reason(error: av.error.FFmpegError) -> str:
     return next((text for kind, text in _REASONS if isinstance(error, kind)), f"FFmpeg says {type(error).__name__}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
     """One decoded image."""
 

@@ -17,7 +17,7 @@ VALIDATION_SUBJECTS = ("CMU_07", "HDM05_dg")
 """For every choice and for fitting temperatures."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Poses:
     """3D poses with the person and the sequence they come from."""
 

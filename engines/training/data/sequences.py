@@ -13,7 +13,7 @@ from engines import skeleton as sk
 from engines.types import EngineError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Sequence:
     """One person doing one thing, seen by fixed cameras, frame by frame.
 

@@ -16,7 +16,7 @@ from engines.training.data.lspet import Photographs
 from engines.training.detector import augment, pseudo_labels
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Crops:
     """People to train or to validate on."""
 

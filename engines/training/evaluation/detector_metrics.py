@@ -21,7 +21,7 @@ PAIRS: Final = tuple((int(MIRROR[j]), j) for j in LEFT)
 """The six (right, left) pairs of limb joints."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Labels:
     """People as a human labelled them."""
 

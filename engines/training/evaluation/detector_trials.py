@@ -32,7 +32,7 @@ class TopDown(Detector, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Trial:
     """What one detector found on N photographs."""
 

@@ -23,7 +23,7 @@ _BATCH: Final = 4096
 Network = Callable[[NDArray[np.float32]], dict[str, NDArray]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Lifted:
     """Mixtures of N views."""
 

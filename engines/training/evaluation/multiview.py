@@ -12,7 +12,7 @@ from engines.training.evaluation.lifters import Lifted
 from engines.training.lifter.synthetic_views import Observations
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Fused:
     """One answer for each frame set that was seen by at least two views."""
 

@@ -64,7 +64,7 @@ def merge(mean: Array, same_mm: float = 20.0) -> NDArray[np.intp]:
     return leader
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Reliability:
     """Claims "with this probability I am the nearest hypothesis", in equal parts of 0..1."""
 

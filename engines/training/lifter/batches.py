@@ -11,7 +11,7 @@ from engines.training.data.mocap import Poses, balance
 from engines.training.lifter import augment, views
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """Inputs and targets of the network."""
 

@@ -22,7 +22,7 @@ INPUT_JOINTS: Final = np.array([j for j in range(17) if j != sk.NECK])
 INPUTS: Final = 2 * len(INPUT_JOINTS)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Normalisation:
     """Mean and standard deviation of every coordinate over the training set."""
 

@@ -23,7 +23,7 @@ _FLOOR_MM = 1200.0
 _NOMINAL_PX = 1147.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Observations:
     """N single views of people, with the truth."""
 

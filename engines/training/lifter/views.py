@@ -27,7 +27,7 @@ TRAINING_CAMERAS = CameraSampling(roll=5.0, gravity=0.6)
 LEVEL_CAMERAS = CameraSampling()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Cameras:
     """One camera a pose, aimed at the mean joint."""
 

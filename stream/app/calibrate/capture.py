@@ -117,7 +117,7 @@ def collect_lens(
     return collector, image
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Together:
     """What several cameras saw of a board at the same times."""
 

@@ -23,7 +23,7 @@ _ELSEWHERE = 0.02
 _SHARP = 3.0
 
 
-@dataclass
+@dataclass(eq=False)
 class LensCollector:
     """Keeps the sharp and different views of one camera; shows where the board has not been yet."""
 

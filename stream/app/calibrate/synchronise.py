@@ -18,7 +18,7 @@ from stream.app.calibrate.capture import Feed
 from stream.app.calibrate.show import progress
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Track:
     """A person's joints in one camera, at that camera's own times."""
 
