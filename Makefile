@@ -1,6 +1,7 @@
 # make run                      the demo on a real video; leaves out/demo.mp4 and out/demo.png
 # make run ARGS="--camera 0"    the same program with your flags
-# make test                     every test
+# make test                     every test but the slow ones
+# make test-slow                the others
 # make bench                    every benchmark of speed in one table, in under eight minutes on an idle machine
 # make test-tensorrt            builds our networks with TensorRT-RTX; needs no GPU, fetches 95 MB
 PYTHON ?= python3
@@ -8,13 +9,16 @@ ARGS ?= --demo
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-tensorrt check bench clean
+.PHONY: run test test-slow test-tensorrt check bench clean
 
 run: $(VENV)/.run
 	@$(BIN)/python run_stream.py $(ARGS)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow
 
 test-tensorrt: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-rtx.txt

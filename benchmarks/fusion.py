@@ -25,6 +25,7 @@ from engines.fusion import fuse
 from engines.lifter import MDNLifter
 from engines.skeleton import PELVIS, THORAX
 from engines.training import metrics
+from engines.training.data import where
 from engines.training.data.mocap import Poses, load_training
 
 LAYOUTS = {
@@ -166,7 +167,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line; see ``--help``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=int, default=200, help="poses a set-up (default: 200)")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/mocap"), help="folder of the mocap files")
+    where.add_argument(parser, "--data", "mocap", "folder of the mocap files")
     parser.add_argument("--weights", type=Path, help="lifter to use; default: the one that is shipped")
     parser.add_argument("--split", choices=("test", "validation"), default="test", help="whose poses")
     parser.add_argument("--seed", type=int, default=0)
@@ -182,7 +183,7 @@ def main(arguments: list[str] | None = None) -> int:
             results = fusion_demo.run(lifter)
             print(fusion_demo.table(results))
         else:
-            poses = load_training(args.data)[2 if args.split == "test" else 1]
+            poses = load_training(where.needed(args.data, "--data"))[2 if args.split == "test" else 1]
             results = synthetic(poses, lifter, args.scenes, args.seed)
             print(table(results))
         if args.json:

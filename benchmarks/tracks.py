@@ -19,6 +19,7 @@ from calibration.arrays import Array
 from calibration.errors import UserError
 from engines.lifter import MDNLifter, encode
 from engines.training import metrics
+from engines.training.data import where
 from engines.training.data.mocap import VALIDATION_SUBJECTS, load_poses
 from engines.training.lifter import views
 from engines.types import Mixture
@@ -115,7 +116,7 @@ def table(result: dict[str, dict[str, float]]) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Command line; see ``--help``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/mocap"))
+    where.add_argument(parser, "--data", "mocap", "folder of the mocap files")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--validation", action="store_true", help="the validation subjects: to choose parameters")
     parser.add_argument("--noise", type=float, default=2.0, metavar="PERCENT")
@@ -129,7 +130,7 @@ def main(arguments: list[str] | None = None) -> int:
         lifter = MDNLifter(args.weights)
         name = "sequences_30fps_train.npz" if args.validation else "sequences_30fps_test.npz"
         lifted = []
-        for joints in sequences(args.data / name, args.validation):
+        for joints in sequences(where.needed(args.data, "--data") / name, args.validation):
             xy, truth, cameras = still_views(joints, rng, args.noise)
             lifted.append((lift(lifter, xy, cameras, args.coco), truth))
         result = measure(lifted, config)

@@ -1,8 +1,14 @@
-"""What every test gets: a cache folder of the checkout's own, so that nothing is written to the user's."""
+"""What every test gets: a cache folder of the checkout's own, so that nothing is written to the user's; data or a skip.
+
+A test that uses ``data_folder`` is marked ``data`` by itself, so that ``-m data`` is these tests and no others.
+"""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from engines.training.data import where
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -13,3 +19,20 @@ def own_cache(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder))
         yield
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of ``mocap/`` and ``lspet/``; where nobody says where it is, the test is skipped."""
+    folder = where.default("")
+    if folder is None:
+        pytest.skip(f"needs recorded people: {where.VARIABLE} does not say where they lie (docs/results.md)")
+    return folder
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Before ``-m`` selects."""
+    for item in items:
+        if "data_folder" in getattr(item, "fixturenames", ()):
+            item.add_marker("data")

@@ -1,4 +1,4 @@
-"""Real pictures of people for the tests: the demo's video and, where it is at hand, Leeds Sports Pose Extended."""
+"""Real pictures of people for the tests: the demo's video and Leeds Sports Pose Extended."""
 
 import tarfile
 from collections.abc import Iterable
@@ -11,8 +11,6 @@ import pytest
 
 from stream.app.demo import SINGLE, fetch
 from stream.types import StreamError
-
-SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 def walker_video() -> Path:
@@ -39,11 +37,8 @@ def walker_frames(indexes: Iterable[int]) -> list[np.ndarray]:
     raise AssertionError(f"the video has no frame {max(wanted)}")
 
 
-def lspet(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def lspet(folder: Path, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Photographs (BGR) with labels (14, 3) x, y, visible: the first upright people of whom everything is visible."""
-    folder = SHARED / "data" / "lspet"
-    if not (folder / "images.tar").is_file():
-        pytest.skip("Leeds Sports Pose Extended is not at ../shared/data/lspet")
     with np.load(folder / "joints.npz") as data:
         joints, ids = data["joints"], data["image_id"]
     upright = (joints[:, 13, 1] < joints[:, 2:4, 1].min(1)) & (joints[:, 2:4, 1].max(1) < joints[:, [0, 5], 1].min(1))

@@ -1,5 +1,4 @@
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from calibration.solving.person import Body, body_up, solve_from_person
 from tests.calibration_scene import BOARD, aligned_errors, board_walk, pose_errors, room, see
 
 BODY = Body(hips=(1, 4), knees=(2, 5), ankles=(3, 6), shoulders=(14, 11), elbows=(15, 12), wrists=(16, 13))
-MOCAP = Path(__file__).parents[2] / "shared" / "data" / "mocap" / "sequences_30fps_test.npz"
 HEIGHT = 1750.0
 
 
@@ -90,9 +88,8 @@ def test_an_adjustment_that_ran_out_of_steps_is_remarked_on(monkeypatch):
     assert said == [False, True]
 
 
-@pytest.mark.skipif(not MOCAP.exists(), reason="the motion capture data is not beside the repository")
-def test_a_real_walk_places_the_cameras():
-    data = np.load(MOCAP)
+def test_a_real_walk_places_the_cameras(data_folder):
+    data = np.load(data_folder / "mocap" / "sequences_30fps_test.npz")
     names = [str(name) for name in data["seq_names"]]
     joints = data["joints"][data["seq"] == names.index("09_12")][::3].astype(float)
     joints[..., :2] -= joints[..., :2].mean((0, 1))

@@ -23,17 +23,17 @@ from tests.timing_scene import around, film, takes
 RATES = (25, 30, 60)
 
 
-def pairs(seconds, count):
+def pairs(folder, seconds, count):
     """Two films of each take, their cameras and the offset."""
-    for number, (title, clips) in enumerate(takes(seconds)[:count]):
+    for number, (title, clips) in enumerate(takes(folder, seconds)[:count]):
         rng = np.random.default_rng(number)
         cameras, offset, fps = around(rng, 2, clips), rng.uniform(-1.5, 1.5), rng.choice(RATES, 2)
         films = [film(rng, clips, cameras[0], fps[0], 0.0), film(rng, clips, cameras[1], fps[1], offset)]
         yield title, clips, cameras, films, offset
 
 
-def test_known_offsets_are_found_or_refused_from_movement_alone():
-    found = [(estimate_offset(*a, *b), offset) for _, _, _, (a, b), offset in pairs(10, 20)]
+def test_known_offsets_are_found_or_refused_from_movement_alone(data_folder):
+    found = [(estimate_offset(*a, *b), offset) for _, _, _, (a, b), offset in pairs(data_folder, 10, 20)]
     error = np.array([abs(result.seconds - offset) for result, offset in found if result.trusted])
     sigma = np.array([result.sigma for result, _ in found if result.trusted])
     assert len(error) >= 0.85 * len(found)
@@ -42,14 +42,17 @@ def test_known_offsets_are_found_or_refused_from_movement_alone():
     assert 0.4 < np.sqrt(np.median((error / sigma) ** 2) / 0.455) < 1.8, "the stated precision is the real one"
 
 
-def test_placed_cameras_give_the_offset_more_precisely():
-    found = [(refine_offset(cameras[0], cameras[1], *a, *b), offset) for _, _, cameras, (a, b), offset in pairs(10, 6)]
+def test_placed_cameras_give_the_offset_more_precisely(data_folder):
+    found = [
+        (refine_offset(cameras[0], cameras[1], *a, *b), offset)
+        for _, _, cameras, (a, b), offset in pairs(data_folder, 10, 6)
+    ]
     assert all(result.trusted for result, _ in found)
     assert max(abs(result.seconds - offset) for result, offset in found) < 0.005
 
 
-def test_four_cameras_and_a_known_offset():
-    _, clips = takes(10)[2]
+def test_four_cameras_and_a_known_offset(data_folder):
+    _, clips = takes(data_folder, 10)[2]
     rng = np.random.default_rng(5)
     cameras, truth = around(rng, 4, clips), [0.0, 0.237, -0.41, 1.1]
     tracks = [Track(*film(rng, clips, c, fps, o)) for c, fps, o in zip(cameras, (30, 25, 60, 30), truth, strict=True)]
@@ -60,8 +63,8 @@ def test_four_cameras_and_a_known_offset():
     assert not placed.remarks and placed.seconds[0] == 0 and (placed.confidence > 0.99).all()
 
 
-def test_a_wrong_calibration_is_found_out_or_not_used():
-    _, clips = takes(10)[1]
+def test_a_wrong_calibration_is_found_out_or_not_used(data_folder):
+    _, clips = takes(data_folder, 10)[1]
     rng = np.random.default_rng(1)
     cameras = around(rng, 2, clips)
     tracks = [Track(*film(rng, clips, c, 30, o)) for c, o in zip(cameras, (0.0, 0.3), strict=True)]
@@ -69,8 +72,8 @@ def test_a_wrong_calibration_is_found_out_or_not_used():
     assert result.remarks or abs(result.seconds[1] - 0.3) < 0.017
 
 
-def test_different_movements_are_refused():
-    every = list(pairs(10, 12))
+def test_different_movements_are_refused(data_folder):
+    every = list(pairs(data_folder, 10, 12))
     for (_, _, cameras, (a, _), _), (_, _, _, (_, b), _) in zip(every, every[6:] + every[:6], strict=True):
         assert not estimate_offset(*a, *b).trusted
         assert not refine_offset(cameras[0], cameras[1], *a, *b).trusted
@@ -131,8 +134,8 @@ def test_too_little_is_refused_with_its_reason():
     assert "seen by both" in estimate_offset(*a, *unseen).reason
 
 
-def test_an_offset_beyond_the_range_is_not_taken_for_the_nearest_one():
-    for _, _, _, (a, b), offset in pairs(10, 4):
+def test_an_offset_beyond_the_range_is_not_taken_for_the_nearest_one(data_folder):
+    for _, _, _, (a, b), offset in pairs(data_folder, 10, 4):
         result = estimate_offset(*a, *b, max_offset_s=abs(offset) - 0.02)
         assert not result.trusted
 

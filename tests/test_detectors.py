@@ -98,9 +98,9 @@ def test_a_mirrored_picture_gives_mirrored_joints(detector: Detector, waving: li
     assert np.median(swapped) > 0.1 * height
 
 
-def test_agrees_with_labelled_photographs(detector: Detector) -> None:
+def test_agrees_with_labelled_photographs(detector: Detector, data_folder: Path) -> None:
     session, hits, swaps, people = detector.session(), [], [], 0
-    photographs = lspet(10)
+    photographs = lspet(data_folder / "lspet", 10)
     for image, label in photographs:
         session.reset()
         found = session(image, 0.0)

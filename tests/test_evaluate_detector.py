@@ -18,7 +18,6 @@ from engines.training.evaluation import detector as evaluate_detector
 from engines.training.evaluation import detector_trials
 from engines.types import Detection, EngineError, empty_detection
 from tests.labelled import people, perfect
-from tests.media import SHARED
 from tests.mistakes import refused
 
 LIMB = list(LIMBS)
@@ -265,10 +264,8 @@ def test_the_plot_says_what_it_cannot(tmp_path: Path) -> None:
 # Real ones.
 
 
-def test_real_photographs_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    folder = SHARED / "data" / "lspet"
-    if not (folder / "images.tar").is_file():
-        pytest.skip("Leeds Sports Pose Extended is not at ../shared/data/lspet")
+def test_real_photographs_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture, data_folder: Path) -> None:
+    folder = data_folder / "lspet"
     flags = ["--images", str(folder / "images.tar"), "--joints", str(folder / "joints.npz"), "--subset", "first:12"]
     # By name: "auto" would first measure which is the fastest.
     flags += ["--runtime", "onnx", "--threads", "1"]

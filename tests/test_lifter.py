@@ -34,8 +34,6 @@ from engines.types import Detection, EngineError
 from tests.bodies import standing
 from tests.mistakes import refused
 
-MOCAP = Path(__file__).parents[2] / "shared" / "data" / "mocap"
-needs_mocap = pytest.mark.skipif(not MOCAP.is_dir(), reason="no motion capture in ../shared/data/mocap")
 RNG = np.random.default_rng(0)
 
 
@@ -302,31 +300,28 @@ def test_bad_mocap_files_are_named(tmp_path):
         load_poses(tmp_path / "d.npz")
 
 
-@needs_mocap
-def test_nobody_is_in_two_splits():
-    training, validation, test = load_training(MOCAP)
+def test_nobody_is_in_two_splits(data_folder):
+    training, validation, test = load_training(data_folder / "mocap")
     assert set(test.subject) == set(TEST_SUBJECTS)
     assert set(validation.subject) == set(VALIDATION_SUBJECTS)
     assert not set(training.subject) & (set(TEST_SUBJECTS) | set(VALIDATION_SUBJECTS))
 
 
-@needs_mocap
-def test_shipped_weights_are_as_good_as_their_card_says():
+def test_shipped_weights_are_as_good_as_their_card_says(data_folder):
     from engines.training.evaluation.lifter import evaluate
 
-    _, _, test = load_training(MOCAP)
+    _, _, test = load_training(data_folder / "mocap")
     result = evaluate(lifters.load(), test)
     card = cards.load_card(SHIPPED).values
     for key in ("best_mpjpe_mm", "argmax_mpjpe_mm", "mean_mpjpe_mm"):
         assert result[key] == pytest.approx(card[key], abs=1.0)
 
 
-@needs_mocap
 @pytest.mark.slow
-def test_training_resumes_and_beats_a_constant_pose(tmp_path):
+def test_training_resumes_and_beats_a_constant_pose(tmp_path, data_folder):
     """A training of half a minute, cut in two by --resume, must be twice as good as the constant mean pose."""
-    flags = ["--data", str(MOCAP), "--out", str(tmp_path), "--width", "256", "--threads", "1", "--precision", "float32",
-             "--samples", "200000", "--batch", "256"]  # fmt: skip
+    flags = ["--data", str(data_folder / "mocap"), "--out", str(tmp_path), "--width", "256", "--threads", "1",
+             "--precision", "float32", "--samples", "200000", "--batch", "256"]  # fmt: skip
     assert main([*flags, "--stop-after", "0"]) == 0
     first = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert first["done"] < 10_000
@@ -337,7 +332,7 @@ def test_training_resumes_and_beats_a_constant_pose(tmp_path):
     assert last["optimiser"]["param_groups"][0]["weight_decay"] == 0.001
     rows = (tmp_path / "log.tsv").read_text().splitlines()
     named = dict(zip(rows[0].split("\t"), map(float, rows[-1].split("\t")), strict=True))
-    training, validation, _ = load_training(MOCAP)
+    training, validation, _ = load_training(data_folder / "mocap")
     batch, _ = evaluation_batch(validation.joints, np.random.default_rng(1), 0.0)
     reference, _ = evaluation_batch(training.joints[::10], np.random.default_rng(2), 0.0)
     constant = np.linalg.norm(batch.targets - reference.targets.mean(0), axis=-1).sum(-1).mean() / 17

@@ -3,21 +3,16 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 from scipy.interpolate import CubicSpline
 
 from calibration.geometry.camera import world_to_image
 from engines.skeleton import LIMBS, MIRROR
 from tests.calibration_scene import look_at
 
-SEQUENCES = Path(__file__).resolve().parents[2] / "shared" / "data" / "mocap" / "sequences_30fps_test.npz"
 
-
-def takes(seconds):
+def takes(folder: Path, seconds: float):
     """Takes of at least so many seconds: (title, clips (F, 17, 3) mm at 30 fps of one test subject)."""
-    if not SEQUENCES.is_file():
-        pytest.skip("the motion capture sequences are not at ../shared/data/mocap")
-    with np.load(SEQUENCES) as data:
+    with np.load(folder / "mocap" / "sequences_30fps_test.npz") as data:
         joints, seq, subject = data["joints"].astype(float), data["seq"], data["subject"]
     out, clips, who = [], [], None
     for number in np.unique(seq):

@@ -14,6 +14,7 @@ from calibration.errors import UserError
 from engines import lifter
 from engines.build.kinds import build, build_int8
 from engines.detectors.hourglass import WEIGHTS
+from engines.training.data import where
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,11 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32",
                         help="of a checkpoint's network: fp32 (weights stored as fp16); fp16: all of it, for a "
                         "GPU's compiler")  # fmt: skip
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/mocap"),
-                        help="of a lifter: folder of the mocap files")  # fmt: skip
-    parser.add_argument("--images", type=Path, default=Path("../shared/data/lspet/images.tar"),
-                        help="of a detector: tar or folder of photographs")  # fmt: skip
-    parser.add_argument("--joints", type=Path, default=Path("../shared/data/lspet/joints.npz"), help="their labels")
+    where.add_argument(parser, "--data", "mocap", "of a lifter: folder of the mocap files")
+    where.add_argument(parser, "--images", "lspet/images.tar", "of a detector: tar or folder of photographs")
+    where.add_argument(parser, "--joints", "lspet/joints.npz", "their labels")
     parser.add_argument("--calibration", type=Path, metavar="FOLDER",
                         help="of an int8 detector: pictures of one person each to find its ranges on")  # fmt: skip
     args = parser.parse_args(arguments)

@@ -130,6 +130,18 @@ def training_crops(photographs: Photographs, side: int, most: int = CALIBRATED_O
     ])  # fmt: skip
 
 
+def side_of(known: cards.Card, source: Path) -> int:
+    """Side in pixels of the images that a heatmap detector takes, as its card says.
+
+    Raises:
+        UserError: if the card is that of another network.
+    """
+    side = known.values.get("size")
+    if not isinstance(side, int) or known.values.get("input_name") != "image":
+        raise UserError(f"{source} is not a heatmap detector: its card has no size and input_name 'image' in [values]")
+    return side
+
+
 def build_int8_detector(
     source: Path, photographs: Photographs, out: Path, calibration: Crops | None = None, most: int = 1000
 ) -> dict[str, float]:
@@ -151,9 +163,7 @@ def build_int8_detector(
         UserError: if a file cannot be read, there is nothing to quantise, or the answers change too much.
     """
     known = cards.verify(source)
-    side = known.values.get("size")
-    if not isinstance(side, int) or known.values.get("input_name") != "image":
-        raise UserError(f"{source} is not a heatmap detector: its card has no size and input_name 'image' in [values]")
+    side = side_of(known, source)
     images, labels = crops.validation(photographs, side, most)
     with tempfile.TemporaryDirectory() as scratch:
         original, built = Path(scratch) / "original.onnx", Path(scratch) / "built.int8.onnx"

@@ -13,12 +13,18 @@ from engines.detectors.hourglass import WEIGHTS
 from engines.lifter import SHIPPED
 from engines.training.checkpoints import load_checkpoint
 from engines.training.data.lspet import Photographs
+from engines.training.data.where import needed
 
 Report = dict[str, float]
 
 
 def build(
-    checkpoint: Path, out: Path | None, precision: str, data: Path, images: Path, joints: Path
+    checkpoint: Path,
+    out: Path | None,
+    precision: str,
+    data: Path | None = None,
+    images: Path | None = None,
+    joints: Path | None = None,
 ) -> tuple[Path, Report]:
     """A checkpoint to ONNX.
 
@@ -26,8 +32,8 @@ def build(
         checkpoint: of train_mdn or train_hourglass.
         out: the file to write; None for the shipped one of its kind.
         precision: "fp32" or "fp16".
-        data: of a lifter, folder of the motion capture.
-        images: of a detector, photographs.
+        data: of a lifter, which needs it: folder of the motion capture.
+        images: of a detector, which needs them: photographs.
         joints: their labels.
 
     Returns:
@@ -39,15 +45,20 @@ def build(
     settings = load_checkpoint(checkpoint).get("settings", {})
     if "stacks" in settings:
         out = _checked(out or cards.WEIGHTS / WEIGHTS["hourglass"])
-        return out, hourglass.build_hourglass(checkpoint, Photographs(images, joints), out, precision)
+        return out, hourglass.build_hourglass(checkpoint, _photographs(images, joints), out, precision)
     if "kernels" not in settings:
         raise UserError(f"{checkpoint} is not a checkpoint of train_mdn or train_hourglass")
     out = _checked(out or SHIPPED)
-    return out, lifter.build_lifter(checkpoint, data, out, precision)
+    return out, lifter.build_lifter(checkpoint, needed(data, "--data"), out, precision)
 
 
 def build_int8(
-    source: Path, out: Path | None, data: Path, images: Path, joints: Path, calibration: Path | None
+    source: Path,
+    out: Path | None,
+    data: Path | None = None,
+    images: Path | None = None,
+    joints: Path | None = None,
+    calibration: Path | None = None,
 ) -> tuple[Path, Report]:
     """A weights file to int8; the arguments are those of ``build``.
 
@@ -65,19 +76,23 @@ def build_int8(
     Raises:
         UserError: if something cannot be read or written, or the build was refused.
     """
-    values = cards.verify(source).values
+    known = cards.verify(source)
     out = _checked(out or source.with_suffix(".int8.onnx"))
     if out.absolute() == source.absolute():
         raise UserError(f"{out} is the file to quantise; give another --out")
     if not out.name.endswith(".int8.onnx"):
         raise UserError(f"--out {out}: the name must end in .int8.onnx, by which the precision of a file is known")
-    if "kernels" in values:
+    if "kernels" in known.values:
         if calibration:
             raise UserError(f"{source} is a lifter, which needs no pictures: leave out --calibration")
-        return out, int8_lifter.build_int8_lifter(source, data, out)
-    side = values.get("size")
-    pictures = _pictures(calibration, side) if calibration and isinstance(side, int) else None
-    return out, int8_detector.build_int8_detector(source, Photographs(images, joints), out, pictures)
+        return out, int8_lifter.build_int8_lifter(source, needed(data, "--data"), out)
+    side = int8_detector.side_of(known, source)
+    pictures = _pictures(calibration, side) if calibration else None
+    return out, int8_detector.build_int8_detector(source, _photographs(images, joints), out, pictures)
+
+
+def _photographs(images: Path | None, joints: Path | None) -> Photographs:
+    return Photographs(needed(images, "--images"), needed(joints, "--joints"))
 
 
 def _checked(out: Path) -> Path:

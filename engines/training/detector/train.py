@@ -37,6 +37,7 @@ from engines.training.checkpoints import (
     restore,
     save,
 )
+from engines.training.data import where
 from engines.training.data.lspet import Photographs
 from engines.training.detector import crops
 from engines.training.detector.checkpoint import rebuild
@@ -330,14 +331,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line; see ``--help``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint.pt, log.tsv and events")
-    parser.add_argument(
-        "--images", type=Path, default=Path("../shared/data/lspet/images.tar"),
-        help="tar or folder of photographs imNNNNN.jpg; see docs/detectors.md",
-    )  # fmt: skip
-    parser.add_argument(
-        "--joints", type=Path, default=Path("../shared/data/lspet/joints.npz"),
-        help="npz of joints (N, 14, 3): x, y, visible; and image_id (N,), the NNNNN",
-    )  # fmt: skip
+    where.add_argument(parser, "--images", "lspet/images.tar", "tar or folder of photographs imNNNNN.jpg")
+    where.add_argument(
+        parser, "--joints", "lspet/joints.npz", "npz of joints (N, 14, 3): x, y, visible; and image_id (N,), the NNNNN"
+    )
     parser.add_argument("--cache", type=Path, help="folder of the cut photographs (gigabytes); default: --out")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument(
@@ -354,7 +351,8 @@ def main(arguments: list[str] | None = None) -> int:
         torch.set_num_threads(args.threads)
     given = {f.name: v for f in dataclasses.fields(HourglassSettings) if (v := getattr(args, f.name)) is not None}
     try:
-        train(HourglassSettings(**given), args.images, args.joints, args.out, cache=args.cache, resume=args.resume,
+        images, joints = where.needed(args.images, "--images"), where.needed(args.joints, "--joints")
+        train(HourglassSettings(**given), images, joints, args.out, cache=args.cache, resume=args.resume,
               changes=given, widen=args.widen, workers=args.workers, stop_after=args.stop_after)  # fmt: skip
     except (UserError, OSError) as error:
         print(f"train_hourglass: {error}", file=sys.stderr)

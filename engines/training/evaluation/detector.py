@@ -23,7 +23,7 @@ from tqdm import tqdm
 from calibration.errors import UserError
 from engines import detectors, runtimes
 from engines.detectors.hourglass import Hourglass
-from engines.training.data import lspet
+from engines.training.data import lspet, where
 from engines.training.data.lspet import Photographs
 from engines.training.evaluation import detector_metrics, detector_trials
 from engines.types import Detector, EngineError, Runtime
@@ -214,8 +214,8 @@ def plot(path: Path, results: Mapping[str, dict]) -> None:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=Path, default=Path("../shared/data/lspet/images.tar"), metavar="TAR_OR_DIR")
-    parser.add_argument("--joints", type=Path, default=Path("../shared/data/lspet/joints.npz"), metavar="NPZ")
+    where.add_argument(parser, "--images", "lspet/images.tar", "tar or folder of photographs")
+    where.add_argument(parser, "--joints", "lspet/joints.npz", "npz of their labels")
     parser.add_argument("--detector", required=True, metavar="NAME[,NAME...]", help=", ".join(detectors.names()))
     parser.add_argument("--weights", type=Path, nargs="+", default=[], metavar="FILE",
                         help="hourglasses other than the shipped one: .onnx with its card, or .pt")  # fmt: skip
@@ -240,7 +240,7 @@ def main(arguments: list[str] | None = None) -> int:
         for path in (args.json, args.plot):
             if path and not path.absolute().parent.is_dir():
                 raise EngineError(f"cannot write {path}: there is no folder {path.parent}")
-        photographs = Photographs(args.images, args.joints)
+        photographs = Photographs(where.needed(args.images, "--images"), where.needed(args.joints, "--joints"))
         chosen = rows(photographs, args.subset)
         with tempfile.TemporaryDirectory() as scratch:
             running = Running(args.runtime, args.threads, args.precision)

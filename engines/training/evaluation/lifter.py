@@ -19,7 +19,7 @@ import numpy as np
 
 from calibration.errors import UserError
 from engines.training import metrics
-from engines.training.data import formats, h36m
+from engines.training.data import formats, h36m, where
 from engines.training.data.mocap import Poses, load_poses, load_training
 from engines.training.data.sequences import Sequence
 from engines.training.evaluation import reliability
@@ -116,15 +116,16 @@ def _test_part(sequences: list[Sequence]) -> list[Sequence]:
 
 def _observer(args: argparse.Namespace, lifter: EvaluatedLifter) -> tuple[Observe, str]:
     """How the views are made, and what they are called."""
-    if args.mocap is None and not is_mocap(args.data):
+    data = None if args.mocap else where.needed(args.data, "--data")
+    if data and not is_mocap(data):
         if args.views:
-            raise EngineError(f"{args.data} has cameras of its own; --views is for motion capture")
-        chosen = _test_part(formats.load(args.data, args.detections))
+            raise EngineError(f"{data} has cameras of its own; --views is for motion capture")
+        chosen = _test_part(formats.load(data, args.detections))
         rest = args.noise, args.seed, args.gravity, args.every
         return lambda missing: sequence_views(chosen, rest[0], missing, *rest[1:]), "own"
     if args.detections:
         raise EngineError("--detections belong to a data set with cameras: give it with --data")
-    poses = load_poses(args.mocap) if args.mocap else load_training(args.data)[2]
+    poses = load_training(data)[2] if data else load_poses(args.mocap)
     poses = poses.select(np.arange(0, len(poses), args.every))
     views = args.views or ("h36m4" if args.table in (1, 2) else _own_views(lifter))
     return lambda missing: VIEWS[views](poses, args.noise, missing, args.seed, args.gravity), views
@@ -134,8 +135,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--mocap", type=Path, metavar="FILE", help=".npz with joints (N, 17, 3) mm, z up")
-    source.add_argument("--data", type=Path, default=Path("../shared/data/mocap"),
-                        help="a data set, see python -m engines.training.data; its test subjects are used")  # fmt: skip
+    where.add_argument(
+        source, "--data", "mocap", "a data set, see python -m engines.training.data; its test subjects are used"
+    )
     parser.add_argument("--detections", type=Path, metavar="FILE", help="2D detections that belong to --data")
     parser.add_argument("--weights", type=Path, nargs="+", default=[None], metavar="FILE",
                         help=".onnx with its card, or checkpoint.pt; several for --table")  # fmt: skip

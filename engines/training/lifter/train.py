@@ -24,6 +24,7 @@ from calibration.errors import UserError
 from engines import lifter
 from engines.models.mdn import MDN, MDNShape
 from engines.training.checkpoints import average_weights, begin, brief, fastest_precision, flags, restore, save
+from engines.training.data import where
 from engines.training.lifter import paper
 from engines.training.lifter.losses import best_error, expected_error, mean_error, mixture_loss, regression_loss
 from engines.training.lifter.sources import PixelSource, PoseSource, VirtualSource
@@ -298,11 +299,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line; see ``--help``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint.pt and log.tsv")
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=Path("../shared/data/mocap"),
-        help="folder of the mocap files, or Human3.6M: see python -m engines.training.data",
+    where.add_argument(
+        parser, "--data", "mocap", "folder of the mocap files, or Human3.6M: see python -m engines.training.data"
     )
     parser.add_argument("--detections", type=Path, metavar="FILE", help="its 2D detections, for --preset paper")
     parser.add_argument("--preset", choices=sorted(PRESETS), default="live")
@@ -323,7 +321,8 @@ def main(arguments: list[str] | None = None) -> int:
         given.setdefault("kernels", 1)
     settings = dataclasses.replace(PRESETS[args.preset], **given)
     try:
-        train(settings, args.data, args.out, detections=args.detections, resume=args.resume, changes=given,
+        data = where.needed(args.data, "--data")
+        train(settings, data, args.out, detections=args.detections, resume=args.resume, changes=given,
               stop_after=args.stop_after)  # fmt: skip
     except (UserError, OSError) as error:
         print(f"train_mdn: {error}", file=sys.stderr)
