@@ -11,9 +11,10 @@ try:
     from stream.app.command_line import main
 except ImportError as error:
     # A missing system library (libGL.so.1 of OpenCV) or a package that is not installed: say what to do.
-    from stream.app.install_hint import hint
+    from stream.app.install_hint import hint, shadowed
 
-    sys.exit(f"run_stream: {hint(error)}")
+    print(f"run_stream: {shadowed() or hint(error)}", file=sys.stderr)
+    sys.exit(2)
 except KeyboardInterrupt:
     sys.exit(130)
 

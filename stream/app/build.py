@@ -30,8 +30,8 @@ from stream.sinks.terminal import Terminal
 from stream.sinks.video import VideoSink
 from stream.sources import SourceInfo, make_source
 from stream.types import StreamError
+from stream.version import __version__
 
-VERSION: Final = "0.1.0"
 RECORD_FOLDER: Final = Path("recordings")
 """Where the r key records to when no --record was given."""
 
@@ -94,7 +94,7 @@ def prepare(config: Config, stack: ExitStack, say: Say) -> tuple[Pipeline, "Outp
         detectors=detector.describe_all(),
         lifter=lifter.describe(),
         runtime=lifter.describe()["runtime"],
-        software=f"hypothesis-stream {VERSION}",
+        software=f"hypothesis-stream {__version__}",
         settings={"detect": asdict(config.detect), "tracks": asdict(TrackConfig()), "fusion": setup.method,
                   "engine": asdict(config.engine), "sync_offset": {o.info.name: o.offset_s for o in opened}},
     )  # fmt: skip

@@ -1,5 +1,8 @@
 """What to install when an import fails. Standard library only, as it must work when nothing else does."""
 
+from importlib.util import find_spec
+from pathlib import Path
+
 APT = {
     "libGL.so.1": "libgl1",
     "libEGL.so.1": "libegl1",
@@ -20,3 +23,19 @@ def hint(error: ImportError) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name:
         return f"the Python package {error.name!r} is not installed; pip install -r requirements.txt, or use: make run"
     return f"something that is needed does not load ({error}); try: pip install -r requirements.txt"
+
+
+def shadowed() -> str | None:
+    """One line that names another package ``engines`` or ``calibration`` which stands before ours; None: there is none.
+
+    Both names are common, and an unrelated folder of the working directory is imported before an installed package.
+    """
+    ours = Path(__file__).resolve().parents[2]
+    for name in ("engines", "calibration"):
+        spec = find_spec(name)
+        places = [Path(place).resolve() for place in (spec.submodule_search_locations if spec else None) or ()]
+        if places and ours / name not in places:
+            return (
+                f"{places[0]} stands before ours of that name ({ours / name}); start from another folder, or rename it"
+            )
+    return None

@@ -1,0 +1,32 @@
+"""The commands of an installed package: ``hypothesis-stream`` (run, and the verbs) and ``hypothesis-calibrate``.
+
+What is imported here is standard library only: a package or a system library that is missing is said in one line.
+"""
+
+import sys
+
+
+def main() -> int:
+    """Run the program, or one of its verbs where the first argument names one."""
+    try:
+        from stream.app import command_line, verbs
+    except ImportError as error:
+        return _missing("hypothesis-stream", error)
+    arguments = sys.argv[1:]
+    return verbs.main(arguments) if arguments and arguments[0] in verbs.VERBS else command_line.main(arguments)
+
+
+def calibrate() -> int:
+    """Run one of the steps of calibration."""
+    try:
+        from stream.app.calibrate import command_line
+    except ImportError as error:
+        return _missing("hypothesis-calibrate", error)
+    return command_line.main(sys.argv[1:])
+
+
+def _missing(program: str, error: ImportError) -> int:
+    from stream.app.install_hint import hint, shadowed
+
+    print(f"{program}: {shadowed() or hint(error)}", file=sys.stderr)
+    return 2
