@@ -28,6 +28,7 @@ from benchmarks.processor import Usage
 from benchmarks.table import said, table, write_json
 from benchmarks.timing import Times
 from calibration.errors import UserError
+from calibration.writing import write_text
 
 RESULTS: Final = Path(__file__).parent / "results"
 MARKS: Final = ("<!-- bench -->", "<!-- /bench -->")
@@ -246,7 +247,7 @@ def put(text: str, path: Path) -> None:
         UserError: see ``place``.
     """
     (head, tail), (begin, end) = place(path), MARKS
-    path.write_text(f"{head}{begin}\n{text}\n{end}{tail}", encoding="utf-8")
+    write_text(path, f"{head}{begin}\n{text}\n{end}{tail}")
 
 
 def main(arguments: list[str] | None = None) -> int:

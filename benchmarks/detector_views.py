@@ -33,6 +33,7 @@ from calibration.arrays import Array
 from calibration.errors import UserError
 from calibration.geometry.camera import Camera, world_to_camera, world_to_image
 from calibration.geometry.triangulation import reprojection_error, triangulate_robust
+from calibration.writing import write_text
 from engines.skeleton import L_HIP, L_SHOULDER, LIMBS, R_HIP, R_SHOULDER
 from engines.training.evaluation import detector, detector_metrics
 from engines.training.evaluation.detector import Running
@@ -225,7 +226,7 @@ def main(arguments: list[str] | None = None) -> int:
         results = measure(cameras, seen, [name for name in loaded if name in wanted or name not in judges], judges)
         print(markdown(results))
         if args.json:
-            args.json.write_text(json.dumps(results, indent=1) + "\n")
+            write_text(args.json, json.dumps(results, indent=1) + "\n")
     except (UserError, OSError) as error:
         print(f"detector_views: {error}", file=sys.stderr)
         return 2

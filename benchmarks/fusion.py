@@ -21,6 +21,7 @@ from benchmarks import scenes
 from calibration.arrays import Array
 from calibration.errors import UserError
 from calibration.geometry.triangulation import triangulate_linear
+from calibration.writing import write_text
 from engines.fusion import fuse
 from engines.lifter import MDNLifter
 from engines.skeleton import PELVIS, THORAX
@@ -187,7 +188,7 @@ def main(arguments: list[str] | None = None) -> int:
             results = synthetic(poses, lifter, args.scenes, args.seed)
             print(table(results))
         if args.json:
-            args.json.write_text(json.dumps(results, indent=1) + "\n")
+            write_text(args.json, json.dumps(results, indent=1) + "\n")
     except (UserError, OSError) as error:
         print(f"fusion: {error}", file=sys.stderr)
         return 2

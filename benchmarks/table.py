@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from calibration.writing import write_text
+
 
 def row(*cells: object) -> str:
     """A row of a Markdown table."""
@@ -29,4 +31,4 @@ def said(met: bool) -> str:
 def write_json(path: Path, data: Any) -> None:
     """Write what was measured."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(data, indent=1) + "\n")

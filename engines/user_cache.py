@@ -9,10 +9,10 @@ import json
 import os
 import stat
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from calibration import writing
 from engines.types import EngineError
 
 
@@ -62,16 +62,14 @@ def write(kind: str, key: Mapping[str, object], data: bytes) -> None:
     try:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         _must_be_private(place, os.lstat(place))
-        # mkstemp's file is 0600 from the start.
-        handle, scratch = tempfile.mkstemp(dir=place, prefix=".new-")
-        try:
-            with os.fdopen(handle, "wb") as file:
+        with writing.scratch(place) as scratch:
+            part = scratch / key_name(key)
+            # Its owner's alone from the start.
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600), "wb") as file:
                 file.write(head)
                 file.write(data)
-            os.replace(scratch, place / key_name(key))
-        except BaseException:
-            os.unlink(scratch)
-            raise
+            writing.sync(part)
+            os.replace(part, place / key_name(key))
     except OSError as error:
         raise CacheError(f"cannot write to {place} ({error.strerror or error})") from error
 

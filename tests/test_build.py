@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+from calibration import writing
 from calibration.errors import UserError
 from engines import cards, runtimes
 from engines.build import card, hourglass, int8_lifter, lifter, parity
@@ -349,7 +351,7 @@ def test_a_build_that_loses_too_much_is_refused(
     capsys.readouterr()
     assert "the int8 build differs by" in run(capsys, "--int8", out, "--data", mocap)
     assert (tmp_path / "my.int8.onnx").read_text() == "the old one"
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob(".*"))
 
 
 # files, cards and mistakes
@@ -367,25 +369,38 @@ def test_a_file_is_placed_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="b could not be measured"):
         card.write(new, text, {"a": 1.0, "b": float("nan")})
     new.write_bytes(b"newer")
-    (tmp_path / "out.toml.part").mkdir()  # as good as a full disk, half way
+    new.with_suffix(".toml").unlink()  # as good as a full disk, half way
     with pytest.raises(UserError, match="what was there is unchanged"):
         card.place(new, out)
     assert cards.verify(out).sha256 == known.sha256
-    assert not (tmp_path / "out.onnx.part").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.onnx", "out.onnx", "out.toml"]
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_weights_whose_card_cannot_be_placed_are_taken_back(tmp_path: Path, there: bool) -> None:
+def test_weights_whose_card_cannot_be_placed_are_taken_back(
+    tmp_path: Path, there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     new, out = tmp_path / "new.onnx", tmp_path / "out.onnx"
     new.write_bytes(b"new")
     card.write(new, card.Text("here", "MIT", "none", "x"), {})
     if there:
         out.write_bytes(b"old")
-    (tmp_path / "out.toml").mkdir()  # no file can take its place
+
+    def put(part: Path, target: Path) -> None:
+        if target.suffix == ".toml":
+            raise OSError(errno.ENOSPC, "the disk is full")
+        put_well(part, target)
+
+    put_well = writing.put
+    monkeypatch.setattr(writing, "put", put)
     with pytest.raises(UserError, match="what was there is unchanged"):
         card.place(new, out)
     assert (out.read_bytes() if out.exists() else None) == (b"old" if there else None)
-    assert {p.name for p in tmp_path.glob("out*")} == {"out.toml", *(["out.onnx"] if there else [])}
+    assert [p.name for p in tmp_path.glob("out*")] == (["out.onnx"] if there else [])
+    monkeypatch.undo()
+    (tmp_path / "out.toml").mkdir()
+    with pytest.raises(UserError, match="it is a folder"):
+        card.place(new, out)
 
 
 def test_mistakes_are_one_line(tmp_path: Path, exported: Path, capsys: pytest.CaptureFixture[str]) -> None:

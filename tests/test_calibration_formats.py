@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from calibration.errors import CalibrationError
+from calibration.errors import CalibrationError, UserError
 from calibration.formats import formats, load_calibration, save_calibration
 from calibration.geometry.camera import Camera
 from calibration.geometry.rotations import rotation_matrix
@@ -268,7 +268,7 @@ def test_bad_files_are_one_line(tmp_path):
         load_calibration(tmp_path / "note.txt", "x")
     with pytest.raises(CalibrationError, match="can only be read; writable are native, pose2sim"):
         save_calibration(rig(), tmp_path / "o", "qualisys")
-    with pytest.raises(CalibrationError, match="cannot be written"):
+    with pytest.raises(UserError, match="cannot be written"):
         save_calibration(rig(), tmp_path / "note.txt" / "o.toml")
     with pytest.raises(CalibrationError, match="without cameras"):
         Calibration(())

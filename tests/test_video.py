@@ -1,7 +1,6 @@
 """The video and the still that a run writes."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -97,7 +96,9 @@ def test_an_output_that_is_checked_is_not_made(tmp_path: Path) -> None:
 
 
 def test_no_frame_set_at_all_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "v.mp4").write_bytes(b"an older video")
     run_video(tmp_path / "v.mp4", [], tmp_path / "s.png")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("v.mp4", b"an older video")]
 
 
 def test_an_output_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
@@ -134,12 +135,14 @@ print(video.close())
 
 
 def test_a_full_disk_stops_the_video_and_keeps_its_first_part(tmp_path: Path) -> None:
-    path = tmp_path / "v.mp4"
-    done = subprocess.run([sys.executable, "-c", FILL, str(path)], env=ENV, capture_output=True, text=True, timeout=100)
+    path, mine = tmp_path / "v.part.mp4", tmp_path / "v.mp4"
+    mine.write_bytes(b"an older video")
+    done = subprocess.run([sys.executable, "-c", FILL, str(mine)], env=ENV, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     assert "stopped video" in done.stdout and "cut short" in done.stdout
     assert 0 < path.stat().st_size <= 400_000
     assert len(readable(path)) >= 5
+    assert mine.read_bytes() == b"an older video"
 
 
 def readable(path: Path) -> list[float]:
@@ -171,8 +174,10 @@ for k in range(100000):
 
 
 def test_a_killed_run_leaves_a_video_that_plays(tmp_path: Path) -> None:
-    path = tmp_path / "v.mp4"
-    process = subprocess.Popen([sys.executable, "-c", KILL, str(path)], env=ENV, stdout=subprocess.PIPE, text=True)
+    path = tmp_path / "v.part.mp4"
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILL, str(tmp_path / "v.mp4")], env=ENV, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     assert process.stdout.readline().strip() == "far"
     process.send_signal(signal.SIGKILL)
@@ -180,6 +185,7 @@ def test_a_killed_run_leaves_a_video_that_plays(tmp_path: Path) -> None:
     process.stdout.close()
     times = readable(path)
     assert times and times[-1] > 3.0, "of five seconds at most two are lost"
+    assert [path.name for path in tmp_path.iterdir()] == ["v.part.mp4"]
 
 
 # the still
@@ -223,6 +229,6 @@ def test_a_still_that_cannot_be_written_at_the_end_is_said(tmp_path: Path) -> No
     video = VideoSink(None, folder / "s.png")
     video.open(run_info)
     video.write(estimate, images)
-    shutil.rmtree(folder)
+    folder.write_text("in the way")
     with pytest.raises(SinkStoppedError, match="still"):
         video.close()

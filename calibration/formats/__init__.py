@@ -78,14 +78,11 @@ def save_calibration(calibration: Calibration, path: str | Path, name: str = "na
     """Write a calibration file.
 
     Raises:
-        CalibrationError: if the format cannot be written or the file not opened.
+        CalibrationError: if the format cannot be written.
+        WriteError: if the file cannot; what was there is as it was.
     """
     module, path = _format(name), Path(path)
     if not hasattr(module, "write"):
         writable = [key for key, value in formats().items() if hasattr(value, "write")]
         raise CalibrationError(f"format {name!r} can only be read; writable are {', '.join(writable)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        module.write(calibration, path)
-    except OSError as error:
-        raise CalibrationError(f"{path}: cannot be written ({error.strerror or error})") from error
+    module.write(calibration, path)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from calibration import writing
 from calibration.errors import CalibrationError
 from calibration.formats._fields import array, image_size, peek, read_toml, rotation, write_table
 from calibration.geometry.camera import Camera
@@ -93,4 +94,4 @@ def write(calibration: Calibration, path: Path) -> None:
         values = {"name": camera.name, "size": list(camera.size), "K": camera.K, "dist": camera.dist}
         values |= {"R": camera.R, "t": camera.t} if calibration.placed else {}
         parts.append("[" + write_table(["camera"], values | {"device": device, "serial": serial}).replace("]", "]]", 1))
-    path.write_text("\n".join(parts), encoding="utf-8")
+    writing.write_text(path, "\n".join(parts))

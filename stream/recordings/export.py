@@ -5,8 +5,6 @@ Whole or damaged, closed or killed takes are read alike; what cannot be read is 
 """
 
 import math
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,10 +13,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from calibration import writing
 from stream.recordings import markers, tables
 from stream.recordings.schema import ESTIMATES, MOMENTS, array_of
 from stream.recordings.segments import Span, read_journal, segments
-from stream.recordings.takes import Take
+from stream.recordings.takes import Take, belongs_to
 from stream.types import StreamError
 
 # Batches of a live recording hold half a second; row groups and CSV blocks want to be larger.
@@ -111,8 +110,9 @@ def export(
         Lines that tell the user what was written and what to know about it.
 
     Raises:
-        StreamError: if there is nothing to export, a file exists, or it cannot be written; if a camera is given to a
-            table, or the end is not after the start.
+        StreamError: if there is nothing to export, a file exists or is the take's own, or it cannot be written; if a
+            camera is given to a table, or the end is not after the start.
+        WriteError: if a file is a folder, a device or the like.
     """
     if start is not None and end is not None and start >= end:
         raise StreamError(f"--end {end:g} is not after --start {start:g}")
@@ -120,9 +120,14 @@ def export(
         raise StreamError(f"--camera is for trc and c3d: {to} holds all cameras, drop it")
     if out.is_dir():
         raise StreamError(f"{out} is a folder; give --out a file")
+    if not out.parent.is_dir():
+        raise StreamError(f"cannot write {out}: there is no folder {out.parent}")
     poses = out.with_name(f"{out.stem}.poses{out.suffix}")
     targets = (out, poses) if to in ("csv", "parquet") else (out,)
     for target in targets:
+        writing.check_target(target)
+        if belongs_to(take.folder, target):
+            raise StreamError(f"{target} is part of the take that is read; give another --out")
         if target.exists() and not force:
             raise StreamError(f"{target} exists; give another --out, or --force to write over it")
     reading = Reading(take, start, end)
@@ -135,15 +140,15 @@ def export(
     }
     try:
         # Written beside its place and then renamed: a file that is there is whole.
-        with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=".export-") as folder:
-            notes = writers[to](reading, Path(folder))
-            if to in ("csv", "parquet") and (Path(folder) / tables.POSES).exists():
-                os.replace(Path(folder) / tables.POSES, poses)
+        with writing.scratch(out.resolve().parent) as folder:
+            notes = writers[to](reading, folder)
+            if to in ("csv", "parquet") and (folder / tables.POSES).exists():
+                writing.put(folder / tables.POSES, poses.resolve())
                 notes.append(f"wrote {poses}")
             elif poses in targets and poses.exists():
                 poses.unlink()
                 notes.append(f"removed {poses} of an earlier export: nothing is fused here")
-            os.replace(Path(folder) / tables.MAIN, out)
+            writing.put(folder / tables.MAIN, out.resolve())
             notes.append(f"wrote {out}")
     except OSError as error:
         raise StreamError(f"cannot write {out}: {error.strerror or error}") from None

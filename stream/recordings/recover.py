@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 from av.error import FFmpegError
 
+from calibration.writing import scratch
 from stream.recordings.schema import ESTIMATES, FRAMES, MOMENTS
 from stream.recordings.segments import SegmentWriter, Span, is_ended, read_stream, segments
 from stream.recordings.takes import Take
@@ -132,13 +133,30 @@ def recover(take: Take, out: Path | None) -> tuple[list[str], bool]:
     """Check all of a take; (what to tell the user, whether nothing is lost).
 
     Raises:
-        StreamError: if ``out`` exists or cannot be written, or the take cannot be read.
+        StreamError: if ``out`` exists, lies in the take or cannot be written, or the take cannot be read.
     """
+    if out is None:
+        return _recover(take, None)
+    if out.exists() or out.is_symlink():
+        raise StreamError(f"{out} already exists; give --out a folder that does not")
+    if take.folder.resolve() in out.resolve().parents:
+        raise StreamError(f"--out {out} lies in the take, which is never changed; give a folder outside of it")
+    try:
+        # Made aside: a copy that has its name is whole.
+        with scratch(out.resolve().parent) as folder:
+            copy = folder / out.name
+            copy.mkdir()
+            lines, whole = _recover(take, copy)
+            copy.rename(out)
+    except OSError as error:
+        raise StreamError(f"cannot write {out}: {error.strerror or error}") from None
+    return [*lines, f"clean copy: {out}"], whole
+
+
+def _recover(take: Take, out: Path | None) -> tuple[list[str], bool]:
     folder = take.folder
     lines, whole = [f"take {folder}"], True
     try:
-        if out is not None:
-            out.mkdir(parents=True)
         videos = sorted(folder.glob(f"{FRAMES}-*.mkv"))
         for stream in (ESTIMATES, MOMENTS, FRAMES):
             if not segments(folder, stream):
@@ -155,12 +173,9 @@ def recover(take: Take, out: Path | None) -> tuple[list[str], bool]:
         if out is not None:
             for video in videos:
                 _copy(video, out / video.name)
-    except FileExistsError:
-        raise StreamError(f"{out} already exists; give --out a folder that does not") from None
     except OSError as error:
-        what = f"read {folder}" if out is None else f"write {out}"
-        raise StreamError(f"cannot {what}: {error.strerror or error}") from None
+        if out is not None:
+            raise
+        raise StreamError(f"cannot read {folder}: {error.strerror or error}") from None
     lines.append("nothing is lost" if whole else "what is listed above is lost, the rest is readable")
-    if out is not None:
-        lines.append(f"clean copy: {out}")
     return lines, whole

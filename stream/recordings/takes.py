@@ -12,6 +12,9 @@ from stream.recordings.schema import ESTIMATES, FRAMES, MOMENTS, run_info_of, sc
 from stream.recordings.segments import Span, read_schema, read_stream, segments
 from stream.types import StreamError
 
+_KINDS = (".arrows", ".journal", ".mkv")
+"""Suffixes of the files in a take."""
+
 
 def new_take(directory: Path) -> Path:
     """Make the folder of a new take, named after the time of day (UTC); an existing one is never used again.
@@ -55,6 +58,13 @@ def find_take(path: Path) -> Path:
         names = ", ".join(take.name for take in takes)
         raise StreamError(f"{path} holds {len(takes)} takes, name one of them: {names}")
     return takes[0]
+
+
+def belongs_to(take: Path, path: Path) -> bool:
+    """Whether a path is a file of a take, by whatever name it is reached, or would be taken for one of its files."""
+    if path.suffix in _KINDS and path.resolve().parent == take.resolve():
+        return True
+    return path.exists() and any(path.samefile(own) for own in take.iterdir() if own.suffix in _KINDS)
 
 
 def _ignore(_: Span) -> None:

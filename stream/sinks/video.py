@@ -14,6 +14,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from calibration.arrays import Image
+from calibration.writing import WriteError, check_target, put, write_bytes
 from engines.skeleton import LIMBS
 from stream.channel import Policy
 from stream.drawing.compose import Status, compose
@@ -33,17 +34,13 @@ _FAULTS: Final = (OSError, FFmpegError)
 
 
 def _writable(path: Path, suffix: str, what: str) -> Path:
-    """Check where an output goes before anything is captured; makes the folder."""
+    """Check where an output goes before anything is captured, without making anything."""
     if path.suffix.lower() != suffix:
         raise StreamError(f"{what} {path}: give a file that ends in {suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = not path.exists()
-        path.open("ab").close()
-        if new:
-            path.unlink()  # a run that is refused further on leaves no empty file
-    except OSError as error:
-        raise StreamError(f"{what} {path} cannot be written: {error.strerror or error}") from error
+        check_target(path)
+    except WriteError as error:
+        raise StreamError(f"{what} {error}") from error
     return path
 
 
@@ -89,7 +86,8 @@ class VideoSink:
         """Check that the files can be written.
 
         Args:
-            video: an .mp4, or None for only a still. An existing file is replaced.
+            video: an .mp4, or None for only a still. Written as ``NAME.part.mp4``, which plays to where a killed run
+                came; when it is whole it takes the place of an existing file.
             still: a .png, or None.
             status: gives the facts to show.
             size: of the picture, pixels; made even, as 4:2:0 colour needs it.
@@ -98,6 +96,7 @@ class VideoSink:
             StreamError: if a file cannot be written.
         """
         self._video = None if video is None else _writable(video, ".mp4", "video")
+        self._part = None if video is None else _writable(video.with_suffix(f".part{video.suffix}"), ".mp4", "video")
         self._still = None if still is None else _writable(still, ".png", "still")
         self._status = status
         self._view = ViewState(size=(size[0] // 2 * 2, size[1] // 2 * 2))
@@ -112,14 +111,15 @@ class VideoSink:
     def open(self, run_info: RunInfo) -> None:
         """Begin the file. Raises StreamError when it cannot."""
         self._view = replace(self._view, cameras=run_info.cameras)
-        if self._video is None:
+        if self._part is None:
             return
         rate = Fraction(run_info.fps or 30.0).limit_denominator(1001)
         self._step = max(round(_CLOCK / float(rate)), 1)
         x264 = "libx264" in av.codecs_available
         try:
+            self._part.parent.mkdir(parents=True, exist_ok=True)
             # An absolute path, or FFmpeg takes what stands before a colon for a protocol.
-            self._container = av.open(str(self._video.resolve()), "w", format="mp4", options=dict(_MOVFLAGS))
+            self._container = av.open(str(self._part.resolve()), "w", format="mp4", options=dict(_MOVFLAGS))
             stream = self._container.add_stream("libx264" if x264 else "mpeg4", rate=rate)
             stream.width, stream.height = self._view.size
             stream.pix_fmt = "yuv420p"
@@ -151,7 +151,9 @@ class VideoSink:
                 self._container.mux(packet)
         except _FAULTS as error:
             self._failed = True
-            raise SinkStoppedError(f"video {self._video} stopped: {_why(error)}; its first part is kept") from error
+            raise SinkStoppedError(
+                f"video {self._video} stopped: {_why(error)}; its first part is {self._part}"
+            ) from error
         self._frames += 1
 
     def close(self) -> str | None:
@@ -176,7 +178,7 @@ class VideoSink:
         return pts
 
     def _close_video(self) -> str | None:
-        if self._container is None:
+        if self._container is None or self._part is None or self._video is None:
             return None
         try:
             if not self._failed and self._stream is not None and self._frames:
@@ -185,19 +187,30 @@ class VideoSink:
             self._container.close()
         except _FAULTS as error:
             if not self._failed:
-                raise SinkStoppedError(f"video {self._video} has no proper end: {_why(error)}") from error
+                raise SinkStoppedError(
+                    f"video {self._video} has no proper end: {_why(error)}; it stays as {self._part}"
+                ) from error
         finally:
             self._container = None
-        return f"video: {self._video} ({self._frames} frames{', cut short' if self._failed else ''})"
+        if self._failed:
+            return f"video: {self._part} ({self._frames} frames, cut short)"
+        try:
+            if not self._frames:
+                self._part.unlink(missing_ok=True)
+                return f"video: no frames, {self._video} is not written"
+            put(self._part.resolve(), self._video.resolve())
+        except OSError as error:
+            raise SinkStoppedError(f"video {self._video}: {_why(error)}; it stays as {self._part}") from error
+        return f"video: {self._video} ({self._frames} frames)"
 
     def _write_still(self) -> str | None:
         if self._still is None or self._best is None:
             return None
         _, data = cv2.imencode(".png", self._best[1])
         try:
-            self._still.write_bytes(data.tobytes())
-        except OSError as error:
-            raise SinkStoppedError(f"still {self._still} cannot be written: {error.strerror or error}") from error
+            write_bytes(self._still, data.tobytes())
+        except WriteError as error:
+            raise SinkStoppedError(f"still {error}") from error
         return f"still: {self._still}"
 
 

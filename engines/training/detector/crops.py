@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from calibration import writing
 from calibration.arrays import Array, Image
 from engines import preprocess
 from engines.training.data import lspet
@@ -44,12 +45,12 @@ def training(photographs: Photographs, folder: Path, side: int) -> Crops:
     xy, weight, exchanged = pseudo_labels.merge(photographs.joints[chosen], found[chosen], score[chosen])
     path = folder / f"canvases-{canvas}-{photographs.digest()}.npy"
     if not path.exists():
-        part = path.with_suffix(".part")
-        images = open_memmap(part, "w+", np.uint8, (len(chosen), canvas, canvas, 3))
-        for row, i in enumerate(tqdm(chosen, unit="photograph", desc="cropping", mininterval=5)):
-            images[row] = preprocess.cut(photographs.read(i), _wide(photographs.joints[i]), (canvas, canvas))
-        images.flush()
-        part.rename(path)
+        with writing.aside(path) as part:
+            images = open_memmap(part, "w+", np.uint8, (len(chosen), canvas, canvas, 3))
+            for row, i in enumerate(tqdm(chosen, unit="photograph", desc="cropping", mininterval=5)):
+                images[row] = preprocess.cut(photographs.read(i), _wide(photographs.joints[i]), (canvas, canvas))
+            images.flush()
+            del images
     for row, i in enumerate(chosen):
         box = _wide(photographs.joints[i])
         xy[row] = (xy[row] - (box.left - 0.5, box.top - 0.5)) * (canvas / box.width)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from calibration import writing
 from calibration.arrays import Array
 from engines import cards, detectors
 from engines.detectors import hourglass
@@ -63,10 +64,8 @@ def answers(photographs: Photographs, cache: Path) -> tuple[Array, Array]:
     for i in tqdm(range(len(photographs)), unit="photograph", desc="teacher", mininterval=5):
         found, sure, _ = model.estimate(photographs.read(i), lspet.box(photographs.joints[i]))
         xy[i, places], score[i, places] = found[limbs], sure[limbs]
-    part = cache.with_suffix(".part")
-    with part.open("wb") as file:
+    with writing.aside(cache) as part, part.open("wb") as file:
         np.savez(file, xy=xy, score=score, of=of)
-    part.replace(cache)
     return xy, score
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from calibration import writing
 from calibration.errors import UserError
 from engines import detectors, runtimes
 from engines.detectors.hourglass import Hourglass
@@ -207,7 +208,8 @@ def plot(path: Path, results: Mapping[str, dict]) -> None:
     for axes in (left, right):
         axes.grid(alpha=0.25)
     try:
-        figure.savefig(path, dpi=110)
+        with writing.aside(path) as part:
+            figure.savefig(part, dpi=110)
     except ValueError as error:
         raise EngineError(f"cannot plot to {path} ({error}); give it a name that ends in .png") from error
 
@@ -249,7 +251,7 @@ def main(arguments: list[str] | None = None) -> int:
                 raise EngineError(f"no detector was asked for; there are {', '.join(detectors.names())}")
             results = evaluate(found, photographs, chosen)
         if args.json:
-            args.json.write_text(json.dumps(results, indent=1) + "\n")
+            writing.write_text(args.json, json.dumps(results, indent=1) + "\n")
         print(markdown(results))
         if args.plot:
             plot(args.plot, results)

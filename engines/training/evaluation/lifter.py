@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from calibration import writing
 from calibration.errors import UserError
 from engines.training import metrics
 from engines.training.data import formats, h36m, where
@@ -169,7 +170,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 def _tell(text: str, result: dict, path: Path | None) -> None:
     print(text)
     if path:
-        path.write_text(json.dumps(result, indent=1) + "\n")
+        writing.write_text(path, json.dumps(result, indent=1) + "\n")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from calibration import writing
 from engines.training.evaluation import reliability
 from engines.training.evaluation.lifters import Lifted
 from engines.training.lifter.synthetic_views import Observations
@@ -54,6 +55,7 @@ def plot_reliability(path: Path, observations: Observations, lifted: Lifted, tit
         axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
         axes.legend(loc="upper left", frameon=False, fontsize=9)
     try:
-        figure.savefig(path, dpi=110)
+        with writing.aside(path) as part:
+            figure.savefig(part, dpi=110)
     except ValueError as error:
         raise EngineError(f"cannot plot to {path} ({error}); give it a name that ends in .png") from error

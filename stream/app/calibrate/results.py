@@ -2,7 +2,6 @@
 
 import argparse
 import datetime
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from calibration.formats import save_calibration
 from calibration.geometry.camera import Camera
 from calibration.solving.board import Board
 from calibration.types import Calibration
+from calibration.writing import check_target
 from stream.app.calibrate.show import PICTURES, write_picture
 
 
@@ -22,7 +22,8 @@ def check_writable(*paths: Path | None, force: bool = False) -> None:
     """Find out before anything is filmed what could not be written afterwards.
 
     Raises:
-        CalibrationError: for a file that is there already (without ``force``) or a folder that cannot be written.
+        CalibrationError: for a file that is there already (without ``force``).
+        WriteError: for what is no regular file, and a folder that cannot be written.
     """
     for path in paths:
         if path is None:
@@ -31,9 +32,7 @@ def check_writable(*paths: Path | None, force: bool = False) -> None:
             raise CalibrationError(f"{path} exists already and is a folder; give the name of a file")
         if path.exists() and not force:
             raise CalibrationError(f"{path} exists already; give another name, or --force to overwrite it")
-        folder = next(parent for parent in path.absolute().parents if parent.exists())
-        if not (folder.is_dir() and os.access(folder, os.W_OK)):
-            raise CalibrationError(f"{path} cannot be written: {folder} is not a folder that you may write to")
+        check_target(path)
 
 
 def check_outputs(args: argparse.Namespace) -> None:

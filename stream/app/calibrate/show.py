@@ -9,6 +9,7 @@ import numpy as np
 
 from calibration.arrays import Image
 from calibration.errors import CalibrationError
+from calibration.writing import write_bytes
 
 PICTURES = (".png", ".jpg")
 """Kinds of picture that are written."""
@@ -44,12 +45,9 @@ def write_picture(path: Path, image: Image) -> None:
     """Write a PNG or JPEG.
 
     Raises:
-        CalibrationError: if it cannot be written.
+        CalibrationError: for another kind of picture.
+        WriteError: if it cannot be written.
     """
-    try:
-        if path.suffix.lower() not in PICTURES:
-            raise CalibrationError(f"{path}: pictures are written as {' or '.join(PICTURES)}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
-    except OSError as error:
-        raise CalibrationError(f"{path}: the picture cannot be written ({error.strerror or error})") from error
+    if path.suffix.lower() not in PICTURES:
+        raise CalibrationError(f"{path}: pictures are written as {' or '.join(PICTURES)}")
+    write_bytes(path, cv2.imencode(path.suffix, image)[1].tobytes())

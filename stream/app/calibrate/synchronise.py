@@ -14,6 +14,7 @@ from calibration.geometry.camera import Camera
 from calibration.solving.offsets import Offsets, reconcile
 from calibration.solving.timing import Offset, estimate_offset
 from calibration.solving.timing_epipolar import refine_offset
+from calibration.writing import write_text
 from stream.app.calibrate.capture import Feed
 from stream.app.calibrate.show import progress
 
@@ -113,7 +114,7 @@ def write_offsets(path: Path, names: Sequence[str], seconds: Sequence[float], re
     """Write offsets as TOML: a table each of seconds, sigma and confidence by camera.
 
     Raises:
-        CalibrationError: if it cannot be written.
+        WriteError: if it cannot be written.
     """
     tables: Mapping[str, Sequence[float]] = {
         "offset_s": seconds, "sigma_s": result.sigma.tolist(), "confidence": result.confidence.tolist(),
@@ -121,8 +122,4 @@ def write_offsets(path: Path, names: Sequence[str], seconds: Sequence[float], re
     text = "# Seconds to add to the times of each camera, from python -m calibration sync.\n"
     for title, values in tables.items():
         text += f"\n[{title}]\n" + "".join(f"{n} = {v:.6f}\n" for n, v in zip(names, values, strict=True))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    except OSError as error:
-        raise CalibrationError(f"{path}: cannot be written: {error.strerror or error}") from error
+    write_text(path, text)
