@@ -29,6 +29,8 @@ class Calibration:
     """One a camera: serial number, None when unknown; () for none known."""
     made: Mapping[str, str | int | float] = field(default_factory=dict)
     """How it was made: free text and numbers, kept in the native file."""
+    remarks: tuple[str, ...] = ()
+    """Lines for the user: what the file leaves open, and how it was read."""
 
     def __post_init__(self) -> None:
         """Check names and lengths."""

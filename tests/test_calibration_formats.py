@@ -138,7 +138,7 @@ def test_opencv_file_and_folder(tmp_path):
             storage.write(key, value)
         storage.release()
     same(load_calibration(tmp_path), calibration)
-    assert load_calibration(tmp_path / "b.yml").names == ("b",)
+    assert load_calibration(tmp_path / "b.yml", unit=1.0).names == ("b",)
 
 
 def test_ros_camera_info(tmp_path):
@@ -180,7 +180,8 @@ def test_caliscope(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("t", "unit", "mm"), [(2.5, None, 2500), (2500.0, None, 2500), (50.0, 10.0, 500), (2.5, 1.0, 2.5)]
+    ("t", "unit", "mm"),
+    [(2.5, None, 2500), (4500.0, None, 4500), (60.0, None, 600), (50.0, 10.0, 500), (2.5, 1.0, 2.5)],
 )
 def test_metres_or_board_units(tmp_path, t, unit, mm):
     path = tmp_path / "anipose.toml"
@@ -244,7 +245,7 @@ def test_bad_files_are_one_line(tmp_path):
     (tmp_path / "cal.pickle").write_bytes(pickle.dumps({}))
     (tmp_path / "note.txt").write_text("hello")
     (tmp_path / "mid.toml").write_text(
-        "[a]\nsize=[1,1]\nmatrix=[[1,0,0],[0,1,0],[0,0,1]]\ndistortions=[0,0,0,0]\nrotation=[0,0,0]\ntranslation=[0,0,50]"
+        "[a]\nsize=[1,1]\nmatrix=[[1,0,0],[0,1,0],[0,0,1]]\ndistortions=[0,0,0,0]\nrotation=[0,0,0]\ntranslation=[0,0,500]"
     )
     save_calibration(rig(), tmp_path / "good.toml")
     good = (tmp_path / "good.toml").read_text()

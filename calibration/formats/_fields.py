@@ -84,40 +84,6 @@ def rotation(value: Array, where: str, key: str) -> Array:
     return U @ V
 
 
-def unit_of(lengths: Array, unit: float | None, where: str) -> float:
-    """Millimetres a unit of length where a format leaves it open.
-
-    Cameras that see a person stand 0.3 to 30 m from the origin and from each other, so the largest coordinate tells
-    metres (up to 30) from millimetres (from 100 up). Between the two it is not guessed.
-
-    Args:
-        lengths: (V, 3) translations or positions in the file's unit.
-        unit: the user's word for it, which wins, or None.
-        where: file, for the error.
-
-    Raises:
-        CalibrationError: if it cannot be told or the user's is not positive.
-    """
-    if unit is not None:
-        if not (np.isfinite(unit) and unit > 0):
-            raise CalibrationError(f"unit of {unit} mm; give a length above 0")
-        return float(unit)
-    largest = float(np.abs(lengths).max(initial=0.0))
-    if largest <= 30:
-        return 1000.0
-    if largest >= 100:
-        return 1.0
-    raise CalibrationError(
-        f"{where}: translation of {largest:.1f}: neither surely metres nor millimetres; say which with "
-        "python -m calibration convert --unit mm|cm|m"
-    )
-
-
-def unit_name(unit: float) -> str:
-    """The unit in words."""
-    return {1.0: "mm", 10.0: "cm", 1000.0: "m"}.get(unit, f"{unit:g} mm")
-
-
 def write_value(value: Any) -> str:
     """One value as TOML."""
     if isinstance(value, np.ndarray):

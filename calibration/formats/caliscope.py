@@ -32,4 +32,4 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
     used = {f"cameras.{key}": table for key, table in cameras.items() if not table.get("ignore")}
     for key, table in used.items():
         table.setdefault("cam_id", key.removeprefix("cameras."))
-    return from_tables(path, used, 1000.0 if unit is None else unit, size, "caliscope TOML")
+    return from_tables(path, used, unit, size, "caliscope TOML", usual="m")

@@ -36,6 +36,8 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
             f"{path}: format/version are {data.get('format')!r} {data.get('version')!r}, "
             f"expected 'hypothesis-stream calibration' {VERSION}"
         )
+    if data.get("unit", "mm") != "mm":
+        raise CalibrationError(f"{path}: unit is {data['unit']!r}; a native file is in mm")
     placed = data.get("placed", True)
     if not isinstance(placed, bool):
         raise CalibrationError(f"{path}: placed is {placed!r}, expected true or false")

@@ -1,7 +1,7 @@
 """OpenCV's own YAML (its calibration sample, ROS camera_info): one camera a file, or a folder of such files.
 
 A file usually holds intrinsics only; with a rotation and a translation in every file the cameras are placed. The
-unit of the translation is the user's, told as for Pose2Sim files.
+unit of the translation is the user's ``--unit``, else told by size (``_units``).
 """
 
 from pathlib import Path
@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from calibration.errors import CalibrationError
-from calibration.formats._fields import array, image_size, peek, rotation, unit_name, unit_of
+from calibration.formats._fields import array, image_size, peek, rotation
+from calibration.formats._units import Unit, tell_unit, unit_name
 from calibration.formats._yaml import read_yaml
 from calibration.geometry.camera import Camera
 from calibration.types import Calibration
@@ -49,34 +50,33 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
     if placed and len(placed) < len(files):
         missing = next(file for file in files if file not in placed)
         raise CalibrationError(f"{missing}: rotation and translation are missing, but other cameras have them")
-    vectors = [_vector(data, _T, str(file)) for file, data in read_files] if placed else [np.zeros(3)] * len(files)
-    mm = unit_of(np.array(vectors), unit, str(path)) if placed else 1.0
+    poses = [_pose(data, str(file)) if placed else (np.eye(3), np.zeros(3)) for file, data in read_files]
+    told = tell_unit(np.array([-R.T @ t for R, t in poses]), unit, str(path)) if placed else Unit(1.0)
     cameras = [
-        _camera(file, data, t * mm, bool(placed), size) for (file, data), t in zip(read_files, vectors, strict=True)
+        _camera(file, data, R, t * told.mm, size) for (file, data), (R, t) in zip(read_files, poses, strict=True)
     ]
-    made = {"imported_from": path.name, "format": "OpenCV yaml"} | ({"unit_of_file": unit_name(mm)} if placed else {})
-    return Calibration(tuple(cameras), bool(placed), made=made)
+    made = {"imported_from": path.name, "format": "OpenCV yaml"}
+    made |= {"unit_of_file": unit_name(told.mm)} if placed else {}
+    return Calibration(tuple(cameras), bool(placed), made=made, remarks=told.remarks)
 
 
 def _first(data: dict[str, Any], keys: tuple[str, ...]) -> str | None:
     return next((key for key in keys if data.get(key) is not None), None)
 
 
-def _vector(data: dict[str, Any], keys: tuple[str, ...], where: str) -> np.ndarray:
-    return array(data, _first(data, keys) or keys[0], [(3,), (3, 1), (1, 3)], where).ravel()
+def _pose(data: dict[str, Any], where: str) -> tuple[np.ndarray, np.ndarray]:
+    turn, move = _first(data, _R) or _R[0], _first(data, _T) or _T[0]
+    R = rotation(array(data, turn, [(3, 3), (3,), (3, 1), (1, 3)], where), where, turn)
+    return R, array(data, move, [(3,), (3, 1), (1, 3)], where).ravel()
 
 
-def _camera(file: Path, data: dict[str, Any], t: np.ndarray, placed: bool, size: tuple[int, int] | None) -> Camera:
+def _camera(file: Path, data: dict[str, Any], R: np.ndarray, t: np.ndarray, size: tuple[int, int] | None) -> Camera:
     where = str(file)
     if str(data.get("distortion_model", "plumb_bob")) in ("equidistant", "fisheye") or data.get("fisheye_model"):
         raise CalibrationError(f"{where}: distortion_model is a fisheye's, which is not supported; recalibrate without")
     K = array(data, _first(data, _K) or _K[0], [(3, 3)], where)
     shapes = [s for n in (4, 5, 8, 12, 14) for s in ((n,), (1, n), (n, 1))]
     dist = array(data, _first(data, _DIST) or _DIST[0], shapes, where).ravel()
-    R = np.eye(3)
-    if placed:
-        key = _first(data, _R) or _R[0]
-        R = rotation(array(data, key, [(3, 3), (3,), (3, 1), (1, 3)], where), where, key)
     for keys in _SIZES:
         if all(key in data for key in keys):
             size = image_size([data[key] for key in keys], where, "image_width, image_height")

@@ -1,7 +1,7 @@
 """Pose2Sim and aniposelib TOML: a table a camera, Rodrigues rotation, metres or board units.
 
 Pose2Sim writes metres, aniposelib the unit its board was given in (mostly mm), and neither says so in the file. So
-the unit is the user's ``--unit``; else the one we wrote in [metadata]; else told by size (``_fields.unit_of``).
+the unit is the user's ``--unit``; else the one in [metadata], as we write it; else told by size (``_units``).
 """
 
 from pathlib import Path
@@ -11,14 +11,14 @@ import numpy as np
 
 from calibration import writing
 from calibration.errors import CalibrationError
-from calibration.formats._fields import array, image_size, peek, read_toml, rotation, unit_name, unit_of, write_table
+from calibration.formats._fields import array, image_size, peek, read_toml, rotation, write_table
+from calibration.formats._units import UNITS, Unit, tell_unit, unit_name
 from calibration.geometry.camera import Camera
 from calibration.geometry.rotations import rotation_vector
 from calibration.types import Calibration
 
 FORMAT = "pose2sim"
 TITLE = "Pose2Sim / aniposelib TOML"
-_UNITS = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 _DIST = [(n,) for n in (0, 1, 4, 5, 8, 12, 14)]
 
 
@@ -39,21 +39,31 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
     data = read_toml(path)
     metadata = data.get("metadata", {})
     tables = {key: value for key, value in data.items() if key != "metadata" and isinstance(value, dict)}
-    if unit is None and isinstance(metadata, dict):
-        unit = _UNITS.get(str(metadata.get("unit")))
+    if unit is None and isinstance(metadata, dict) and "unit" in metadata:
+        unit = UNITS.get(str(metadata["unit"]))
+        if unit is None:
+            raise CalibrationError(
+                f"{path}: [metadata] unit is {metadata['unit']!r}, not one of {', '.join(UNITS)}; say it with "
+                f"python -m calibration convert {path} OUT.toml --unit MM, in millimetres"
+            )
     return from_tables(path, tables, unit, size, "Pose2Sim/aniposelib TOML")
 
 
 def from_tables(
-    path: Path, tables: dict[str, dict[str, Any]], unit: float | None, size: tuple[int, int] | None, title: str
+    path: Path,
+    tables: dict[str, dict[str, Any]],
+    unit: float | None,
+    size: tuple[int, int] | None,
+    title: str,
+    usual: str | None = None,
 ) -> Calibration:
     """Cameras from tables of size, matrix, distortions, rotation, translation: this format's and caliscope's."""
     placed = [name for name, table in tables.items() if "rotation" in table and "translation" in table]
     if placed and len(placed) < len(tables):
         missing = sorted(set(tables) - set(placed))
         raise CalibrationError(f"{path}: [{missing[0]}] has no rotation and translation, but others have")
-    translations = {name: array(tables[name], "translation", [(3,)], f"{path}: [{name}]") for name in placed}
-    mm = unit_of(np.array(list(translations.values())), unit, str(path)) if placed else 1.0
+    poses = {name: _pose(tables[name], f"{path}: [{name}]") for name in placed}
+    told = tell_unit(np.array([-R.T @ t for R, t in poses.values()]), unit, str(path), usual) if placed else Unit(1.0)
     cameras = []
     for key, table in tables.items():
         where = f"{path}: [{key}]"
@@ -64,15 +74,17 @@ def from_tables(
         dist = array(table, "distortions", _DIST, where)
         # aniposelib writes one coefficient when only k1 was fitted.
         dist = np.pad(dist, (0, 4 - dist.size)) if dist.size == 1 else dist
-        R, t = np.eye(3), np.zeros(3)
-        if placed:
-            R = rotation(array(table, "rotation", [(3,), (3, 3)], where), where, "rotation")
-            t = translations[key] * mm
+        R, t = poses.get(key, (np.eye(3), np.zeros(3)))
         name = str(table.get("name", table.get("cam_id", key)))
         K = array(table, "matrix", [(3, 3)], where)
-        cameras.append(Camera(name, image_size(table.get("size", size), where), K, dist, R, t))
-    made = {"imported_from": path.name, "format": title} | ({"unit_of_file": unit_name(mm)} if placed else {})
-    return Calibration(tuple(cameras), bool(placed), made=made)
+        cameras.append(Camera(name, image_size(table.get("size", size), where), K, dist, R, t * told.mm))
+    made = {"imported_from": path.name, "format": title} | ({"unit_of_file": unit_name(told.mm)} if placed else {})
+    return Calibration(tuple(cameras), bool(placed), made=made, remarks=told.remarks)
+
+
+def _pose(table: dict[str, Any], where: str) -> tuple[np.ndarray, np.ndarray]:
+    R = rotation(array(table, "rotation", [(3,), (3, 3)], where), where, "rotation")
+    return R, array(table, "translation", [(3,)], where)
 
 
 def write(calibration: Calibration, path: Path) -> None:

@@ -54,7 +54,7 @@ class CameraSetup:
         binding = bind(self.calibration, ids)
         cameras, lines = fit_cameras(binding.cameras, [o.info.size for o in opened], self.letterboxes)
         fitted = [Fitted(replace(camera, name=o.info.name), True) for camera, o in zip(cameras, opened, strict=True)]
-        return fitted, [*binding.warnings, *lines, *self._lacks(len(opened))]
+        return fitted, [*self.calibration.remarks, *binding.warnings, *lines, *self._lacks(len(opened))]
 
     def _lacks(self, views: int) -> list[str]:
         """What the calibration does not say, and what is not done for that reason."""

@@ -10,7 +10,7 @@ from calibration.formats import load_calibration, save_calibration
 from calibration.solving.print_board import lay_out, write_pdf, write_png
 from calibration.types import with_up
 from stream.app.calibrate.arguments import board_of
-from stream.app.calibrate.results import check_outputs, check_writable
+from stream.app.calibrate.results import check_outputs, check_writable, warn
 
 
 def board(args: argparse.Namespace) -> int:
@@ -35,6 +35,7 @@ def convert(args: argparse.Namespace) -> int:
     if args.up is not None:
         calibration = with_up(calibration, np.array(args.up))
     save_calibration(calibration, args.out, args.target)
+    warn(calibration.remarks)
     unit = calibration.made.get("unit_of_file", "mm")
     placed = f"placed; lengths read as {unit}" if calibration.placed else "lenses only"
     print(f"wrote {args.out}: {', '.join(calibration.names)} ({placed})")

@@ -92,6 +92,7 @@ def bound(
     calibration = load_calibration(args.calibration)
     if placed and not calibration.placed:
         raise CalibrationError(f"{args.calibration}: holds lenses only; place the cameras with `extrinsics` first")
+    warn(calibration.remarks)
     binding = bind(calibration, [one.given for one in opened])
     warn(binding.warnings)
     boxes = parse_letterboxes(args.letterbox, calibration.names)
