@@ -1,7 +1,7 @@
 """What the stages of the pipeline hand to each other, and the protocols of what stands behind them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -16,6 +16,32 @@ class EngineError(UserError):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ExtraJoints:
+    """Further 2D joints of a detection, such as toes and eyes: detected, recorded and triangulated, never lifted."""
+
+    names: tuple[str, ...]
+    """(E,) as ``left_heel``; none of them one of the 17."""
+    xy: Array
+    """(E, 2) float32 pixels in the full image; 0 where not seen."""
+    score: Array
+    """(E,) float32 in 0..1; 0 = not seen."""
+    cov: Array
+    """(E, 2, 2) float32 px2, covariance of each joint; NaN where it is not known."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExtraPoints:
+    """Further joints of a pose: those of ``ExtraJoints`` that were triangulated."""
+
+    names: tuple[str, ...]
+    """(E,) as in ``ExtraJoints``."""
+    joints: Array
+    """(E, 3) mm, world axes."""
+    cov: Array
+    """(E, 3, 3) mm2, covariance of each joint."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Detection:
     """One person's 2D joints in one image."""
 
@@ -27,6 +53,10 @@ class Detection:
     """(17,) True for joints computed from others (pelvis from the hips, thorax from the shoulders)."""
     origin: str
     """Which detector answered."""
+    cov: Array | None = field(default=None, kw_only=True)
+    """(17, 2, 2) float32 px2, covariance of each joint, NaN where not seen; None where the detector does not tell."""
+    extra: ExtraJoints | None = field(default=None, kw_only=True)
+    """Further joints; None where the detector has none."""
 
     @property
     def person(self) -> bool:
@@ -77,6 +107,8 @@ class Pose:
     """Names of the cameras that were used."""
     method: str
     """"hypotheses", "map", "triangulate" or "single"."""
+    extra: ExtraPoints | None = field(default=None, kw_only=True)
+    """Further joints; None where none was triangulated."""
 
 
 class DetectorSession(Protocol):

@@ -1,4 +1,4 @@
-"""What flows through the pipeline: frames, frame sets, tracks, estimates and events. All frozen.
+"""What flows through the pipeline: frames, frame sets, tracks, people, estimates and events. All frozen.
 
 What holds arrays is equal to itself alone (``eq=False``): ``==`` of arrays has no single answer, and a hash has none at
 all. So packets can stand in sets and be looked for in lists.
@@ -57,7 +57,7 @@ class HypothesisTrack:
     """A hypothesis that keeps its identity over time."""
 
     id: int
-    """Never used again within a run."""
+    """Unique within a recording, across people and cameras; never used again."""
     birth: float
     """Seconds: time of the frame it was born in."""
     pose: Array
@@ -66,9 +66,9 @@ class HypothesisTrack:
     """Smoothed over time; those of one frame sum to 1."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class View:
-    """What one camera says of the person in one frame set. Without a person everything but the reference is None."""
+@dataclass(frozen=True, slots=True)
+class FrameReference:
+    """Which frame of a camera an estimate was made of, without its image."""
 
     camera: str
     """Name of the camera."""
@@ -78,22 +78,47 @@ class View:
     """``Frame.t``, seconds."""
     size: tuple[int, int]
     """Width and height of the image, pixels."""
+    detector: str
+    """Which detector looked at it, also where it found nobody."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class View:
+    """What one camera says of one person in one frame set. What is None was not to be had: too few joints were seen."""
+
     detection: Detection
     """The 2D joints, brought to the frame set's time (``Estimate.t``) where the estimator interpolates: then, with all
-    below, they belong to it and not to ``t``. ``detection.person`` is False when there is nobody."""
-    mixture: Mixture | None
+    below, they belong to it and not to ``FrameReference.t``."""
+    mixture: Mixture | None = None
     """The hypotheses, root-relative, real camera's axes."""
-    tracks: tuple[HypothesisTrack, ...]
+    tracks: tuple[HypothesisTrack, ...] = ()
     """One a kernel of the mixture, in the mixture's order: ``tracks[i].pose`` is ``mixture.mean[i]``."""
-    answer_raw: Array | None
+    answer_raw: Array | None = None
     """(17, 3) mm, root-relative, camera axes: the pose of the most probable track."""
-    answer: Array | None
+    answer: Array | None = None
     """(17, 3) mm: ``answer_raw`` through the causal filter."""
-    root: Array | None
+    root: Array | None = None
     """(3,) mm, position of the pelvis in the camera's axes."""
 
+    @property
+    def best_track(self) -> HypothesisTrack | None:
+        """The most probable track, the first of several as probable; None where there is none."""
+        return max(self.tracks, key=lambda track: track.probability, default=None)
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Person:
+    """One person in one frame set."""
+
+    person_id: int
+    """Unique within a recording, the same in all cameras, never used again; -1 where a recording does not tell."""
+    views: tuple[View | None, ...]
+    """One a camera, in the fixed order of the cameras; None = this camera does not see this person."""
+    pose: Pose | None = None
+    """The person in the world, or None where nothing is fused."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Estimate:
     """The result of one frame set. Holds references to frames, never images."""
 
@@ -101,14 +126,24 @@ class Estimate:
     """``FrameSet.index``."""
     t: float
     """``FrameSet.t``, seconds."""
-    views: tuple[View | None, ...]
-    """One a camera, in the fixed order of the cameras; None = no frame in this moment."""
-    pose: Pose | None
-    """The fused person in the world, or None where nothing is fused."""
+    frames: tuple[FrameReference | None, ...]
+    """One a camera, in the fixed order of the cameras; None = no frame in this frame set."""
+    people: tuple[Person, ...]
+    """Everybody who is seen, in the order of ``person_id``; empty = nobody. One at most where one is followed."""
     spread_s: float = 0.0
     """``FrameSet.spread_s``."""
     stages: Mapping[str, float] | None = None
     """Seconds each stage took: "detect", "lift", "fuse", "track"."""
+
+    @property
+    def person(self) -> Person | None:
+        """The one person who is followed, or the first of several; None = nobody."""
+        return self.people[0] if self.people else None
+
+    def views_of(self, camera_index: int) -> tuple[View, ...]:
+        """The views of everybody whom one camera sees."""
+        views = (person.views[camera_index] for person in self.people)
+        return tuple(view for view in views if view is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from calibration.geometry.camera import Camera
-from engines.types import Detection, Mixture, Pose, empty_detection
+from engines.types import Detection, ExtraJoints, ExtraPoints, Mixture, Pose
 from stream.recordings.takes import new_take
 from stream.recordings.writer import Recorder
 from stream.sinks import CameraInfo, RunInfo
-from stream.types import Estimate, HypothesisTrack, View
+from stream.types import Estimate, FrameReference, HypothesisTrack, Person, View
 
 M = 5
 
@@ -44,45 +44,72 @@ def make_run_info(cameras: int = 2, calibrated: bool = True) -> RunInfo:
     )
 
 
-def make_view(rng: np.random.Generator, camera: str, index: int, t: float, kind: str) -> View:
-    """A view with a person ("lifted"), with one too little seen to lift ("seen"), or with nobody ("nobody")."""
+NAMES = ("left_heel", "right_heel", "nose")
+"""Further joints."""
+
+
+def make_view(rng: np.random.Generator, t: float, kind: str) -> View | None:
+    """A view of a person ("lifted"), of one too little seen to lift ("seen"), or of nobody ("nobody")."""
     if kind == "nobody":
-        return View(camera, index, t, (640, 480), empty_detection("thunder"), None, (), None, None, None)
+        return None
     draw = lambda *shape: rng.normal(0, 500, shape).astype(np.float32)  # noqa: E731
-    detection = Detection(draw(17, 2), rng.random(17, np.float32), rng.random(17) < 0.2, "thunder")
+    names = NAMES[: rng.integers(len(NAMES) + 1)]
+    extra = ExtraJoints(names, draw(len(names), 2), rng.random(len(names), np.float32), draw(len(names), 2, 2))
+    detection = Detection(
+        draw(17, 2), rng.random(17, np.float32), rng.random(17) < 0.2, "thunder",
+        cov=draw(17, 2, 2) if rng.random() < 0.5 else None, extra=extra if names else None,
+    )  # fmt: skip
     if kind == "seen":
-        return View(camera, index, t, (640, 480), detection, None, (), None, None, None)
+        return View(detection=detection)
     mixture = Mixture(draw(M, 17, 3), np.abs(draw(M, 17)), rng.dirichlet(np.ones(M)).astype(np.float32))
     tracks = tuple(
         HypothesisTrack(int(rng.integers(1, 1 << 40)), t - rng.random(), mixture.mean[k], rng.random())
         for k in range(M)
     )
-    return View(camera, index, t, (640, 480), detection, mixture, tracks, draw(17, 3), draw(17, 3), draw(3))
+    return View(
+        detection=detection, mixture=mixture, tracks=tracks, answer_raw=draw(17, 3), answer=draw(17, 3), root=draw(3)
+    )
 
 
-def make_estimates(count: int, cameras: int = 2, fused: bool = True, seed: int = 0) -> list[Estimate]:
+def make_person(
+    rng: np.random.Generator, index: int, t: float, cameras: int, fused: bool, person_id: int = 0
+) -> Person | None:
+    """A person whom some cameras see, None where none does and nothing is fused."""
+    kinds = "lifted", "seen", "nobody"
+    views = tuple(
+        None if (index + c) % 7 == 6 else make_view(rng, t, kinds[max((index + c + person_id) % 5 - 2, 0)])
+        for c in range(cameras)
+    )
+    A = rng.normal(0, 10, (17, 3, 3))
+    pose = Pose(
+        rng.normal(0, 900, (17, 3)).astype(np.float32),
+        (A @ A.transpose(0, 2, 1)).astype(np.float32),
+        tuple(f"cam{c}" for c in range(cameras)),
+        "map",
+        extra=None if index % 3 else ExtraPoints(NAMES[:2], *(A[:2, k].astype(np.float32) for k in (0, slice(None)))),
+    )
+    pose = pose if fused and (index + person_id) % 4 else None
+    return Person(person_id=person_id, views=views, pose=pose) if pose is not None or any(views) else None
+
+
+def make_estimates(count: int, cameras: int = 2, fused: bool = True, seed: int = 0, people: int = 1) -> list[Estimate]:
     """Random estimates in which everything that can be absent is absent now and then."""
     rng = np.random.default_rng(seed)
     made = []
     for index in range(count):
         t = index / 30 + 0.1
-        views = tuple(
-            None
-            if (index + c) % 7 == 6
-            else make_view(
-                rng, f"cam{c}", index * 2, t + c * 1e-3, ("lifted", "seen", "nobody")[max((index + c) % 5 - 2, 0)]
-            )
+        frames = tuple(
+            None if (index + c) % 7 == 6 else FrameReference(f"cam{c}", index * 2, t + c * 1e-3, (640, 480), "thunder")
             for c in range(cameras)
         )
-        A = rng.normal(0, 10, (17, 3, 3))
-        pose = Pose(
-            rng.normal(0, 900, (17, 3)).astype(np.float32),
-            (A @ A.transpose(0, 2, 1)).astype(np.float32),
-            tuple(f"cam{c}" for c in range(cameras)),
-            "map",
-        )
+        everybody = [make_person(rng, index, t, cameras, fused, 3 * k) for k in range(people)]
         stages = {"detect": rng.random(), "lift": rng.random()} if index % 2 else None
-        made.append(Estimate(index, t, views, pose if fused and index % 4 else None, 1e-3, stages))
+        made.append(
+            Estimate(
+                index=index, t=t, frames=frames, people=tuple(p for p in everybody if p is not None),
+                spread_s=1e-3, stages=stages,
+            )
+        )  # fmt: skip
     return made
 
 

@@ -15,7 +15,21 @@ from stream.drawing.compose import Status, _layout, compose, draw_skeleton, stat
 from stream.drawing.scene import ViewState, camera_to_stage, eye, figure, follow, gravity_known, world_axes
 from stream.recordings.run_info import CameraInfo
 from stream.types import Estimate
-from tests.walker import UP, WEIGHTS, empty_view, looking_at, multi, photograph, ring, single, view_of, walker
+from tests.walker import (
+    UP,
+    WEIGHTS,
+    alone,
+    looking_at,
+    multi,
+    only_pose,
+    only_view,
+    photograph,
+    ring,
+    single,
+    view_of,
+    walker,
+    with_person,
+)
 
 STATUS = Status(fps=29.8, latency_ms=41, drops=3, detector="movenet-thunder", runtime="onnxruntime")
 
@@ -33,9 +47,8 @@ def panel_of(picture: np.ndarray, run_info, shape=(1280, 720)) -> np.ndarray:
 
 
 def without_ghosts(estimate: Estimate) -> Estimate:
-    view = estimate.views[0]
-    assert view is not None
-    return replace(estimate, views=(replace(view, tracks=view.tracks[:1]),))
+    view = only_view(estimate)
+    return with_person(estimate, views=(replace(view, tracks=view.tracks[:1]),))
 
 
 @pytest.mark.parametrize("yaw", [0, 30, -40])
@@ -62,8 +75,8 @@ def test_from_behind_the_sides_change_over() -> None:
 def test_straight_on_the_panel_shows_what_the_camera_sees() -> None:
     estimate, _, run_info = single()
     view = ViewState(cameras=run_info.cameras, yaw=0, pitch=0)
-    person, seen = figure(estimate, view), estimate.views[0]
-    assert person is not None and seen is not None
+    person, seen = figure(estimate, view), only_view(estimate)
+    assert person is not None
     xy, _ = eye(view, (0, 0, 500, 500), person.joints[PELVIS], 2400).project(person.joints)
     there = seen.detection.score > 0
     a, b = xy[there] - xy[there].mean(0), seen.detection.xy[there] - seen.detection.xy[there].mean(0)
@@ -97,8 +110,9 @@ def test_every_calibrated_camera_puts_the_person_in_one_place() -> None:
     view = ViewState(cameras=run_info.cameras)
     fused = figure(estimate, view)
     assert fused is not None and fused.method == "map" and fused.cov is not None
-    for k, seen in enumerate(estimate.views):
-        assert seen is not None and seen.answer is not None and seen.root is not None
+    for k in range(len(estimate.frames)):
+        seen = only_view(estimate, k)
+        assert seen.answer is not None and seen.root is not None
         assert np.allclose(camera_to_stage(view, k, seen.answer + seen.root), fused.joints, atol=1e-6)
     assert np.allclose(np.trace(fused.cov, axis1=1, axis2=2)[:16], 2200)
 
@@ -107,8 +121,8 @@ def test_a_calibrated_camera_on_its_side_is_levelled_and_an_unknown_one_is_marke
     level = looking_at("cam0", np.array([0, -4200.0, 1150]), np.array([0, 0, 950.0]), (1280, 720), UP)
     roll = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
     rolled = replace(level, R=roll @ level.R, t=roll @ level.t)
-    seen = view_of(rolled, walker(0.1), 0, 0.1)
-    estimate = Estimate(0, 0.1, (seen,), None)
+    seen = view_of(rolled, walker(0.1))
+    estimate = alone(seen, t=0.1)
     assert seen.answer is not None
     assert abs(seen.answer[HEAD, 0]) > 500, "in the image the person lies"
     view = ViewState(cameras=(CameraInfo("cam0", "s", "synthetic", (1280, 720), rolled),))
@@ -133,18 +147,18 @@ def test_the_floor_holds_through_a_jump_and_the_place_through_noise() -> None:
     for k in range(120):
         t = k / 30
         up = 350.0 if 60 <= k < 75 else 0.0
-        seen = view_of(camera, walker(0.1) + [0, 0, up], k, t)
+        seen = view_of(camera, walker(0.1) + [0, 0, up])
         assert seen.root is not None
         root = seen.root + [0, 0, random.normal(0, 60)]
         seen = replace(seen, root=root)
-        view = follow(view, Estimate(k, t, (seen,), None))
+        view = follow(view, alone(seen, index=k, t=t))
         assert view.stage is not None
         raw.append(root[2])
         calm.append(view.stage.root[1])
         floors.append(view.stage.floor)
     assert np.std(np.diff(calm)) < 0.3 * np.std(np.diff(raw))
     assert max(floors[60:90]) - floors[59] < 80, "a jump does not lift the floor"
-    fall = follow(view, Estimate(121, 4.04, (view_of(camera, walker(0.1) - [0, 0, 600], 0, 4.04),), None))
+    fall = follow(view, alone(view_of(camera, walker(0.1) - [0, 0, 600]), index=121, t=4.04))
     assert fall.stage is not None and view.stage is not None
     assert fall.stage.floor < view.stage.floor - 100, "but it gives way downwards at once"
 
@@ -152,11 +166,11 @@ def test_the_floor_holds_through_a_jump_and_the_place_through_noise() -> None:
 def test_a_jump_in_time_begins_a_new_stage() -> None:
     estimate, _, run_info = single()
     view = follow(ViewState(cameras=run_info.cameras), estimate)
-    seen = estimate.views[0]
-    assert seen is not None and seen.root is not None
+    seen = only_view(estimate)
+    assert seen.root is not None
     moved = replace(seen, root=seen.root + [900.0, 0, 0])
-    soon = follow(view, Estimate(1, estimate.t + 0.03, (moved,), None)).stage
-    late = follow(view, Estimate(1, estimate.t + 60, (moved,), None)).stage
+    soon = follow(view, alone(moved, index=1, t=estimate.t + 0.03)).stage
+    late = follow(view, alone(moved, index=1, t=estimate.t + 60)).stage
     assert soon is not None and late is not None and view.stage is not None
     assert late.root[0] - view.stage.root[0] == pytest.approx(900)
     assert soon.root[0] - view.stage.root[0] < 300
@@ -164,7 +178,7 @@ def test_a_jump_in_time_begins_a_new_stage() -> None:
 
 def detection(**scores: float) -> Detection:
     seen = view_of(
-        looking_at("c", np.array([0, -4200.0, 1150]), np.array([0, 0, 950.0]), (640, 480), None), walker(0.1), 0, 0.0
+        looking_at("c", np.array([0, -4200.0, 1150]), np.array([0, 0, 950.0]), (640, 480), None), walker(0.1)
     ).detection
     score = seen.score.copy()
     for joint, value in scores.items():
@@ -218,16 +232,15 @@ def test_sides_scores_and_derived_joints_can_be_told_apart() -> None:
 def test_ghosts_are_stronger_the_more_probable_they_are() -> None:
     estimate, images, run_info = single()
     view = ViewState(cameras=run_info.cameras, yaw=60)
-    seen = estimate.views[0]
-    assert seen is not None
+    seen = only_view(estimate)
 
     def strength(probability: float) -> float:
         two = (
             replace(seen.tracks[0], probability=0.9),
             replace(seen.tracks[4], probability=probability * 0.8),
         )
-        with_ghost = compose(images, replace(estimate, views=(replace(seen, tracks=two),)), STATUS, view)
-        without = compose(images, replace(estimate, views=(replace(seen, tracks=two[:1]),)), STATUS, view)
+        with_ghost = compose(images, with_person(estimate, views=(replace(seen, tracks=two),)), STATUS, view)
+        without = compose(images, with_person(estimate, views=(replace(seen, tracks=two[:1]),)), STATUS, view)
         a, b = panel_of(with_ghost, run_info).astype(int), panel_of(without, run_info).astype(int)
         changed = np.abs(a - b).max(-1)
         return float(changed[changed > 0].mean())
@@ -250,12 +263,12 @@ def test_a_covariance_is_drawn_as_it_is_seen() -> None:
 
     def extent(direction: np.ndarray) -> tuple[int, int, float]:
         axis = R.T @ direction
-        assert estimate.pose is not None
+        pose = only_pose(estimate)
         cov = np.repeat((1e-4 * np.eye(3))[None], 17, 0)
-        plain = compose(images, replace(estimate, pose=replace(estimate.pose, cov=cov)), STATUS, view)
+        plain = compose(images, with_person(estimate, pose=replace(pose, cov=cov)), STATUS, view)
         cov = cov.copy()
         cov[HEAD] += np.outer(axis, axis) * 400.0**2
-        wide = compose(images, replace(estimate, pose=replace(estimate.pose, cov=cov)), STATUS, view)
+        wide = compose(images, with_person(estimate, pose=replace(pose, cov=cov)), STATUS, view)
         ys, xs = np.nonzero(np.abs(panel_of(wide, run_info).astype(int) - panel_of(plain, run_info)).max(-1) > 6)
         return int(np.ptp(xs)), int(np.ptp(ys)), float(np.corrcoef(xs, ys)[0, 1])
 
@@ -297,8 +310,8 @@ def test_the_picture_says_what_is_missing() -> None:
     shown = compose(images, estimate, STATUS, view)
     assert shown.shape == (720, 1280, 3) and shown.dtype == np.uint8 and shown.flags.writeable
     assert (images["cam0"] == kept).all(), "images belong to everybody"
-    empty_detection = compose(images, Estimate(0, 0.0, (empty_view("cam0", (1280, 720)),), None), STATUS, view)
-    absent = compose({}, Estimate(0, 0.0, (None,), None), STATUS, view)
+    empty_detection = compose(images, alone(None), STATUS, view)
+    absent = compose({}, Estimate(index=0, t=0.0, frames=(None,), people=()), STATUS, view)
     for picture in (empty_detection, absent):
         panel = panel_of(picture, run_info)
         assert not near(panel, draw.SIDE_RIGHT).any() and not near(panel, draw.SIDE_LEFT).any()
@@ -311,8 +324,8 @@ def test_the_picture_says_what_is_missing() -> None:
 
 def test_broken_numbers_do_not_break_the_picture() -> None:
     estimate, images, run_info = single()
-    seen = estimate.views[0]
-    assert seen is not None and seen.answer is not None and seen.root is not None
+    seen = only_view(estimate)
+    assert seen.answer is not None and seen.root is not None
     answer = seen.answer.copy()
     answer[[HEAD, L_WRIST]] = np.nan
     some = replace(seen, answer=answer)
@@ -321,7 +334,7 @@ def test_broken_numbers_do_not_break_the_picture() -> None:
     far = replace(seen, root=np.array([0.0, 0, 1e7]))
     view = ViewState(cameras=run_info.cameras)
     for broken in (some, nothing, behind, far):
-        frame_set = Estimate(0, 0.0, (broken,), None)
+        frame_set = alone(broken)
         assert compose(images, frame_set, STATUS, follow(view, frame_set)).shape == (720, 1280, 3)
     for extreme in (
         replace(view, pitch=85),

@@ -12,8 +12,9 @@ from engines.lifter import MDNLifter
 from stream.config import DetectConfig
 from stream.live.estimator import Estimator, interpolate
 from stream.live.synchronise import frame_set, match_files
-from stream.types import Frame
+from stream.types import Frame, FrameReference
 from tests.known import KnownDetector, figure
+from tests.walker import only_view
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +34,15 @@ def test_the_figure_is_lifted_placed_and_tracked(lifter):
     errors, roots = [], []
     for frame in frames(source, 40):
         estimate = estimator(frame_set(frame.index, frame.t, [frame]))
-        (view,) = estimate.views
+        (person,) = estimate.people
+        (view,) = person.views
         truth = source.pose(frame.index)
         errors.append(np.linalg.norm(view.answer - (truth - truth[0]), axis=-1).mean())
         roots.append(view.root)
         assert view.mixture.mean.shape == (5, 17, 3)
         assert view.mixture.weight.sum() == pytest.approx(1, abs=1e-5)
         assert len(view.tracks) == 5
-        assert estimate.pose is None
+        assert person.pose is None
         assert set(estimate.stages) == {"detect", "lift", "track"}
     # A stick figure with straight limbs is no captured person; a constant guess is off by 250 mm and more.
     assert np.mean(errors) < 130
@@ -51,12 +53,13 @@ def test_the_figure_is_lifted_placed_and_tracked(lifter):
 def test_nobody_is_nobody(lifter):
     source = figure()
     estimator = Estimator([source.camera], KnownDetector(source, absent=range(5, 10)), lifter)
-    views = [estimator(frame_set(f.index, f.t, [f])).views[0] for f in frames(source, 15)]
-    for k, view in enumerate(views):
-        present = not 5 <= k < 10
-        assert view.detection.person == present
-        assert (view.mixture is None) == (view.answer is None) == (view.root is None) == (not present)
-        assert bool(view.tracks) == present
+    for k, frame in enumerate(frames(source, 15)):
+        estimate = estimator(frame_set(frame.index, frame.t, [frame]))
+        assert estimate.frames == (FrameReference("cam0", k, frame.t, (640, 480), "known"),)
+        assert bool(estimate.people) == (not 5 <= k < 10)
+        for view in estimate.views_of(0):
+            assert view.detection.person and view.mixture is not None and view.answer is not None
+            assert view.root is not None and view.best_track in view.tracks
 
 
 def test_a_camera_without_a_frame_is_none(lifter):
@@ -64,8 +67,8 @@ def test_a_camera_without_a_frame_is_none(lifter):
     estimator = Estimator([source.camera] * 2, KnownDetector(source), lifter)
     (frame,) = frames(source, 1)
     estimate = estimator(frame_set(0, 0.0, [None, frame]))
-    assert estimate.views[0] is None
-    assert estimate.views[1].answer is not None
+    assert estimate.frames[0] is None and estimate.person.views[0] is None
+    assert estimate.frames[1].camera == "cam0" and only_view(estimate, 1).answer is not None
 
 
 def test_two_views_are_lifted_in_one_batch_as_they_would_be_alone(lifter):
@@ -73,8 +76,8 @@ def test_two_views_are_lifted_in_one_batch_as_they_would_be_alone(lifter):
     (frame,) = frames(source, 1)
     both = Estimator([source.camera] * 2, KnownDetector(source), lifter)(frame_set(0, 0.0, [frame, frame]))
     one = Estimator([source.camera], KnownDetector(source), lifter)(frame_set(0, 0.0, [frame]))
-    for view in both.views:
-        np.testing.assert_allclose(view.mixture.mean, one.views[0].mixture.mean, atol=0.5)
+    for view in both.person.views:
+        np.testing.assert_allclose(view.mixture.mean, only_view(one).mixture.mean, atol=0.5)
 
 
 def test_a_frame_used_twice_is_detected_once(lifter):
@@ -92,11 +95,13 @@ def test_a_slow_camera_keeps_its_tracks(lifter):
     source = figure()
     estimator = Estimator([source.camera] * 2, KnownDetector(source), lifter)
     fast, slow = frames(source, 20, "fast"), frames(source, 20, "slow")
-    ids = set()
+    ids = [set(), set()]
     for k, frame in enumerate(fast):
-        _, view = estimator(frame_set(k, frame.t, [frame, slow[k // 2 * 2]])).views
-        ids |= {track.id for track in view.tracks}
-    assert ids == set(range(5))
+        estimate = estimator(frame_set(k, frame.t, [frame, slow[k // 2 * 2]]))
+        for camera_index, known in enumerate(ids):
+            known |= {track.id for track in only_view(estimate, camera_index).tracks}
+    assert [len(known) for known in ids] == [5, 5]
+    assert not ids[0] & ids[1], "unique across the cameras"
 
 
 def test_joints_are_interpolated_to_the_frame_sets_time(lifter):
@@ -107,7 +112,7 @@ def test_joints_are_interpolated_to_the_frame_sets_time(lifter):
     plain, mended = [], []
     for frame in cells[1:]:
         target = frame.t - 0.012
-        (view,) = estimator(frame_set(frame.index, target, [frame])).views
+        view = only_view(estimator(frame_set(frame.index, target, [frame])))
         truth = source.joints(frame.index)
         between = source.joints(frame.index - 1) * 0.36 + truth * 0.64
         if frame.index > 1:
@@ -127,7 +132,7 @@ def test_joints_of_a_camera_of_10_fps_are_interpolated_to_every_frame_set(lifter
     readers = [lambda cell=cell: next(cell, None) for cell in cells]
     frame_sets = list(match_files(readers, [30, 10]))
     for m in frame_sets[: 19 * 3]:
-        seen = estimator(m).views[1].detection
+        seen = only_view(estimator(m), 1).detection
         step = m.index % 3
         before, after = (truth(None, (m.index - step + k) / 30).xy for k in (0, 3))
         np.testing.assert_allclose(seen.xy, before + step / 3 * (after - before), atol=0.01)
@@ -149,7 +154,7 @@ def test_a_clock_that_goes_back_begins_anew(lifter):
     estimator = Estimator([source.camera], KnownDetector(source), lifter)
     first, second = frames(source, 2)
     estimator(frame_set(0, 0.0, [second]))
-    ids = {t.id for t in estimator(frame_set(1, 0.0, [Frame("cam0", 7, 0.0, first.image)])).views[0].tracks}
+    ids = {t.id for t in only_view(estimator(frame_set(1, 0.0, [Frame("cam0", 7, 0.0, first.image)]))).tracks}
     assert min(ids) >= 5
 
 
@@ -168,13 +173,13 @@ def test_views_side_by_side_and_ahead_give_what_they_give_one_after_another(lift
             later = ahead.submit(following) if following else None
             a, b = one(now), ahead.result(pending)
             spent += b.stages["detect"]
-            for x, y in zip(a.views, b.views, strict=True):
-                assert x.camera == y.camera
+            assert a.frames == b.frames and a.person.person_id == b.person.person_id
+            for x, y in zip(a.person.views, b.person.views, strict=True):
                 np.testing.assert_array_equal(x.detection.xy, y.detection.xy)
                 np.testing.assert_array_equal(x.answer, y.answer)
                 assert [t.id for t in x.tracks] == [t.id for t in y.tracks]
             pending = later or pending
-    assert {track.id for track in b.views[0].tracks} != set(range(5))
+    assert {track.id for track in only_view(b).tracks} != set(range(5))
     # Moments that are detected at the same time share it: the stages are no more than the time that passed.
     assert spent <= time.perf_counter() - started
     assert len(detector.reports) == 4, "of the last moment: before, the sessions were at work"
@@ -225,4 +230,4 @@ def test_the_next_frame_set_is_detected_while_this_one_is_lifted(lifter):
         estimator = Estimator([source.camera] * 2, KnownDetector(source, fault), Waiting(), each=pool.map)
         pending = estimator.submit(frame_set(0, first.t, [first, first]))
         estimator.submit(frame_set(1, following.t, [following, following]))
-        assert estimator.result(pending).views[1].answer is not None
+        assert only_view(estimator.result(pending), 1).answer is not None

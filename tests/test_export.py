@@ -16,6 +16,7 @@ import pyarrow.parquet
 import pytest
 
 from engines.skeleton import JOINTS
+from engines.types import Pose
 from stream.app.export import main as export
 from stream.recordings import markers
 from stream.recordings.markers import turn
@@ -23,12 +24,28 @@ from stream.recordings.schema import ESTIMATES
 from stream.recordings.segments import read_journal, segments
 from stream.recordings.takes import new_take
 from stream.recordings.writer import Recorder
-from stream.types import Estimate, View
+from stream.types import Estimate, FrameReference, View
 from tests.takes import M, flip, make_estimates, make_run_info, record
 
 
-def rows_of(estimates: list[Estimate]) -> list[View]:
-    return [view for estimate in estimates for view in estimate.views if view is not None]
+def rows_of(estimates: list[Estimate]) -> list[tuple[Estimate, FrameReference, int, View | None]]:
+    """(estimate, frame, person_id, view) of each row: a frame and whom it shows, or nobody."""
+    return [
+        (estimate, frame, person_id, view)
+        for estimate in estimates
+        for k, frame in enumerate(estimate.frames)
+        if frame is not None
+        for person_id, view in [(p.person_id, p.views[k]) for p in estimate.people if p.views[k]] or [(-1, None)]
+    ]
+
+
+def poses_of(estimates: list[Estimate]) -> list[tuple[Estimate, int, Pose | None]]:
+    """(estimate, person_id, pose) of each row: a moment and who is fused, or nobody."""
+    return [
+        (estimate, person_id, pose)
+        for estimate in estimates
+        for person_id, pose in [(p.person_id, p.pose) for p in estimate.people if p.pose] or [(-1, None)]
+    ]
 
 
 def run(take: Path, to: str, out: Path, *more: str) -> int:
@@ -40,9 +57,8 @@ def test_npz(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record(tmp_path, estimates)
     assert run(tmp_path, "npz", tmp_path / "out.npz") == 0
     said = capsys.readouterr().out
-    views = rows_of(estimates)
-    frame_sets = [(e.index, e.t) for e in estimates for view in e.views if view is not None]
-    F, T = len(views), len(estimates)
+    rows, poses = rows_of(estimates), poses_of(estimates)
+    F, T = len(rows), len(poses)
     assert f"{F} rows, {T} fused poses" in said
     with np.load(tmp_path / "out.npz", allow_pickle=False) as data:
         shapes = {key: data[key].shape for key in data.files}
@@ -52,24 +68,22 @@ def test_npz(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
             "hypotheses": (F, M, 17, 3), "weights": (F, M), "sigmas": (F, M, 17), "track_ids": (F, M),
             "answer": (F, 17, 3), "answer_raw": (F, 17, 3), "root": (F, 3), "fov_assumed": (F,),
             "pose_time": (T,), "pose_world": (T, 17, 3), "pose_cov": (T, 17, 3, 3), "pose_sigma": (T, 17),
-            "pose_method": (T,), "pose_cameras": (T,),
+            "pose_method": (T,), "pose_cameras": (T,), "person_id": (F,), "pose_person": (T,), "cov": (F, 17, 2, 2),
         }  # fmt: skip
         assert data["camera"].dtype.kind == data["detector"].dtype.kind == data["pose_method"].dtype.kind == "U"
         assert not data["fov_assumed"].any()
-        assert list(zip(data["moment"], data["moment_time"], strict=True)) == frame_sets
-        for i, view in enumerate(views):
-            assert (data["time"][i], data["frame_index"][i], data["camera"][i]) == (
-                view.t,
-                view.frame_index,
-                view.camera,
-            )
-            if view.detection.person:
+        assert list(zip(data["moment"], data["moment_time"], strict=True)) == [(e.index, e.t) for e, *_ in rows]
+        for i, (_, frame, person_id, view) in enumerate(rows):
+            where = data["time"][i], data["frame_index"][i], data["camera"][i]
+            assert where == (frame.t, frame.frame_index, frame.camera)
+            assert data["person_id"][i] == person_id
+            if view is not None:
                 np.testing.assert_array_equal(data["xy"][i], view.detection.xy)
                 np.testing.assert_array_equal(data["score"][i], view.detection.score)
             else:
                 assert np.isnan(data["xy"][i]).all()
                 assert np.isnan(data["score"][i]).all()
-            if view.mixture is None:
+            if view is None or view.mixture is None:
                 for key in ("hypotheses", "weights", "sigmas", "answer", "answer_raw", "root"):
                     assert np.isnan(data[key][i]).all()
                 assert (data["track_ids"][i] == -1).all()
@@ -80,14 +94,14 @@ def test_npz(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
             np.testing.assert_array_equal(data["track_ids"][i], [track.id for track in view.tracks])
             for key in ("answer", "answer_raw", "root"):
                 np.testing.assert_array_equal(data[key][i], getattr(view, key))
-        for i, estimate in enumerate(estimates):
-            assert data["pose_time"][i] == estimate.t
-            if estimate.pose is None:
+        for i, (estimate, person_id, pose) in enumerate(poses):
+            assert (data["pose_time"][i], data["pose_person"][i]) == (estimate.t, person_id)
+            if pose is None:
                 assert np.isnan(data["pose_world"][i]).all()
                 assert data["pose_cameras"][i] == data["pose_method"][i] == ""
                 continue
-            np.testing.assert_array_equal(data["pose_world"][i], estimate.pose.joints)
-            sigma = np.sqrt(np.trace(estimate.pose.cov, axis1=1, axis2=2) / 3)
+            np.testing.assert_array_equal(data["pose_world"][i], pose.joints)
+            sigma = np.sqrt(np.trace(pose.cov, axis1=1, axis2=2) / 3)
             np.testing.assert_allclose(data["pose_sigma"][i], sigma, rtol=1e-6)
             assert data["pose_cameras"][i] == "cam0,cam1"
 
@@ -121,17 +135,16 @@ def test_csv(tmp_path: Path) -> None:
     estimates = make_estimates(30)
     record(tmp_path, estimates)
     assert run(tmp_path, "csv", tmp_path / "out.csv") == 0
-    views = rows_of(estimates)
+    expected = rows_of(estimates)
     with (tmp_path / "out.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == len(views)
-    frame_sets = [e for e in estimates for view in e.views if view is not None]
-    for row, estimate, view in zip(rows, frame_sets, views, strict=True):
+    for row, (estimate, frame, person_id, view) in zip(rows, expected, strict=True):
         assert (int(row["moment"]), float(row["moment_time_s"])) == (estimate.index, estimate.t)
-        assert float(row["time_s"]) == view.t
-        assert (row["camera"], int(row["frame_index"])) == (view.camera, view.frame_index)
-        assert (row["image_head_x_px"] != "") == view.detection.person
-        if view.mixture is None:
+        assert float(row["time_s"]) == frame.t
+        assert (row["camera"], int(row["frame_index"])) == (frame.camera, frame.frame_index)
+        assert int(row["person_id"] or -1) == person_id
+        assert (row["image_head_x_px"] != "") == (view is not None)
+        if view is None or view.mixture is None:
             assert row["hypothesis_3_left_knee_z_mm"] == row["answer_head_x_mm"] == ""
             assert row["track_id_0"] == ""
             continue
@@ -148,11 +161,12 @@ def test_csv(tmp_path: Path) -> None:
         assert np.float32(row["image_head_y_px"]) == view.detection.xy[10, 1]
     with (tmp_path / "out.poses.csv").open(newline="") as file:
         poses = list(csv.DictReader(file))
-    for row, estimate in zip(poses, estimates, strict=True):
-        assert (row["method"] == "map") == (estimate.pose is not None)
-        if estimate.pose is not None:
-            assert np.float32(row["world_head_y_mm"]) == estimate.pose.joints[10, 1]
-            assert np.float32(row["cov_head_xz_mm2"]) == estimate.pose.cov[10, 0, 2]
+    for row, (_, person_id, pose) in zip(poses, poses_of(estimates), strict=True):
+        assert (row["method"] == "map") == (pose is not None)
+        assert int(row["person_id"] or -1) == person_id
+        if pose is not None:
+            assert np.float32(row["world_head_y_mm"]) == pose.joints[10, 1]
+            assert np.float32(row["cov_head_xz_mm2"]) == pose.cov[10, 0, 2]
 
 
 def test_parquet(tmp_path: Path) -> None:
@@ -160,18 +174,18 @@ def test_parquet(tmp_path: Path) -> None:
     record(tmp_path, estimates)
     assert run(tmp_path, "parquet", tmp_path / "out.parquet") == 0
     table = pyarrow.parquet.read_table(tmp_path / "out.parquet")
-    views = rows_of(estimates)
+    views = [view for *_, view in rows_of(estimates)]
     assert table.num_rows == len(views)
     assert b"hypothesis-stream" in table.schema.metadata
     assert table.schema.field("hypotheses").metadata[b"shape"] == b"5,17,3"
     for row, view in zip(table.to_pylist(), views, strict=True):
-        if view.mixture is not None:
+        if view is not None and view.mixture is not None:
             np.testing.assert_array_equal(np.float32(row["hypotheses"]), view.mixture.mean.ravel())
-        assert np.isnan(row["xy"]).all() != view.detection.person
+        assert np.isnan(row["xy"]).all() == (view is None)
     poses = pyarrow.parquet.read_table(tmp_path / "out.poses.parquet").to_pylist()
-    first = next(e for e in estimates if e.pose is not None)
-    assert first.pose is not None
-    sigma = np.sqrt(np.trace(first.pose.cov, axis1=1, axis2=2) / 3)
+    first, _, pose = next(row for row in poses_of(estimates) if row[2] is not None)
+    assert pose is not None
+    sigma = np.sqrt(np.trace(pose.cov, axis1=1, axis2=2) / 3)
     np.testing.assert_allclose(poses[first.index]["pose_sigma"], sigma, rtol=1e-6)
 
 
@@ -202,11 +216,11 @@ def test_trc_of_the_fused_pose(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert (head["Units"], head["NumFrames"], head["NumMarkers"]) == ("m", "40", "17")
     assert float(head["DataRate"]) == pytest.approx(30, rel=1e-4)
     np.testing.assert_allclose(time, [e.t - estimates[0].t for e in estimates], atol=1e-6)
-    for estimate, found in zip(estimates, points, strict=True):
-        if estimate.pose is None:
+    for (_, _, pose), found in zip(poses_of(estimates), points, strict=True):
+        if pose is None:
             assert np.isnan(found).all()
         else:  # z up becomes y up: (x, y, z) -> (y, z, x)
-            np.testing.assert_allclose(found, estimate.pose.joints[:, [1, 2, 0]] / 1000, atol=1e-6)
+            np.testing.assert_allclose(found, pose.joints[:, [1, 2, 0]] / 1000, atol=1e-6)
 
 
 def test_trc_of_one_camera(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -219,10 +233,10 @@ def test_trc_of_one_camera(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert run(tmp_path, "trc", tmp_path / "out.trc", "--camera", "cam1") == 0
     assert "no fused pose: this is the answer of camera 'cam1'" in capsys.readouterr().out
     _, _, _, points = read_trc(tmp_path / "out.trc")
-    views = [v for v in rows_of(estimates) if v.camera == "cam1"]
+    views = [view for _, frame, _, view in rows_of(estimates) if frame.camera == "cam1"]
     assert len(points) == len(views)
     for view, found in zip(views, points, strict=True):
-        if view.answer is None:
+        if view is None or view.answer is None:
             assert np.isnan(found).all()
         else:  # x right, y down, z forward becomes y up, still right-handed
             assert view.root is not None
@@ -243,13 +257,13 @@ def test_camera_asks_for_its_answer_instead_of_the_fused_person(
 def test_trc_of_a_slow_camera_has_the_times_of_its_poses(tmp_path: Path) -> None:
     # A frame of 30 fps is in two moments of 60, its joints interpolated to each.
     estimates = [
-        replace(e, t=e.index / 60, views=tuple(v and replace(v, t=(e.index + 1) // 2 / 30) for v in e.views))
+        replace(e, t=e.index / 60, frames=tuple(f and replace(f, t=(e.index + 1) // 2 / 30) for f in e.frames))
         for e in make_estimates(30, fused=False)
     ]
     record(tmp_path, estimates)
     assert run(tmp_path, "trc", tmp_path / "out.trc", "--camera", "cam1") == 0
     head, _, time, _ = read_trc(tmp_path / "out.trc")
-    there = [e.t for e in estimates if e.views[1]]
+    there = [e.t for e in estimates if e.frames[1]]
     np.testing.assert_allclose(time, np.array(there) - there[0], atol=1e-6)
     assert float(head["DataRate"]) == pytest.approx(60, rel=1e-4)
 
@@ -279,7 +293,7 @@ def test_c3d(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert point["RATE"]["value"][0] == pytest.approx(30, rel=1e-5)
     points, residuals = file["data"]["points"], file["data"]["meta_points"]["residuals"]
     assert points.shape == (4, 17, 40)
-    poses = {e.index: e.pose for e in estimates}
+    poses = {e.index: pose for e, _, pose in poses_of(estimates)}
     for frame in range(40):
         pose = poses.get(frame)
         if pose is None:

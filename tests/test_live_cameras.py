@@ -77,7 +77,11 @@ class Watch:
 
 def used(*names):
     """An estimate that is fused from these cameras, and has frames of no other."""
-    return lambda e: e.pose is not None and e.pose.cameras == names and {v.camera for v in e.views if v} == set(names)
+    return lambda e: e.people and pose_of(e).cameras == names and {f.camera for f in e.frames if f} == set(names)
+
+
+def pose_of(estimate):
+    return estimate.person.pose
 
 
 def test_a_camera_that_stalls_leaves_the_others_go_on_and_it_comes_back():
@@ -108,7 +112,7 @@ def test_a_camera_that_stalls_leaves_the_others_go_on_and_it_comes_back():
         watch.wait(used("left", "back"))
         servers[2].stalled.set()
         watch.wait(used("left"))
-        assert watch.got[-1].pose.method == "single"
+        assert pose_of(watch.got[-1]).method == "single"
         for server in servers:
             server.stalled.clear()
         watch.wait(used(*NAMES))
@@ -120,13 +124,13 @@ def test_a_camera_that_stalls_leaves_the_others_go_on_and_it_comes_back():
     (summary,) = summaries
     assert set(summary.fused) == {"map", "single"} and "single view" in "\n".join(report(summary))
     assert summary.skew_ms is not None and summary.skew_ms[0] > 0
-    together = [e.pose for e in watch.got if e.pose.cameras == NAMES]
+    together = [pose_of(e) for e in watch.got if pose_of(e).cameras == NAMES]
     limbs = [1, 2, 3, 4, 5, 6, 11, 12, 13, 14, 15, 16]
     error = np.linalg.norm(together[-1].joints[limbs] - PERSON[limbs], axis=-1)
     assert error.max() < 40, "the person is where it stands, in world millimetres"
     times = [e.t for e in watch.got]
     assert times == sorted(times) and times[0] < times[-1]
-    assert pytest.approx(0, abs=1e-9) == min(e.spread_s for e in watch.got if len(e.pose.cameras) == 1)
+    assert pytest.approx(0, abs=1e-9) == min(e.spread_s for e in watch.got if len(pose_of(e).cameras) == 1)
 
 
 def test_a_file_is_not_mixed_with_a_camera_in_real_time_either():

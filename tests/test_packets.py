@@ -13,7 +13,7 @@ import calibration
 import engines
 import stream
 from stream.types import Event, Frame
-from tests.walker import multi
+from tests.walker import multi, only_pose, only_view
 
 
 def dataclasses() -> list[type]:
@@ -48,8 +48,9 @@ def test_whatever_holds_arrays_is_equal_to_itself_alone() -> None:
 @pytest.mark.parametrize("count", [1, 3])
 def test_packets_can_be_compared_looked_for_and_put_in_sets(count: int) -> None:
     (a, _, info), (b, _, _) = multi(count), multi(count)
-    view, other = a.views[0], b.views[0]
-    for one, two in ((a, b), (a.pose, b.pose), (view, other), (view.mixture, other.mixture),
+    view, other = only_view(a), only_view(b)
+    for one, two in ((a, b), (a.person, b.person), (only_pose(a), only_pose(b)),
+                     (view, other), (view.mixture, other.mixture),
                      (view.detection, other.detection), (view.tracks[0], other.tracks[0])):  # fmt: skip
         assert one == one and one != two and two in [one, two] and len({one, two, one}) == 2
     assert info == info and hash(info)

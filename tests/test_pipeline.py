@@ -77,7 +77,7 @@ def test_a_file_is_complete_and_in_order_even_for_a_slow_sink():
     summary = pipe.run()
     for sink in (fast, slow):
         assert [e.index for e in sink.got] == list(range(50))
-        assert [e.views[0].frame_index for e in sink.got] == list(range(50))
+        assert [e.frames[0].frame_index for e in sink.got] == list(range(50))
         assert sink.closed == 1
     assert summary.frame_sets == summary.people == 50
     assert summary.drops == {}
@@ -114,7 +114,7 @@ def test_the_picture_belongs_to_its_estimate():
     pipe.add(sink)
     pipe.run()
     for estimate, images in zip(sink.got, sink.images, strict=True):
-        np.testing.assert_array_equal(images["cam0"], source.render(estimate.views[0].frame_index))
+        np.testing.assert_array_equal(images["cam0"], source.render(estimate.frames[0].frame_index))
         assert not images["cam0"].flags.writeable
 
 
@@ -124,7 +124,7 @@ def test_live_the_newest_wins_and_drops_are_counted():
     pipe, sink = pipeline([source], detector), Collect()
     pipe.add(sink)
     summary = pipe.run()
-    indices = [e.views[0].frame_index for e in sink.got]
+    indices = [e.frames[0].frame_index for e in sink.got]
     assert indices == sorted(set(indices))
     assert len(indices) < 45, "a detector at 10 fps cannot have seen 60 frames in two seconds"
     dropped = sum(summary.drops.values())
@@ -142,7 +142,7 @@ def test_live_the_run_ends_with_the_last_of_several_sources():
     pipe.stop.set()
     run.join()
     assert ended, "it waits for frames that never come"
-    assert sink.got[-1].views[0] is None, "the one that ended first is not waited for"
+    assert sink.got[-1].frames[0] is None, "the one that ended first is not waited for"
 
 
 def test_a_latest_sink_never_holds_up_the_run():
@@ -220,7 +220,7 @@ def test_two_files_give_frame_sets_of_both():
     pipe.add(sink)
     summary = pipe.run()
     assert summary.frame_sets == 30
-    assert all(view is not None for e in sink.got for view in e.views)
+    assert all(frame is not None for e in sink.got for frame in e.frames)
     assert summary.skew_ms == (0, 0, 0)
 
 

@@ -20,7 +20,8 @@ from stream.recordings.takes import new_take, open_take
 from stream.recordings.writer import Recorder
 from stream.sinks import SinkStoppedError
 from stream.types import Estimate, StreamError
-from tests.takes import make_estimates, make_run_info, make_view
+from tests.takes import make_estimates, make_run_info
+from tests.walker import alone, frame_of
 
 
 def moving_picture(number: int, size: tuple[int, int]) -> np.ndarray:
@@ -39,7 +40,7 @@ def test_frames_come_back_with_their_times(tmp_path: Path) -> None:
     estimates = make_estimates(30)
     sizes = {"cam0": (160, 120), "cam1": (97, 63)}
     for estimate in estimates:
-        images = {v.camera: moving_picture(estimate.index, sizes[v.camera]) for v in estimate.views if v}
+        images = {f.camera: moving_picture(estimate.index, sizes[f.camera]) for f in estimate.frames if f}
         if estimate.index == 20:
             sizes["cam0"] = (128, 96)
         recorder.write(estimate, images)
@@ -48,10 +49,10 @@ def test_frames_come_back_with_their_times(tmp_path: Path) -> None:
     assert "images of 2 cameras" in frames.close()
     opened = open_take(take)
     for camera in ("cam0", "cam1"):
-        views = [(e.index, v) for e in estimates for v in e.views if v and v.camera == camera]
+        shown = [(e.index, f) for e in estimates for f in e.frames if f and f.camera == camera]
         back = list(read_frames(opened, camera))
-        assert [(f.index, f.t) for f in back] == [(v.frame_index, v.t) for _, v in views]
-        for frame, (index, _) in zip(back, views, strict=True):
+        assert [(f.index, f.t) for f in back] == [(f.frame_index, f.t) for _, f in shown]
+        for frame, (index, _) in zip(back, shown, strict=True):
             size = ((160, 120) if index <= 20 else (128, 96)) if camera == "cam0" else (97, 63)
             error = np.abs(frame.image.astype(int) - moving_picture(index, size))
             assert error.mean() < 3, (camera, index)
@@ -67,9 +68,8 @@ def record_video(directory: Path, count: int = 90) -> Path:
     for sink in sinks:
         sink.open(make_run_info(1))
     for number in range(count):
-        view = make_view(np.random.default_rng(0), "cam0", number, number / 30, "nobody")
         for sink in sinks:
-            sink.write(Estimate(number, number / 30, (view,), None), {"cam0": moving_picture(number, (160, 120))})
+            sink.write(alone(None, (160, 120), number, number / 30), {"cam0": moving_picture(number, (160, 120))})
     for sink in sinks:
         sink.close()
     return take
@@ -131,12 +131,12 @@ def test_an_image_that_is_in_several_frame_sets_is_recorded_once(tmp_path: Path)
     frames.open(make_run_info())
     for number in range(10):
         slow = number // 2
-        views = tuple(
-            make_view(np.random.default_rng(0), camera, index, t, "nobody")
+        shown = tuple(
+            frame_of(camera, (160, 120), index, t)
             for camera, index, t in (("cam0", number, number / 60), ("cam1", slow, slow / 30))
         )
-        images = {v.camera: moving_picture(v.frame_index, (160, 120)) for v in views}
-        frames.write(Estimate(number, number / 60, views, None), images)
+        images = {f.camera: moving_picture(f.frame_index, (160, 120)) for f in shown}
+        frames.write(Estimate(index=number, t=number / 60, frames=shown, people=()), images)
     assert frames.close().startswith("frames: 15 images of 2 cameras")
     assert [f.index for f in read_frames(open_take(take), "cam1")] == list(range(5))
 
@@ -146,8 +146,7 @@ def test_images_are_in_the_file_half_a_second_later(tmp_path: Path) -> None:
     frames.open(make_run_info())
     # 0.8 s: less than the second after which a key frame would begin a cluster by itself.
     for number in range(24):
-        view = make_view(np.random.default_rng(0), "cam0", number, number / 30, "nobody")
-        frames.write(Estimate(number, number / 30, (view,), None), {"cam0": moving_picture(number, (160, 120))})
+        frames.write(alone(None, (160, 120), number, number / 30), {"cam0": moving_picture(number, (160, 120))})
     with av.open(str(next(frames.take.glob("*.mkv")))) as container:
         assert sum(1 for _ in container.decode(video=0)) >= 24 - 14
     frames.close()

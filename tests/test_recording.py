@@ -26,8 +26,9 @@ from stream.recordings.segments import read_journal, segments
 from stream.recordings.takes import find_take, new_take, open_take
 from stream.recordings.writer import Recorder
 from stream.sinks import SinkStoppedError
-from stream.types import Estimate, StreamError
+from stream.types import StreamError
 from tests.takes import M, make_estimates, make_run_info, record, same
+from tests.walker import alone, only_view
 
 ROOT = Path(__file__).parents[1]
 
@@ -49,10 +50,9 @@ def test_header_comes_back() -> None:
 
 def test_round_trip(tmp_path: Path) -> None:
     estimates = make_estimates(60)
-    assert {kind for e in estimates for v in e.views if v for kind in [v.mixture is None, v.detection.person]} == {
-        True,
-        False,
-    }
+    views = [view for e in estimates for k in range(2) for view in e.views_of(k)]
+    assert {v.mixture is None for v in views} == {v.detection.cov is None for v in views} == {True, False}
+    assert {v.detection.extra is None for v in views} == {not e.people for e in estimates} == {True, False}
     record(tmp_path, estimates)
     take = open_take(tmp_path)
     assert same(tuple(replay(take)), tuple(estimates))
@@ -86,7 +86,7 @@ def test_rotation_and_a_stranger_with_pyarrow_alone(tmp_path: Path) -> None:
             assert zlib.crc32(data[offset : offset + length]) == crc
             position += length
         assert data[position:] == b"\xff\xff\xff\xff\0\0\0\0"
-    assert rows == sum(v is not None for e in make_estimates(100) for v in e.views)
+    assert rows == sum(f is not None for e in make_estimates(100) for f in e.frames)
     assert same(tuple(replay(open_take(take))), tuple(make_estimates(100)))
 
 
@@ -148,11 +148,10 @@ def test_unwritable_folder(tmp_path: Path) -> None:
 def test_a_wrong_number_of_hypotheses_is_not_recorded_silently(tmp_path: Path) -> None:
     recorder = Recorder(new_take(tmp_path))
     recorder.open(make_run_info())
-    view = make_estimates(1)[0].views[0]
-    assert view is not None
+    view = only_view(make_estimates(1)[0])
     assert view.mixture is not None
     bad = Mixture(view.mixture.mean[:3], view.mixture.sigma[:3], view.mixture.weight[:3])
-    estimate = Estimate(0, 0.0, (replace(view, mixture=bad),), None)
+    estimate = alone(replace(view, mixture=bad))
     recorder.write(estimate, {})
     with pytest.raises(ValueError, match="hypotheses has 153 values"):
         recorder.close()
@@ -213,20 +212,20 @@ def test_kill_9_loses_at_most_a_second(tmp_path: Path, pause: bool, capsys: pyte
     take = open_take(tmp_path)
     back = list(replay(take))
     # A spread of 0: the kill came between the writes to the two streams.
-    whole = [e for e in back if any(e.views) and e.spread_s > 0]
+    whole = [e for e in back if any(e.frames) and e.spread_s > 0]
     assert same(tuple(whole), tuple(make_estimates(len(whole))))
     # Paused, everything is a second old: then nothing at all may be missing.
     lost = (written - len(whole)) * pace
     assert lost <= (0 if pause else 1.0), f"{written - len(whole)} of {written} moments, {lost:.2f} s"
     frames = list(read_frames(take, "cam0"))
-    shown = [v for e in make_estimates(written + 1) if (v := e.views[0])]
-    assert [(f.index, f.t) for f in frames] == [(v.frame_index, v.t) for v in shown][: len(frames)]
+    shown = [f for e in make_estimates(written + 1) if (f := e.frames[0])]
+    assert [(f.index, f.t) for f in frames] == [(f.frame_index, f.t) for f in shown][: len(frames)]
     assert (len(shown) - len(frames)) * pace <= 1.2
     assert recover([str(take.folder)]) == 0
     assert "was not closed" in capsys.readouterr().out
     assert export([str(take.folder), "--to", "npz", "--out", str(tmp_path / "killed.npz")]) == 0
     with np.load(tmp_path / "killed.npz", allow_pickle=False) as data:
-        assert len(data["time"]) >= sum(v is not None for e in whole for v in e.views)
+        assert len(data["time"]) >= sum(f is not None for e in whole for f in e.frames)
 
 
 def test_a_full_disk_stops_loudly_and_leaves_all_readable(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from stream.app.export import main as export
 from stream.app.recover import main as recover
 from stream.app.replay import main as list_take
 from stream.recordings.replay import replay
-from stream.recordings.schema import ESTIMATES, MOMENTS
+from stream.recordings.schema import ESTIMATES, EVENTS, MOMENTS
 from stream.recordings.segments import read_journal, segments
 from stream.recordings.takes import open_take
 from stream.types import StreamError
@@ -25,7 +25,7 @@ def test_a_flipped_bit_costs_one_batch_and_is_said(tmp_path: Path, capsys: pytes
     faults = []
     back = list(replay(open_take(take), faults.append))
     assert [(f.state, f.rows, f.offset) for f in faults] == [("corrupt", rows, offset)]
-    assert [e.index for e in back if not any(e.views)] == list(range(20, 30))
+    assert [e.index for e in back if not any(e.frames)] == list(range(20, 30))
     before = part.read_bytes()
     assert recover([str(take), "--out", str(tmp_path / "clean")]) == 1
     said = capsys.readouterr().out
@@ -47,8 +47,9 @@ def test_a_flipped_bit_in_the_schema(tmp_path: Path) -> None:
     for other in segments(take, ESTIMATES)[1:]:
         flip(other, 300)
     assert same(tuple(replay(open_take(take))), tuple(make_estimates(50)))  # the moments' header tells all
-    for other in segments(take, MOMENTS):
-        flip(other, 300)
+    for stream in (MOMENTS, EVENTS):
+        for other in segments(take, stream):
+            flip(other, 300)
     with pytest.raises(StreamError, match="no file in it begins with a readable header"):
         open_take(take)
 
@@ -67,7 +68,7 @@ def test_truncated(tmp_path: Path, cut: int, journal: str, capsys: pytest.Captur
         lines.unlink()
     faults = []
     back = list(replay(open_take(take), faults.append))
-    whole = [e for e in back if any(e.views)]
+    whole = [e for e in back if any(e.frames)]
     assert same(tuple(whole), tuple(estimates[:30]))
     assert [f.state for f in faults] == ["torn"]
     assert recover([str(take), "--out", str(tmp_path / "clean")]) == 1
@@ -86,7 +87,7 @@ def test_a_damaged_journal_loses_at_most_its_own_batch(tmp_path: Path, line: int
     damaged = bytearray(lines[line + 1])
     damaged[at] ^= 0x02
     path.write_bytes(b"".join([*lines[: line + 1], bytes(damaged), *lines[line + 2 :]]))
-    back = [e for e in replay(open_take(take)) if any(e.views)]
+    back = [e for e in replay(open_take(take)) if any(e.frames)]
     expected = {e.index: e for e in make_estimates(50)}
     assert len(back) >= 40
     assert all(same(e, expected[e.index]) for e in back)
@@ -99,7 +100,7 @@ def test_a_journal_line_that_points_beyond_the_file_loses_only_its_own_batch(tmp
     lines = path.read_bytes()
     path.write_bytes(lines.replace(b"%d,%d," % (offset, length), b"%d,9%d," % (offset, length)))
     faults = []
-    back = [e for e in replay(open_take(take), faults.append) if any(e.views)]
+    back = [e for e in replay(open_take(take), faults.append) if any(e.frames)]
     assert [(f.state, f.offset, f.length, f.rows) for f in faults] == [("corrupt", offset, length, rows)]
     assert len(back) == 40
 
@@ -117,7 +118,7 @@ def test_zeros_at_the_end_of_a_segment_are_a_fault(tmp_path: Path, journal: bool
     else:
         lines.unlink()
     faults = []
-    back = [e for e in replay(open_take(take), faults.append) if any(e.views)]
+    back = [e for e in replay(open_take(take), faults.append) if any(e.frames)]
     assert [(f.state, f.offset, f.length) for f in faults] == [("torn", offset, len(data) - offset)]
     assert len(back) == 20
     assert recover([str(take)]) == 1

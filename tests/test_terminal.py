@@ -12,8 +12,7 @@ import pytest
 from stream.drawing.compose import Status
 from stream.recordings.run_info import RunInfo
 from stream.sinks.terminal import Terminal, status_line
-from stream.types import Estimate
-from tests.walker import empty_view, multi, photograph, single
+from tests.walker import alone, multi, only_pose, photograph, single, with_person
 
 
 class Tty(io.StringIO):
@@ -95,7 +94,7 @@ def test_an_output_that_breaks_ends_no_run(tty: bool, total: int | None, after: 
 
 
 def test_the_line_says_nobody_and_what_went_wrong() -> None:
-    empty_detection = Estimate(0, 0.0, (empty_view("cam0", (64, 48)),), None)
+    empty_detection = alone(None, (64, 48))
     line = status_line(replace(STATUS, note="recording stopped: the disk is full"), empty_detection)
     assert "nobody in view" in line and "the disk is full" in line
     assert "p 0.62" in status_line(STATUS, single()[0])
@@ -105,8 +104,8 @@ def test_the_line_says_nobody_and_what_went_wrong() -> None:
 def test_the_line_says_how_many_cameras_are_fused_and_when_only_one_is_left() -> None:
     count = 3
     estimate = multi(count)[0]
-    assert estimate.pose is not None
-    assert f"fused by map, {len(estimate.pose.cameras)} of {count} cameras" in status_line(STATUS, estimate)
-    alone = replace(estimate, pose=replace(estimate.pose, method="single", cameras=estimate.pose.cameras[:1]))
-    assert f"single view, 1 of {count} cameras" in status_line(STATUS, alone)
+    pose = only_pose(estimate)
+    assert f"fused by map, {len(pose.cameras)} of {count} cameras" in status_line(STATUS, estimate)
+    one = with_person(estimate, pose=replace(pose, method="single", cameras=pose.cameras[:1]))
+    assert f"single view, 1 of {count} cameras" in status_line(STATUS, one)
     assert "single view" not in status_line(STATUS, single()[0])

@@ -15,8 +15,8 @@ from av.error import FFmpegError
 
 from stream.sinks import SinkStoppedError
 from stream.sinks.video import VideoSink, representative
-from stream.types import Estimate, StreamError
-from tests.walker import empty_view, multi, single
+from stream.types import StreamError
+from tests.walker import alone, multi, only_view, single
 
 HERE = Path(__file__).parent
 ENV = {**os.environ, "PYTHONPATH": str(HERE.parent)}
@@ -193,8 +193,8 @@ def test_a_killed_run_leaves_a_video_that_plays(tmp_path: Path) -> None:
 
 def test_the_still_is_the_frame_that_shows_most(tmp_path: Path) -> None:
     estimate, images, run_info = single()
-    seen = estimate.views[0]
-    assert seen is not None and seen.mixture is not None
+    seen = only_view(estimate)
+    assert seen.mixture is not None
     low = replace(seen, detection=replace(seen.detection, score=seen.detection.score * np.float32(0.4)))
     score = seen.detection.score.copy()
     score[[2, 3]] = 0
@@ -207,15 +207,15 @@ def test_the_still_is_the_frame_that_shows_most(tmp_path: Path) -> None:
     small = replace(seen, detection=replace(seen.detection, xy=seen.detection.xy * np.float32(0.2)))
     best = representative(estimate)
     assert 0 < best <= 1
-    for worse in (low, cut, half, outside, same, small, empty_view("cam0", (1280, 720)), None):
-        assert representative(replace(estimate, views=(worse,))) < 0.8 * best
+    for worse in (low, cut, half, outside, same, small, None):
+        assert representative(alone(worse)) < 0.8 * best
     assert representative(multi(4)[0]) > 0.2
 
     video = VideoSink(None, tmp_path / "s.png")
     video.open(run_info)
     for k, (view, ground) in enumerate(((low, 10), (seen, 250), (None, 10), (cut, 10))):
         plain = np.full_like(images["cam0"], ground)
-        video.write(Estimate(k, k / 30, (view,), None), {"cam0": plain})
+        video.write(alone(view, index=k, t=k / 30), {"cam0": plain})
     line = video.close()
     picture = cv2.imread(str(tmp_path / "s.png"))
     assert picture is not None and picture.shape == (720, 1280, 3)

@@ -1,14 +1,16 @@
 """A synthetic person for tests of pictures: a walker facing the camera with the right arm raised. No networks."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 
 from calibration.geometry.camera import Camera, camera_from_fov, camera_to_image, world_to_camera
 from engines.skeleton import HEAD, NECK, SPINE, derive
-from engines.types import Detection, Mixture, Pose, empty_detection
+from engines.types import Detection, Mixture, Pose
 from stream.recordings.run_info import CameraInfo, RunInfo
-from stream.types import Estimate, HypothesisTrack, View
+from stream.types import Estimate, FrameReference, HypothesisTrack, Person, View
 
 KERNELS = 5
 WEIGHTS = np.array([0.62, 0.17, 0.11, 0.07, 0.03])
@@ -44,7 +46,7 @@ def looking_at(name: str, eye: np.ndarray, target: np.ndarray, size: tuple[int, 
     return Camera(name, size, camera_from_fov(name, size, 55).K, np.zeros(5), R, -R @ eye, up)
 
 
-def view_of(camera: Camera, world: np.ndarray, index: int, t: float) -> View:
+def view_of(camera: Camera, world: np.ndarray) -> View:
     """What an ideal detector and a lifter unsure of depth would say: kernel k leans further towards the camera."""
     local = world_to_camera(camera, world)
     xy, score = camera_to_image(camera, local), np.full(17, 0.9)
@@ -61,12 +63,41 @@ def view_of(camera: Camera, world: np.ndarray, index: int, t: float) -> View:
         means[k, :, 0] += 0.12 * shape
     tracks = tuple(HypothesisTrack(k + 1, 0.0, means[k], float(WEIGHTS[k])) for k in range(KERNELS))
     mixture = Mixture(means, np.full((KERNELS, 17), 45.0), WEIGHTS)
-    return View(camera.name, index, t, camera.size, detection, mixture, tracks, means[0], means[0], local[0])
+    return View(
+        detection=detection, mixture=mixture, tracks=tracks, answer_raw=means[0], answer=means[0], root=local[0]
+    )
 
 
-def empty_view(camera: str, size: tuple[int, int], index: int = 0, t: float = 0.0) -> View:
-    """A view in which there is nobody."""
-    return View(camera, index, t, size, empty_detection("movenet-thunder"), None, (), None, None, None)
+def frame_of(camera: str, size: tuple[int, int], index: int = 0, t: float = 0.0) -> FrameReference:
+    """A frame that the detector looked at."""
+    return FrameReference(camera, index, t, size, "movenet-thunder")
+
+
+def alone(
+    view: View | None, size: tuple[int, int] = (1280, 720), index: int = 0, t: float = 0.0, camera: str = "cam0"
+) -> Estimate:
+    """What one camera that nobody calibrated tells; nobody where there is no view."""
+    people = () if view is None else (Person(person_id=0, views=(view,)),)
+    return Estimate(index=index, t=t, frames=(frame_of(camera, size, index, t),), people=people)
+
+
+def only_view(estimate: Estimate, camera_index: int = 0) -> View:
+    """The view of the one person whom a camera sees."""
+    (view,) = estimate.views_of(camera_index)
+    return view
+
+
+def only_pose(estimate: Estimate) -> Pose:
+    """The fused pose of the one person there is."""
+    (person,) = estimate.people
+    assert person.pose is not None
+    return person.pose
+
+
+def with_person(estimate: Estimate, **what: Any) -> Estimate:
+    """The estimate with other views, or another pose, of the one person there is."""
+    (person,) = estimate.people
+    return replace(estimate, people=(replace(person, **what),))
 
 
 def photograph(size: tuple[int, int]) -> np.ndarray:
@@ -84,11 +115,11 @@ def photograph(size: tuple[int, int]) -> np.ndarray:
 def single(t: float = 0.1, size: tuple[int, int] = (1280, 720), index: int = 0):
     """One camera that nobody calibrated: estimate, images, header."""
     camera = looking_at("cam0", np.array([0, -4200.0, 1150]), np.array([0, 0, 950.0]), size, None)
-    seen = view_of(camera, walker(t), index, t)
+    seen = view_of(camera, walker(t))
     run_info = RunInfo(
         (CameraInfo("cam0", "synthetic", "synthetic", size, None, 55.0),), KERNELS, datetime.now(UTC), 0.0
     )
-    return Estimate(index, t, (seen,), None), {"cam0": photograph(size)}, run_info
+    return alone(seen, size, index, t), {"cam0": photograph(size)}, run_info
 
 
 def ring(count: int, size: tuple[int, int], up: np.ndarray | None = UP) -> list[Camera]:
@@ -104,10 +135,13 @@ def ring(count: int, size: tuple[int, int], up: np.ndarray | None = UP) -> list[
 def multi(count: int, t: float = 0.1, size: tuple[int, int] = (1280, 720), absent: tuple[int, ...] = ()):
     """Calibrated cameras around one person, fused: estimate, images, header."""
     cameras, world = ring(count, size), walker(t)
-    views = tuple(None if k in absent else view_of(c, world, 0, t) for k, c in enumerate(cameras))
+    frames = tuple(None if k in absent else frame_of(c.name, size, 0, t) for k, c in enumerate(cameras))
+    views = tuple(None if k in absent else view_of(c, world) for k, c in enumerate(cameras))
     cov = np.repeat(np.diag([900.0, 900.0, 400.0])[None], 17, 0)
     cov[16] *= 9
     pose = Pose(world, cov, tuple(c.name for k, c in enumerate(cameras) if k not in absent), "map")
     images = {c.name: None if k in absent else photograph(size) for k, c in enumerate(cameras)}
     headers = tuple(CameraInfo(c.name, "synthetic", "synthetic", size, c) for c in cameras)
-    return Estimate(0, t, views, pose, 0.004), images, RunInfo(headers, KERNELS, datetime.now(UTC), 0.0)
+    people = (Person(person_id=0, views=views, pose=pose),)
+    estimate = Estimate(index=0, t=t, frames=frames, people=people, spread_s=0.004)
+    return estimate, images, RunInfo(headers, KERNELS, datetime.now(UTC), 0.0)

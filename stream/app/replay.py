@@ -8,6 +8,12 @@ from calibration.errors import UserError
 from stream.app.signals import EXIT_NOW
 from stream.recordings.replay import replay
 from stream.recordings.takes import open_take
+from stream.types import View
+
+
+def _answer(view: View) -> str:
+    best = view.best_track
+    return f"{float('nan') if best is None else best.probability:.0%}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,16 +25,17 @@ def main(arguments: list[str] | None = None) -> int:
         take = open_take(options.take)
         for estimate in replay(take, lambda span: print(f"unreadable: {span}", file=sys.stderr)):
             parts = []
-            for camera, view in zip(take.run_info.cameras, estimate.views, strict=True):
-                if view is None:
+            for k, (camera, frame) in enumerate(zip(take.run_info.cameras, estimate.frames, strict=True)):
+                if frame is None:
                     parts.append(f"{camera.name}: no frame")
-                elif not view.detection.person:
-                    parts.append(f"{camera.name}: frame {view.frame_index}, nobody")
+                elif views := estimate.views_of(k):
+                    answers = " and ".join(_answer(view) for view in views)
+                    parts.append(f"{camera.name}: frame {frame.frame_index}, {frame.detector}, answer {answers}")
                 else:
-                    best = max((track.probability for track in view.tracks), default=float("nan"))
-                    parts.append(f"{camera.name}: frame {view.frame_index}, {view.detection.origin}, answer {best:.0%}")
-            fused = f"; fused by {estimate.pose.method} from {len(estimate.pose.cameras)}" if estimate.pose else ""
-            print(f"{estimate.index:6d} {estimate.t:10.3f} s  {'; '.join(parts)}{fused}")
+                    parts.append(f"{camera.name}: frame {frame.frame_index}, nobody")
+            poses = [person.pose for person in estimate.people if person.pose is not None]
+            parts += [f"fused by {pose.method} from {len(pose.cameras)}" for pose in poses]
+            print(f"{estimate.index:6d} {estimate.t:10.3f} s  {'; '.join(parts)}")
     except UserError as error:
         print(error, file=sys.stderr)
         return 1

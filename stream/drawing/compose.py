@@ -1,6 +1,6 @@
 """The composed picture: camera images with their 2D skeletons, the 3D panel and what is known of the run. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +15,7 @@ from stream.drawing import primitives as draw
 from stream.drawing.panel import draw_scene
 from stream.drawing.primitives import Rect
 from stream.drawing.scene import Figure, ViewState, calibrated, gravity_known
-from stream.types import Estimate, View
+from stream.types import Estimate, FrameReference, View
 
 _LEFT_SHARE: Final = 0.6  # of the width, at most, for the cameras
 _INFO: Final = 136  # px: the least height of the box with hypotheses and status
@@ -69,11 +69,11 @@ def compose(images: Mapping[str, Image | None], estimate: Estimate, status: Stat
     canvas = np.empty((height, width, 3), np.uint8)
     draw.fill(canvas, draw.BACK)
     names = _names(estimate, view)
-    shapes = [_shape(images.get(name), estimate.views[k], view, k) for k, name in enumerate(names)]
+    shapes = [_shape(images.get(name), estimate.frames[k], view, k) for k, name in enumerate(names)]
     tiles, info, scene = _layout(shapes, view.size)
     for index, (name, tile) in enumerate(zip(names, tiles, strict=True)):
-        seen = estimate.views[index]
-        _draw_tile(canvas, tile, images.get(name), seen, name if len(names) > 1 else "")
+        frame, seen = estimate.frames[index], estimate.views_of(index)
+        _draw_tile(canvas, tile, images.get(name), frame, seen, name if len(names) > 1 else "")
     x, y, w, h = scene
     panel = np.empty((h, w, 3), np.uint8)
     draw.fill(panel, draw.PANEL)
@@ -85,17 +85,17 @@ def compose(images: Mapping[str, Image | None], estimate: Estimate, status: Stat
 
 
 def _names(estimate: Estimate, view: ViewState) -> list[str]:
-    """Camera names in order; those of the header, or without one those that the views tell."""
-    if len(view.cameras) == len(estimate.views):
+    """Camera names in order; those of the header, or without one those that the frames tell."""
+    if len(view.cameras) == len(estimate.frames):
         return [camera.name for camera in view.cameras]
-    return [f"camera {k}" if v is None else v.camera for k, v in enumerate(estimate.views)]
+    return [f"camera {k}" if frame is None else frame.camera for k, frame in enumerate(estimate.frames)]
 
 
-def _shape(image: Image | None, seen: View | None, view: ViewState, index: int) -> tuple[int, int]:
+def _shape(image: Image | None, frame: FrameReference | None, view: ViewState, index: int) -> tuple[int, int]:
     """Width and height of a camera's image, from whatever knows it, so that an absent frame keeps its place."""
     if image is not None:
         return image.shape[1], image.shape[0]
-    known = seen.size if seen is not None else view.cameras[index].size if index < len(view.cameras) else None
+    known = frame.size if frame is not None else view.cameras[index].size if index < len(view.cameras) else None
     return known or (16, 9)
 
 
@@ -146,8 +146,10 @@ def _grid(shapes: list[tuple[int, int]], size: tuple[int, int]) -> list[Rect]:
     return best
 
 
-def _draw_tile(canvas: Image, tile: Rect, image: Image | None, seen: View | None, name: str) -> None:
-    """One camera: its image with the skeleton, or that there is none."""
+def _draw_tile(
+    canvas: Image, tile: Rect, image: Image | None, frame: FrameReference | None, seen: Sequence[View], name: str
+) -> None:
+    """One camera: its image with the skeletons, or that there is none."""
     x, y, w, h = tile
     part = canvas[y : y + h, x : x + w]
     if image is None:
@@ -157,9 +159,10 @@ def _draw_tile(canvas: Image, tile: Rect, image: Image | None, seen: View | None
         draw.tag(part, "no frame", (w // 2, h // 2 - 13), draw.DIM, align="centre")
     else:
         part[:] = draw.shrink(image, (w, h))
-        if seen is not None and seen.detection.person:
-            draw_skeleton(part, seen.detection, (w / seen.size[0], h / seen.size[1]))
-        else:
+        if frame is not None:
+            for view in seen:
+                draw_skeleton(part, view.detection, (w / frame.size[0], h / frame.size[1]))
+        if not seen:
             draw.tag(part, "nobody in view", (w // 2, h - 34), draw.TEXT, align="centre")
     if name:
         draw.tag(part, draw.fit_text(name, w - 30, 13), (6, 6), size=13)
@@ -212,12 +215,11 @@ def _label_scene(panel: Image, person: Figure | None, estimate: Estimate, status
     title = "nobody in view"
     if person is not None and person.method:
         title = "single view" if person.method == "single" else f"fused · {person.method}"
-        used = estimate.pose.cameras if estimate.pose is not None else ()
-        title += f" · {len(used)} of {len(view.cameras)} cameras"
+        title += f" · {len(person.used)} of {len(view.cameras)} cameras"
     elif person is not None:
         count = len(person.ghosts) + 1
         title = f"{count} hypotheses; p = {person.probability:.2f}" if count > 1 else "1 hypothesis"
-        title += f" · {person.camera}" if len(estimate.views) > 1 else ""
+        title += f" · {person.camera}" if len(estimate.frames) > 1 else ""
     draw.text(panel, draw.fit_text(title, end - 20, 17, 550), (16, 30), draw.TEXT, 17, 550)
     floor = "floor level by calibration" if gravity_known(view) else "floor assumed: the image's up is up"
     grid = "grid 1 m" if len(calibrated(view)) > 1 else "grid 0.5 m"

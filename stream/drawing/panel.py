@@ -203,7 +203,7 @@ def draw_scene(panel: Image, area: draw.Rect, estimate: Estimate, view: ViewStat
         # Looked at above the middle of a person, which leaves room for raised arms.
         look = eye(view, area, middle + [0, 0, 1000.0], _EXTENT)
     _draw_floor(panel, look, middle, radius)
-    used = set(estimate.pose.cameras) if estimate.pose is not None else {c.name for c in cameras}
+    used = set(person.used) if person is not None and person.method else {c.name for c in cameras}
     taken: list[draw.Rect] = []
     for camera in cameras if world else ():
         _draw_camera(panel, look, camera, R, camera.name in used, taken)

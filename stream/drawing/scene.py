@@ -40,7 +40,7 @@ class ViewState:
     """From where the user looks, at what size, and what was seen so far."""
 
     cameras: tuple[CameraInfo, ...] = ()
-    """In the order of ``Estimate.views``."""
+    """In the order of ``Estimate.frames``."""
     size: tuple[int, int] = (1280, 720)
     """Width and height of the composed picture, pixels."""
     yaw: float = YAW
@@ -75,6 +75,8 @@ class Figure:
     """Which camera's view it is; empty for a fused pose."""
     method: str = ""
     """How a fused pose was made."""
+    used: tuple[str, ...] = ()
+    """Names of the cameras that a fused pose was made of."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,18 +154,22 @@ def camera_to_stage(view: ViewState, camera_index: int, points: Array) -> Array:
 
 def figure(estimate: Estimate, view: ViewState) -> Figure | None:
     """The person of an estimate in stage axes: the fused pose where there is one, else the first camera's answer."""
-    cameras = calibrated(view)
-    if estimate.pose is not None and cameras:
+    cameras, person = calibrated(view), estimate.person
+    if person is None:
+        return None
+    if person.pose is not None and cameras:
         R, _ = world_axes(cameras)
-        pose = estimate.pose
-        return Figure(pose.joints @ R.T, np.nan, cov=R @ pose.cov @ R.T, method=pose.method)
-    for index, seen in enumerate(estimate.views):
-        if seen is None or seen.answer is None or seen.root is None or not np.isfinite(seen.root).all():
+        pose = person.pose
+        return Figure(pose.joints @ R.T, np.nan, cov=R @ pose.cov @ R.T, method=pose.method, used=pose.cameras)
+    for index, (frame, seen) in enumerate(zip(estimate.frames, person.views, strict=True)):
+        if frame is None or seen is None or seen.answer is None:
+            continue
+        if seen.root is None or not np.isfinite(seen.root).all():
             continue
         tracks = sorted(seen.tracks, key=lambda track: track.probability)
         ghosts = tuple((camera_to_stage(view, index, t.pose + seen.root), t.probability) for t in tracks[:-1])
         answer = camera_to_stage(view, index, seen.answer + seen.root)
-        return Figure(answer, tracks[-1].probability if tracks else np.nan, ghosts, camera=seen.camera)
+        return Figure(answer, tracks[-1].probability if tracks else np.nan, ghosts, camera=frame.camera)
     return None
 
 

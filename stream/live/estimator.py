@@ -3,20 +3,21 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import repeat
+from dataclasses import dataclass, field
+from itertools import count, repeat
 from typing import Any, Protocol
 
 import numpy as np
 
+from calibration.arrays import Array
 from calibration.geometry.camera import Camera
 from engines.lifter import lifter_input, place_root
 from engines.skeleton import LIMBS
-from engines.types import Detection, Detector, DetectorSession, Lifter, Mixture, Pose, TimedSession
+from engines.types import Detection, Detector, DetectorSession, ExtraJoints, Lifter, Mixture, Pose, TimedSession
 from stream.config import DetectConfig
 from stream.live.synchronise import MAX_INTERPOLATED_S
 from stream.live.tracks import TrackConfig, Tracker
-from stream.types import Estimate, Frame, FrameSet, View
+from stream.types import Estimate, Frame, FrameReference, FrameSet, Person, View
 
 Each = Callable[..., Iterable[Any]]
 """``map``, or something that gives the same in the same order."""
@@ -37,13 +38,21 @@ class _Eye:
     """What the estimator keeps of one camera."""
 
     session: DetectorSession
-    tracker: Tracker
     free: threading.Lock = field(default_factory=threading.Lock)
     """Its frames are looked at one after another: a session takes no two at once."""
     frame_index: int = -1
     t: float = -np.inf
     detection: Detection | None = None
     before: tuple[float, Detection] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """What the estimator keeps of one person."""
+
+    person_id: int
+    trackers: tuple[Tracker, ...]
+    """One a camera."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +109,9 @@ class Estimator:
         self._fuse = fuse
         self._each = each
         self._clock = clock
-        self._eyes = [_Eye(detector.session(), Tracker(tracks)) for _ in cameras]
+        self._eyes = [_Eye(detector.session()) for _ in cameras]
+        ids = count()
+        self._followed = _Followed(0, tuple(Tracker(tracks, ids) for _ in cameras))
         self._pending: PendingFrameSet | None = None
         self._detected = -np.inf  # when the last look ended
 
@@ -127,17 +138,22 @@ class Estimator:
         lifted = self._clock()
         pose = self._fuse(detections, mixtures, frame_set.t) if self._fuse else None
         fused = self._clock()
-        for eye, look in zip(self._eyes, looks, strict=True):
+        frames = tuple(_reference(*pair) for pair in zip(frame_set.frames, detections, strict=True))
+        for tracker, look in zip(self._followed.trackers, looks, strict=True):
             if look.anew:
-                eye.tracker.reset()
-        views = tuple(
-            None if frame is None or detection is None else self._view(k, frame_set.t, frame, detection, mixtures[k])
-            for k, (frame, detection) in enumerate(zip(frame_set.frames, detections, strict=True))
-        )
+                tracker.reset()
+        person = self._person(self._followed, frame_set.t, detections, mixtures, pose)
         stages = {"detect": detect_s, "lift": lifted - start, "track": self._clock() - fused}
         if self._fuse:
             stages["fuse"] = fused - lifted
-        return Estimate(frame_set.index, frame_set.t, views, pose, frame_set.spread_s, stages)
+        return Estimate(
+            index=frame_set.index,
+            t=frame_set.t,
+            frames=frames,
+            people=() if person is None else (person,),
+            spread_s=frame_set.spread_s,
+            stages=stages,
+        )
 
     def _complete(self, pending: PendingFrameSet) -> tuple[Sequence[_Look], float]:
         """All looks of a frame set, and the seconds they took that the moment before did not take too."""
@@ -189,7 +205,7 @@ class Estimator:
         mixtures: list[Mixture | None] = [None] * len(detections)
         chosen, inputs = [], []
         for k, detection in enumerate(detections):
-            if detection is None or self._seen_limbs(detection) < self._detect.min_joints:
+            if detection is None or not self._may_be_lifted(detection):
                 continue
             chosen.append(k)
             inputs.append(lifter_input(detection, self._cameras[k], self._detect.min_score))
@@ -197,27 +213,75 @@ class Estimator:
             mixtures[k] = mixture
         return mixtures
 
-    def _seen_limbs(self, detection: Detection) -> int:
-        return int((detection.score[list(LIMBS)] >= self._detect.min_score).sum())
+    def _may_be_lifted(self, detection: Detection) -> bool:
+        seen = (detection.score[list(LIMBS)] >= self._detect.min_score).sum()
+        return detection.person and seen >= self._detect.min_joints
 
-    def _view(self, k: int, t: float, frame: Frame, detection: Detection, mixture: Mixture | None) -> View:
-        height, width = frame.image.shape[:2]
-        empty = View(frame.camera, frame.index, frame.t, (width, height), detection, None, (), None, None, None)
+    def _person(
+        self,
+        followed: _Followed,
+        t: float,
+        detections: Sequence[Detection | None],
+        mixtures: Sequence[Mixture | None],
+        pose: Pose | None,
+    ) -> Person | None:
+        """The person, from what each camera saw of them and what was fused of it; None where no camera did."""
+        views = tuple(
+            None if detection is None or not detection.person else self._view(followed, k, t, detection, mixtures[k])
+            for k, detection in enumerate(detections)
+        )
+        if pose is None and not any(views):
+            return None
+        return Person(person_id=followed.person_id, views=views, pose=pose)
+
+    def _view(self, followed: _Followed, k: int, t: float, detection: Detection, mixture: Mixture | None) -> View:
         if mixture is None:
-            return empty
+            return View(detection=detection)
         # At the frame set's time: a slow camera's frame is in several frame sets, and its joints are brought to each.
-        tracks, raw, answer = self._eyes[k].tracker(mixture, t)
+        tracks, raw, answer = followed.trackers[k](mixture, t)
         root = place_root(raw, detection, self._cameras[k], self._detect.min_score)
-        return replace(empty, mixture=mixture, tracks=tracks, answer_raw=raw, answer=answer, root=root)
+        return View(detection=detection, mixture=mixture, tracks=tracks, answer_raw=raw, answer=answer, root=root)
+
+
+def _reference(frame: Frame | None, detection: Detection | None) -> FrameReference | None:
+    if frame is None or detection is None:
+        return None
+    height, width = frame.image.shape[:2]
+    return FrameReference(frame.camera, frame.index, frame.t, (width, height), detection.origin)
 
 
 def interpolate(a: Detection, b: Detection, share: float) -> Detection:
     """The detection a share of the way from a to b; a joint that one of them does not see is not seen.
 
-    Linear in pixels: at 30 fps a wrist at 5 m/s is then 5 mm off its path, against 18 mm unmatched.
+    Linear in pixels: at 30 fps a wrist at 5 m/s is then 5 mm off its path, against 18 mm unmatched. Covariances are
+    linear too: the errors of frames that follow each other are much the same, so they do not average out.
     """
     if a.origin != b.origin or not (a.person and b.person):
         return b if share >= 0.5 else a
+    xy, score = _between(a, b, share)
+    cov = None if a.cov is None or b.cov is None else _between_cov(a.cov, b.cov, score, share)
+    return Detection(xy, score, b.derived, b.origin, cov=cov, extra=_between_extra(a.extra, b.extra, share))
+
+
+def _between_extra(a: ExtraJoints | None, b: ExtraJoints | None, share: float) -> ExtraJoints | None:
+    if a is None or b is None:
+        return None
+    shared = [name for name in b.names if name in a.names]
+    a, b = (_named(joints, shared) for joints in (a, b))
+    xy, score = _between(a, b, share)
+    return ExtraJoints(tuple(shared), xy, score, _between_cov(a.cov, b.cov, score, share))
+
+
+def _named(joints: ExtraJoints, names: Sequence[str]) -> ExtraJoints:
+    rows = [joints.names.index(name) for name in names]
+    return ExtraJoints(tuple(names), joints.xy[rows], joints.score[rows], joints.cov[rows])
+
+
+def _between(a: Detection | ExtraJoints, b: Detection | ExtraJoints, share: float) -> tuple[Array, Array]:
     score = np.where((a.score > 0) & (b.score > 0), (1 - share) * a.score + share * b.score, 0).astype(np.float32)
     xy = np.where(score[:, None] > 0, (1 - share) * a.xy + share * b.xy, 0).astype(np.float32)
-    return Detection(xy, score, b.derived, b.origin)
+    return xy, score
+
+
+def _between_cov(a: Array, b: Array, score: Array, share: float) -> Array:
+    return np.where(score[:, None, None] > 0, (1 - share) * a + share * b, np.nan).astype(np.float32)

@@ -13,7 +13,6 @@ from stream.channel import Channel, Closed
 from stream.live.estimator import Estimator, PendingFrameSet
 from stream.live.metrics import Meter, Summary
 from stream.live.synchronise import LiveMatcher, NoOverlapError, SyncConfig, match_files, skew_warning
-from stream.live.tracks import most_probable
 from stream.sinks import QuitRequest, RunInfo, Sink, SinkStoppedError
 from stream.sources import Source, SourceInfo
 from stream.types import Estimate, Frame, FrameSet, StreamError
@@ -363,17 +362,19 @@ class Pipeline:
                 yield frame_set
 
     def _measure(self, frame_set: FrameSet, estimate: Estimate, busy: float) -> None:
-        views = [view for view in estimate.views if view is not None]
+        seen = [(frame, estimate.views_of(k)) for k, frame in enumerate(estimate.frames) if frame is not None]
+        tracks = [view.best_track for _, views in seen for view in views]
+        poses = [person.pose for person in estimate.people if person.pose is not None]
         self._seen.update(frame.camera for frame in frame_set.frames if frame is not None)
         clocked = [f.t - o.offset_s for f, o in zip(frame_set.frames, self._sources, strict=True)
                    if f is not None and o.info.clock == "monotonic"]  # fmt: skip
         self._meter.done(
             estimate.stages or {}, busy,
-            [view.detection.origin if view.detection.person else None for view in views],
-            [view.tracks[most_probable(view.tracks)].probability for view in views if view.tracks],
+            [frame.detector if views else None for frame, views in seen],
+            [track.probability for track in tracks if track is not None],
             time.monotonic() - min(clocked) if clocked else None,
             frame_set.spread_s if sum(frame is not None for frame in frame_set.frames) > 1 else None,
-            (estimate.pose.method if estimate.pose else "none") if "fuse" in (estimate.stages or {}) else None,
+            (poses[0].method if poses else "none") if "fuse" in (estimate.stages or {}) else None,
         )  # fmt: skip
 
     def _drops(self) -> dict[str, int]:

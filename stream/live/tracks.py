@@ -6,8 +6,9 @@ Markov model. A state is likely where its own mixing coefficient is large *and* 
 can have moved to it; so evidence accumulates and the answer changes only when the evidence does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -81,12 +82,17 @@ def _smoothing(cutoff_hz: float | Array, dt: float) -> float | Array:
 
 
 class Tracker:
-    """The hypotheses of one camera over time."""
+    """The hypotheses of one person in one camera over time.
 
-    def __init__(self, config: TrackConfig | None = None) -> None:
+    Args:
+        config: parameters.
+        ids: gives each new track its id; shared by the trackers of a run, so that no two of its tracks have the same.
+    """
+
+    def __init__(self, config: TrackConfig | None = None, ids: Iterator[int] | None = None) -> None:
         self._config = config or TrackConfig()
         self._filter = OneEuro(self._config)
-        self._next_id = 0
+        self._ids = count() if ids is None else ids
         self._tracks: tuple[HypothesisTrack, ...] = ()
         self._t = -np.inf
         self._answer_id = -1
@@ -117,7 +123,7 @@ class Tracker:
 
     def _begin(self, mixture: Mixture, t: float) -> tuple[HypothesisTrack, ...]:
         return tuple(
-            HypothesisTrack(self._new_id(), t, pose, float(w))
+            HypothesisTrack(next(self._ids), t, pose, float(w))
             for pose, w in zip(mixture.mean, mixture.weight, strict=True)
         )
 
@@ -137,15 +143,11 @@ class Tracker:
         for kernel, pose in enumerate(mixture.mean):
             kept = self._tracks[source[kernel]] if kernel in source else None
             if kept is None or distance[source[kernel], kernel] > config.new_mm:
-                identity, birth = self._new_id(), t
+                identity, birth = next(self._ids), t
             else:
                 identity, birth = kept.id, kept.birth
             tracks.append(HypothesisTrack(identity, birth, pose, float(probability[kernel])))
         return tuple(tracks)
-
-    def _new_id(self) -> int:
-        self._next_id += 1
-        return self._next_id - 1
 
 
 def rms_distance(a: Array, b: Array) -> Array:

@@ -15,14 +15,14 @@ from tqdm import tqdm
 
 from calibration import writing
 from stream.recordings import markers, tables
-from stream.recordings.schema import ESTIMATES, MOMENTS, array_of
+from stream.recordings.schema import ESTIMATES, EVENTS, MOMENTS, array_of
 from stream.recordings.segments import Span, read_journal, segments
 from stream.recordings.takes import Take, belongs_to
 from stream.types import StreamError
 
 # Batches of a live recording hold half a second; row groups and CSV blocks want to be larger.
 _ROWS = 4096
-_TIMES = {ESTIMATES: "moment_time", MOMENTS: "time"}
+_TIMES = {ESTIMATES: "moment_time", MOMENTS: "time", EVENTS: "time"}
 
 
 class Reading:
@@ -45,7 +45,11 @@ class Reading:
         if self._whole:
             return
         # Copies, or every batch would stay in memory.
-        times = [array_of(b, name).copy() for stream, name in _TIMES.items() for b in take.batches(stream, self._fault)]
+        times = [
+            array_of(batch, _TIMES[stream]).copy()
+            for stream in (ESTIMATES, MOMENTS)
+            for batch in take.batches(stream, self._fault)
+        ]
         time = np.concatenate([np.empty(0), *times])
         self._first = time.min(initial=math.inf)
         if not self._inside(time).any():
@@ -59,8 +63,8 @@ class Reading:
         # disable=None: no bar where nobody looks at a terminal.
         with tqdm(total=total, unit="rows", desc=stream, disable=None, leave=False) as bar:
             # The empty one tells the columns of a take in which nothing was recorded.
-            waiting = [self._empty(stream)]
-            if not journals:
+            waiting = [self.take.empty_batch(stream)]
+            if not journals and stream in self.take.streams:
                 self._fault(Span(f"{stream}-00000.arrows", 0, 0, 0, "missing"))
             for batch in self.take.batches(stream, self._fault):
                 bar.update(batch.num_rows)
@@ -85,10 +89,6 @@ class Reading:
 
     def _fault(self, span: Span) -> None:
         self._faults[span.segment, span.offset] = span
-
-    def _empty(self, stream: str) -> pa.RecordBatch:
-        schema = self.take.schema(stream)
-        return pa.record_batch([pa.array([], field.type) for field in schema], schema=schema)
 
 
 def export(

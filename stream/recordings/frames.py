@@ -142,16 +142,16 @@ class FrameRecorder:
             SinkStoppedError: if the disk is full or gone. The videos are readable up to about half a second before.
         """
         try:
-            for view in estimate.views:
-                image = None if view is None else images.get(view.camera)
-                if view is None or image is None or self._last.get(view.camera) == view.frame_index:
+            for frame in estimate.frames:
+                image = None if frame is None else images.get(frame.camera)
+                if frame is None or image is None or self._last.get(frame.camera) == frame.frame_index:
                     continue  # a slow camera's image is in several moments
-                self._last[view.camera] = view.frame_index
+                self._last[frame.camera] = frame.frame_index
                 if self._start is None:
-                    self._start = view.t
-                video = self._video(view.camera, (image.shape[1], image.shape[0]))
-                number, seconds = video.count, video.write(image, view.t - self._start)
-                row = (view.camera, view.frame_index, view.t, video.path.name, number, seconds)
+                    self._start = frame.t
+                video = self._video(frame.camera, (image.shape[1], image.shape[0]))
+                number, seconds = video.count, video.write(image, frame.t - self._start)
+                row = (frame.camera, frame.frame_index, frame.t, video.path.name, number, seconds)
                 self._rows.append(dict(zip(self._writer.schema.names, row, strict=True)))
                 self.frames += 1
             now = time.monotonic()

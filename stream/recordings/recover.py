@@ -12,7 +12,7 @@ import av
 from av.error import FFmpegError
 
 from calibration.writing import scratch
-from stream.recordings.schema import ESTIMATES, FRAMES, MOMENTS
+from stream.recordings.schema import ESTIMATES, EVENTS, FRAMES, MOMENTS
 from stream.recordings.segments import SegmentWriter, Span, is_ended, read_stream, segments
 from stream.recordings.takes import Take
 from stream.types import StreamError
@@ -23,7 +23,7 @@ class StreamReport:
     """What one stream of a take is like."""
 
     stream: str
-    """"estimates", "moments" or "frames"."""
+    """"estimates", "moments", "events" or "frames"."""
     rows: int
     """Rows that can be read, those without a journal line included."""
     unverified: int
@@ -158,9 +158,9 @@ def _recover(take: Take, out: Path | None) -> tuple[list[str], bool]:
     lines, whole = [f"take {folder}"], True
     try:
         videos = sorted(folder.glob(f"{FRAMES}-*.mkv"))
-        for stream in (ESTIMATES, MOMENTS, FRAMES):
+        for stream in (ESTIMATES, MOMENTS, EVENTS, FRAMES):
             if not segments(folder, stream):
-                if stream != FRAMES or videos:
+                if stream in take.streams or (stream == FRAMES and videos):
                     lines.append(f"{stream}: missing")
                     whole = False
                 continue

@@ -1,8 +1,7 @@
 """A recording as the estimates it was made of: ``python -m stream replay DIR`` lists them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from itertools import groupby
 
 import av
@@ -11,39 +10,67 @@ from av.container import InputContainer
 from av.error import FFmpegError, InvalidDataError
 from av.video.frame import VideoFrame
 
-from stream.recordings.schema import ESTIMATES, FRAMES, MOMENTS, decode_estimates, decode_moments
+from stream.recordings.rows import PoseRow, ViewRow, decode_estimates, decode_events, decode_moments
+from stream.recordings.schema import ESTIMATES, EVENTS, FRAMES, MOMENTS
 from stream.recordings.segments import Span
 from stream.recordings.takes import Take
-from stream.types import Estimate, Frame, StreamError
+from stream.types import Estimate, Event, Frame, Person, StreamError
 
 
 def replay(take: Take, on_fault: Callable[[Span], None] = lambda _: None) -> Iterator[Estimate]:
     """The estimates of a take, in order, arrays bit for bit as recorded (float32).
 
-    Where one of the two streams lost rows that the other still has, the estimate holds what is left: no views,
-    or no pose with a spread of 0.
+    Where one of the two streams lost rows that the other still has, the estimate holds what is left: no frames and no
+    views, or no pose with a spread of 0. A take of version 1 does not tell who is who: its people have the id -1.
 
     Args:
         take: from ``open_take``.
         on_fault: called with each span that cannot be read.
     """
     order = [camera.name for camera in take.run_info.cameras]
-    rows = (row for batch in take.batches(ESTIMATES, on_fault) for row in decode_estimates(batch))
-    views = groupby(rows, key=lambda row: row[0])
-    frame_sets = (frame_set for batch in take.batches(MOMENTS, on_fault) for frame_set in decode_moments(batch))
-    group, frame_set = next(views, None), next(frame_sets, None)
-    while group is not None or frame_set is not None:
-        index = min(x for x in (group and group[0], frame_set and frame_set.index) if x is not None)
-        seen, t = {}, float("nan")
-        if group is not None and group[0] == index:
-            rows_here = list(group[1])
-            t = rows_here[0][1]
-            seen = {view.camera: view for _, _, view in rows_here}
-            group = next(views, None)
-        estimate = Estimate(index, t, (), None)
-        if frame_set is not None and frame_set.index == index:
-            estimate, frame_set = frame_set, next(frame_sets, None)
-        yield replace(estimate, views=tuple(seen.get(name) for name in order))
+    view_rows = (row for batch in take.batches(ESTIMATES, on_fault) for row in decode_estimates(batch))
+    pose_rows = (row for batch in take.batches(MOMENTS, on_fault) for row in decode_moments(batch))
+    views = ((index, list(rows)) for index, rows in groupby(view_rows, key=lambda row: row.moment))
+    poses = ((index, list(rows)) for index, rows in groupby(pose_rows, key=lambda row: row.moment))
+    seen, fused = next(views, None), next(poses, None)
+    while seen is not None or fused is not None:
+        index = min(x[0] for x in (seen, fused) if x is not None)
+        seen_here: list[ViewRow] = []
+        fused_here: list[PoseRow] = []
+        if seen is not None and seen[0] == index:
+            seen_here, seen = seen[1], next(views, None)
+        if fused is not None and fused[0] == index:
+            fused_here, fused = fused[1], next(poses, None)
+        yield _estimate(order, seen_here, fused_here)
+
+
+def _estimate(cameras: Sequence[str], seen: Sequence[ViewRow], fused: Sequence[PoseRow]) -> Estimate:
+    """One estimate of all rows of its moment, at least one."""
+    frames = {row.frame.camera: row.frame for row in seen}
+    views = {(row.person_id, row.frame.camera): row.view for row in seen if row.view is not None}
+    poses = {row.person_id: row.pose for row in fused if row.pose is not None}
+    ids = sorted({person_id for person_id, _ in views} | set(poses))
+    first = fused[0] if fused else seen[0]
+    return Estimate(
+        index=first.moment,
+        t=first.t,
+        frames=tuple(frames.get(camera) for camera in cameras),
+        people=tuple(
+            Person(
+                person_id=person_id,
+                views=tuple(views.get((person_id, camera)) for camera in cameras),
+                pose=poses.get(person_id),
+            )
+            for person_id in ids
+        ),
+        spread_s=fused[0].spread_s if fused else 0.0,
+        stages=fused[0].stages if fused else None,
+    )
+
+
+def read_events(take: Take, on_fault: Callable[[Span], None] = lambda _: None) -> Iterator[Event]:
+    """The events of a take, in the order in which they came; none in one of version 1."""
+    return (event for batch in take.batches(EVENTS, on_fault) for event in decode_events(batch))
 
 
 def read_frames(take: Take, camera: str, on_fault: Callable[[Span], None] = lambda _: None) -> Iterator[Frame]:

@@ -21,7 +21,7 @@ class CameraInfo:
     """What is known of one camera when the run starts."""
 
     name: str
-    """Name of the camera, as in ``View.camera``."""
+    """Name of the camera, as in ``FrameReference.camera``."""
     source: str
     """What the user gave for it, without any password."""
     kind: str
@@ -48,7 +48,7 @@ class RunInfo:
     """What every sink, and a recording for good, knows of the run."""
 
     cameras: tuple[CameraInfo, ...]
-    """In the fixed order of ``Estimate.views``."""
+    """In the fixed order of ``Estimate.frames``."""
     kernels: int
     """M, the number of hypotheses of the lifter."""
     start_utc: datetime

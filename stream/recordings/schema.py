@@ -1,13 +1,15 @@
-"""The format of a recording: its header, its two tables and how estimates become rows and back.
+"""The format of a recording: its header and its tables.
 
-A take is a folder with streams of segments (``stream.recordings.segments``): ``estimates``, one row a moment and
-camera; ``moments``, one row a moment with the fused person; and, where images are recorded, ``frames``, one row an
-image. The header is JSON in the metadata of every segment's schema.
-``docs/recording.md`` tells a stranger how to read it.
+A take is a folder with streams of segments (``stream.recordings.segments``): ``estimates``, one row a moment, camera
+and person; ``moments``, one row a moment and fused person; ``events``; and, where images are recorded, ``frames``, one
+row an image. The header is JSON in the metadata of every segment's schema. ``docs/recording.md`` tells a stranger how
+to read it. ``stream.recordings.rows`` turns estimates into rows and back.
+
+Version 2 added ``events`` and the columns in ``_SINCE_2``; version 1 is read as if they said nothing.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from math import prod
@@ -18,13 +20,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from calibration.geometry.camera import Camera
-from engines.types import Detection, Mixture, Pose
+from stream.recordings.extra_joints import IMAGE_TYPE, WORLD_TYPE
 from stream.recordings.run_info import CameraInfo, RunInfo
-from stream.types import Estimate, HypothesisTrack, StreamError, View
+from stream.types import StreamError
 
 FORMAT = "hypothesis-stream"
-VERSION = 1
-ESTIMATES, MOMENTS, FRAMES = "estimates", "moments", "frames"
+VERSION = 2
+ESTIMATES, MOMENTS, EVENTS, FRAMES = "estimates", "moments", "events", "frames"
+_SINCE_2 = {ESTIMATES: ("person_id", "cov", "extra"), MOMENTS: ("person_id", "pose_extra")}
 
 
 def _camera_to_json(camera: Camera) -> dict[str, Any]:
@@ -39,7 +42,7 @@ def _camera_from_json(data: Mapping[str, Any]) -> Camera:
     return Camera(data["name"], size, data["K"], data["dist"], data["R"], data["t"], data["up"])
 
 
-def run_info_to_json(run_info: RunInfo) -> str:
+def run_info_to_json(run_info: RunInfo, version: int = VERSION) -> str:
     """The header as JSON, every number exact."""
     cameras = [
         asdict(replace(camera, calibration=None))
@@ -49,7 +52,7 @@ def run_info_to_json(run_info: RunInfo) -> str:
     ]
     data = asdict(replace(run_info, cameras=())) | {"cameras": cameras, "start_utc": run_info.start_utc.isoformat()}
     # Settings may hold a Path or a numpy number; their text is what a reader needs.
-    return json.dumps({"format": FORMAT, "version": VERSION} | data, default=str)
+    return json.dumps({"format": FORMAT, "version": version} | data, default=str)
 
 
 def run_info_from_json(text: str | bytes) -> RunInfo:
@@ -59,10 +62,10 @@ def run_info_from_json(text: str | bytes) -> RunInfo:
         StreamError: if it is of another format or a newer version.
     """
     data = json.loads(text)
-    if data.get("format") != FORMAT or data.get("version") != VERSION:
+    if data.get("format") != FORMAT or data.get("version") not in range(1, VERSION + 1):
         raise StreamError(
             f"a recording of format {data.get('format')!r} version {data.get('version')!r}; this program reads"
-            f" {FORMAT!r} version {VERSION}: use the program that wrote it"
+            f" {FORMAT!r} up to version {VERSION}: use the program that wrote it"
         )
     cameras = tuple(
         CameraInfo(
@@ -89,8 +92,8 @@ def _field(name: str, kind: pa.DataType, shape: Sequence[int] = (), **said: str)
     return pa.field(name, kind, metadata=said or None)
 
 
-def schemas(run_info: RunInfo) -> dict[str, pa.Schema]:
-    """The schema of each stream, by its name."""
+def schemas(run_info: RunInfo, version: int = VERSION) -> dict[str, pa.Schema]:
+    """The schema of each stream, by its name, as a version of the format has it."""
     m, camera = run_info.kernels, {"unit": "mm", "axes": "camera", "origin": "pelvis"}
     i64, f64, f32, text = pa.int64(), pa.float64(), pa.float32(), pa.string()
     estimates = [
@@ -117,6 +120,9 @@ def schemas(run_info: RunInfo) -> dict[str, pa.Schema]:
         _field("answer", f32, (17, 3), **camera),
         _field("answer_raw", f32, (17, 3), **camera),
         _field("root", f32, (3,), unit="mm", axes="camera", what="position of the pelvis"),
+        _field("person_id", i64, what="the same in all cameras and moments; -1 = nobody, or not known"),
+        _field("cov", f32, (17, 2, 2), unit="px2", what="covariance of xy"),
+        _field("extra", IMAGE_TYPE, unit="px", what="further 2D joints"),
     ]
     frame_sets = [
         _field("moment", i64),
@@ -129,6 +135,13 @@ def schemas(run_info: RunInfo) -> dict[str, pa.Schema]:
         _field("pose_method", text),
         _field("pose_cameras", pa.list_(text), what="cameras that were used"),
         _field("stages", pa.map_(text, f64), unit="s", what="what each stage took"),
+        _field("person_id", i64, what="as in the estimates; -1 = nobody is fused, or not known"),
+        _field("pose_extra", WORLD_TYPE, unit="mm", axes="world", what="further joints"),
+    ]
+    events = [
+        _field("time", f64, unit="s", what="in the time of the moments"),
+        _field("source", text, what="who says so"),
+        _field("text", text),
     ]
     frames = [
         _field("camera", text),
@@ -138,15 +151,34 @@ def schemas(run_info: RunInfo) -> dict[str, pa.Schema]:
         _field("number", i64, what="which image of that file, from 0"),
         _field("video_time", f64, unit="s", what="its presentation time in that file"),
     ]
-    metadata = {FORMAT: run_info_to_json(run_info)}
-    return {
-        name: pa.schema(fields, metadata)
-        for name, fields in ((ESTIMATES, estimates), (MOMENTS, frame_sets), (FRAMES, frames))
-    }
+    metadata = {FORMAT: run_info_to_json(run_info, version)}
+    tables = {ESTIMATES: estimates, MOMENTS: frame_sets, EVENTS: events, FRAMES: frames}
+    if version < 2:
+        tables |= {stream: [f for f in tables[stream] if f.name not in new] for stream, new in _SINCE_2.items()}
+    return {stream: pa.schema(fields, metadata) for stream, fields in tables.items()}
 
 
-def run_info_of(schema: pa.Schema) -> RunInfo:
-    """The header in a segment's schema.
+def completed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """A batch with the columns that an older version lacks, filled with what says that nothing is known."""
+    for field in schema:
+        if field.name not in batch.schema.names:
+            batch = batch.append_column(field, _unknown(field.type, batch.num_rows))
+    return batch
+
+
+def _unknown(kind: pa.DataType, rows: int) -> pa.Array:
+    """Integers -1, numbers NaN, texts and lists empty, flags False, maps null."""
+    if pa.types.is_fixed_size_list(kind):
+        return pa.FixedSizeListArray.from_arrays(_unknown(kind.value_type, rows * kind.list_size), kind.list_size)
+    if pa.types.is_map(kind):
+        return pa.nulls(rows, kind)
+    value = [] if pa.types.is_list(kind) else "" if pa.types.is_string(kind) else False
+    value = -1 if pa.types.is_integer(kind) else np.nan if pa.types.is_floating(kind) else value
+    return pa.array([value] * rows, kind)
+
+
+def run_info_of(schema: pa.Schema) -> tuple[RunInfo, int]:
+    """The header in a segment's schema, and the version of its format.
 
     Raises:
         StreamError: if the file is not of this program, or of a newer one.
@@ -154,71 +186,7 @@ def run_info_of(schema: pa.Schema) -> RunInfo:
     text = (schema.metadata or {}).get(FORMAT.encode())
     if text is None:
         raise StreamError("an Arrow file, but no recording of this program: its schema has no header")
-    return run_info_from_json(text)
-
-
-def _column(field: pa.Field, values: Sequence[Any]) -> pa.Array:
-    if not pa.types.is_fixed_size_list(field.type):
-        return pa.array(values, field.type)
-    kind = field.type.value_type
-    missing = -1 if pa.types.is_integer(kind) else np.nan
-    size = field.type.list_size
-    flat = np.empty((len(values), size), kind.to_pandas_dtype())
-    for row, value in enumerate(values):
-        if value is None:
-            flat[row] = missing
-            continue
-        value = np.asarray(value)
-        if value.size != size:
-            raise ValueError(f"{field.name} has {value.size} values, the recording's schema says {size}")
-        flat[row] = value.reshape(-1)
-    return pa.FixedSizeListArray.from_arrays(pa.array(flat.reshape(-1), kind), size)
-
-
-def _batch(schema: pa.Schema, rows: Sequence[Sequence[Any]]) -> pa.RecordBatch:
-    columns = list(zip(*rows, strict=True)) or [()] * len(schema)
-    return pa.record_batch([_column(f, c) for f, c in zip(schema, columns, strict=True)], schema=schema)
-
-
-def encode_estimates(schema: pa.Schema, estimates: Sequence[Estimate], assumed: Mapping[str, bool]) -> pa.RecordBatch:
-    """Estimates to rows of the ``estimates`` stream, one a camera that had a frame.
-
-    Args:
-        schema: of that stream.
-        estimates: in order.
-        assumed: camera -> whether its field of view is assumed.
-
-    Raises:
-        ValueError: if an array has not the size that the schema says.
-    """
-    rows = []
-    for estimate in estimates:
-        for view in estimate.views:
-            if view is None:
-                continue
-            seen, mixture, tracks = view.detection, view.mixture, view.tracks or None
-            rows.append((
-                estimate.index, estimate.t, view.camera, view.frame_index, view.t, *view.size,
-                seen.origin, seen.person, mixture is not None, assumed[view.camera],
-                seen.xy, seen.score, seen.derived,
-                *((None,) * 3 if mixture is None else (mixture.mean, mixture.weight, mixture.sigma)),
-                tracks and [track.id for track in tracks],
-                tracks and [track.birth for track in tracks],
-                tracks and [track.probability for track in tracks],
-                view.answer, view.answer_raw, view.root,
-            ))  # fmt: skip
-    return _batch(schema, rows)
-
-
-def encode_moments(schema: pa.Schema, estimates: Sequence[Estimate], missed: Sequence[int]) -> pa.RecordBatch:
-    """Estimates to rows of the ``moments`` stream; ``missed`` says how many were lost just before each."""
-    rows = []
-    for estimate, gap in zip(estimates, missed, strict=True):
-        pose = estimate.pose
-        fused = (None, None, "", []) if pose is None else (pose.joints, pose.cov, pose.method, list(pose.cameras))
-        stages = None if estimate.stages is None else list(estimate.stages.items())
-        rows.append((estimate.index, estimate.t, estimate.spread_s, gap, pose is not None, *fused, stages))
-    return _batch(schema, rows)
+    return run_info_from_json(text), json.loads(text)["version"]
 
 
 def array_of(batch: pa.RecordBatch, name: str) -> NDArray[Any]:
@@ -228,36 +196,3 @@ def array_of(batch: pa.RecordBatch, name: str) -> NDArray[Any]:
         return column.to_numpy(zero_copy_only=False)
     shape = [int(n) for n in (field.metadata or {})[b"shape"].split(b",")]
     return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, *shape)
-
-
-def decode_estimates(batch: pa.RecordBatch) -> Iterator[tuple[int, float, View]]:
-    """Rows of the ``estimates`` stream back to (moment index, moment time, view); arrays bit for bit as recorded."""
-    c = {name: array_of(batch, name) for name in batch.schema.names}
-    for i in range(batch.num_rows):
-        mixture, tracks = None, ()
-        if c["lifted"][i]:
-            mixture = Mixture(c["hypotheses"][i], c["sigmas"][i], c["weights"][i])
-        if c["track_ids"][i, 0] >= 0:
-            poses = c["hypotheses"][i]
-            ids, births, chances = c["track_ids"][i], c["track_births"][i], c["track_probabilities"][i]
-            tracks = tuple(
-                HypothesisTrack(int(ids[k]), float(births[k]), poses[k], float(chances[k])) for k in range(len(ids))
-            )
-        view = View(
-            camera=str(c["camera"][i]), frame_index=int(c["frame_index"][i]), t=float(c["time"][i]),
-            size=(int(c["width"][i]), int(c["height"][i])),
-            detection=Detection(c["xy"][i], c["score"][i], c["derived"][i], str(c["detector"][i])),
-            mixture=mixture, tracks=tracks,
-            **{k: None if np.isnan(c[k][i]).all() else c[k][i] for k in ("answer_raw", "answer", "root")},
-        )  # fmt: skip
-        yield int(c["moment"][i]), float(c["moment_time"][i]), view
-
-
-def decode_moments(batch: pa.RecordBatch) -> Iterator[Estimate]:
-    """Rows of the ``moments`` stream back to estimates that still lack their views."""
-    joints, cov = array_of(batch, "pose_world"), array_of(batch, "pose_cov")
-    plain = [n for n in batch.schema.names if n not in ("pose_world", "pose_cov")]
-    for i, row in enumerate(batch.select(plain).to_pylist()):
-        pose = Pose(joints[i], cov[i], tuple(row["pose_cameras"]), row["pose_method"]) if row["fused"] else None
-        stages = None if row["stages"] is None else dict(row["stages"])
-        yield Estimate(row["moment"], row["time"], (), pose, row["spread_s"], stages)

@@ -23,14 +23,17 @@ MAIN, POSES = "main", "poses"
 """Names of the files that the writers leave in the folder they are given; POSES only where something is fused."""
 _ESTIMATE_KEYS = (
     "moment", "moment_time", "time", "frame_index", "camera", "detector", "xy", "score", "hypotheses", "weights",
-    "sigmas", "track_ids", "answer", "answer_raw", "root", "fov_assumed",
+    "sigmas", "track_ids", "answer", "answer_raw", "root", "fov_assumed", "person_id", "cov",
 )  # fmt: skip
-_POSE_KEYS = ("pose_time", "pose_world", "pose_cov", "pose_sigma", "pose_method", "pose_cameras")
+_ESTIMATE_COLUMNS = (*_ESTIMATE_KEYS, "person", "track_probabilities")
+_IDS = ("track_ids", "person_id", "pose_person")
+"""Columns in which -1 is none."""
+_POSE_KEYS = ("pose_time", "pose_world", "pose_cov", "pose_sigma", "pose_method", "pose_cameras", "pose_person")
 
 
 def estimate_columns(batch: pa.RecordBatch) -> Columns:
     """Rows of the ``estimates`` stream as numpy, (rows, ...), by column name; 2D joints NaN where there is nobody."""
-    columns = {name: array_of(batch, name) for name in batch.schema.names}
+    columns = {name: array_of(batch, name) for name in _ESTIMATE_COLUMNS}
     for name in ("xy", "score"):
         columns[name] = columns[name].copy()
         columns[name][~columns["person"]] = np.nan
@@ -48,6 +51,7 @@ def pose_columns(batch: pa.RecordBatch) -> Columns:
         "pose_cov": cov,
         "pose_sigma": np.sqrt(np.trace(cov, axis1=-2, axis2=-1) / 3),
         "pose_method": array_of(batch, "pose_method"),
+        "pose_person": array_of(batch, "person_id"),
         "pose_cameras": np.array([",".join(names) for names in batch.column("pose_cameras").to_pylist()], object),
     }
 
@@ -119,7 +123,7 @@ def _flat(columns: Columns, layout: Sequence[tuple[str, list[str]]]) -> pa.Recor
     for key, labels in layout:
         values = columns[key].reshape(len(columns[key]), len(labels))
         for column in np.ascontiguousarray(values.T):
-            arrays.append(pa.array(column, mask=column < 0 if key == "track_ids" else None, from_pandas=True))
+            arrays.append(pa.array(column, mask=column < 0 if key in _IDS else None, from_pandas=True))
         names += labels
     return pa.record_batch(arrays, names)
 
@@ -145,6 +149,8 @@ def _estimates_layout(kernels: int) -> list[tuple[str, list[str]]]:
         ("track_probabilities", _names("track_probability", numbers)),
         ("hypotheses", _names("hypothesis", numbers, JOINTS, xyz, unit="mm")),
         ("sigmas", _names("sigma", numbers, JOINTS, unit="mm")),
+        ("person_id", ["person_id"]),
+        ("cov", _names("image_cov", JOINTS, [a + b for a in "xy" for b in "xy"], unit="px2")),
     ]
 
 
@@ -158,6 +164,7 @@ def _poses_layout() -> list[tuple[str, list[str]]]:
         ("pose_world", _names("world", JOINTS, "xyz", unit="mm")),
         ("pose_sigma", _names("sigma", JOINTS, unit="mm")),
         ("pose_cov", _names("cov", JOINTS, [a + b for a in "xyz" for b in "xyz"], unit="mm2")),
+        ("pose_person", ["person_id"]),
     ]
 
 

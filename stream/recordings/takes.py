@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from stream.recordings.run_info import RunInfo
-from stream.recordings.schema import ESTIMATES, FRAMES, MOMENTS, run_info_of, schemas
+from stream.recordings.schema import ESTIMATES, EVENTS, FRAMES, MOMENTS, completed, run_info_of, schemas
 from stream.recordings.segments import Span, read_schema, read_stream, segments
 from stream.types import StreamError
 
@@ -79,26 +79,40 @@ class Take:
     """Where it lies."""
     run_info: RunInfo
     """What was known of the run."""
+    version: int
+    """Of its format."""
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The streams that every take of its version has; ``frames`` comes with recorded images only."""
+        return (ESTIMATES, MOMENTS) if self.version < 2 else (ESTIMATES, MOMENTS, EVENTS)
 
     def schema(self, stream: str) -> pa.Schema:
-        """The schema of a stream; where every copy of it is damaged, the one that this program writes."""
+        """The schema of a stream; where every copy of it is damaged, the one that its version has."""
         try:
             return read_schema(segments(self.folder, stream))
         except StreamError:
-            return schemas(self.run_info)[stream]
+            return schemas(self.run_info, self.version)[stream]
 
     def batches(self, stream: str, on_fault: Callable[[Span], None] = _ignore) -> Iterator[pa.RecordBatch]:
-        """The batches of a stream ("estimates", "moments", "frames"), one in memory at a time.
+        """The batches of a stream, one in memory at a time, with all columns of today's version.
 
         Args:
-            stream: which; one that was not recorded has no batches.
+            stream: "estimates", "moments", "events" or "frames"; one that was not recorded has no batches.
             on_fault: called with each span that cannot be read or is missing; its rows are left out.
         """
+        columns = schemas(self.run_info)[stream]
         for span, batch in read_stream(self.folder, stream, self.schema(stream)):
             if batch is None:
                 on_fault(span)
             else:
-                yield batch
+                yield completed(batch, columns)
+
+    def empty_batch(self, stream: str) -> pa.RecordBatch:
+        """A batch of a stream without a row, which tells its columns."""
+        schema = self.schema(stream)
+        empty = pa.record_batch([pa.array([], field.type) for field in schema], schema=schema)
+        return completed(empty, schemas(self.run_info)[stream])
 
 
 def open_take(path: Path) -> Take:
@@ -108,13 +122,13 @@ def open_take(path: Path) -> Take:
         StreamError: if there is none, or its header cannot be read.
     """
     folder = find_take(path)
-    for stream in (ESTIMATES, MOMENTS, FRAMES):
+    for stream in (ESTIMATES, MOMENTS, EVENTS, FRAMES):
         try:
             schema = read_schema(segments(folder, stream))
         except StreamError:
             continue
         try:
-            return Take(folder, run_info_of(schema))
+            return Take(folder, *run_info_of(schema))
         except StreamError as error:
             raise StreamError(f"{folder}: {error}") from None
     raise StreamError(f"{folder}: no file in it begins with a readable header; this take cannot be read")

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from calibration.arrays import Image
 from stream.channel import Policy
+from stream.recordings.rows import encode_estimates, encode_events, encode_moments
 from stream.recordings.run_info import RunInfo
-from stream.recordings.schema import ESTIMATES, MOMENTS, encode_estimates, encode_moments, schemas
+from stream.recordings.schema import ESTIMATES, EVENTS, MOMENTS, schemas
 from stream.recordings.segments import SegmentWriter
-from stream.types import Estimate, SinkStoppedError, StreamError
+from stream.types import Estimate, Event, SinkStoppedError, StreamError
 
 # Rows are batched for this long, so that a kill loses less than a second even when writing takes a while.
 FLUSH_S = 0.4
@@ -48,6 +49,7 @@ class Recorder:
         self._writers: tuple[SegmentWriter, ...] = ()
         self._assumed: dict[str, bool] = {}
         self._pending: list[tuple[Estimate, int]] = []
+        self._events: list[Event] = []
         self._oldest = 0.0
         self._next: int | None = None
         self._lock = threading.Lock()
@@ -65,7 +67,7 @@ class Recorder:
         self._assumed = {camera.name: camera.fov_assumed for camera in run_info.cameras}
         writers: list[SegmentWriter] = []
         try:
-            for stream in (ESTIMATES, MOMENTS):
+            for stream in (ESTIMATES, MOMENTS, EVENTS):
                 writers.append(SegmentWriter(self.take, stream, schemas(run_info)[stream], **self._limits))
         except OSError as error:
             for writer in writers:
@@ -86,12 +88,17 @@ class Recorder:
             self._next = estimate.index + 1
             self.gaps += missed > 0
             self.missed += missed
-            if not self._pending:
-                self._oldest = time.monotonic()
+            self._begin_waiting()
             self._pending.append((estimate, missed))
             if len(self._pending) >= MAX_FRAME_SETS or time.monotonic() - self._oldest >= FLUSH_S:
                 self._flush()
             self._raise_fault()
+
+    def event(self, event: Event) -> None:
+        """Take an event, from any thread, between ``open`` and ``close``; it is on disk within a second."""
+        with self._lock:
+            self._begin_waiting()
+            self._events.append(event)
 
     def close(self) -> str:
         """Write what is left and end the files.
@@ -114,13 +121,18 @@ class Recorder:
         size = sum(writer.bytes for writer in self._writers) / 1e6
         return f"recording: {self.take} ({self.frame_sets} moments{gaps}, {size:.1f} MB)"
 
+    def _begin_waiting(self) -> None:
+        """Something is about to wait for the disk; the lock is held."""
+        if not self._pending and not self._events:
+            self._oldest = time.monotonic()
+
     def _keep(self) -> None:
         """The thread that keeps the promise of one second."""
         synced = time.monotonic()
         try:
             while not self._stop.wait(FLUSH_S / 2):
                 with self._lock:
-                    if self._pending and time.monotonic() - self._oldest >= FLUSH_S:
+                    if (self._pending or self._events) and time.monotonic() - self._oldest >= FLUSH_S:
                         self._flush()
                 if time.monotonic() - synced >= SYNC_S:
                     for writer in self._writers:
@@ -135,14 +147,18 @@ class Recorder:
 
     def _flush(self) -> None:
         """Write the pending rows as one batch a stream; the lock is held."""
-        if not self._pending or self._fault is not None:
+        if self._fault is not None:
             return
         estimates, missed = [e for e, _ in self._pending], [m for _, m in self._pending]
+        said, self._events = self._events, []
         self._pending.clear()
-        views, frame_sets = self._writers
+        views, frame_sets, events = self._writers
         try:
-            views.append(encode_estimates(views.schema, estimates, self._assumed))
-            frame_sets.append(encode_moments(frame_sets.schema, estimates, missed))
+            if said:
+                events.append(encode_events(events.schema, said))
+            if estimates:
+                views.append(encode_estimates(views.schema, estimates, self._assumed))
+                frame_sets.append(encode_moments(frame_sets.schema, estimates, missed))
         except OSError as error:
             self._fail(error)
         else:

@@ -24,14 +24,16 @@ def status_line(status: Status, estimate: Estimate) -> str:
     values = {what: value for what, value in status_facts(status) if value not in ("", "–")}
     words = [f"{values.pop('fps')} fps"] if "fps" in values else []
     words += [f"{what} {value}" for what, value in values.items()]
-    people = [v for v in estimate.views if v is not None and v.tracks]
-    if people:
-        words.append("p " + "/".join(f"{max(t.probability for t in v.tracks):.2f}" for v in people))
-    elif estimate.pose is None:
+    answers = [view.best_track for k in range(len(estimate.frames)) for view in estimate.views_of(k)]
+    answers = [f"{track.probability:.2f}" for track in answers if track is not None]
+    poses = [person.pose for person in estimate.people if person.pose is not None]
+    if answers:
+        words.append("p " + "/".join(answers))
+    elif not poses:
         words.append("nobody in view")
-    if estimate.pose is not None:
-        how = "single view" if estimate.pose.method == "single" else f"fused by {estimate.pose.method}"
-        words.append(f"{how}, {len(estimate.pose.cameras)} of {len(estimate.views)} cameras")
+    for pose in poses:
+        how = "single view" if pose.method == "single" else f"fused by {pose.method}"
+        words.append(f"{how}, {len(pose.cameras)} of {len(estimate.frames)} cameras")
     if status.recording:
         words.append("recording")
     if status.note:

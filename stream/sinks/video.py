@@ -50,16 +50,19 @@ def representative(estimate: Estimate) -> float:
     The product, averaged over the cameras, of the mean limb score cubed (a joint out of the image counts 0), the
     person's height in the image (best from half of it on), and how far the hypotheses are apart (0.5 at 60 mm).
     """
-    values = [0.0 if view is None else _shows(view) for view in estimate.views]
+    values = [
+        0.0 if frame is None else max((_shows(view, frame.size) for view in estimate.views_of(k)), default=0.0)
+        for k, frame in enumerate(estimate.frames)
+    ]
     return float(np.mean(values)) if values else 0.0
 
 
-def _shows(view: View) -> float:
+def _shows(view: View, size: tuple[int, int]) -> float:
     seen = view.detection
-    if view.mixture is None or not seen.person:
+    if view.mixture is None:
         return 0.0
     limbs = list(LIMBS)
-    w, h = view.size
+    w, h = size
     xy = seen.xy[limbs]
     inside = ((xy > [0.01 * w, 0.01 * h]) & (xy < [0.99 * w, 0.99 * h])).all(-1)
     score = float(np.where(inside, seen.score[limbs], 0).mean())

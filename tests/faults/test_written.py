@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ def make_video(out: Path, _: Path) -> int:
         sink.open(run_info)
         noise = np.random.default_rng(0).integers(0, 255, (360, 640, 3), np.uint8)
         for k in range(5):
-            sink.write(type(estimate)(k, k / 30, estimate.views, estimate.pose), {"cam0": noise})
+            sink.write(replace(estimate, index=k, t=k / 30), {"cam0": noise})
         sink.close()
     except UserError as error:
         print(error, file=sys.stderr)
