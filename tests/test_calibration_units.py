@@ -133,4 +133,4 @@ def test_every_command_says_at_its_start_what_was_guessed(tmp_path: Path, capsys
     assert "lengths are taken" not in captured.out + captured.err
     centimetres = write(tmp_path / "y", "pose2sim", cameras, 10.0)
     assert run([*sources, *flags, "--calibration", str(centimetres)]) == 2
-    assert "5 m in cm, 0.5 m in mm" in capsys.readouterr().err
+    assert "0.5 m in mm, 5 m in cm" in capsys.readouterr().err
