@@ -6,6 +6,7 @@ A test that uses ``data_folder`` is marked ``data`` by itself, so that ``-m data
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from engines.training.data import where
@@ -19,6 +20,17 @@ def own_cache(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder))
         yield
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """A test that holds by its seed shows with another: ``pytest --seed 7``."""
+    parser.addoption("--seed", type=int, default=0, help="of the fixture rng (default: 0)")
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """Random numbers that are the same whatever ran before."""
+    return np.random.default_rng(request.config.getoption("--seed"))
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,6 @@ from engines.training.lifter.synthetic_views import laboratory_views, random_vie
 from engines.types import EngineError
 from tests.bodies import standing, walking
 
-RNG = np.random.default_rng(0)
-
 
 def people(n=40, seed=0, actions=("Walking",)):
     who = np.array(["a", "b"])[np.arange(n) % 2]
@@ -139,12 +137,12 @@ def test_pck_and_auc():
     assert metrics.auc(error) == pytest.approx(wanted)
 
 
-def test_likelihood_is_scipys_for_a_sigma_an_axis():
+def test_likelihood_is_scipys_for_a_sigma_an_axis(rng):
     from scipy.special import logsumexp
     from scipy.stats import norm
 
-    mean, truth = RNG.normal(size=(9, 3, 17, 3)) * 50, RNG.normal(size=(9, 17, 3)) * 50
-    sigma, weight = RNG.uniform(20, 80, (9, 3, 17, 3)), RNG.dirichlet(np.ones(3), 9)
+    mean, truth = rng.normal(size=(9, 3, 17, 3)) * 50, rng.normal(size=(9, 17, 3)) * 50
+    sigma, weight = rng.uniform(20, 80, (9, 3, 17, 3)), rng.dirichlet(np.ones(3), 9)
     log = norm.logpdf(truth[:, None, 1:], mean[:, :, 1:], sigma[:, :, 1:]).sum((-1, -2)) + np.log(weight)
     assert reliability.nll(mean, sigma, weight, truth) == pytest.approx(-np.mean(logsumexp(log, axis=1)))
     one = np.broadcast_to(sigma[..., :1], sigma.shape)
@@ -194,12 +192,12 @@ def test_small_claims_hide_an_overconfident_best_one():
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.5, 2.0])
-def test_coverage_is_nominal_where_sigma_is_right_and_nowhere_else(scale):
+def test_coverage_is_nominal_where_sigma_is_right_and_nowhere_else(scale, rng):
     n = 800
     mean = np.broadcast_to(standing(1), (n, 17, 3))[:, None] + np.array([0, 400.0])[:, None, None]
     weight = np.broadcast_to([0.6, 0.4], (n, 2))
-    kernel = (RNG.random(n) > 0.6).astype(int)
-    truth = mean[np.arange(n), kernel] + RNG.normal(size=(n, 17, 3)) * 30
+    kernel = (rng.random(n) > 0.6).astype(int)
+    truth = mean[np.arange(n), kernel] + rng.normal(size=(n, 17, 3)) * 30
     sigma = np.full((n, 2, 17), 30.0 * scale)
     sigma[..., 0] = 0
     found = reliability.coverage(mean, sigma, weight, truth)

@@ -34,8 +34,6 @@ from engines.types import Detection, EngineError
 from tests.bodies import standing
 from tests.mistakes import refused
 
-RNG = np.random.default_rng(0)
-
 
 def network(sigma="joint", width=64):
     torch.manual_seed(0)
@@ -170,28 +168,28 @@ def test_a_card_without_the_numbers_is_not_a_lifter():
 # data
 
 
-def test_augmentation_keeps_what_it_must():
+def test_augmentation_keeps_what_it_must(rng):
     base = standing(64)
     bones = augment.to_bones(base)
     np.testing.assert_allclose(augment.from_bones(bones), base, atol=1e-9)
-    mixed = augment.exchange_limbs(bones, augment.to_bones(standing(64, 1)), RNG, chance=1.0)
+    mixed = augment.exchange_limbs(bones, augment.to_bones(standing(64, 1)), rng, chance=1.0)
     np.testing.assert_allclose(np.linalg.norm(mixed, axis=-1), np.linalg.norm(bones, axis=-1), rtol=1e-6)
     assert (np.abs(mixed - bones).max((1, 2)) > 1).mean() > 0.8
     np.testing.assert_allclose(mixed[:, [7, 8]], bones[:, [7, 8]])
-    scaled = augment.scale_bones(bones, RNG)
+    scaled = augment.scale_bones(bones, rng)
     ratio = np.linalg.norm(scaled[:, 1:], axis=-1) / np.linalg.norm(bones[:, 1:], axis=-1)
     np.testing.assert_allclose(ratio[:, sk.R_KNEE - 1], ratio[:, sk.L_KNEE - 1])
     np.testing.assert_allclose(sk.mirror(sk.mirror(base)), base)
-    turns = augment.random_rotations(100, RNG)
+    turns = augment.random_rotations(100, rng)
     np.testing.assert_allclose(turns @ turns.transpose(0, 2, 1), np.broadcast_to(np.eye(3), (100, 3, 3)), atol=1e-9)
     np.testing.assert_allclose(np.linalg.det(turns), 1)
 
 
-def test_body_frame_is_a_rotation_and_follows_the_body():
+def test_body_frame_is_a_rotation_and_follows_the_body(rng):
     bones = augment.to_bones(standing(64))
     frame = augment.body_frame(bones)
     np.testing.assert_allclose(np.linalg.det(frame), 1)
-    turn = augment.random_rotations(1, RNG)[0]
+    turn = augment.random_rotations(1, rng)[0]
     np.testing.assert_allclose(augment.body_frame(bones @ turn.T), turn @ frame, atol=1e-9)
 
 
@@ -213,21 +211,21 @@ def test_random_views_are_level_and_aimed():
     np.testing.assert_allclose(np.degrees(view.pitch), pitch, atol=3)
 
 
-def test_noise_is_what_it_is_defined_to_be():
+def test_noise_is_what_it_is_defined_to_be(rng):
     xy = np.zeros((20000, 17, 2))
     xy[:, 3] = [3.0, 4.0]
-    noisy = views.add_noise(xy, 2.0, RNG) - xy
+    noisy = views.add_noise(xy, 2.0, rng) - xy
     assert noisy.std() == pytest.approx(2 / 200 * 5, rel=0.01)
     seen = np.ones((20000, 17), bool)
     seen[:, 5] = seen[::2] = False
     xy[:, 5] = 1e6  # a joint that is not there has no part in the box
-    noisy = views.add_noise(xy, 2.0, RNG, seen) - xy
+    noisy = views.add_noise(xy, 2.0, rng, seen) - xy
     assert noisy[1::2].std() == pytest.approx(2 / 200 * 5, rel=0.02)
     assert not noisy[::2].any()
 
 
-def test_missing_limbs():
-    seen = views.hide_limbs(300, 2, RNG)
+def test_missing_limbs(rng):
+    seen = views.hide_limbs(300, 2, rng)
     assert (seen.sum(1) == 15).all()
     assert seen[:, [0, 1, 4, 7, 8, 9, 10, 11, 14]].all()
 
@@ -252,9 +250,9 @@ def test_balance_weighs_a_person_by_the_root_of_the_poses():
     assert balance(two)[:200].sum() / balance(two)[200:].sum() == pytest.approx(2**0.5)
 
 
-def test_metrics_know_the_truth():
+def test_metrics_know_the_truth(rng):
     truth = standing(10)
-    turn = augment.random_rotations(1, RNG)[0]
+    turn = augment.random_rotations(1, rng)[0]
     moved = truth @ turn.T * 1.3 + [10, 20, 30]
     assert metrics.p_mpjpe(moved, truth).max() < 1e-6
     assert metrics.mpjpe(truth + [3, 4, 0], truth) == pytest.approx(5)
