@@ -29,6 +29,7 @@ from benchmarks.table import said, table, write_json
 from benchmarks.timing import Times
 from calibration.errors import UserError
 from calibration.writing import write_text
+from engines.argument_types import Parser
 
 RESULTS: Final = Path(__file__).parent / "results"
 MARKS: Final = ("<!-- bench -->", "<!-- /bench -->")
@@ -252,7 +253,7 @@ def put(text: str, path: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; see ``--help``."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="NAMES", help=f"some of {', '.join(PARTS)}")
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="also write the table here: between its marks, or to a new file"

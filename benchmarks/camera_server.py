@@ -25,6 +25,7 @@ import numpy as np
 from benchmarks.detectors import frames_of
 from calibration.arrays import Image
 from calibration.errors import UserError
+from engines.argument_types import Parser
 
 BAR: Final = 16
 """Width and height of a bar, pixels: two JPEG blocks, so that it survives."""
@@ -169,7 +170,7 @@ def _jpeg(image: Image) -> bytes:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; see ``--help``."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("videos", nargs="+", type=Path)
     parser.add_argument("--fps", type=float, default=30.0)
     parser.add_argument("--frames", type=int, default=150, help="of each video, in a loop (default: 150, below 1024)")

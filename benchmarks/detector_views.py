@@ -34,6 +34,7 @@ from calibration.errors import UserError
 from calibration.geometry.camera import Camera, world_to_camera, world_to_image
 from calibration.geometry.triangulation import reprojection_error, triangulate_robust
 from calibration.writing import write_text
+from engines.argument_types import Parser
 from engines.skeleton import L_HIP, L_SHOULDER, LIMBS, R_HIP, R_SHOULDER
 from engines.training.evaluation import detector, detector_metrics
 from engines.training.evaluation.detector import Running
@@ -202,7 +203,7 @@ def _cell(value: float | None) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; see ``--help``."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--detector", required=True, metavar="NAME[,NAME...]")
     parser.add_argument("--consensus", default=CONSENSUS, metavar="NAME[,NAME...]", help=f"default: {CONSENSUS}")
     parser.add_argument("--weights", type=Path, nargs="+", default=[], metavar="FILE",

@@ -25,7 +25,7 @@ from benchmarks.timing import Times, paced, tight, times
 from calibration.arrays import Image
 from calibration.errors import UserError
 from engines import cards, detectors, runtimes
-from engines.argument_types import at_least
+from engines.argument_types import Parser, at_least
 from engines.types import Detector, EngineError
 from stream.app.demo import SINGLE, fetch
 from stream.config import SourceConfig
@@ -194,7 +194,7 @@ def _forth_and_back(frames: Sequence[Image]) -> Iterator[Image]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; see ``--help``."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--video", type=Path, help="instead of the demo's walker")
     parser.add_argument("--only", metavar="NAMES", help="some of the detectors, such as hourglass,mediapipe")
     parser.add_argument("--runtimes", metavar="NAMES", help="some of the runtimes, such as onnx,openvino")

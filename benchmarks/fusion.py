@@ -22,6 +22,7 @@ from calibration.arrays import Array
 from calibration.errors import UserError
 from calibration.geometry.triangulation import triangulate_linear
 from calibration.writing import write_text
+from engines.argument_types import Parser
 from engines.fusion import fuse
 from engines.lifter import MDNLifter
 from engines.skeleton import PELVIS, THORAX
@@ -166,7 +167,7 @@ def table(results: dict) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; see ``--help``."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=int, default=200, help="poses a set-up (default: 200)")
     where.add_argument(parser, "--data", "mocap", "folder of the mocap files")
     parser.add_argument("--weights", type=Path, help="lifter to use; default: the one that is shipped")

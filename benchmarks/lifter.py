@@ -29,7 +29,7 @@ from benchmarks.table import ratio, said, table, write_json
 from benchmarks.timing import Times, after, median_ratio, paced, tight, times
 from calibration.errors import UserError
 from engines import lifter, runtimes
-from engines.argument_types import at_least
+from engines.argument_types import Parser, at_least
 from engines.runtimes import Network
 from engines.types import EngineError
 
@@ -276,7 +276,7 @@ def _row(name: str, mode: str, batch: int, found: list[list[float]], share: floa
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; see ``--help``."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, default=lifter.SHIPPED, help="default: the lifter that is shipped")
     parser.add_argument("--runtimes", metavar="NAMES", help="some of them, such as onnx,openvino (onnx is needed)")
     parser.add_argument("--rounds", type=at_least(1), default=5)

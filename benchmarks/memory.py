@@ -28,6 +28,7 @@ from benchmarks.table import said, table, write_json
 from benchmarks.video import duration, repeat
 from calibration.arrays import Image
 from calibration.errors import UserError
+from engines.argument_types import Parser
 from stream.app import build
 from stream.app.demo import SINGLE, fetch
 from stream.channel import Policy
@@ -129,7 +130,7 @@ def in_process(video: Path, minutes: float, every_s: float, detector: str) -> di
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; see ``--help``."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--video", type=Path, help="instead of the demo's walker")
     parser.add_argument("--minutes", type=float, default=60.0, help="of video (default: 60)")
     parser.add_argument("--every", type=float, default=60.0, metavar="SECONDS", help="of video (default: 60)")

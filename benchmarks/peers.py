@@ -29,7 +29,7 @@ from benchmarks.timing import Times
 from calibration.arrays import Image
 from calibration.errors import UserError
 from engines import cards
-from engines.argument_types import at_least
+from engines.argument_types import Parser, at_least
 from stream.app import build
 from stream.app.demo import SINGLE, fetch
 from stream.config import Config, DetectConfig, OutputConfig
@@ -204,7 +204,7 @@ def title(name: str) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; see ``--help``."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--video", type=Path, help="instead of the demo's walker")
     parser.add_argument("--only", metavar="NAMES", help=f"some of {', '.join(OURS)}; the peers of those, and the full")
     parser.add_argument("--live-frames", type=at_least(1), default=150, help="of the video, in a loop (default: 150)")

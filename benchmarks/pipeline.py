@@ -30,7 +30,7 @@ from benchmarks.table import row, said, write_json
 from benchmarks.timing import Times
 from benchmarks.video import repeat
 from calibration.errors import UserError
-from engines.argument_types import at_least
+from engines.argument_types import Parser, at_least
 from engines.types import DetectorSession
 from stream.app import build
 from stream.app.demo import MULTI, SINGLE, fetch
@@ -299,7 +299,7 @@ def figures(found: dict[str, Result], all_cases: dict[str, Case]) -> dict[str, f
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; see ``--help``."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--video", type=Path, help="instead of the demo's walker")
     parser.add_argument("--only", metavar="NAMES", help="some of the cases, such as plain,all,live1")
     parser.add_argument("--repeat", type=at_least(1), default=1, help="times; the median of wall / bound is reported")

@@ -17,6 +17,7 @@ import numpy as np
 from benchmarks.table import write_json
 from calibration.arrays import Array
 from calibration.errors import UserError
+from engines.argument_types import Parser
 from engines.lifter import MDNLifter, encode
 from engines.training import metrics
 from engines.training.data import where
@@ -115,7 +116,7 @@ def table(result: dict[str, dict[str, float]]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; see ``--help``."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     where.add_argument(parser, "--data", "mocap", "folder of the mocap files")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--validation", action="store_true", help="the validation subjects: to choose parameters")

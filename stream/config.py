@@ -1,24 +1,9 @@
 """Every default and threshold of a run, once. ``run_stream.py`` turns its flags into a Config and nothing else."""
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# Cameras take passwords as user:password@host, as ?pwd=..., and some as /user=admin_password=..._channel=1.
-_SECRET = re.compile(r"([\w-]*(?:pass|pwd|psw|secret|token|key|auth|sign|credential)[\w-]*)=[^&;/#\s]*", re.IGNORECASE)
-
-
-def redact(text: str) -> str:
-    """The text with the passwords of a URL in it replaced by ``***``; anything that is not a URL stays as it is.
-
-    It rather hides too much: everything between ``://`` and the *last* ``@`` goes, because cameras' passwords hold
-    unescaped ``@``, ``/`` and ``?``.
-    """
-    scheme, mark, rest = text.partition("://")
-    if not mark:
-        return text
-    user, at, host = rest.rpartition("@")
-    return scheme + mark + _SECRET.sub(r"\1=***", f"***@{host}" if at else user + host)
+from calibration.addresses import redact
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +15,8 @@ class SourceConfig:
     record ``shown`` and never this."""
     name: str
     """Name of the camera."""
+    given: str = field(default="", repr=False)
+    """The text that named the source where that is another, as ``env:VARIABLE``; else empty."""
     named: bool = True
     """Whether the user gave it that name, which then decides how it is calibrated; otherwise it is made up."""
     size: tuple[int, int] | None = None
@@ -47,7 +34,7 @@ class SourceConfig:
 
     @property
     def shown(self) -> str:
-        """The source without its passwords: what messages, logs and recordings say."""
+        """What may be shown of the source: what messages, logs and recordings say."""
         return redact(self.source)
 
 

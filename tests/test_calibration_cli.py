@@ -155,7 +155,7 @@ def run(*arguments):
 
 def test_a_users_mistake_is_one_line_and_no_traceback(tmp_path):
     done = run("intrinsics", "--camera", str(tmp_path / "none.mp4"), "--out", str(tmp_path / "l.toml"))
-    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.returncode == 2 and "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1 and "none.mp4" in done.stderr
 
 
@@ -195,7 +195,7 @@ def test_bad_input(shots, tmp_path, capsys, arguments, message):
     save_calibration(Calibration(ab, placed=False), tmp_path / "lens.toml")
     save_calibration(Calibration(ab), tmp_path / "rig.toml")
     save_calibration(Calibration(wide), tmp_path / "other.toml")
-    assert main([argument.replace("{}", str(tmp_path)) for argument in arguments]) == 1
+    assert main([argument.replace("{}", str(tmp_path)) for argument in arguments]) == 2
     error = capsys.readouterr().err
     lines = [line for line in error.strip().splitlines() if not line.startswith("warning:")]
     assert len(lines) == 1 and message in lines[0]
@@ -242,7 +242,7 @@ def test_a_window_comes_only_where_there_is_a_display(live, monkeypatch, tmp_pat
     monkeypatch.setattr(window, "available", lambda: reason)
     monkeypatch.setattr(capture, "show", lambda *_: shown.append(True))
     monkeypatch.setattr(cv2, "destroyAllWindows", lambda: None)
-    assert main(["intrinsics", "--camera", "synthetic:frames=3", "--out", str(tmp_path / "o.toml")]) == 1
+    assert main(["intrinsics", "--camera", "synthetic:frames=3", "--out", str(tmp_path / "o.toml")]) == 2
     assert bool(shown) == (reason is None)
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("no window")]
     assert lines == ([] if reason is None else [f"no window: {reason}; going on without one"])
@@ -269,12 +269,12 @@ def check_figures(tmp_path, *flags):
 
 def test_check_looks_at_all_of_a_recording(monkeypatch, tmp_path):
     counts = stop_at_boards(monkeypatch)
-    assert check_figures(tmp_path) == 1 and counts == [60]
+    assert check_figures(tmp_path) == 2 and counts == [60]
 
 
 def test_a_live_check_ends_after_ten_positions_or_as_many_as_are_asked_for(live, monkeypatch, tmp_path):
     counts = stop_at_boards(monkeypatch)
-    assert check_figures(tmp_path) == 1 and check_figures(tmp_path, "--count", "4") == 1
+    assert check_figures(tmp_path) == 2 and check_figures(tmp_path, "--count", "4") == 2
     assert counts == [10, 4]
 
 
@@ -292,7 +292,7 @@ def test_wrong_board_is_said(shots, tmp_path, capsys):
     other = ["--dictionary", "DICT_4X4_50", *FLAGS]
     assert (
         main(["intrinsics", "--camera", f"left={shots / 'lens' / 'left'}", *other, "--out", str(tmp_path / "o.toml")])
-        == 1
+        == 2
     )
     error = capsys.readouterr().err
     assert "the board was never found; is it --board charuco" in error and "DICT_4X4_50" in error

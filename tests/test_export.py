@@ -127,7 +127,7 @@ def test_a_take_without_a_single_row(tmp_path: Path, to: str, capsys: pytest.Cap
             assert data["hypotheses"].shape == (0, M, 17, 3)
             assert data["camera"].shape == (0,)
     for marker in ("trc", "c3d"):
-        assert run(tmp_path, marker, tmp_path / "out2", "--camera", "cam0") == 1
+        assert run(tmp_path, marker, tmp_path / "out2", "--camera", "cam0") == 2
     assert not (tmp_path / "out2").exists()
 
 
@@ -226,9 +226,9 @@ def test_trc_of_the_fused_pose(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_trc_of_one_camera(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     estimates = make_estimates(30, fused=False)
     record(tmp_path, estimates, make_run_info(2, calibrated=False))
-    assert run(tmp_path, "trc", tmp_path / "out.trc") == 1
+    assert run(tmp_path, "trc", tmp_path / "out.trc") == 2
     assert "choose one camera's answer with --camera: cam0, cam1" in capsys.readouterr().err
-    assert run(tmp_path, "trc", tmp_path / "out.trc", "--camera", "cam7") == 1
+    assert run(tmp_path, "trc", tmp_path / "out.trc", "--camera", "cam7") == 2
     assert "no camera 'cam7'" in capsys.readouterr().err
     assert run(tmp_path, "trc", tmp_path / "out.trc", "--camera", "cam1") == 0
     assert "no fused pose: this is the answer of camera 'cam1'" in capsys.readouterr().out
@@ -250,7 +250,7 @@ def test_camera_asks_for_its_answer_instead_of_the_fused_person(
     assert run(tmp_path, "trc", tmp_path / "out.trc", "--camera", "cam1") == 0
     assert "not the fused pose: this is the answer of camera 'cam1'" in capsys.readouterr().out
     for to in ("csv", "npz", "parquet"):
-        assert run(tmp_path, to, tmp_path / "out", "--camera", "cam1") == 1
+        assert run(tmp_path, to, tmp_path / "out", "--camera", "cam1") == 2
         assert capsys.readouterr().err == f"--camera is for trc and c3d: {to} holds all cameras, drop it\n"
 
 
@@ -308,7 +308,7 @@ def test_a_take_too_long_for_c3d(tmp_path: Path, capsys: pytest.CaptureFixture[s
     estimates = make_estimates(3, fused=True)
     late = replace(estimates[2], index=80_000, t=estimates[1].t + 70_000 / 30)
     record(tmp_path, [*estimates[:2], late])
-    assert run(tmp_path, "c3d", tmp_path / "out.c3d") == 1
+    assert run(tmp_path, "c3d", tmp_path / "out.c3d") == 2
     assert "holds 65535 frames, 36 minutes" in (said := capsys.readouterr().err)
     assert "--start SECONDS and --end SECONDS" in said
     assert run(tmp_path, "c3d", tmp_path / "out.c3d", "--end", "1") == 0
@@ -335,7 +335,7 @@ def test_a_part_of_a_take(tmp_path: Path, to: str, capsys: pytest.CaptureFixture
         (["--start", "1", "--end", "1"], "--end 1 is not after --start 1\n"),
         (["--start", "2"], "no moment lies in that part: the take lasts 1.967 s; change --start or --end\n"),
     ):
-        assert run(take, to, tmp_path / "none", *part) == 1
+        assert run(take, to, tmp_path / "none", *part) == 2
         assert capsys.readouterr().err == why
     assert not (tmp_path / "none").exists()
 
@@ -345,7 +345,7 @@ def test_c3d_without_its_package_tells_how_to_get_it(
 ) -> None:
     record(tmp_path, make_estimates(5))
     monkeypatch.setitem(sys.modules, "ezc3d", None)
-    assert run(tmp_path, "c3d", tmp_path / "out.c3d") == 1
+    assert run(tmp_path, "c3d", tmp_path / "out.c3d") == 2
     assert "pip install ezc3d" in capsys.readouterr().err
 
 
@@ -353,12 +353,12 @@ def test_never_overwrites(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     record(tmp_path, make_estimates(5))
     out = tmp_path / "out.csv"
     (tmp_path / "out.poses.csv").write_text("mine")
-    assert run(tmp_path, "csv", out) == 1
+    assert run(tmp_path, "csv", out) == 2
     assert "out.poses.csv exists" in capsys.readouterr().err
     assert not out.exists()
     assert run(tmp_path, "csv", out, "--force") == 0
     assert (tmp_path / "out.poses.csv").read_text() != "mine"
-    assert run(tmp_path, "npz", tmp_path / "no" / "folder.npz") == 1
+    assert run(tmp_path, "npz", tmp_path / "no" / "folder.npz") == 2
     assert "cannot write" in capsys.readouterr().err
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == ["out.csv", "out.poses.csv"]
 
@@ -381,7 +381,7 @@ def test_a_folder_is_no_file_to_write(
     record(tmp_path / "r", make_estimates(5))
     (tmp_path / "folder").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert run(Path("r"), to, Path(out), "--force") == 1
+    assert run(Path("r"), to, Path(out), "--force") == 2
     assert capsys.readouterr().err == f"{out} is a folder; give --out a file\n"
 
 
@@ -426,7 +426,7 @@ def test_a_full_disk_while_exporting_leaves_nothing_half(tmp_path: Path) -> None
         done = subprocess.run(
             [sys.executable, "-c", code, root, *arguments], capture_output=True, text=True, timeout=60
         )
-        assert done.returncode == 1, done.stderr
+        assert done.returncode == 2, done.stderr
         assert "cannot write" in done.stderr
         assert "Traceback" not in done.stderr
         assert os.listdir(tmp_path / "o") == []

@@ -162,9 +162,9 @@ def test_a_segment_without_its_end_lost_something_unless_it_is_the_newest(
 
 def test_recover_refuses_to_write_over_anything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     take = record(tmp_path / "a", make_estimates(5))
-    assert recover([str(take), "--out", str(take)]) == 1
+    assert recover([str(take), "--out", str(take)]) == 2
     assert "already exists" in capsys.readouterr().err
-    assert recover([str(tmp_path / "b")]) == 1
+    assert recover([str(tmp_path / "b")]) == 2
     assert "no such folder" in capsys.readouterr().err
 
 
@@ -176,7 +176,7 @@ def test_a_segment_that_cannot_be_read_is_one_line(
     part = segments(record(tmp_path / "a", make_estimates(5)), ESTIMATES)[0]
     part.unlink()
     part.mkdir()
-    assert tool(["a", *flags]) == 1
+    assert tool(["a", *flags]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and f"{part.name} cannot be read: " in lines[0]
 
@@ -184,7 +184,7 @@ def test_a_segment_that_cannot_be_read_is_one_line(
 def test_a_clean_copy_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     take = record(tmp_path / "a", make_estimates(5))
     (tmp_path / "file").write_text("")
-    assert recover([str(take), "--out", str(tmp_path / "file" / "copy")]) == 1
+    assert recover([str(take), "--out", str(tmp_path / "file" / "copy")]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and lines[0].startswith(f"cannot write {tmp_path / 'file' / 'copy'}: ")
 
@@ -197,5 +197,5 @@ def test_a_folder_that_may_not_be_listed_is_one_line(
 
     monkeypatch.setattr(Path, "iterdir", refuse)
     for tool in (recover, list_take):
-        assert tool([str(tmp_path)]) == 1
+        assert tool([str(tmp_path)]) == 2
         assert capsys.readouterr().err == f"{tmp_path} cannot be read: Permission denied\n"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from calibration.errors import UserError
 from engines import lifter
+from engines.argument_types import Parser
 from engines.build.kinds import build, build_int8
 from engines.detectors.hourglass import WEIGHTS
 from engines.training.data import where
@@ -19,7 +20,7 @@ from engines.training.data import where
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; see ``--help``."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m engines.build", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     wanted = parser.add_mutually_exclusive_group(required=True)

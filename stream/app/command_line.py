@@ -8,35 +8,22 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
 
 from tqdm import tqdm
 
 from calibration.errors import UserError
 from engines import detectors, runtimes
+from engines.argument_types import DONE, FAILED, INTERRUPTED, MISTAKE, Parser
 from stream.app import build, demo
-from stream.app.signals import EXIT_NOW
 from stream.config import CameraSetupConfig, Config, DetectConfig, EngineConfig, LiftConfig, OutputConfig
 from stream.live.metrics import report
 from stream.sources import list_cameras, parse_sources
-
-EXIT_USER = 2
-"""Exit code of a mistake or fault that the user can mend."""
-EXIT_SINK = 3
-"""Exit code of a run that went to its end but lost an output on the way (a full disk)."""
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong with a flag in one line, like every other mistake, without listing all flags first."""
-
-    def error(self, message: str) -> NoReturn:
-        """Leave with that line."""
-        self.exit(EXIT_USER, f"run_stream: {message} (--help lists every flag)\n")
 
 
 def parser() -> argparse.ArgumentParser:
     """Every flag."""
     p = Parser(
+        addresses=("--camera",),
         prog="run_stream.py",
         description="Live 3D human pose hypotheses from ordinary cameras.",
         epilog="Ctrl-C once finishes and summarises, twice leaves at once.",
@@ -44,7 +31,8 @@ def parser() -> argparse.ArgumentParser:
     source = p.add_argument_group("cameras")
     source.add_argument(
         "--camera", action="append", default=[], metavar="[NAME=]SOURCE",
-        help="index or device path, video file, rtsp:// or http:// address, or folder of images; repeatable",
+        help="index or device path, video file, rtsp:// or http:// address, folder of images, or env:VARIABLE with one "
+             "of these; repeatable",
     )  # fmt: skip
     source.add_argument("--list-cameras", action="store_true", help="list the local cameras and stop")
     source.add_argument("--demo", nargs="?", const="single", choices=["single", "multi"],
@@ -151,8 +139,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the program.
 
     Returns:
-        0 when it went well (also after Ctrl-C), 2 for a mistake the user can mend, 3 when an output was lost, 130 after
-        Ctrl-C while everything was still being opened.
+        An exit code of ``engines.argument_types``: 1 when an output was lost, 130 after Ctrl-C while everything was
+        still being opened.
     """
     args = parser().parse_args(arguments)
     try:
@@ -162,14 +150,14 @@ def main(arguments: list[str] | None = None) -> int:
         summary = build.run(config_of(args), say)
     except UserError as error:
         say(f"run_stream: {error}")
-        return EXIT_USER
+        return MISTAKE
     except KeyboardInterrupt:
         print("run_stream: stopped before it began", file=sys.stderr)
-        return EXIT_NOW
+        return INTERRUPTED
     tell(report(summary))
     for failure in summary.failures:
         say(f"run_stream: {failure}")
-    return EXIT_SINK if summary.failures else 0
+    return FAILED if summary.failures else DONE
 
 
 def camera_lines() -> list[str]:

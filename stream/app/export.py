@@ -1,19 +1,18 @@
 """``python -m stream export``: a take as a table or as markers."""
 
-import argparse
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 from calibration.errors import UserError
-from stream.app.signals import EXIT_NOW
+from engines.argument_types import DONE, INTERRUPTED, MISTAKE, Parser
 from stream.recordings.export import export
 from stream.recordings.takes import open_take
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Export a recording as a table or as markers."""
-    parser = argparse.ArgumentParser(prog="python -m stream export", description=main.__doc__)
+    parser = Parser(prog="python -m stream export", description=main.__doc__)
     parser.add_argument("take", type=Path, metavar="DIR", help="the take, or the folder given to --record")
     parser.add_argument("--to", required=True, choices=("csv", "parquet", "npz", "trc", "c3d"), help="format")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="file to write")
@@ -30,10 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
         )  # fmt: skip
     except UserError as error:
         print(error, file=sys.stderr)
-        return 1
+        return MISTAKE
     except KeyboardInterrupt:
         with suppress(BrokenPipeError):
             print("stopped; nothing was written", file=sys.stderr)
-        return EXIT_NOW
+        return INTERRUPTED
     print("\n".join(notes))
-    return 0
+    return DONE

@@ -1,21 +1,21 @@
 """``python -m stream recover``: what of a take is readable, and a clean copy."""
 
-import argparse
 import sys
 from pathlib import Path
 
 from calibration.errors import UserError
-from stream.app.signals import EXIT_NOW
+from engines.argument_types import DONE, FAILED, INTERRUPTED, MISTAKE, Parser
 from stream.recordings.recover import recover
 from stream.recordings.takes import open_take
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Verify a take against its journals and say what is readable, lost or corrupt."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m stream recover",
         description=main.__doc__,
-        epilog="Exit code 0: nothing written is lost; 1: something is. The take itself is never changed.",
+        epilog="Exit code 0: nothing written is lost; 1: something is; 2: there is no such take. "
+        "The take itself is never changed.",
     )
     parser.add_argument("take", type=Path, metavar="DIR", help="the take, or the folder given to --record")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write a clean copy to this new folder")
@@ -24,9 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
         lines, whole = recover(open_take(options.take), options.out)
     except UserError as error:
         print(error, file=sys.stderr)
-        return 1
+        return MISTAKE
     except KeyboardInterrupt:
         print("stopped; a copy is not complete" if options.out else "stopped", file=sys.stderr)
-        return EXIT_NOW
+        return INTERRUPTED
     print("\n".join(lines))
-    return 0 if whole else 1
+    return DONE if whole else FAILED

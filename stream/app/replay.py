@@ -1,11 +1,10 @@
 """``python -m stream replay``: a take, a line a frame set."""
 
-import argparse
 import sys
 from pathlib import Path
 
 from calibration.errors import UserError
-from stream.app.signals import EXIT_NOW
+from engines.argument_types import DONE, INTERRUPTED, MISTAKE, Parser
 from stream.recordings.replay import replay
 from stream.recordings.takes import open_take
 from stream.types import View
@@ -18,7 +17,7 @@ def _answer(view: View) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """List a take: one line a frame set."""
-    parser = argparse.ArgumentParser(prog="python -m stream replay", description=main.__doc__)
+    parser = Parser(prog="python -m stream replay", description=main.__doc__)
     parser.add_argument("take", type=Path, metavar="DIR", help="the take, or the folder given to --record")
     options = parser.parse_args(arguments)
     try:
@@ -38,12 +37,12 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{estimate.index:6d} {estimate.t:10.3f} s  {'; '.join(parts)}")
     except UserError as error:
         print(error, file=sys.stderr)
-        return 1
+        return MISTAKE
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output (head, less) has seen enough
     except OSError as error:
         print(f"cannot go on: {error}", file=sys.stderr)
-        return 1
+        return MISTAKE
     except KeyboardInterrupt:
-        return EXIT_NOW
-    return 0
+        return INTERRUPTED
+    return DONE

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-EXIT_NOW = 130
-"""128 + SIGINT, as shells report it."""
+from engines.argument_types import INTERRUPTED
 
 
 @contextmanager
@@ -23,7 +22,7 @@ def leave_on_interrupt() -> Iterator[None]:
 
     def handle(_signal: int, _frame: FrameType | None) -> None:
         os.write(2, b"run_stream: stopped before it began\n")
-        os._exit(EXIT_NOW)
+        os._exit(INTERRUPTED)
 
     before = signal.signal(signal.SIGINT, handle)
     try:
@@ -48,7 +47,7 @@ def finish_on_interrupt(stop: threading.Event) -> Iterator[None]:
         # Not ``stop.is_set()``: a run that is at its end sets it, too, and is then closing its files.
         nonlocal asked
         if asked:
-            os._exit(EXIT_NOW)
+            os._exit(INTERRUPTED)
         asked = True
         stop.set()
         # Not print(): the signal may have come while the main thread was inside it.

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from stream.app.command_line import EXIT_USER
+from engines.argument_types import MISTAKE
 
 VERBS: Final = {
     "export": "a take as a table or as markers",
@@ -28,5 +28,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if verb not in VERBS:
         print(f"stream: unknown verb {verb!r}; there are {', '.join(VERBS)}", file=sys.stderr)
-        return EXIT_USER
+        return MISTAKE
     return importlib.import_module(f"stream.app.{verb}").main(rest)

@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 _NAMED = re.compile(rf"({NAME})=(.*)", re.DOTALL)
+_VARIABLE = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
 
 
 class _Module(Protocol):
@@ -61,7 +62,7 @@ def make_source(config: SourceConfig) -> Source:
 
 
 def parse_source(text: str, position: int) -> SourceConfig:
-    """Read ``[NAME=]SOURCE``.
+    """Read ``[NAME=]SOURCE``, where SOURCE may be ``env:VARIABLE``: what that environment variable holds.
 
     NAME is letters, digits, ``_`` and ``-``, and begins with a letter. The ``=`` of a URL is none of ours, because
     ``http://`` is no name, and a file or folder that exists under the whole text is that file.
@@ -71,7 +72,7 @@ def parse_source(text: str, position: int) -> SourceConfig:
         position: number of this source among all, from 0; the name is "cam" and this unless one is given.
 
     Raises:
-        StreamError: if there is no source in it.
+        StreamError: if there is no source in it, or no such variable.
     """
     match = None if os.path.exists(text) else _NAMED.fullmatch(text)
     name, source = (match[1], match[2]) if match else (f"cam{position}", text)
@@ -79,7 +80,14 @@ def parse_source(text: str, position: int) -> SourceConfig:
         raise StreamError(
             f"--camera {text!r}: no source in it; give an index, a file, a folder, or an rtsp:// or http:// address"
         )
-    return SourceConfig(source, name, named=match is not None)
+    named = match is not None
+    if (variable := _VARIABLE.fullmatch(source)) is None or os.path.exists(source):
+        return SourceConfig(source, name, named=named)
+    # The command line of a process is there for everybody to read; its environment is not.
+    address = os.environ.get(variable[1], "")
+    if not address.strip():
+        raise StreamError(f"--camera {text}: the environment variable {variable[1]} is not set, or empty")
+    return SourceConfig(address, name, given=source, named=named)
 
 
 def parse_sources(texts: Sequence[str]) -> tuple[SourceConfig, ...]:

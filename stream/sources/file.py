@@ -41,12 +41,18 @@ class FileSource(SequenceSource):
     def _begin(self) -> Iterator[Shot]:
         shown = self.config.shown
         path = Path(self.config.source)
+        problem = ""
         try:
             status = os.stat(path)
         except FileNotFoundError:
-            raise StreamError(f"{shown}: there is no such file{_no_name(shown)}") from None
-        except (OSError, ValueError) as error:
-            raise StreamError(f"{shown}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+            problem = f"there is no such file{_no_name(shown)}"
+        except OSError as error:
+            problem = f"cannot be read: {error.strerror}"
+        except ValueError as error:  # a NUL in the name
+            problem = f"cannot be read: {error}"
+        # Raised out here so that the error with the whole name in it, perhaps a password, is not chained to ours.
+        if problem:
+            raise StreamError(f"{shown}: {problem}")
         if not stat.S_ISREG(status.st_mode):
             raise StreamError(f"{shown}: not a file")
         if status.st_size == 0:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from calibration.errors import UserError
+from engines.argument_types import Parser
 from engines.training.data import formats
 from engines.training.data.sequences import Sequence, total
 
@@ -62,7 +63,7 @@ def _views(sequences: list[Sequence]) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; see ``--help``."""
-    parser = argparse.ArgumentParser(prog="python -m engines.training.data", description=__doc__,
+    parser = Parser(prog="python -m engines.training.data", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     commands = parser.add_subparsers(dest="command", required=True)
     inspect = commands.add_parser("inspect", help="say what a file or folder holds")

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from calibration.errors import UserError
-from engines.argument_types import at_least
+from engines.argument_types import Parser, at_least
 from engines.detectors.hourglass import decode
 from engines.models.hourglass import SIGMA, STRIDE, HourglassShape, StackedHourglass
 from engines.skeleton import LIMBS, MPII
@@ -329,7 +329,7 @@ def train(
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; see ``--help``."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint.pt, log.tsv and events")
     where.add_argument(parser, "--images", "lspet/images.tar", "tar or folder of photographs imNNNNN.jpg")
     where.add_argument(

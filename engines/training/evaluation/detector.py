@@ -23,6 +23,7 @@ from tqdm import tqdm
 from calibration import writing
 from calibration.errors import UserError
 from engines import detectors, runtimes
+from engines.argument_types import Parser
 from engines.detectors.hourglass import Hourglass
 from engines.training.data import lspet, where
 from engines.training.data.lspet import Photographs
@@ -215,7 +216,7 @@ def plot(path: Path, results: Mapping[str, dict]) -> None:
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     where.add_argument(parser, "--images", "lspet/images.tar", "tar or folder of photographs")
     where.add_argument(parser, "--joints", "lspet/joints.npz", "npz of their labels")
     parser.add_argument("--detector", required=True, metavar="NAME[,NAME...]", help=", ".join(detectors.names()))

@@ -19,6 +19,7 @@ import numpy as np
 
 from calibration import writing
 from calibration.errors import UserError
+from engines.argument_types import Parser
 from engines.training import metrics
 from engines.training.data import formats, h36m, where
 from engines.training.data.mocap import Poses, load_poses, load_training
@@ -133,7 +134,7 @@ def _observer(args: argparse.Namespace, lifter: EvaluatedLifter) -> tuple[Observ
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--mocap", type=Path, metavar="FILE", help=".npz with joints (N, 17, 3) mm, z up")
     where.add_argument(

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from calibration.errors import UserError
 from engines import lifter
+from engines.argument_types import Parser
 from engines.models.mdn import MDN, MDNShape
 from engines.training.checkpoints import average_weights, begin, brief, fastest_precision, flags, restore, save
 from engines.training.data import where
@@ -297,7 +298,7 @@ def train(
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; see ``--help``."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint.pt and log.tsv")
     where.add_argument(
         parser, "--data", "mocap", "folder of the mocap files, or Human3.6M: see python -m engines.training.data"

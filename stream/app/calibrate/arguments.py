@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from calibration.errors import CalibrationError
 from calibration.formats import formats
@@ -11,7 +11,7 @@ from calibration.solving.board import DICTIONARIES, Board
 from calibration.solving.extrinsics import MIN_SHARED
 from calibration.solving.intrinsics import MIN_VIEWS
 from calibration.solving.print_board import PAPERS
-from engines.argument_types import at_least, finite, positive
+from engines.argument_types import Parser, at_least, finite, positive
 
 STEPS = """\
 from a box of webcams to a verified calibration (CAMS: --camera left=0 --camera right=1; BOARD: --square 35.1):
@@ -69,17 +69,9 @@ _SOURCE_FLAGS: Mapping[str, Mapping[str, Any]] = {
 """Flags of cameras that not every command uses."""
 
 
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong with a flag in one line, like every other mistake."""
-
-    def error(self, message: str) -> NoReturn:
-        """Leave with that line."""
-        self.exit(2, f"{self.prog.removeprefix('python -m ')}: {message} (--help lists every flag)\n")
-
-
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands; ``command`` names the one that was given."""
-    top = Parser("python -m calibration", description="Calibrate cameras.", epilog=STEPS,
+    top = Parser(prog="python -m calibration", description="Calibrate cameras.", epilog=STEPS,
                                   formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -188,8 +180,8 @@ def board_of(args: argparse.Namespace) -> Board:
     return Board("charuco", args.squares or (7, 5), args.square, marker, args.dictionary, args.legacy)
 
 
-def _command(commands: "argparse._SubParsersAction[Parser]", name: str, text: str) -> argparse.ArgumentParser:
-    return commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+def _command(commands: "argparse._SubParsersAction[Parser]", name: str, text: str) -> Parser:
+    return commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", addresses=("--camera",))
 
 
 def _board(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import cv2
 
 from calibration.errors import UserError
+from engines.argument_types import INTERRUPTED, MISTAKE
 from stream.app.calibrate.arguments import parser
 from stream.app.calibrate.judge import check, sync
 from stream.app.calibrate.make import board, convert
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return COMMANDS[args.command](args)
     except UserError as error:
         print(f"calibration {args.command}: {error}", file=sys.stderr)
-        return 1
+        return MISTAKE
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
-        return 130
+        return INTERRUPTED

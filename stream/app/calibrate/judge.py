@@ -4,6 +4,7 @@ import argparse
 
 from calibration.solving.check import check_board, check_person, picture
 from engines import skeleton
+from engines.argument_types import DONE, FAILED
 from engines.detectors import load as load_detector
 from stream.app.calibrate.arguments import board_of
 from stream.app.calibrate.results import check_outputs, keep_picture, warn
@@ -29,7 +30,7 @@ def check(args: argparse.Namespace) -> int:
     keep_picture(args, picture(result, cameras))
     warn(result.problems)
     print("does not pass" if result.problems else "passes")
-    return 1 if result.problems else 0
+    return FAILED if result.problems else DONE
 
 
 def sync(args: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 """The commands that calibrate: ``intrinsics``, ``extrinsics``, ``from-person`` and ``floor``."""
 
 import argparse
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from calibration.solving.floor import floor_from_ankles, floor_from_board, move_
 from calibration.solving.intrinsics import pick, solve_intrinsics
 from calibration.solving.person import body_up, solve_from_person
 from calibration.types import Calibration
+from engines.argument_types import FAILED
 from stream.app.calibrate.arguments import ASSUMED_FOV, board_of
 from stream.app.calibrate.capture import collect_lens
 from stream.app.calibrate.collect import overlay
@@ -77,10 +79,12 @@ def extrinsics(args: argparse.Namespace) -> int:
     warn(result.remarks)
     keep_picture(args, picture(check_board(result.cameras, made, seen.frames), result.cameras))
     if result.problems and not args.anyway:
-        raise CalibrationError(
-            f"not written: {'; '.join(result.problems)}. Are the cameras in step, the lenses theirs, and the board the "
-            "one that is named? (--anyway writes it all the same)"
+        print(
+            f"calibration {args.command}: not written: {'; '.join(result.problems)}. Are the cameras in step, the "
+            "lenses theirs, and the board the one that is named? (--anyway writes it all the same)",
+            file=sys.stderr,
         )
+        return FAILED
     made_of = how_made(args, made) | {f"rms_px_{name}": round(rms, 3) for name, rms in result.rms_px.items()}
     made_of |= {"lengths": result.lengths.line()} if result.lengths else {}
     save_placed(args, calibration, result.cameras, made_of)
