@@ -33,9 +33,7 @@ class Parser(argparse.ArgumentParser):
         self.about = about
         self._given: list[str] = []
 
-    def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
-    ) -> tuple[argparse.Namespace, list[str]]:
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
         """See ``argparse.ArgumentParser``."""
         self._given = list(sys.argv[1:] if args is None else args)
         self._refuse_misplaced()

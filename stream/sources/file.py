@@ -41,7 +41,7 @@ class FileSource(SequenceSource):
     def _begin(self) -> Iterator[Shot]:
         shown = self.config.shown
         path = Path(self.config.source)
-        problem = ""
+        problem, status = "", None
         try:
             status = os.stat(path)
         except FileNotFoundError:
@@ -51,7 +51,7 @@ class FileSource(SequenceSource):
         except ValueError as error:  # a NUL in the name
             problem = f"cannot be read: {error}"
         # Raised out here so that the error with the whole name in it, perhaps a password, is not chained to ours.
-        if problem:
+        if status is None:
             raise StreamError(f"{shown}: {problem}")
         if not stat.S_ISREG(status.st_mode):
             raise StreamError(f"{shown}: not a file")
