@@ -33,7 +33,9 @@ class Parser(argparse.ArgumentParser):
         self.about = about
         self._given: list[str] = []
 
-    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+    def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> Any:
         """See ``argparse.ArgumentParser``."""
         self._given = list(sys.argv[1:] if args is None else args)
         self._refuse_misplaced()
