@@ -17,9 +17,9 @@ from engines.detectors import fallback
 from stream.app import build
 from stream.channel import Policy
 from stream.config import Config
+from stream.control import Control
 from stream.live.metrics import Summary
 from stream.recordings.run_info import RunInfo
-from stream.sinks import QuitRequest
 from stream.types import Estimate
 
 WARM_S: Final = 2.0
@@ -42,7 +42,8 @@ class Watch:
     policy: Policy = "every"
     wants_images = True
 
-    def __init__(self, cameras: tuple[str, ...], seconds: float) -> None:
+    def __init__(self, cameras: tuple[str, ...], seconds: float, control: Control) -> None:
+        self._control = control
         self.moments: list[list[Seen]] = []
         self._cameras = {name: k for k, name in enumerate(cameras)}
         self._seconds = seconds
@@ -60,7 +61,7 @@ class Watch:
         # From the first estimate on: connecting to a busy camera is no part of it.
         self._end = self._end or now + self._seconds
         if now > self._end:
-            raise QuitRequest
+            self._control.stop()
 
     def close(self) -> None:
         """See ``Sink``."""
@@ -74,9 +75,9 @@ def steady(config: Config) -> Config:
 def pipeline_watch(config: Config, stack: ExitStack, seconds: float) -> Callable[[], tuple[Summary, list[list[Seen]]]]:
     """Load everything; what is returned runs the pipeline on virtual cameras for a while."""
     pipeline, outputs = build.prepare(config, stack, _quiet)
-    watch = Watch(tuple(source.name for source in config.sources), seconds)
+    watch = Watch(tuple(source.name for source in config.sources), seconds, pipeline.control)
     pipeline.add(watch)
-    return lambda: (pipeline.run(outputs.start()), watch.moments)
+    return lambda: (pipeline.run(outputs.viewer), watch.moments)
 
 
 def detector_watch(config: Config, stack: ExitStack, seconds: float) -> Callable[[], list[list[Seen]]]:

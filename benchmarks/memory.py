@@ -77,7 +77,7 @@ def measure(video: Path, minutes: float, every_s: float, folder: Path, detector:
     with ExitStack() as stack:
         pipeline, outputs = build.prepare(config, stack, lambda _line: None)
         pipeline.add(log)
-        summary = pipeline.run(outputs.start())
+        summary = pipeline.run(outputs.viewer)
     return {
         "detector": detector,
         "minutes": duration(long) / 60, "every_s": every_s, "moments": summary.frame_sets, "seconds": summary.seconds,

@@ -147,7 +147,7 @@ def measure_ours(name: str, video: Path, url: str) -> Result:
 
     with ExitStack() as stack:
         pipeline, outputs = build.prepare(config(str(video)), stack, lambda _line: None)
-        summary, usage = measure(lambda: pipeline.run(outputs.start()))
+        summary, usage = measure(lambda: pipeline.run(outputs.viewer))
     with ExitStack() as stack:
         _, moments = latency.pipeline_watch(config(url), stack, latency.WARM_S + LIVE_S)()
     return Result(summary.frame_sets, summary.people, usage, latency.summarise(moments, (url,)))

@@ -127,7 +127,7 @@ def run_case(case: Case, folder: Path) -> Result:
             (moments, busy, stages), usage = measure(lambda: detector_alone(opened[0], detector.session()))
         else:
             pipeline, outputs = build.prepare(config, stack, quiet)
-            summary, usage = measure(lambda: pipeline.run(outputs.start()))
+            summary, usage = measure(lambda: pipeline.run(outputs.viewer))
             moments, busy, stages = summary.frame_sets, summary.busy_s, dict(summary.stage_ms)
     return Result(moments, busy, stages, usage)
 

@@ -20,10 +20,6 @@ class SinkStoppedError(StreamError):
     """This sink cannot go on; the rest of the run can."""
 
 
-class QuitRequest(Exception):  # noqa: N818 - a wish of the user, not an error
-    """The user asked, through a sink, that the run end now and well."""
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """One image of one camera."""

@@ -448,10 +448,11 @@ def test_a_full_disk_ends_the_recording_and_not_the_run(tmp_path: Path) -> None:
 
 def test_the_first_ctrl_c_never_leaves_at_once_even_while_files_are_being_closed(tmp_path: Path) -> None:
     code = (
-        "import os, signal, threading\n"
+        "import signal\n"
         "from stream.app.signals import finish_on_interrupt\n"
-        "ended = threading.Event()\n"
-        "ended.set()\n"  # as a run does at its end, before its files are closed
+        "from stream.control import Control\n"
+        "ended = Control()\n"
+        "ended.stop()\n"  # as a run does at its end, before its files are closed
         "with finish_on_interrupt(ended):\n"
         "    signal.raise_signal(signal.SIGINT)\n"
         "    print('closed', flush=True)\n"

@@ -116,7 +116,7 @@ def test_a_camera_that_stalls_leaves_the_others_go_on_and_it_comes_back():
         for server in servers:
             server.stalled.clear()
         watch.wait(used(*NAMES))
-        pipe.stop.set()
+        pipe.control.stop()
         run.join(WAIT_S)
     finally:
         for server in servers:

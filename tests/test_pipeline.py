@@ -4,19 +4,19 @@ import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from engines.lifter import MDNLifter
 from engines.types import empty_detection
-from stream.app.build import Outputs
+from stream.app.outputs import Outputs
 from stream.config import OutputConfig
+from stream.control import Control
 from stream.live.estimator import Estimator
 from stream.live.metrics import Meter, report
-from stream.live.pipeline import OpenSource, Pipeline, SinkWorker
-from stream.sinks import CameraInfo, QuitRequest, RunInfo, SinkStoppedError
+from stream.live.pipeline import OpenSource, Pipeline
+from stream.sinks import CameraInfo, RunInfo, SinkStoppedError
 from stream.types import StreamError
 from tests.known import KnownDetector, figure
 
@@ -33,10 +33,12 @@ class Collect:
     """A sink that keeps what it gets, and does something on the way."""
 
     wants_images = True
+    essential = False
 
     def __init__(self, policy="every", act=lambda n: None, broken=""):
         self.policy, self.act, self.broken = policy, act, broken
-        self.got, self.images, self.closed, self.thread = [], [], 0, None
+        self.got, self.images, self.events, self.event_threads = [], [], [], set()
+        self.closed, self.thread = 0, None
 
     def open(self, run_info):
         if self.broken == "open":
@@ -48,11 +50,20 @@ class Collect:
         self.got.append(estimate)
         self.images.append(images)
 
+    def event(self, event):
+        if self.broken == "event":
+            raise KeyError("no such event")
+        self.events.append(event)
+        self.event_threads.add(threading.current_thread().name)
+
     def poll(self):
-        pass
+        if self.broken == "poll":
+            raise RuntimeError("no display any more")
 
     def close(self):
         self.closed += 1
+        if self.broken == "close":
+            raise OSError("cannot close")
         return f"{len(self.got)} moments"
 
 
@@ -103,7 +114,7 @@ def test_skew_is_of_frame_sets_with_two_frames_and_the_summary_says_how_views_we
     for skew, fused in ((0.004, "map"), (None, "single"), (0.008, "map"), (None, "none")):
         meter.done({}, 0.0, [None, None], [], None, skew, fused)
     assert meter.skew_ms == pytest.approx((6, 7.8, 8))
-    lines = report(meter.summary({}))
+    lines = report(meter.summary({}, {}))
     assert "fused: map 2, single view 1, nobody 1 moments" in lines
     assert "skew between cameras, ms: p50 6.0, p95 7.8, max 8.0" in lines
 
@@ -139,7 +150,7 @@ def test_live_the_run_ends_with_the_last_of_several_sources():
     run.start()
     run.join(30)
     ended = not run.is_alive()
-    pipe.stop.set()
+    pipe.control.stop()
     run.join()
     assert ended, "it waits for frames that never come"
     assert sink.got[-1].frames[0] is None, "the one that ended first is not waited for"
@@ -158,23 +169,95 @@ def test_a_latest_sink_never_holds_up_the_run():
     assert len(every.got) == 80
     assert len(stuck.got) < 80
     assert summary.drops == {}, "what a viewer skips is not a loss"
+    assert summary.skips == {"by collect": 80 - len(stuck.got)}
+    assert f"not shown, because newer ones had come: {80 - len(stuck.got)} by collect" in report(summary)
 
 
-@pytest.mark.parametrize("where", ["detector", "sink", "open"])
+THREADS = ("camera-", "compute", "sink-")
+
+
+def running_threads():
+    return [t.name for t in threading.enumerate() if t.name.startswith(THREADS)]
+
+
+def explode(n):
+    if n == 5:
+        raise ZeroDivisionError("at five")
+
+
+@pytest.mark.parametrize("where", ["detector", "recorder", "recorder's open"])
 def test_the_first_error_comes_out_in_the_main_thread_and_everything_is_closed(where):
-    def explode(n):
-        if n == 5:
-            raise ZeroDivisionError("at five")
-
     source = figure("synthetic:frames=5000")
     bystander = Collect()
     pipe = pipeline([source], KnownDetector(source, fault=explode if where == "detector" else None))
+    recorder = Collect(act=explode if where == "recorder" else lambda n: None, broken="open" if "'" in where else "")
+    recorder.essential = True
     pipe.add(bystander)
-    pipe.add(Collect(act=explode if where == "sink" else lambda n: None, broken=where))
-    with pytest.raises(OSError if where == "open" else ZeroDivisionError):
+    pipe.add(recorder)
+    with pytest.raises(OSError if "open" in where else ZeroDivisionError):
         pipe.run()
     assert bystander.closed == 1
-    assert not [t for t in threading.enumerate() if t.name.startswith(("camera-", "compute", "sink-"))]
+    assert not running_threads()
+
+
+def leave(n):
+    if n == 5:
+        raise SystemExit("a library has had enough")
+
+
+@pytest.mark.parametrize("viewer", [False, True])
+@pytest.mark.parametrize("fault", ["open", "write", "exit", "event", "poll", "close"])
+def test_whatever_a_sink_raises_stops_that_sink_alone_and_is_told(fault, viewer, caplog):
+    if fault == "poll" and not viewer:
+        pytest.skip("only a viewer is polled")
+
+    def hold(n):
+        if n == 5:  # long enough for the viewer to be polled
+            pipe.control.pause(True)
+            threading.Timer(0.4, pipe.control.pause, (False,)).start()
+
+    acts = {"write": explode, "exit": leave, "event": lambda n: pipe.control.event("user", "a mark"), "poll": hold}
+    pipe = pipeline([figure("synthetic:frames=30")])
+    broken, good = Collect(act=acts.get(fault, lambda n: None), broken=fault), Collect()
+    pipe.add(good)
+    if viewer:
+        summary = pipe.run(broken, "broken")
+    else:
+        pipe.add(broken, "broken")
+        summary = pipe.run()
+    assert [e.index for e in good.got] == list(range(30))
+    assert broken.closed == (fault != "open") and good.closed == 1
+    (failure,) = summary.failures
+    assert failure.startswith("broken stopped by a fault of its own: ")
+    assert [r.message for r in caplog.records if r.levelname == "ERROR"] == [failure], "at once, not only at the end"
+    assert not running_threads()
+
+
+def test_live_even_the_recorder_stops_alone():
+    pipe = pipeline([figure("synthetic:frames=20", realtime=True)])
+    recorder, other = Collect(act=explode), Collect()
+    recorder.essential = True
+    pipe.add(recorder)
+    pipe.add(other)
+    summary = pipe.run()
+    assert len(other.got) > 6 and len(summary.failures) == 1
+
+
+def test_an_exception_before_the_run_leaves_no_thread():
+    pipe = pipeline([figure("synthetic:frames=5")])
+    pipe.add(Collect())
+    assert not running_threads(), "a sink's thread begins with the run"
+
+
+def test_a_sink_that_comes_after_the_end_is_refused_and_leaves_no_thread():
+    pipe, first = pipeline([figure("synthetic:frames=5")]), Collect()
+    pipe.add(first)
+    pipe.run()
+    late = Collect()
+    with pytest.raises(StreamError, match="the run is over"):
+        pipe.add(late)
+    assert (first.closed, late.closed, late.thread) == (1, 0, None)
+    assert not running_threads()
 
 
 def test_a_full_disk_stops_one_sink_and_not_the_run():
@@ -192,22 +275,86 @@ def test_a_full_disk_stops_one_sink_and_not_the_run():
 
 
 def test_the_user_can_quit_from_a_viewer_in_the_main_thread():
-    def leave(n):
-        if n == 10:
-            raise QuitRequest
-
-    pipe, other = pipeline([figure("synthetic:frames=100000")]), Collect()
+    control = Control()
+    pipe, other = pipeline([figure("synthetic:frames=100000")], control=control), Collect()
     pipe.add(other)
-    viewer = Collect("latest", act=leave)
+    viewer = Collect("latest", act=lambda n: control.stop() if n == 10 else None)
     summary = pipe.run(viewer)
     assert viewer.thread == "MainThread"
     assert summary.frame_sets == len(other.got) >= 11
     assert viewer.closed == other.closed == 1
 
 
+def test_a_file_waits_while_it_is_paused_and_every_thread_may_ask():
+    control = Control()
+    pipe = pipeline([figure("synthetic:frames=60")], control=control)
+    counted = []
+
+    def hold(n):
+        if n == 10:
+            control.pause(True)
+            threading.Thread(target=go_on).start()
+
+    def go_on():
+        time.sleep(0.5)
+        counted.append(len(sink.got))
+        time.sleep(0.5)
+        counted.append(len(sink.got))
+        control.pause()
+
+    sink = Collect(act=hold)
+    pipe.add(sink)
+    pipe.run()
+    assert counted[0] == counted[1] < 30 and len(sink.got) == 60
+
+
+def test_events_come_in_the_sinks_own_thread_in_order_and_none_is_lost():
+    control = Control()
+    control.event("user", "before there is a run")
+    pipe = pipeline([figure("synthetic:frames=40")], control=control)
+
+    def tell(n):
+        for thread in [threading.Thread(target=control.event, args=("user", f"{n} {k}")) for k in range(3)]:
+            thread.start()
+            thread.join()
+
+    sink, latest = Collect(act=tell), Collect("latest")
+    pipe.add(sink)
+    pipe.add(latest)
+    pipe.run()
+    control.event("user", "after its end")
+    texts = [f"{n} {k}" for n in range(40) for k in range(3)]
+    assert [e.text for e in sink.events] == texts
+    assert [e.text for e in latest.events] == texts[: len(latest.events)] and len(latest.events) > 60, "until it ends"
+    assert all(got.event_threads == {got.thread} for got in (sink, latest))
+    times = [e.t for e in sink.events]
+    assert times == sorted(times) and 0 < times[-1] <= sink.got[-1].t, "in the file's own time"
+
+
+def test_an_event_of_a_live_run_is_on_the_monotonic_clock_and_does_not_wait_for_a_frame():
+    class Stalled(Shifted):
+        def read(self):
+            frame = super().read()
+            if frame is not None and frame.index == 5:
+                control.event("user", "now")
+                time.sleep(1)
+                seen.append([e.text for e in sink.events])
+            return frame
+
+    control, seen, sink = Control(), [], Collect()
+    source = figure("synthetic:frames=8", realtime=True)
+    pipe = pipeline([Stalled(source, 0.0)], KnownDetector(source), control=control)
+    pipe._sources = [replace(o, info=replace(o.info, clock="monotonic")) for o in pipe._sources]
+    pipe.add(sink)
+    before = time.monotonic()
+    pipe.run()
+    assert seen == [["now"]]
+    assert before < sink.events[0].t < time.monotonic()
+
+
 def test_stop_finishes_what_was_taken():
     pipe = pipeline([figure("synthetic:frames=100000")])
-    sink = Collect(act=lambda n: pipe.stop.set() if n == 20 else None)
+    sink = Collect(act=lambda n: pipe.control.stop() if n == 20 else None)
     pipe.add(sink)
     summary = pipe.run()
     assert len(sink.got) == summary.frame_sets
@@ -282,7 +429,7 @@ def test_files_that_never_overlap_end_in_one_line(seconds):
 def test_a_stopped_run_is_not_taken_for_one_that_never_overlaps():
     a, b = figure("synthetic:frames=100000", name="a"), figure("synthetic:frames=20", name="b")
     pipe = pipeline([a, Shifted(b, 1e6)], Nobody())
-    pipe.add(Collect(act=lambda n: pipe.stop.set() if n == 5 else None))
+    pipe.add(Collect(act=lambda n: pipe.control.stop() if n == 5 else None))
     assert pipe.run().frame_sets >= 6
 
 
@@ -312,33 +459,34 @@ def test_a_recording_that_cannot_begin_does_not_end_the_run():
     assert summary.failures == ("cannot record: the disk is full",)
 
 
-class Workers:
-    """A pipeline whose sinks wait for what never comes."""
+def test_the_switch_begins_and_ends_takes_and_a_stopped_one_is_not_being_recorded(tmp_path):
+    """As the key r does, in a run; also after the recorder stopped by itself, as on a full disk."""
+    pipe = pipeline([figure("synthetic:frames=100000")])
+    states = []
 
-    live, dropped, note = True, 0, ""
+    def press(n):
+        outputs, record = outputs_of[0], pipe.control.record
+        if n == 3:
+            states.append(outputs.status().recording)
+            record(True)  # it is recording already
+            states.append(len(list(tmp_path.iterdir())))
+            outputs.switch._workers[0].channel.close()  # as on a full disk
+            states.append(outputs.status().recording)
+            record()
+            states.append(outputs.status().recording)
+            record(False)
+            states.append(outputs.status().recording)
+            record(False)
+            record()
+            states.append(len(list(tmp_path.iterdir())))
+        if n == 20:
+            pipe.control.stop()
 
-    def __init__(self):
-        self.run_info = RunInfo((), 5, datetime.now(UTC), 0.0, 30.0)
-        self.workers = []
-
-    def add(self, sink):
-        self.workers.append(SinkWorker(sink, self.run_info, 8, lambda *_: None))
-        return self.workers[-1]
-
-    def remove(self, worker):
-        worker.channel.close()
-
-
-def test_after_a_recording_stopped_the_first_press_of_r_begins_another(tmp_path):
-    pipe = Workers()
-    opened = [SimpleNamespace(info=SimpleNamespace(frames=None))]
-    outputs = Outputs(OutputConfig("none", record=tmp_path), pipe, Meter(), opened, pipe.run_info, print)
-    outputs.start()
-    assert outputs.status().recording
-    for worker in pipe.workers:  # as on a full disk
-        worker.channel.close()
-    assert not outputs.status().recording
-    outputs.toggle_recording()
-    assert outputs.status().recording and len(list(tmp_path.iterdir())) == 2
-    outputs.toggle_recording()
-    assert not outputs.status().recording and len(list(tmp_path.iterdir())) == 2
+    outputs_of = [Outputs(OutputConfig("none", record=tmp_path), pipe, Meter(), "", None, print)]
+    pipe.add(Collect(act=press))
+    summary = pipe.run(outputs_of[0].viewer)
+    assert states == [True, 1, False, True, False, 3]
+    assert len([line for line in summary.lines if line.startswith("recording: ")]) == 3
+    before = len(list(tmp_path.iterdir()))
+    pipe.control.record(True)
+    assert len(list(tmp_path.iterdir())) == before, "nothing is begun after the end"

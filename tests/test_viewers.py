@@ -92,36 +92,39 @@ def screen(path: Path) -> np.ndarray:
 DRIVER = """
 import sys, time
 from tests.walker import single
-from stream.sinks import QuitRequest
+from stream.control import Control
 from stream.drawing.compose import Status
 from stream.sinks.window import Window
 
-recording = [False]
-def record():
-    recording[0] = not recording[0]
-    print("record", recording[0], flush=True)
+class Recording:
+    on = False
+    def switch(self, on):
+        self.on = not self.on
+        print("record", self.on, flush=True)
 
+recording, control = Recording(), Control()
+control.connect(record=recording.switch)
 estimate, images, header = single()
-shown = Window(lambda: Status(fps=30.0, recording=recording[0]), record=record,
-               pause=lambda held: print("pause", held, flush=True), title="viewer under test")
+shown = Window(lambda: Status(fps=30.0, recording=recording.on), control, title="viewer under test")
 shown.open(header)
 shown.write(estimate, images)
 print("ready", flush=True)
 view, end, due = shown.view, time.monotonic() + 60, 0.0
-try:
-    while time.monotonic() < end:
-        # Now and then another moment, as in a run: a first paint that the display loses is made up for by the next.
-        if "busy" in sys.argv or time.monotonic() > due:
-            shown.write(estimate, images)
-            due = time.monotonic() + 0.3
-        else:
-            shown.poll(10)
-        if (shown.view.yaw, shown.view.pitch) != (view.yaw, view.pitch):
-            view = shown.view
-            print("turn", view.yaw, view.pitch, flush=True)
-    print("timeout", flush=True)
-except QuitRequest:
-    print("quit", flush=True)
+while time.monotonic() < end and not control.stopping:
+    # Now and then another moment, as in a run: a first paint that the display loses is made up for by the next.
+    if "busy" in sys.argv or time.monotonic() > due:
+        shown.write(estimate, images)
+        due = time.monotonic() + 0.3
+    else:
+        shown.poll(10)
+    if (shown.view.yaw, shown.view.pitch) != (view.yaw, view.pitch):
+        print("turn", shown.view.yaw, shown.view.pitch, flush=True)
+    if shown.view.paused != view.paused:
+        print("pause", control.paused, flush=True)
+    view = shown.view
+print("quit" if control.stopping else "timeout", flush=True)
+shown.write(estimate, images)
+shown.poll()
 shown.close()
 """
 

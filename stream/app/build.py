@@ -2,38 +2,27 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Final
 
-from calibration.errors import UserError
 from engines.detectors import fallback
 from engines.lifter import MDNLifter
 from stream.app import camera_setup
+from stream.app.outputs import Outputs
 from stream.app.signals import finish_on_interrupt, leave_on_interrupt
-from stream.config import Config, OutputConfig, SourceConfig
-from stream.drawing.compose import Status
+from stream.config import Config, SourceConfig
 from stream.live.estimator import Each, Estimator
 from stream.live.metrics import Meter, Summary
-from stream.live.pipeline import MainSink, OpenSource, Pipeline, SinkWorker
+from stream.live.pipeline import OpenSource, Pipeline
 from stream.live.synchronise import LIVE_SPAN_S, SyncConfig
 from stream.live.tracks import TrackConfig
-from stream.recordings.frames import FrameRecorder
-from stream.recordings.takes import new_take
-from stream.recordings.writer import Recorder
-from stream.sinks import CameraInfo, RunInfo, Sink
-from stream.sinks.terminal import Terminal
-from stream.sinks.video import VideoSink
+from stream.sinks import CameraInfo, RunInfo
 from stream.sources import SourceInfo, make_source
 from stream.types import StreamError
 from stream.version import __version__
-
-RECORD_FOLDER: Final = Path("recordings")
-"""Where the r key records to when no --record was given."""
 
 Say = Callable[[str], None]
 
@@ -51,11 +40,11 @@ def run(config: Config, say: Say) -> Summary:
     with ExitStack() as stack:
         with leave_on_interrupt():
             pipeline, outputs = prepare(config, stack, say)
-        with finish_on_interrupt(pipeline.stop):
-            return pipeline.run(outputs.start())
+        with finish_on_interrupt(pipeline.control):
+            return pipeline.run(outputs.viewer)
 
 
-def prepare(config: Config, stack: ExitStack, say: Say) -> tuple[Pipeline, "Outputs"]:
+def prepare(config: Config, stack: ExitStack, say: Say) -> tuple[Pipeline, Outputs]:
     """Everything of a run but the run: sources are open, networks are loaded, and no thread has been started.
 
     Args:
@@ -103,7 +92,8 @@ def prepare(config: Config, stack: ExitStack, say: Say) -> tuple[Pipeline, "Outp
     meter = Meter()
     sync = SyncConfig(interpolate=not live or config.setup.sync_delay > 0)
     pipeline = Pipeline(opened, estimator, run_info, meter, sync, config.output.record_buffer_s)
-    return pipeline, Outputs(config.output, pipeline, meter, opened, run_info, say)
+    frames = None if live else opened[0].info.frames or None
+    return pipeline, Outputs(config.output, pipeline, meter, run_info.runtime, frames, say)
 
 
 def load_detector(config: Config, rate: float | None, say: Say) -> fallback.Fallback:
@@ -209,97 +199,3 @@ def check_outputs(config: Config) -> None:
             taken = (path, path.parent) if os.path.exists(source.source) else ()
             if any(os.path.samefile(source.source, place) for place in taken):
                 raise StreamError(f"{flag} {path} is what --camera {source.shown} reads; give another file")
-
-
-class Outputs:
-    """The sinks of a run, and the recording that can be switched on and off while it goes on."""
-
-    def __init__(
-        self,
-        config: OutputConfig,
-        pipeline: Pipeline,
-        meter: Meter,
-        opened: Sequence[OpenSource],
-        run_info: RunInfo,
-        say: Say,
-    ) -> None:
-        self._config = config
-        self._pipeline = pipeline
-        self._meter = meter
-        self._run_info = run_info
-        self._say = say
-        frames = [o.info.frames for o in opened]
-        self._total = frames[0] if frames[0] and not pipeline.live else None
-        self._recording: list[SinkWorker] = []
-        # Everything that can be refused is made first, so that nothing has been started when it is; a take last, so
-        # that no empty one is left.
-        self._video = (
-            VideoSink(config.video_out, config.still_out, self.status) if config.video_out or config.still_out else None
-        )
-        self._main = self._viewer()
-        self._takes = self._recorders() if config.record else []
-
-    def start(self) -> MainSink | None:
-        """Start every sink that has a thread; returns the one that wants the main thread, if there is one."""
-        self._pipeline.add(Terminal(self.status))
-        if self._video:
-            self._pipeline.add(self._video)
-        self._recording = [self._pipeline.add(sink) for sink in self._takes]
-        return self._main
-
-    def status(self) -> Status:
-        """What is known of the run at this moment."""
-        return Status(
-            fps=self._meter.fps,
-            latency_ms=self._meter.latency_ms,
-            drops=self._pipeline.dropped,
-            detector=self._meter.detector,
-            runtime=self._run_info.runtime,
-            note=self._pipeline.note,
-            recording=any(not worker.channel.closed for worker in self._recording),
-            skew_ms=self._meter.skew_ms,
-            done=self._meter.frame_sets,
-            total=self._total,
-        )
-
-    def toggle_recording(self) -> None:
-        """Begin a new take, or end the one that is being written."""
-        recording = self.status().recording
-        # Also those that stopped by themselves, on a full disk.
-        for worker in self._recording:
-            self._pipeline.remove(worker)
-        self._recording = []
-        if recording:
-            return
-        try:
-            self._recording = [self._pipeline.add(sink) for sink in self._recorders()]
-        except UserError as error:
-            self._say(str(error))
-
-    def _recorders(self) -> list[Sink]:
-        take = new_take(self._config.record or RECORD_FOLDER)
-        sinks: list[Sink] = [Recorder(take)]
-        if self._config.record_video:
-            sinks.append(FrameRecorder(take))
-        return sinks
-
-    def _pause(self, held: bool) -> None:
-        if held:
-            self._pipeline.paused.set()
-        else:
-            self._pipeline.paused.clear()
-
-    def _viewer(self) -> MainSink | None:
-        view = self._config.view
-        if view == "none":
-            return None
-        from stream.sinks import open3d, window
-
-        if view == "open3d":
-            return open3d.Open3D(self.status, record=self.toggle_recording, pause=self._pause)
-        reason = window.available() if view == "auto" else None
-        if reason is not None:
-            instead = "" if self._config.video_out else "; give --video-out FILE.mp4 to see the result"
-            self._say(f"no window: {reason}; going on without one{instead}")
-            return None
-        return window.Window(self.status, record=self.toggle_recording, pause=self._pause)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from engines.argument_types import INTERRUPTED
+from stream.control import Control
 
 
 @contextmanager
@@ -32,8 +33,8 @@ def leave_on_interrupt() -> Iterator[None]:
 
 
 @contextmanager
-def finish_on_interrupt(stop: threading.Event) -> Iterator[None]:
-    """Within it, SIGINT (and SIGTERM) sets ``stop``; a second one leaves the process at once.
+def finish_on_interrupt(control: Control) -> Iterator[None]:
+    """Within it, SIGINT (and SIGTERM) stops the run; a second one leaves the process at once.
 
     Only the main thread may set signal handlers; elsewhere this does nothing.
     """
@@ -44,12 +45,12 @@ def finish_on_interrupt(stop: threading.Event) -> Iterator[None]:
     asked = False
 
     def handle(_signal: int, _frame: FrameType | None) -> None:
-        # Not ``stop.is_set()``: a run that is at its end sets it, too, and is then closing its files.
+        # Not ``control.stopping``: a run that is at its end is stopping, too, and then closes its files.
         nonlocal asked
         if asked:
             os._exit(INTERRUPTED)
         asked = True
-        stop.set()
+        control.stop()
         # Not print(): the signal may have come while the main thread was inside it.
         os.write(2, b"\nfinishing; Ctrl-C again to leave at once\n")
 

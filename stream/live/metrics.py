@@ -33,7 +33,9 @@ class Summary:
     mean_probability: float
     """Mean probability of the track that was the answer; NaN without a person."""
     drops: Mapping[str, int]
-    """What was dropped, by where; only what is not 0."""
+    """What was lost, by where; only what is not 0."""
+    skips: Mapping[str, int]
+    """Frame sets that sinks of the policy "latest" passed over, of files too, by sink; only what is not 0."""
     latency_ms: tuple[float, float] | None
     """Median and 95th percentile from grab to estimate of live sources; None for files."""
     skew_ms: tuple[float, float, float] | None
@@ -139,7 +141,10 @@ class Meter:
             recent = deque(islice(reversed(self._skew), _RECENT))
         return _percentiles(recent, 50, 95, 100) if recent else None
 
-    def summary(self, drops: Mapping[str, int], lines: tuple[str, ...] = (), failures: tuple[str, ...] = ()) -> Summary:
+    def summary(
+        self, drops: Mapping[str, int], skips: Mapping[str, int], lines: tuple[str, ...] = (),
+        failures: tuple[str, ...] = (),
+    ) -> Summary:  # fmt: skip
         """What the run did so far."""
         with self._lock:
             n = max(self._frame_sets, 1)
@@ -154,6 +159,7 @@ class Meter:
                 detectors=dict(self._detectors),
                 mean_probability=self._probability / self._people if self._people else float("nan"),
                 drops={name: count for name, count in drops.items() if count},
+                skips={name: count for name, count in skips.items() if count},
                 latency_ms=_percentiles(self._latency, 50, 95) if self._latency else None,
                 skew_ms=_percentiles(self._skew, 50, 95, 100) if self._skew else None,
                 fused=dict(self._fused),
@@ -183,5 +189,11 @@ def report(summary: Summary) -> list[str]:
         lines.append("latency, ms: p50 {:.0f}, p95 {:.0f}".format(*summary.latency_ms))
     if summary.skew_ms:
         lines.append("skew between cameras, ms: p50 {:.1f}, p95 {:.1f}, max {:.1f}".format(*summary.skew_ms))
-    drops = ", ".join(f"{n} {where}" for where, n in summary.drops.items()) or "none"
-    return [*lines, f"drops: {drops}", *summary.lines]
+    lines.append(f"drops: {_counted(summary.drops) or 'none'}")
+    if summary.skips:
+        lines.append("not shown, because newer ones had come: " + _counted(summary.skips))
+    return [*lines, *summary.lines]
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {where}" for where, count in counts.items())

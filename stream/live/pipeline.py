@@ -1,36 +1,27 @@
 """Threads: cameras -> frame sets -> estimates -> sinks. Starts, stops, raises the first error in the main thread."""
 
+import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
-from calibration.arrays import Image
+from calibration.errors import UserError
 from stream.channel import Channel, Closed
+from stream.control import Control
 from stream.live.estimator import Estimator, PendingFrameSet
 from stream.live.metrics import Meter, Summary
+from stream.live.sink_worker import SinkWorker
 from stream.live.synchronise import LiveMatcher, NoOverlapError, SyncConfig, match_files, skew_warning
-from stream.sinks import QuitRequest, RunInfo, Sink, SinkStoppedError
+from stream.sinks import MainSink, RunInfo, Sink, SinkStoppedError
 from stream.sources import Source, SourceInfo
-from stream.types import Estimate, Frame, FrameSet, StreamError
+from stream.types import Estimate, Event, Frame, FrameSet, StreamError
+
+_LOG = logging.getLogger(__name__)
 
 _FILE_AHEAD = 4  # frames decoded ahead of the detector, a file: enough to hide a keyframe, little enough memory
-_POLL_S = 0.03  # how often a window gets to act on keys while no estimate comes
 _WAKE_S = 0.1  # how often a waiting thread looks whether it should stop
-
-
-class MainSink(Sink, Protocol):
-    """A sink that lives in the main thread."""
-
-    def poll(self) -> None:
-        """Let its toolkit work; called when no estimate comes. Raises QuitRequest when the user wants to end."""
-        ...
-
-
-Packet = tuple[Estimate, Mapping[str, Image | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,92 +34,26 @@ class OpenSource:
     """Added to every ``Frame.t`` of it."""
 
 
-class SinkWorker:
-    """One sink, its channel and its thread."""
-
-    def __init__(
-        self, sink: Sink, run_info: RunInfo, size: int, failed: Callable[["SinkWorker", BaseException], None]
-    ) -> None:
-        self.sink = sink
-        self.channel: Channel[Packet] = Channel(sink.policy, size)
-        self.line: str | None = None
-        """What the sink said of itself when it was closed."""
-        self.late = False
-        """Whether it was added while the run went on; then that it cannot be opened is no reason to end the run."""
-        self._run_info = run_info
-        self._failed = failed
-        self._thread = threading.Thread(target=self.run, name=f"sink-{type(sink).__name__.lower()}")
-
-    @property
-    def lost(self) -> Counter[str]:
-        """Frame sets that a sink which is to take every one did not get; what a viewer skips is no loss."""
-        name = f"by {type(self.sink).__name__.lower()}"
-        return Counter({name: self.channel.dropped} if self.sink.policy == "every" else {})
-
-    def start(self) -> None:
-        """Run in a thread of its own. A sink that wants the main thread is ``run`` there instead."""
-        self._thread.start()
-
-    def join(self) -> None:
-        """Wait for its thread."""
-        if self._thread.ident is not None:
-            self._thread.join()
-
-    def put(self, packet: Packet, *, block: bool) -> None:
-        """Hand over one frame set; a sink that has ended takes nothing."""
-        with suppress(Closed):
-            self.channel.put(packet if self.sink.wants_images else (packet[0], {}), block=block)
-
-    def run(self, poll: Callable[[], None] | None = None) -> None:
-        """Open, write until the channel is closed, close; ``poll`` is called while nothing comes."""
-        try:
-            self.sink.open(self._run_info)
-        except Exception as error:
-            self.channel.close()
-            self._failed(self, SinkStoppedError(str(error)) if self.late and isinstance(error, StreamError) else error)
-            return
-        try:
-            while True:
-                try:
-                    packet = self.channel.get(None if poll is None else _POLL_S)
-                except Closed:
-                    break
-                except TimeoutError:
-                    if poll:
-                        poll()
-                    continue
-                self.sink.write(*packet)
-        except Exception as error:
-            self._failed(self, error)
-        finally:
-            self.channel.close()
-            try:
-                self.line = self.sink.close()
-            except Exception as error:
-                self._failed(self, error)
-
-
 class Pipeline:
     """Runs opened sources through an estimator into sinks.
 
     Args:
         sources: open, in the order of the estimator's cameras. All live or all not.
         estimator: called by the compute thread alone.
-        header: what the sinks are told.
+        run_info: what the sinks are told.
         meter: counts; shared with what shows them.
         sync: how frames are matched.
         buffer_s: seconds an "every" sink of a live source may fall behind before it loses frame sets.
+        control: what may ask the run to stop or pause, and notes events.
     """
 
     def __init__(
         self, sources: Sequence[OpenSource], estimator: Estimator, run_info: RunInfo, meter: Meter,
-        sync: SyncConfig | None = None, buffer_s: float = 10.0,
+        sync: SyncConfig | None = None, buffer_s: float = 10.0, control: Control | None = None,
     ) -> None:  # fmt: skip
         self.live = any(opened.info.live for opened in sources)
-        self.stop = threading.Event()
-        """Set to end the run well: what is under way is finished and written."""
-        self.paused = threading.Event()
-        """While set, a file waits; a live source goes on."""
+        self.control = control or Control()
+        self.control.connect(event=self._event)
         self._sources = sources
         self._estimator = estimator
         self._run_info = run_info
@@ -136,14 +61,14 @@ class Pipeline:
         self._sync = sync
         self._ahead = max(2, round(buffer_s * (run_info.fps or 30.0)))
         self._workers: list[SinkWorker] = []
-        self._running = False
+        """All there ever were, so that the summary knows what each of them wrote and lost."""
+        self._running = self._ended = False
         self._capturing = len(sources)
         self._lock = threading.Lock()
         self._errors: list[BaseException] = []
         self._failures: list[str] = []
-        self._lines: list[str] = []
-        self._lost: Counter[str] = Counter()
         self._seen: set[str] = set()
+        self._t = 0.0
         # Live: one channel for all cameras, in the order of arrival. Files: one each, so that none runs ahead.
         self._arrivals: Channel[tuple[int, Frame]] = Channel("latest", 4 * len(sources))
         self._files: list[Channel[Frame]] = [Channel("every", _FILE_AHEAD) for _ in sources]
@@ -151,26 +76,28 @@ class Pipeline:
 
     # sinks
 
-    def add(self, sink: Sink) -> SinkWorker:
-        """Give estimates to a sink from now on, in a thread of its own."""
-        worker = self._worker(sink)
-        worker.late = self._running
-        worker.start()
+    def add(self, sink: Sink, name: str = "") -> SinkWorker:
+        """Give estimates to a sink, in a thread of its own: from the start of the run, or from now on if it goes on.
+
+        Args:
+            sink: not open.
+            name: what its drops and failures are called by; the name of its class when empty.
+
+        Raises:
+            StreamError: if the run is over.
+        """
         with self._lock:
+            if self._ended:
+                raise StreamError("the run is over; its outputs are closed")
+            worker = self._worker(sink, name)
             self._workers.append(worker)
+            if self._running:
+                worker.start()
         return worker
 
     def remove(self, worker: SinkWorker) -> None:
-        """Close a sink, when it has written what it was given; its line goes to the summary."""
+        """Let a sink write what it was given and close, which is not waited for; its line goes to the summary."""
         worker.channel.close()
-        worker.join()
-        with self._lock:
-            if worker not in self._workers:
-                return
-            self._workers.remove(worker)
-            if worker.line:
-                self._lines.append(worker.line)
-            self._lost += worker.lost
 
     @property
     def note(self) -> str:
@@ -188,11 +115,12 @@ class Pipeline:
 
     # the run
 
-    def run(self, main: MainSink | None = None) -> Summary:
-        """Run until the sources end, ``stop`` is set or something fails.
+    def run(self, main: MainSink | None = None, viewer_name: str = "") -> Summary:
+        """Run until the sources end, the control stops it or something fails.
 
         Args:
             main: a sink that wants the main thread (a window); it is run here.
+            viewer_name: what it is called by; the name of its class when empty.
 
         Returns:
             The summary.
@@ -205,34 +133,41 @@ class Pipeline:
             for k, opened in enumerate(self._sources)
         ]
         compute = threading.Thread(target=self._guard, args=(self._compute,), name="compute")
-        self._running = True
         self._meter.start()
-        viewer = self._worker(main) if main else None
-        if viewer:
-            with self._lock:
-                self._workers.append(viewer)
+        viewer = None
         try:
+            with self._lock:
+                self._running = True
+                for worker in self._workers:
+                    worker.start()
+                if main:
+                    viewer = self._worker(main, viewer_name)
+                    self._workers.append(viewer)
             for thread in (*threads, compute):
                 thread.start()
             if viewer and main:
                 viewer.run(main.poll)
             self._wait(compute)
         finally:
-            self.stop.set()
+            self.control.stop()
             for opened in self._sources:
                 opened.source.close()
             for channel in (self._arrivals, *self._files):
                 channel.close()
-            compute.join()
-            for thread in threads:
-                thread.join()
-            for worker in list(self._workers):
+            for thread in (compute, *threads):
+                if thread.ident is not None:
+                    thread.join()
+            with self._lock:
+                self._ended = True
+            for worker in self._workers:
                 self.remove(worker)
+                worker.join()
         if self._errors:
             raise self._errors[0]
         # A live camera's note is of the frame set; a file's, such as that it is cut off, is of the whole run.
         notes = [o.source.status().note for o in self._sources if not o.info.live]
-        summary = self._meter.summary(self._drops(), (*filter(None, notes), *self._lines), tuple(self._failures))
+        lines = filter(None, (*notes, *(worker.line for worker in self._workers)))
+        summary = self._meter.summary(self._drops(), self._skips(), tuple(lines), tuple(self._failures))
         return replace(summary, lines=(*summary.lines, *self._timing_lines(summary)))
 
     def _timing_lines(self, summary: Summary) -> list[str]:
@@ -252,25 +187,38 @@ class Pipeline:
         while thread.is_alive():
             thread.join(_WAKE_S)
 
-    def _worker(self, sink: Sink) -> SinkWorker:
+    def _worker(self, sink: Sink, name: str) -> SinkWorker:
         size = 1 if sink.policy == "latest" else (self._ahead if self.live and not sink.wants_images else 4)
         if self.live and sink.policy == "every" and sink.wants_images:
             # A second of full HD images is 180 MB a camera; what encodes images must keep up.
             size = 16
-        return SinkWorker(sink, self._run_info, size, self._sink_failed)
+        name = name or type(sink).__name__.lower()
+        return SinkWorker(sink, name, self._run_info, size, self._sink_failed, late=self._running)
 
     def _sink_failed(self, worker: SinkWorker, error: BaseException) -> None:
-        if isinstance(error, QuitRequest):
-            self.stop.set()
-        elif isinstance(error, SinkStoppedError):
-            self._failures.append(str(error))
-        else:
+        # What cannot be recorded of a file can be tried again from its beginning; what is live is gone, so it goes on.
+        essential = getattr(worker.sink, "essential", False) and not self.live and not worker.late
+        if essential and not isinstance(error, SinkStoppedError):
             self._fail(error)
+            return
+        said = str(error)
+        if not isinstance(error, UserError):
+            said = f"{worker.name} stopped by a fault of its own: {type(error).__name__}: {error}"
+            _LOG.debug("%s stopped", worker.name, exc_info=error)
+        _LOG.error("%s", said)
+        self._failures.append(said)
+        self._event(worker.name, said)
+
+    def _event(self, source: str, text: str) -> None:
+        monotonic = any(opened.info.clock == "monotonic" for opened in self._sources)
+        event = Event(time.monotonic() if monotonic else self._t, source, text)
+        for worker in list(self._workers):
+            worker.event(event)
 
     def _fail(self, error: BaseException) -> None:
         with self._lock:
             self._errors.append(error)
-        self.stop.set()
+        self.control.stop()
 
     def _guard(self, work: Callable[..., None], *args: object) -> None:
         """A thread's outermost frame: the first exception is kept, and everything is told to stop."""
@@ -282,14 +230,14 @@ class Pipeline:
             self._fail(error)
         finally:
             if work == self._compute:
-                self.stop.set()
+                self.control.stop()
                 for worker in list(self._workers):
                     worker.channel.close()
 
     def _capture(self, k: int) -> None:
         opened = self._sources[k]
         try:
-            while not self.stop.is_set() and (frame := opened.source.read()) is not None:
+            while not self.control.stopping and (frame := opened.source.read()) is not None:
                 if opened.offset_s:
                     frame = replace(frame, t=frame.t + opened.offset_s)
                 if self.live:
@@ -315,9 +263,9 @@ class Pipeline:
                 before, pending = pending, None
             if before:
                 self._finish(before, start)
-            while self.paused.is_set() and not self.live and not self.stop.is_set():
+            while self.control.paused and not self.live and not self.control.stopping:
                 time.sleep(_WAKE_S)
-            if self.stop.is_set():
+            if self.control.stopping:
                 break
         if pending:
             self._finish(pending, time.perf_counter())
@@ -326,6 +274,7 @@ class Pipeline:
         """Finish a frame set and hand it out; this thread has been at work since ``start``."""
         frame_set, estimate = pending.frame_set, self._estimator.result(pending)
         self._measure(frame_set, estimate, time.perf_counter() - start)
+        self._t = estimate.t
         packet = (estimate, {f.camera: f.image for f in frame_set.frames if f is not None})
         for worker in list(self._workers):
             worker.put(packet, block=not self.live)
@@ -344,11 +293,12 @@ class Pipeline:
             yield from match_files([reader(c) for c in self._files], [o.info.fps for o in self._sources], self._sync)
         except NoOverlapError:
             # A run that is stopped, or a file that fails, ends before it could overlap; a failure is told just after.
-            if not self.stop.wait(_WAKE_S):
+            time.sleep(_WAKE_S)
+            if not self.control.stopping:
                 raise
 
     def _live_frame_sets(self) -> Iterator[FrameSet]:
-        while not self.stop.is_set():
+        while not self.control.stopping:
             try:
                 k, frame = self._arrivals.get(timeout=_WAKE_S)
                 self._matcher.add(k, frame)
@@ -384,5 +334,11 @@ class Pipeline:
             "frames between camera and detector": self._arrivals.dropped + self._matcher.superseded,
             "corrupt": sum(s.corrupt for s in statuses),
         }
-        with self._lock:
-            return drops | sum((worker.lost for worker in self._workers), self._lost)
+        return drops | _total(worker.dropped for worker in self._workers if worker.sink.policy == "every")
+
+    def _skips(self) -> dict[str, int]:
+        return _total(worker.dropped for worker in self._workers if worker.sink.policy == "latest")
+
+
+def _total(counts: Iterable[Counter[str]]) -> dict[str, int]:
+    return dict(sum(counts, Counter[str]()))

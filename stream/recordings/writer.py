@@ -29,6 +29,7 @@ class Recorder:
 
     policy: Policy = "every"
     wants_images = False
+    essential = True
 
     def __init__(self, take: Path, *, max_bytes: int = 1 << 28, max_s: float = 600.0) -> None:
         """Prepare to record.

@@ -2,7 +2,7 @@
 
 import importlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from calibration.arrays import Array, Image
 from engines.skeleton import EDGES
 from stream.channel import Policy
+from stream.control import Control
 from stream.drawing import primitives as draw
-from stream.drawing.compose import Status
 from stream.drawing.scene import ViewState, calibrated, figure, follow, world_axes
 from stream.recordings.run_info import RunInfo
-from stream.sinks import QuitRequest, window
+from stream.sinks import window
 from stream.types import Estimate, StreamError
 
 INSTALL: Final = "pip install -r requirements-open3d.txt"
@@ -89,10 +89,8 @@ class Open3D:
 
     def __init__(
         self,
-        status: Callable[[], Status] = Status,
+        control: Control | None = None,
         *,
-        record: Callable[[], None] | None = None,
-        pause: Callable[[bool], None] | None = None,
         title: str = "hypothesis stream 3D",
     ) -> None:
         """Check that Open3D is there and that it has a display; arguments as those of ``Window``.
@@ -104,11 +102,9 @@ class Open3D:
         if reason is not None:
             raise StreamError(f"no Open3D view: {reason}")
         self._o3d: Any = importlib.import_module("open3d")
-        self._status, self._record, self._pause, self._title = status, record, pause, title
+        self._control, self._title = control or Control(), title
         self._view = ViewState()
         self._visualizer: Any = None
-        self._quit = False
-        self._paused = False
         self._aimed = False
 
     def open(self, run_info: RunInfo) -> None:
@@ -143,19 +139,20 @@ class Open3D:
             visualizer.register_key_callback(_GLFW[name], action)
 
     def write(self, estimate: Estimate, images: Mapping[str, Image | None]) -> None:
-        """Show a frame set, unless the picture is held. Raises QuitRequest on q or when the window was closed."""
-        if not self._paused:
+        """Show a frame set, unless the picture is held."""
+        if not self._control.paused:
             self._view = follow(self._view, estimate)
             self._update(estimate)
         self.poll()
 
     def poll(self, wait_ms: int = 0) -> None:
-        """Let the toolkit work; to be called when nothing comes. Raises QuitRequest as ``write`` does."""
+        """Let the toolkit work; to be called when nothing comes. Stops the run when the window was closed."""
         if self._visualizer is None:
             return
-        if not self._visualizer.poll_events() or self._quit:
-            raise QuitRequest
-        self._visualizer.update_renderer()
+        if self._visualizer.poll_events():
+            self._visualizer.update_renderer()
+        else:
+            self._control.stop()
 
     def close(self) -> str | None:
         """Close the window."""
@@ -221,18 +218,15 @@ class Open3D:
             lines.paint_uniform_color(_rgb(draw.DIM))
             self._visualizer.add_geometry(lines)
 
-    # Open3D swallows what a key's callback raises, so these only take notes. False: no redraw is needed.
+    # False: no redraw is needed.
     def _on_quit(self, _: Any) -> bool:
-        self._quit = True
+        self._control.stop()
         return False
 
     def _on_pause(self, _: Any) -> bool:
-        self._paused = not self._paused
-        if self._pause is not None:
-            self._pause(self._paused)
+        self._control.pause()
         return False
 
     def _on_record(self, _: Any) -> bool:
-        if self._record is not None:
-            self._record()
+        self._control.record()
         return False

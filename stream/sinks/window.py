@@ -11,10 +11,10 @@ import cv2
 
 from calibration.arrays import Image
 from stream.channel import Policy
+from stream.control import Control
 from stream.drawing.compose import Status, compose
 from stream.drawing.scene import STEP, ViewState, follow
 from stream.recordings.run_info import RunInfo
-from stream.sinks import QuitRequest
 from stream.types import Estimate, StreamError
 
 KEYS_HELP: Final = "q quit, space pause, r record on/off, arrows turn, + - zoom, 0 back to the first view"
@@ -79,9 +79,8 @@ class Window:
     def __init__(
         self,
         status: Callable[[], Status] = Status,
+        control: Control | None = None,
         *,
-        record: Callable[[], None] | None = None,
-        pause: Callable[[bool], None] | None = None,
         title: str = "hypothesis stream",
         size: tuple[int, int] = (1280, 720),
     ) -> None:
@@ -89,8 +88,7 @@ class Window:
 
         Args:
             status: gives the facts to show.
-            record: called when the user presses r; the recording shows in the next status.
-            pause: called with whether the run is to be held when the user presses space. The picture is held anyway.
+            control: told what the user presses; the recording shows in the next status.
             title: the window's.
             size: of the picture, pixels.
 
@@ -100,7 +98,7 @@ class Window:
         reason = available()
         if reason is not None:
             raise StreamError(f"no window: {reason}; use --view none, and --video-out FILE.mp4 to see the result")
-        self._status, self._record, self._pause, self._title = status, record, pause, title
+        self._status, self._control, self._title = status, control or Control(), title
         self._view = ViewState(size=size)
         self._shown: tuple[Estimate, Mapping[str, Image | None]] | None = None
         self._open = False
@@ -123,31 +121,28 @@ class Window:
         cv2.waitKeyEx(1)
 
     def write(self, estimate: Estimate, images: Mapping[str, Image | None]) -> None:
-        """Show a frame set, unless the picture is held, and act on keys.
-
-        Raises:
-            QuitRequest: on q, escape, or when the window was closed.
-        """
-        self._alive()
-        if not self._view.paused:
+        """Show a frame set, unless the picture is held, and act on keys; closing the window stops the run, too."""
+        if not self._alive():
+            return
+        if not self._control.paused:
             self._view = follow(self._view, estimate)
             self._shown = (estimate, images)
             self._draw()
         self.poll(1)
 
     def poll(self, wait_ms: int = 10) -> None:
-        """Let the toolkit work for up to wait_ms milliseconds and act on one key; to be called when nothing comes.
-
-        Raises:
-            QuitRequest: on q, escape, or when the window was closed.
-        """
+        """Let the toolkit work for up to wait_ms milliseconds and act on one key; to be called when nothing comes."""
         if not self._open:
             return
         code = cv2.waitKeyEx(max(wait_ms, 1))
-        self._alive()
+        if not self._alive():
+            return
         if code == 27:
-            raise QuitRequest
+            self._control.stop()
         self._press(key_name(code))
+        if self._view.paused != self._control.paused:  # also where something else asked for it
+            self._view = replace(self._view, paused=self._control.paused)
+            self._draw()
 
     def close(self) -> str | None:
         """Close the window."""
@@ -157,15 +152,16 @@ class Window:
             self._open = False
         return None
 
-    def _alive(self) -> None:
-        """Notice that the user closed the window, before ``imshow`` would open another one."""
+    def _alive(self) -> bool:
+        """Notice that the user closed the window, which stops the run, before ``imshow`` would open another one."""
         try:
             visible = cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE)
         except cv2.error:
             visible = -1.0  # OpenCV 5 with Qt raises when the last window is gone
         if self._open and visible < 1:
             self._open = False
-            raise QuitRequest
+            self._control.stop()
+        return self._open
 
     def _draw(self) -> None:
         if self._shown is not None:
@@ -175,8 +171,8 @@ class Window:
     def _press(self, key: str) -> None:
         turns = {"left": (-STEP, 0.0), "right": (STEP, 0.0), "up": (0.0, STEP), "down": (0.0, -STEP)}
         if key == "q":
-            raise QuitRequest
-        if key in turns:
+            self._control.stop()
+        elif key in turns:
             self._view = self._view.turned(*turns[key])
         elif key in ("+", "=", "-"):
             factor = 1 / 1.15 if key == "-" else 1.15
@@ -185,11 +181,9 @@ class Window:
             fresh = ViewState()
             self._view = replace(self._view, yaw=fresh.yaw, pitch=fresh.pitch, zoom=fresh.zoom)
         elif key == " ":
-            self._view = replace(self._view, paused=not self._view.paused)
-            if self._pause is not None:
-                self._pause(self._view.paused)
-        elif key == "r" and self._record is not None:
-            self._record()
+            self._control.pause()
+        elif key == "r":
+            self._control.record()
         else:
             return
         self._draw()

@@ -1,0 +1,68 @@
+"""The recording of a run, which can be switched on and off while it goes on: one take each time."""
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from calibration.errors import UserError
+from stream.live.pipeline import Pipeline
+from stream.live.sink_worker import SinkWorker
+from stream.recordings.takes import new_take
+from stream.sinks import Sink
+
+TakeSinks = Sequence[tuple[str, Sink]]
+"""The sinks that write one take, with their names."""
+
+
+class RecordSwitch:
+    """Begins and ends takes, from any thread.
+
+    Args:
+        pipeline: the run.
+        folder: the takes are made in it.
+        make: the sinks that write into the folder of a take.
+        say: told in one line why a take could not be begun.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, folder: Path, make: Callable[[Path], TakeSinks], say: Callable[[str], None]
+    ) -> None:
+        self._pipeline, self._folder, self._make, self._say = pipeline, folder, make, say
+        self._workers: list[SinkWorker] = []
+        self._lock = threading.Lock()
+
+    @property
+    def recording(self) -> bool:
+        """Whether a take is being written; one whose every sink stopped by itself, on a full disk, is not."""
+        return any(not worker.channel.closed for worker in self._workers)
+
+    def begin(self) -> None:
+        """Begin a take.
+
+        Raises:
+            UserError: if it cannot be begun; then it leaves no folder.
+        """
+        take = new_take(self._folder)
+        try:
+            self._workers = [self._pipeline.add(sink, name) for name, sink in self._make(take)]
+        except UserError:
+            with suppress(OSError):
+                take.rmdir()
+            raise
+
+    def switch(self, on: bool | None = None) -> None:
+        """Begin a new take (True), end the one that is being written (False), or the other of the two."""
+        with self._lock:
+            recording = self.recording
+            if on == recording:
+                return
+            for worker in self._workers:
+                self._pipeline.remove(worker)
+            self._workers = []
+            if recording:
+                return
+            try:
+                self.begin()
+            except UserError as error:
+                self._say(str(error))

@@ -1,0 +1,40 @@
+"""What is known of a run at this moment, for the pictures and the terminal."""
+
+from collections.abc import Callable
+
+from stream.drawing.compose import Status
+from stream.live.metrics import Meter
+from stream.live.pipeline import Pipeline
+
+
+class RunStatus:
+    """Call it, from any thread, for the status of the run.
+
+    Args:
+        pipeline: the run.
+        meter: its counts.
+        runtime: what the lifter runs on.
+        total: frame sets there will be, where a file tells.
+        recording: tells whether a take is being written.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, meter: Meter, runtime: str, total: int | None, recording: Callable[[], bool]
+    ) -> None:
+        self._pipeline, self._meter, self._runtime, self._total = pipeline, meter, runtime, total
+        self._recording = recording
+
+    def __call__(self) -> Status:
+        """The status."""
+        return Status(
+            fps=self._meter.fps,
+            latency_ms=self._meter.latency_ms,
+            drops=self._pipeline.dropped,
+            detector=self._meter.detector,
+            runtime=self._runtime,
+            note=self._pipeline.note,
+            recording=self._recording(),
+            skew_ms=self._meter.skew_ms,
+            done=self._meter.frame_sets,
+            total=self._total,
+        )

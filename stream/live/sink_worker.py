@@ -1,0 +1,114 @@
+"""One sink at work: its channel, its thread, and what becomes of an exception in it."""
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from calibration.arrays import Image
+from stream.channel import Channel, Closed
+from stream.sinks import EventSink, RunInfo, Sink
+from stream.types import Estimate, Event
+
+_POLL_S = 0.03  # how often a window gets to act on keys while no estimate comes
+_EVENT_S = 0.1  # how late an event may be while no estimate comes
+
+Packet = tuple[Estimate, Mapping[str, Image | None]]
+
+
+class SinkWorker:
+    """Feeds one sink, in a thread of its own or, for a window, in the main thread.
+
+    Args:
+        sink: not open.
+        name: what drops and failures of it are called by.
+        run_info: what it is told when it opens.
+        size: of its channel.
+        failed: told every exception of the sink, in the sink's thread.
+        late: whether it comes to a run that goes on already.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        name: str,
+        run_info: RunInfo,
+        size: int,
+        failed: Callable[["SinkWorker", BaseException], None],
+        *,
+        late: bool = False,
+    ) -> None:
+        self.sink, self.name, self.late = sink, name, late
+        self.channel: Channel[Packet] = Channel(sink.policy, size)
+        self.line: str | None = None
+        """What the sink said of itself when it was closed."""
+        self._run_info = run_info
+        self._failed = failed
+        self._events: deque[Event] | None = deque() if isinstance(sink, EventSink) else None
+        self._drained = False
+        self._thread = threading.Thread(target=self.run, name=f"sink-{name}")
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """Frame sets that the sink did not get, by its name."""
+        return Counter({f"by {self.name}": self.channel.dropped})
+
+    def start(self) -> None:
+        """Run in a thread of its own. A sink that wants the main thread is ``run`` there instead."""
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait for its thread, if it was started."""
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def put(self, packet: Packet, *, block: bool) -> None:
+        """Hand over one frame set; a sink that has ended takes nothing."""
+        with suppress(Closed):
+            self.channel.put(packet if self.sink.wants_images else (packet[0], {}), block=block)
+
+    def event(self, event: Event) -> None:
+        """Hand over an event, if the sink takes them; never waits."""
+        if self._events is not None and not self._drained:
+            self._events.append(event)
+
+    def run(self, poll: Callable[[], None] | None = None) -> None:
+        """Open, write until the channel is closed, close; ``poll`` is called while nothing comes."""
+        try:
+            self.sink.open(self._run_info)
+        except (Exception, SystemExit) as error:
+            self._drained = True
+            self.channel.close()
+            self._failed(self, error)
+            return
+        try:
+            self._feed(poll)
+        except (Exception, SystemExit) as error:
+            self.channel.close()
+            self._failed(self, error)
+        finally:
+            self._drained = True
+            self.channel.close()
+            try:
+                self.line = self.sink.close()
+            except (Exception, SystemExit) as error:
+                self._failed(self, error)
+
+    def _feed(self, poll: Callable[[], None] | None) -> None:
+        patience = _POLL_S if poll else _EVENT_S if self._events is not None else None
+        while True:
+            self._pass_events()
+            try:
+                packet = self.channel.get(patience)
+            except Closed:
+                break
+            except TimeoutError:
+                if poll:
+                    poll()
+                continue
+            self.sink.write(*packet)
+        self._pass_events()
+
+    def _pass_events(self) -> None:
+        while self._events and isinstance(self.sink, EventSink):
+            self.sink.event(self._events.popleft())
