@@ -2,6 +2,7 @@
 # make run ARGS="--camera 0"    the same program with your flags
 # make test                     every test but the slow ones
 # make test-slow                the others
+# make lock                     renews requirements.lock, which `make run` installs from
 # make bench                    every benchmark of speed in one table, in under eight minutes on an idle machine
 # make test-tensorrt            builds our networks with TensorRT-RTX; needs no GPU, fetches 95 MB
 PYTHON ?= python3
@@ -9,7 +10,7 @@ ARGS ?= --demo
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-slow test-tensorrt check bench clean
+.PHONY: run test test-slow test-tensorrt check bench lock clean
 
 run: $(VENV)/.run
 	@$(BIN)/python run_stream.py $(ARGS)
@@ -34,18 +35,23 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
 # The stamps are files, so that an unchanged requirements file costs nothing.
-$(VENV)/.run: requirements.txt
+$(VENV)/.run: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "make: Python 3.11 or newer is needed (make run PYTHON=python3.12)"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "make: no venv module; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
 	@echo "installing what running needs into $(VENV) (about a minute, once) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
 	@echo "installing what the tests need into $(VENV) (about a minute, once) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
+
+# For every platform and Python that is supported, with hashes; no address of an index gets into it.
+lock: $(VENV)/.dev
+	$(BIN)/uv pip compile requirements.txt --output-file requirements.lock --upgrade --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
 
 clean:
 	rm -rf $(VENV) out

@@ -5,10 +5,13 @@ import os
 import re
 import subprocess
 import sys
-from importlib.metadata import packages_distributions
+from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from stream.app.install_hint import APT
 
@@ -96,6 +99,46 @@ def test_every_pin_says_its_version_and_its_reason() -> None:
     assert not both, f"pinned twice: {both}"
 
 
+def locked() -> dict[str, list[tuple[str, str, list[str]]]]:
+    """Package -> its versions in the lock: (version, for which platforms, hashes)."""
+    found: dict[str, list[tuple[str, str, list[str]]]] = {}
+    for entry in (ROOT / "requirements.lock").read_text().replace("\\\n", " ").splitlines():
+        if match := re.match(r"([A-Za-z0-9][A-Za-z0-9_.-]*)==(\S+)(?:\s*;\s*(.*?))?\s+(?=--hash)", entry):
+            hashes = re.findall(r"--hash=sha256:([0-9a-f]{64})", entry)
+            found.setdefault(normal(match[1]), []).append((match[2], match[3] or "", hashes))
+        else:
+            assert not entry.strip() or entry.lstrip().startswith("#"), f"not understood: {entry}"
+    return found
+
+
+def test_the_lock_pins_everything_that_is_needed_for_every_platform_and_names_no_index() -> None:
+    lock, wanted = locked(), requirements("requirements.txt")
+    assert set(wanted) < set(lock)
+    for name, (version, _) in wanted.items():
+        for pinned, _, _ in lock[name]:
+            assert SpecifierSet(version).contains(pinned), f"{name} {pinned} is not {version}: make lock"
+    assert all(hashes for entries in lock.values() for _, _, hashes in entries)
+    assert "win32" in " ".join(markers for entries in lock.values() for _, markers, _ in entries)
+    text = (ROOT / "requirements.lock").read_text()
+    assert "://" not in text and "--index" not in text and "--find" not in text and " @ " not in text
+
+
+def test_what_the_lock_pins_needs_nothing_else_here() -> None:
+    """Every requirement of what is pinned, for this machine, is pinned and satisfied."""
+    lock = locked()
+    for name, entries in lock.items():
+        if not any(Marker(markers).evaluate() if markers else True for _, markers, _ in entries):
+            continue
+        for text in distribution(name).requires or []:
+            need = Requirement(text)
+            if need.marker and not need.marker.evaluate({"extra": ""}):
+                continue
+            versions = [
+                v for v, markers, _ in lock.get(normal(need.name), []) if not markers or Marker(markers).evaluate()
+            ]
+            assert versions and need.specifier.contains(versions[0]), f"{name} needs {text}; the lock has {versions}"
+
+
 BLOCK = """
 import sys
 class Block:
@@ -144,7 +187,7 @@ def test_a_run_imports_nothing_of_training_and_no_option() -> None:
          ("libGL.so.1", "apt install libgl1")),
         ("cv2", "ImportError('libgthread-2.0.so.0: cannot open shared object file')", ("apt install libglib2.0-0",)),
         ("tqdm", "ModuleNotFoundError(\"No module named 'tqdm'\", name='tqdm')", ("'tqdm'", "make run")),
-        ("av", "ImportError('bad build')", ("bad build", "pip install -r requirements.txt")),
+        ("av", "ImportError('bad build')", ("bad build", "pip install -r requirements.lock")),
     ],
 )  # fmt: skip
 def test_what_is_missing_is_one_line_with_its_cure(

@@ -21,8 +21,8 @@ def hint(error: ImportError) -> str:
         if library in str(error):
             return f"the system library {library} is missing; on Debian or Ubuntu: sudo apt install {package}"
     if isinstance(error, ModuleNotFoundError) and error.name:
-        return f"the Python package {error.name!r} is not installed; pip install -r requirements.txt, or use: make run"
-    return f"something that is needed does not load ({error}); try: pip install -r requirements.txt"
+        return f"the Python package {error.name!r} is not installed; pip install -r requirements.lock, or use: make run"
+    return f"something that is needed does not load ({error}); try: pip install -r requirements.lock"
 
 
 def shadowed() -> str | None:
