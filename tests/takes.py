@@ -81,12 +81,13 @@ def make_person(
         for c in range(cameras)
     )
     A = rng.normal(0, 10, (17, 3, 3))
+    cov = (A @ A.transpose(0, 2, 1)).astype(np.float32)
     pose = Pose(
         rng.normal(0, 900, (17, 3)).astype(np.float32),
-        (A @ A.transpose(0, 2, 1)).astype(np.float32),
+        cov,
         tuple(f"cam{c}" for c in range(cameras)),
         "map",
-        extra=None if index % 3 else ExtraPoints(NAMES[:2], *(A[:2, k].astype(np.float32) for k in (0, slice(None)))),
+        extra=None if index % 3 else ExtraPoints(NAMES[:2], A[:2, 0].astype(np.float32), cov[:2] / 2),
     )
     pose = pose if fused and (index + person_id) % 4 else None
     return Person(person_id=person_id, views=views, pose=pose) if pose is not None or any(views) else None

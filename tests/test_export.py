@@ -19,7 +19,6 @@ from engines.skeleton import JOINTS
 from engines.types import Pose
 from stream.app.export import main as export
 from stream.recordings import markers
-from stream.recordings.markers import turn
 from stream.recordings.schema import ESTIMATES
 from stream.recordings.segments import read_journal, segments
 from stream.recordings.takes import new_take
@@ -69,6 +68,8 @@ def test_npz(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
             "answer": (F, 17, 3), "answer_raw": (F, 17, 3), "root": (F, 3), "fov_assumed": (F,),
             "pose_time": (T,), "pose_world": (T, 17, 3), "pose_cov": (T, 17, 3, 3), "pose_sigma": (T, 17),
             "pose_method": (T,), "pose_cameras": (T,), "person_id": (F,), "pose_person": (T,), "cov": (F, 17, 2, 2),
+            "extra_names": (3,), "extra_xy": (F, 3, 2), "extra_score": (F, 3), "extra_cov": (F, 3, 2, 2),
+            "pose_extra_names": (2,), "pose_extra": (T, 2, 3), "pose_extra_cov": (T, 2, 3, 3),
         }  # fmt: skip
         assert data["camera"].dtype.kind == data["detector"].dtype.kind == data["pose_method"].dtype.kind == "U"
         assert not data["fov_assumed"].any()
@@ -268,18 +269,6 @@ def test_trc_of_a_slow_camera_has_the_times_of_its_poses(tmp_path: Path) -> None
     assert float(head["DataRate"]) == pytest.approx(60, rel=1e-4)
 
 
-@pytest.mark.parametrize("target", [[0, 1, 0], [0, 0, 1]])
-def test_turn(target: list[float]) -> None:
-    rng = np.random.default_rng(0)
-    ups = [*np.eye(3), *-np.eye(3), *rng.normal(size=(20, 3))]
-    for up in ups:
-        up = np.asarray(up, float) / np.linalg.norm(up)
-        R = turn(up, np.array(target, float))
-        np.testing.assert_allclose(R @ up, target, atol=1e-9)
-        np.testing.assert_allclose(R @ R.T, np.eye(3), atol=1e-9)
-        assert np.linalg.det(R) == pytest.approx(1)
-
-
 def test_c3d(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ezc3d = pytest.importorskip("ezc3d")
     estimates = [e for e in make_estimates(40) if e.index not in (10, 11)]
@@ -437,7 +426,7 @@ def test_memory_does_not_grow_with_the_take(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("stream.recordings.export._ROWS", 7)
     sizes = []
     convert = markers.array_of
-    monkeypatch.setattr("stream.recordings.tables.array_of", lambda b, n: sizes.append(b.num_rows) or convert(b, n))
+    monkeypatch.setattr("stream.recordings.columns.array_of", lambda b, n: sizes.append(b.num_rows) or convert(b, n))
     for to in ("npz", "csv", "parquet"):
         assert run(tmp_path, to, tmp_path / f"out.{to}") == 0
     assert 0 < max(sizes) < 10

@@ -21,7 +21,7 @@ from stream.app.export import main as export
 from stream.app.recover import main as recover
 from stream.app.replay import main as list_take
 from stream.recordings.replay import read_frames, replay
-from stream.recordings.schema import ESTIMATES, MOMENTS, run_info_from_json, run_info_to_json
+from stream.recordings.schema import ESTIMATES, MOMENTS, run_info_from_json, run_info_to_json, schemas
 from stream.recordings.segments import read_journal, segments
 from stream.recordings.takes import find_take, new_take, open_take
 from stream.recordings.writer import Recorder
@@ -91,13 +91,36 @@ def test_rotation_and_a_stranger_with_pyarrow_alone(tmp_path: Path) -> None:
 
 
 def test_what_the_document_tells_a_stranger_works(tmp_path: Path) -> None:
-    take = record(tmp_path, make_estimates(20))
+    estimates = make_estimates(20, people=2)
+    take = record(tmp_path, estimates, every=20)
     text = (ROOT / "docs" / "recording.md").read_text("utf-8")
     code = text.split("```python\n")[1].split("```")[0].replace("20260102T030405Z", str(take))
     found: dict[str, Any] = {}
     exec(code, found)
     assert found["hypotheses"].shape[1:] == (M, 17, 3)
     assert found["header"]["kernels"] == M
+    views = [
+        (person.person_id, view)
+        for e in estimates
+        for k, frame in enumerate(e.frames)
+        if frame is not None
+        for person, view in [(p, p.views[k]) for p in e.people if p.views[k]]
+    ]
+    shown = found["people"] >= 0
+    assert found["people"][shown].tolist() == [person_id for person_id, _ in views]
+    further = [extra for extra, here in zip(found["further"], shown, strict=True) if here]
+    for (_, view), extra in zip(views, further, strict=True):
+        known = view.detection.extra
+        assert [joint["name"] for joint in extra] == list(known.names if known else ())
+        for k, joint in enumerate(extra):
+            assert (joint["xy"], joint["cov"]) == (known.xy[k].tolist(), known.cov[k].ravel().tolist())
+
+
+def test_the_document_names_every_column() -> None:
+    text = (ROOT / "docs" / "recording.md").read_text("utf-8")
+    for stream, schema in schemas(make_run_info()).items():
+        for name in schema.names:
+            assert f"`{name}`" in text, f"{stream}: {name}"
 
 
 def test_a_new_segment_begins_with_age(tmp_path: Path) -> None:

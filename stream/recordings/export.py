@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from calibration import writing
-from stream.recordings import markers, tables
+from stream.recordings import markers, npz, tables
 from stream.recordings.schema import ESTIMATES, EVENTS, MOMENTS, array_of
 from stream.recordings.segments import Span, read_journal, segments
 from stream.recordings.takes import Take, belongs_to
@@ -95,16 +95,17 @@ def export(
     take: Take, to: str, out: Path, *,
     camera: str | None = None, start: float | None = None, end: float | None = None, force: bool = False,
 ) -> list[str]:  # fmt: skip
-    """Write a take as one file, or two where a table of fused poses goes beside that of the views.
+    """Write a take as one file, with tables of fused poses and of events beside that of the views.
 
     Args:
         take: from ``open_take``.
         to: "csv", "parquet", "npz", "trc" or "c3d".
-        out: the file; the fused poses of csv and parquet go to ``STEM.poses.SUFFIX`` beside it.
+        out: the file; of csv and parquet, fused poses go to ``STEM.poses.SUFFIX`` and events to ``STEM.events.SUFFIX``
+            beside it, where there are any.
         camera: whose answer becomes the markers of trc and c3d; None for the fused person, or for the only camera.
         start: seconds after the take's first moment at which the part to export begins; None for all before ``end``.
         end: seconds after it at which that part ends, itself not in it; None for the rest.
-        force: write over existing files, and remove the fused poses of an earlier export where nothing is fused.
+        force: write over existing files, and remove an earlier export's fused poses or events where there are none.
 
     Returns:
         Lines that tell the user what was written and what to know about it.
@@ -122,9 +123,10 @@ def export(
         raise StreamError(f"{out} is a folder; give --out a file")
     if not out.parent.is_dir():
         raise StreamError(f"cannot write {out}: there is no folder {out.parent}")
-    poses = out.with_name(f"{out.stem}.poses{out.suffix}")
-    targets = (out, poses) if to in ("csv", "parquet") else (out,)
-    for target in targets:
+    beside = {}
+    if to in ("csv", "parquet"):
+        beside = {part: out.with_name(f"{out.stem}.{part}{out.suffix}") for part in (tables.POSES, tables.EVENTS_FILE)}
+    for target in (out, *beside.values()):
         writing.check_target(target)
         if belongs_to(take.folder, target):
             raise StreamError(f"{target} is part of the take that is read; give another --out")
@@ -134,7 +136,7 @@ def export(
     writers: dict[str, Callable[[Reading, Path], list[str]]] = {
         "csv": tables.write_csv,
         "parquet": tables.write_parquet,
-        "npz": tables.write_npz,
+        "npz": npz.write_npz,
         "trc": lambda reading, folder: markers.write_trc(reading, folder, out.name, camera),
         "c3d": lambda reading, folder: markers.write_c3d(reading, folder, camera),
     }
@@ -142,12 +144,14 @@ def export(
         # Written beside its place and then renamed: a file that is there is whole.
         with writing.scratch(out.resolve().parent) as folder:
             notes = writers[to](reading, folder)
-            if to in ("csv", "parquet") and (folder / tables.POSES).exists():
-                writing.put(folder / tables.POSES, poses.resolve())
-                notes.append(f"wrote {poses}")
-            elif poses in targets and poses.exists():
-                poses.unlink()
-                notes.append(f"removed {poses} of an earlier export: nothing is fused here")
+            for part, target in beside.items():
+                if (folder / part).exists():
+                    writing.put(folder / part, target.resolve())
+                    notes.append(f"wrote {target}")
+                elif target.exists():
+                    target.unlink()
+                    why = "nothing is fused" if part == tables.POSES else "there are no events"
+                    notes.append(f"removed {target} of an earlier export: {why} here")
             writing.put(folder / tables.MAIN, out.resolve())
             notes.append(f"wrote {out}")
     except OSError as error:

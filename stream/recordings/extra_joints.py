@@ -87,18 +87,15 @@ def extra_names(column: pa.Array) -> list[str]:
 
 
 def extra_arrays(column: pa.Array, names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-    """A column as arrays (rows, E) and (rows, E, size) by field, in the order of the names; NaN where there is none."""
-    at = {name: k for k, name in enumerate(names)}
-    sizes = {field.name: field.type for field in column.type.value_type if field.name != "name"}
-    made = {
-        name: np.full(
-            (len(column), len(names), *([kind.list_size] if pa.types.is_fixed_size_list(kind) else [])), np.nan
-        )
-        for name, kind in sizes.items()
-    }
-    made = {name: array.astype(np.float32) for name, array in made.items()}
-    for row, (found, parts) in enumerate(_rows(column)):
-        where = [at[name] for name in found]
-        for name, part in parts.items():
-            made[name][row, where] = part
+    """A column as arrays by field, (rows, E) or (rows, E, size), in the order of the names; NaN where there is none."""
+    made = {}
+    for field in column.type.value_type:
+        if field.name != "name":
+            size = [field.type.list_size] if pa.types.is_fixed_size_list(field.type) else []
+            made[field.name] = np.full((len(column), len(names), *size), np.nan, np.float32)
+    for row, (found, parts) in enumerate(_rows(column) if names else ()):
+        for k, name in enumerate(found):
+            if name in names:
+                for field, part in parts.items():
+                    made[field][row, names.index(name)] = part[k]
     return made

@@ -13,17 +13,21 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from calibration.arrays import Array
+from calibration.arrays import Array, Bools
 from engines.skeleton import JOINTS
-from stream.recordings.schema import ESTIMATES, MOMENTS, array_of
-from stream.recordings.tables import MAIN, any_fused
+from stream.recordings.columns import any_fused
+from stream.recordings.rows import decode_events
+from stream.recordings.schema import ESTIMATES, EVENTS, MOMENTS, array_of
+from stream.recordings.tables import MAIN
 from stream.recordings.takes import Take
 from stream.types import StreamError
 
 # Frames are counted in 16 bits; ezc3d 1.7.2 writes more than that but reads only these.
 _C3D_FRAMES = 65535
-_Y, _Z = np.array([0.0, 1, 0]), np.array([0.0, 0, 1])
+_C3D_TEXT = 127
+_X, _Y, _Z = np.eye(3)
 
 
 class _Reading(Protocol):
@@ -42,24 +46,51 @@ class Markers:
     """(T, 17, 3) mm; NaN where there is nobody."""
     up: Array
     """(3,) unit vector against gravity in the axes of the points."""
+    of_camera: bool
+    """Whether the points are in a camera's axes, not in the world's."""
     notes: tuple[str, ...]
     """What the user should know."""
 
+    def turned(self, target: Array) -> Array:
+        """(T, 17, 3) mm: the points with up along ``target``, (3,) y or z."""
+        right = camera_right(self.up) if self.of_camera else world_right(self.up, target)
+        return self.points @ turn(self.up, right, target).T
 
-def turn(up: Array, target: Array) -> Array:
-    """The rotation (3, 3) that carries ``up`` to ``target``, both (3,) unit vectors.
 
-    From z up to y up it is (x, y, z) -> (y, z, x), which keeps the axes' names and is what Pose2Sim writes.
+def turn(up: Array, right: Array, target: Array) -> Array:
+    """The rotation (3, 3) that carries ``up`` to ``target`` and ``right``, made level, to x.
+
+    Args:
+        up: (3,) unit vector.
+        right: (3,) not along ``up``.
+        target: (3,) y or z.
     """
-    axis, cosine = np.cross(up, target), float(up @ target)
-    if cosine > 1 - 1e-9:
-        return np.eye(3)
-    if cosine < -1 + 1e-9:
-        return np.diag([1.0, -1, -1]) if abs(target[0]) < 0.5 else np.diag([-1.0, -1, 1])
-    if np.allclose(up, _Z) and np.allclose(target, _Y):
-        return np.array([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]])
-    K = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
-    return np.eye(3) + K + K @ K / (1 + cosine)  # Rodrigues' formula
+    level = right - (right @ up) * up
+    level = level / np.linalg.norm(level)
+    return np.outer(_X, level) + np.outer(target, up) + np.outer(np.cross(_X, target), np.cross(level, up))
+
+
+def world_right(up: Array, target: Array) -> Array:
+    """Which way of a world becomes x: continuous in ``up`` but where it is x itself, as no choice is everywhere.
+
+    To z up it is x. To y up it is x as long as up is about level with y, and y where up is z: then (x, y, z) becomes
+    (y, z, x), which keeps the axes' names and is what Pose2Sim writes.
+    """
+    share = max(float(up[2]), 0.0) ** 2 if target[1] > 0.5 else 0.0
+    return _not_along(up, np.array([1 - share, share, 0]), -up[0] * target)
+
+
+def camera_right(up: Array) -> Array:
+    """Which way of a camera's axes becomes x: its right, however it is rolled, so that it looks along -z or y.
+
+    Continuous in ``up`` but where the camera looks straight up or down.
+    """
+    return _not_along(up, np.cross(_Z, up), _X)
+
+
+def _not_along(up: Array, right: Array, instead: Array) -> Array:
+    level = right - (right @ up) * up
+    return right if np.linalg.norm(level) > 1e-6 else instead
 
 
 def markers_of(reading: _Reading, camera: str | None) -> Markers:
@@ -87,28 +118,59 @@ def markers_of(reading: _Reading, camera: str | None) -> Markers:
 
 def _fused(reading: _Reading) -> Markers:
     batches = list(reading(MOMENTS))
-    time = np.concatenate([array_of(b, "time") for b in batches])
-    points = np.concatenate([array_of(b, "pose_world") for b in batches]).astype(float)
+    time, moment, person, there, points = (
+        np.concatenate([array_of(b, name) for b in batches])
+        for name in ("time", "moment", "person_id", "fused", "pose_world")
+    )
+    keep, points, who = _one_person(moment, person, there, points.astype(float))
     ups = [c.calibration.up for c in reading.take.run_info.cameras if c.calibration is not None]
     up = next((u for u in ups if u is not None), None)
     notes = () if up is not None else ("the calibration does not say where up is: z was taken to be up",)
-    return Markers(time, points, _Z if up is None else np.asarray(up), ("fused pose, world axes", *notes))
+    notes = ("fused pose, world axes", *who, *notes)
+    return Markers(time[keep], points, _Z if up is None else np.asarray(up), False, notes)
 
 
 def _one_camera(reading: _Reading, camera: str, instead: str) -> Markers:
-    times, points = [np.empty(0)], [np.empty((0, len(JOINTS), 3))]
+    parts = []
     for batch in reading(ESTIMATES):
         mine = array_of(batch, "camera") == camera
-        times.append(array_of(batch, "moment_time")[mine])  # joints are brought to it; a frame may be in several
-        points.append((array_of(batch, "answer").astype(float) + array_of(batch, "root")[:, None])[mine])
-    time, where = np.concatenate(times), np.concatenate(points)
+        # The moment's time: joints are brought to it; a frame may be in several.
+        part = [array_of(batch, name)[mine] for name in ("moment_time", "moment", "person_id", "lifted")]
+        parts.append([*part, (array_of(batch, "answer").astype(float) + array_of(batch, "root")[:, None])[mine]])
+    time, moment, person, there, where = (np.concatenate(column) for column in zip(*parts, strict=True))
+    keep, where, who = _one_person(moment, person, there, where)
     if not np.isfinite(where).any():
         raise StreamError(f"camera {camera!r} has nobody in this take: there are no markers to export")
     calibration = next(c.calibration for c in reading.take.run_info.cameras if c.name == camera)
     up = None if calibration is None else calibration.up_in_camera
     which = "the image's up, the camera being taken to be level" if up is None else "up as calibrated"
     note = f"{instead}: this is the answer of camera {camera!r} at its root, in its own axes, turned to {which}"
-    return Markers(time, where, np.array([0.0, -1, 0]) if up is None else up, (note,))
+    return Markers(time[keep], where, np.array([0.0, -1, 0]) if up is None else up, True, (note, *who))
+
+
+def _one_person(
+    moment: NDArray[np.int64], person: NDArray[np.int64], there: Bools, points: Array
+) -> tuple[NDArray[np.intp], Array, tuple[str, ...]]:
+    """The rows of the person who is there in most moments, and one of each moment in which that person is not.
+
+    Args:
+        moment: (R,) numbers of the moments; rows of one moment follow each other.
+        person: (R,) ids.
+        there: (R,) whether the row has a pose.
+        points: (R, 17, 3) mm.
+
+    Returns:
+        (T,) indices of the rows, (T, 17, 3) mm with NaN where that person is not, and what to tell the user.
+    """
+    ids, counts = np.unique(person[there], return_counts=True)
+    if len(ids) < 2:
+        return np.arange(len(moment), dtype=np.intp), points, ()
+    chosen = ids[counts.argmax()]
+    mine = person == chosen
+    first = np.concatenate([[True], moment[1:] != moment[:-1]])
+    keep = np.flatnonzero(mine | (first & ~np.isin(moment, moment[mine])))
+    alone = np.where(mine[:, None, None], points, np.nan)[keep]
+    return keep, alone, (f"{len(ids)} people are in it: these are the markers of person {chosen}, who is there most",)
 
 
 def _rate(time: Array) -> float:
@@ -126,7 +188,7 @@ def write_trc(reading: _Reading, folder: Path, name: str, camera: str | None) ->
     OpenSim refuses a file with a row that ends in an empty cell.
     """
     markers = markers_of(reading, camera)
-    points = markers.points @ turn(markers.up, _Y).T / 1000
+    points = markers.turned(_Y) / 1000
     rate, count = f"{_rate(markers.time):.6g}", len(markers.time)
     head = [
         ["PathFileType", "4", "(X/Y/Z)", name],
@@ -171,7 +233,7 @@ def write_c3d(reading: _Reading, folder: Path, camera: str | None) -> list[str]:
             " give a part with --start SECONDS and --end SECONDS"
         )
     points = np.full((slot.max(initial=-1) + 1, len(JOINTS), 3), np.nan)
-    points[slot] = markers.points @ turn(markers.up, _Z).T
+    points[slot] = markers.turned(_Z)
     missing = ~np.isfinite(points).all(-1).T
     values = np.zeros((4, len(JOINTS), len(points)))
     values[:3] = np.where(missing, 0, points.transpose(2, 1, 0))
@@ -185,6 +247,7 @@ def write_c3d(reading: _Reading, folder: Path, camera: str | None) -> list[str]:
     file.add_parameter("POINT", "Y_SCREEN", "+Z")
     file["data"]["points"] = values
     file["data"]["meta_points"]["residuals"] = np.where(missing, -1.0, 0.0)[None]
+    told = _add_events(file, reading, markers.time)
     written = folder / f"{MAIN}.c3d"  # ezc3d appends the suffix where it is missing
     file.write(str(written))
     if written.stat().st_size < values.size * 4:
@@ -196,5 +259,19 @@ def write_c3d(reading: _Reading, folder: Path, camera: str | None) -> list[str]:
     gaps += f", {len(slot) - filled} rows too close to another to have one" if len(slot) > filled else ""
     return [
         *markers.notes,
+        *told,
         f"{len(points)} frames at {rate:.6g} Hz{gaps}, mm, z up; frame 1 is {_start(markers)} s of the recording",
     ]
+
+
+def _add_events(file: Any, reading: _Reading, time: Array) -> list[str]:
+    """The take's events, timed from the first frame as C3D wants it; (what to tell the user)."""
+    events = [event for batch in reading(EVENTS) for event in decode_events(batch)] if len(time) else []
+    inside = [event for event in events if time[0] <= event.t <= time[-1]]
+    for event in inside:
+        minutes, seconds = divmod(event.t - time[0], 60.0)
+        label, source = (text.encode("ascii", "replace").decode()[:_C3D_TEXT] for text in (event.text, event.source))
+        file.add_event(time=[int(minutes), seconds], context="General", label=label, description=source)
+    said = [f"{len(inside)} events"] if inside else []
+    lost = len(events) - len(inside)
+    return said + ([f"{lost} events before the first frame or after the last left out"] if lost else [])

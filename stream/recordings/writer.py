@@ -16,7 +16,7 @@ from stream.types import Estimate, Event, SinkStoppedError, StreamError
 # Rows are batched for this long, so that a kill loses less than a second even when writing takes a while.
 FLUSH_S = 0.4
 SYNC_S = 0.8
-# 16 cameras at 60 fps and 2.2 kB a row: 256 moments are 9 MB.
+# 16 cameras at 60 fps and 2.5 kB a row: 256 moments are 10 MB.
 MAX_FRAME_SETS = 256
 
 

@@ -1,0 +1,84 @@
+"""A recording as npz. ``np.load`` reads it without pickle: strings are fixed-width unicode."""
+
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from stream.recordings.columns import (
+    ESTIMATE_KEYS,
+    EVENT_KEYS,
+    EXTRA_KEYS,
+    POSE_EXTRA_KEYS,
+    POSE_KEYS,
+    Columns,
+    Read,
+    contents_of,
+    estimate_columns,
+    event_columns,
+    pose_columns,
+)
+from stream.recordings.schema import ESTIMATES, EVENTS, MOMENTS
+from stream.recordings.tables import MAIN
+
+
+def write_npz(read: Read, folder: Path) -> list[str]:
+    """Arrays go through files in the folder, not through memory."""
+    there = contents_of(read)
+    names = {"extra_names": there.extra, "pose_extra_names": there.pose_extra}
+    keys = (*ESTIMATE_KEYS, *(EXTRA_KEYS if there.extra else ()))
+    pose_keys = (*POSE_KEYS, *(POSE_EXTRA_KEYS if there.pose_extra else ()))
+    parts: list[tuple[str, str, Callable[[pa.RecordBatch], Columns], Sequence[str]]]
+    parts = [("rows", ESTIMATES, lambda batch: estimate_columns(batch, there.extra), keys)]
+    if there.fused:
+        parts.append(("fused poses", MOMENTS, lambda batch: pose_columns(batch, there.pose_extra), pose_keys))
+    if there.events:
+        parts.append(("events", EVENTS, event_columns, EVENT_KEYS))
+    said = []
+    with zipfile.ZipFile(folder / MAIN, "w", allowZip64=True) as archive:
+        for what, stream, columns_of, wanted in parts:
+            said.append(f"{_part(archive, (columns_of(batch) for batch in read(stream)), wanted, folder)} {what}")
+        for key, value in names.items():
+            if value:
+                with archive.open(f"{key}.npy", "w") as member:
+                    np.lib.format.write_array(member, np.array(value), allow_pickle=False)
+    return [", ".join(said)]
+
+
+def _part(archive: zipfile.ZipFile, batches: Iterator[Columns], keys: Sequence[str], folder: Path) -> int:
+    files: dict[str, IO[bytes]] = {}
+    kinds: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
+    strings: dict[str, list[NDArray[Any]]] = {}
+    rows = 0
+    try:
+        for columns in batches:
+            rows += len(columns[keys[0]])
+            for key in keys:
+                values = columns[key]
+                if values.dtype == object:
+                    strings.setdefault(key, []).append(values.astype(str))
+                    continue
+                if key not in files:
+                    files[key] = (folder / f"{key}.raw").open("w+b")
+                    kinds[key] = (values.dtype, values.shape[1:])
+                files[key].write(np.ascontiguousarray(values).data)
+        for key in keys:
+            with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
+                if key in files:
+                    kind, shape = kinds[key]
+                    about = {"fortran_order": False, "shape": (rows, *shape)}
+                    about["descr"] = np.lib.format.dtype_to_descr(kind)
+                    np.lib.format.write_array_header_1_0(member, about)
+                    files[key].seek(0)
+                    while block := files[key].read(1 << 20):
+                        member.write(block)
+                else:
+                    np.lib.format.write_array(member, np.concatenate(strings[key]), allow_pickle=False)
+    finally:
+        for file in files.values():
+            file.close()
+    return rows
