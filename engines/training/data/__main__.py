@@ -1,6 +1,7 @@
-"""Say what is in a file of recorded people.
+"""Say what is in a file of recorded people, or bring one into the form that trainings read.
 
 python -m engines.training.data inspect FILE [--detections FILE]
+python -m engines.training.data lspet joints.mat --out joints.npz
 """
 
 import argparse
@@ -11,7 +12,7 @@ import numpy as np
 
 from calibration.errors import UserError
 from engines.argument_types import Parser
-from engines.training.data import formats
+from engines.training.data import formats, lspet_mat
 from engines.training.data.sequences import Sequence, total
 
 
@@ -69,9 +70,15 @@ def main(arguments: list[str] | None = None) -> int:
     inspect = commands.add_parser("inspect", help="say what a file or folder holds")
     inspect.add_argument("file", type=Path)
     inspect.add_argument("--detections", type=Path, metavar="FILE", help="2D detections that belong to it")
+    labels = commands.add_parser("lspet", help="labels of Leeds Sports Pose Extended as published to the npz")
+    labels.add_argument("file", type=Path, metavar="joints.mat")
+    labels.add_argument("--out", type=Path, required=True, metavar="joints.npz")
     args = parser.parse_args(arguments)
     try:
-        print("\n".join(describe(args.file, args.detections)))
+        if args.command == "lspet":
+            print(f"wrote {args.out}: {lspet_mat.convert(args.file, args.out)} people")
+        else:
+            print("\n".join(describe(args.file, args.detections)))
     except (UserError, OSError) as error:
         print(f"data: {error}", file=sys.stderr)
         return 2
