@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from engines.lifter import MDNLifter
+from engines.types import ExtraJoints
 from stream.config import DetectConfig
 from stream.live.estimator import Estimator, interpolate
 from stream.live.synchronise import frame_set, match_files
@@ -147,6 +148,37 @@ def test_interpolation_needs_both_neighbours():
     half = interpolate(a, c, 0.5)
     np.testing.assert_allclose(half.xy[2], (a.xy[2] + c.xy[2]) / 2, rtol=1e-6)
     assert half.score[9] == 0
+
+
+def test_covariances_and_further_joints_are_interpolated_too():
+    source = figure()
+    session = KnownDetector(source).session()
+    rng = np.random.default_rng(0)
+
+    def extra(*names):
+        n = len(names)
+        return ExtraJoints(
+            names, rng.random((n, 2)).astype(np.float32), np.ones(n, np.float32), np.ones((n, 2, 2), np.float32)
+        )
+
+    covs = [np.repeat(k * np.eye(2, dtype=np.float32)[None], 17, 0) for k in (1, 3)]
+    a, b = (
+        replace(session(None, k / 30), cov=covs[k], extra=extra(*names))
+        for k, names in enumerate((("left_heel", "nose", "right_heel"), ("right_heel", "left_heel")))
+    )
+    b.extra.score[1] = 0
+    found = interpolate(a, b, 0.25)
+    seen = found.score > 0
+    np.testing.assert_allclose(found.cov[seen], covs[0][seen] * 1.5)
+    assert np.isnan(found.cov[~seen]).all() and (~seen).any() and seen.any()
+    assert found.extra.names == ("right_heel", "left_heel"), "those that both have"
+    np.testing.assert_allclose(found.extra.xy[0], 0.75 * a.extra.xy[2] + 0.25 * b.extra.xy[0])
+    assert found.extra.score.tolist() == [1, 0] and (found.extra.xy[1] == 0).all()
+    assert (found.extra.cov[0] == 1).all() and np.isnan(found.extra.cov[1]).all()
+    for one in (replace(a, cov=None, extra=None), a):
+        bare = interpolate(one, replace(b, cov=None, extra=None), 0.25)
+        assert bare.cov is None and bare.extra is None
+        np.testing.assert_array_equal(bare.xy, found.xy)
 
 
 def test_a_clock_that_goes_back_begins_anew(lifter):

@@ -11,7 +11,7 @@ from engines.fusion import Fuser, fuse
 from engines.fusion.hypotheses import average, choose, pair_costs
 from engines.fusion.triangulation import root_of
 from engines.fusion.views import gather
-from engines.types import Detection, EngineError, Mixture, empty_detection
+from engines.types import Detection, EngineError, ExtraJoints, Mixture, empty_detection
 
 UP = np.array([0.0, 0.0, 1.0])
 MEASURED = [j for j in range(17) if j not in (sk.PELVIS, sk.THORAX)]
@@ -365,3 +365,26 @@ def test_wrong_calls_are_told():
         Fuser(cameras, "best")
     with pytest.raises(ValueError, match="2 cameras, 1 detections"):
         fuse(detections[:1], mixtures, cameras)
+
+
+@pytest.mark.parametrize("method", ["map", "hypotheses", "triangulate"])
+def test_further_joints_are_triangulated_where_two_views_see_them(method):
+    cameras, truth, detections, mixtures = scene([0, 90, 180, 270])
+    names = "left_heel", "right_heel", "nose", "left_ear"
+    points = truth[[sk.L_ANKLE, sk.R_ANKLE, sk.HEAD, sk.HEAD]] + [[0, 0, -60], [0, 0, -60], [0, 90, 0], [70, 0, 0]]
+
+    def with_extra(k, detection):
+        seen = names[k == 2 : 4 - (k > 0)]  # the ear in one view only, the left heel in three
+        xy = world_to_image(cameras[k], points)[[names.index(name) for name in seen]]
+        score, cov = np.full(len(seen), 0.8, np.float32), np.full((len(seen), 2, 2), np.nan, np.float32)
+        if k == 3:
+            score[seen.index("nose")], xy[seen.index("nose")] = 0.1, 0
+        return replace(detection, extra=ExtraJoints(seen, xy.astype(np.float32), score, cov))
+
+    seen = [with_extra(k, detection) for k, detection in enumerate(detections)]
+    pose, plain = fuse(seen, mixtures, cameras, method), fuse(detections, mixtures, cameras, method)
+    assert pose.extra.names == ("left_heel", "right_heel", "nose") and plain.extra is None
+    np.testing.assert_array_equal(pose.joints, plain.joints, err_msg="they change nothing else")
+    np.testing.assert_allclose(pose.extra.joints, points[:3], atol=1)
+    assert np.isfinite(pose.extra.cov).all() and (np.linalg.eigvalsh(pose.extra.cov) > 0).all()
+    assert fuse([seen[0], *detections[1:]], mixtures, cameras, method).extra is None

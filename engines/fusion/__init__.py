@@ -64,18 +64,18 @@ def fuse(
     if views is None:
         return None
     if len(views.cameras) == 1:
-        return _made(views, alone(views), "single")
+        return _made(views, alone(views), "single", min_score)
     if method == "triangulate" or not len(views.lifted):
-        return _made(views, triangulation.triangulate(views), "triangulate")
+        return _made(views, triangulation.triangulate(views), "triangulate", min_score)
     if method == "hypotheses":
-        return _made(views, _by_hypotheses(views, weighted), "hypotheses")
-    return _made(views, _by_map(views, previous), "map")
+        return _made(views, _by_hypotheses(views, weighted), "hypotheses", min_score)
+    return _made(views, _by_map(views, previous), "map", min_score)
 
 
-def _made(views: Views, pose: tuple[Array, Array] | None, method: str) -> Pose | None:
+def _made(views: Views, pose: tuple[Array, Array] | None, method: str, min_score: float) -> Pose | None:
     if pose is None or not np.isfinite(pose[0]).any():
         return None
-    return Pose(pose[0], pose[1], views.names, method)
+    return Pose(pose[0], pose[1], views.names, method, extra=triangulation.triangulate_extra(views, min_score))
 
 
 def _by_hypotheses(views: Views, weighted: bool) -> tuple[Array, Array]:

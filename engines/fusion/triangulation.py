@@ -7,7 +7,7 @@ from calibration.geometry.triangulation import triangulate_linear, triangulate_r
 from engines.fusion.views import Views
 from engines.lifter import place_root
 from engines.skeleton import DERIVED_FROM, L_HIP, R_HIP
-from engines.types import Detection
+from engines.types import Detection, ExtraPoints
 
 # One standard deviation of a joint, as a share of the person's size in pixels: 1 % of noise.
 _NOISE = 0.005
@@ -68,3 +68,27 @@ def root_of(pose: Array, joints: Array, views: Views, *, hips: bool = True) -> A
     roots = np.array(roots)
     known = np.isfinite(roots).all(-1)
     return np.median(roots[known], axis=0) if known.any() else np.full(3, np.nan)
+
+
+def triangulate_extra(views: Views, min_score: float) -> ExtraPoints | None:
+    """Robust triangulation of the further joints that two views or more see; None where there is none.
+
+    Args:
+        views: the views.
+        min_score: a joint below it counts as not seen.
+    """
+    found = [(k, seen.extra) for k, seen in enumerate(views.detections) if seen.extra is not None]
+    names = list(dict.fromkeys(name for _, extra in found for name in extra.names))
+    if len(found) < 2:
+        return None
+    xy, score = np.full((len(views.cameras), len(names), 2), np.nan), np.zeros((len(views.cameras), len(names)))
+    for k, extra in found:
+        seen = (extra.score >= min_score) & (extra.score > 0) & np.isfinite(extra.xy).all(-1)
+        at = [names.index(name) for name in extra.names]
+        xy[k, at] = np.where(seen[:, None], extra.xy, np.nan)
+        score[k, at] = np.where(seen, extra.score, 0)
+    placed = triangulate_robust(views.cameras, xy, score, noise_px=_noise_px(views))
+    there = np.flatnonzero(np.isfinite(placed.points).all(-1))
+    if not len(there):
+        return None
+    return ExtraPoints(tuple(names[k] for k in there), placed.points[there], placed.cov[there])
