@@ -74,10 +74,10 @@ def steady(config: Config) -> Config:
 
 def pipeline_watch(config: Config, stack: ExitStack, seconds: float) -> Callable[[], tuple[Summary, list[list[Seen]]]]:
     """Load everything; what is returned runs the pipeline on virtual cameras for a while."""
-    pipeline, outputs = build.prepare(config, stack, _quiet)
+    pipeline, viewer = build.prepare(config, stack, _quiet)
     watch = Watch(tuple(source.name for source in config.sources), seconds, pipeline.control)
     pipeline.add(watch)
-    return lambda: (pipeline.run(outputs.viewer), watch.moments)
+    return lambda: (pipeline.run(viewer), watch.moments)
 
 
 def detector_watch(config: Config, stack: ExitStack, seconds: float) -> Callable[[], list[list[Seen]]]:

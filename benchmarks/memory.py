@@ -34,6 +34,7 @@ from stream.app.demo import SINGLE, fetch
 from stream.channel import Policy
 from stream.config import Config, DetectConfig, OutputConfig
 from stream.recordings.run_info import RunInfo
+from stream.sinks import recorder
 from stream.sources import parse_sources
 from stream.types import Estimate
 
@@ -71,13 +72,15 @@ def measure(video: Path, minutes: float, every_s: float, folder: Path, detector:
     """Run one camera over the video as often as fills the time, recording; in this process."""
     long = repeat(video, math.ceil(minutes * 60 / duration(video)), folder / "long.mp4")
     config = Config(
-        parse_sources([str(long)]), DetectConfig((detector,)), output=OutputConfig("none", record=folder / "takes")
+        parse_sources([str(long)]),
+        DetectConfig((detector,)),
+        output=OutputConfig("none", (recorder.Options(folder / "takes"),)),
     )
     log = MemoryLog(every_s)
     with ExitStack() as stack:
-        pipeline, outputs = build.prepare(config, stack, lambda _line: None)
+        pipeline, viewer = build.prepare(config, stack, lambda _line: None)
         pipeline.add(log)
-        summary = pipeline.run(outputs.viewer)
+        summary = pipeline.run(viewer)
     return {
         "detector": detector,
         "minutes": duration(long) / 60, "every_s": every_s, "moments": summary.frame_sets, "seconds": summary.seconds,

@@ -146,8 +146,8 @@ def measure_ours(name: str, video: Path, url: str) -> Result:
         return Config(parse_sources([source]), DetectConfig((name,)), output=OutputConfig("none"))
 
     with ExitStack() as stack:
-        pipeline, outputs = build.prepare(config(str(video)), stack, lambda _line: None)
-        summary, usage = measure(lambda: pipeline.run(outputs.viewer))
+        pipeline, viewer = build.prepare(config(str(video)), stack, lambda _line: None)
+        summary, usage = measure(lambda: pipeline.run(viewer))
     with ExitStack() as stack:
         _, moments = latency.pipeline_watch(config(url), stack, latency.WARM_S + LIVE_S)()
     return Result(summary.frame_sets, summary.people, usage, latency.summarise(moments, (url,)))

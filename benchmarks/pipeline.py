@@ -36,6 +36,7 @@ from stream.app import build
 from stream.app.demo import MULTI, SINGLE, fetch
 from stream.config import Config, OutputConfig
 from stream.live.pipeline import OpenSource
+from stream.sinks import recorder, terminal, video
 from stream.sources import parse_sources
 
 GOAL: Final = 1.05
@@ -110,9 +111,12 @@ class Result:
 
 def run_case(case: Case, folder: Path) -> Result:
     """Measure one case in this process; outputs go to ``folder``."""
-    output = OutputConfig(
-        "none", folder / "out.mp4" if case.video else None, None, folder / "takes" if case.record else None
+    sinks = (
+        terminal.Options(),
+        video.Options(folder / "out.mp4" if case.video else None),
+        recorder.Options(folder / "takes" if case.record else None),
     )
+    output = OutputConfig("none", sinks)
     config = Config(parse_sources(case.videos), output=output)
 
     def quiet(_line: str) -> None:
@@ -126,8 +130,8 @@ def run_case(case: Case, folder: Path) -> Result:
             opened = build.open_sources(config, stack, quiet)
             (moments, busy, stages), usage = measure(lambda: detector_alone(opened[0], detector.session()))
         else:
-            pipeline, outputs = build.prepare(config, stack, quiet)
-            summary, usage = measure(lambda: pipeline.run(outputs.viewer))
+            pipeline, viewer = build.prepare(config, stack, quiet)
+            summary, usage = measure(lambda: pipeline.run(viewer))
             moments, busy, stages = summary.frame_sets, summary.busy_s, dict(summary.stage_ms)
     return Result(moments, busy, stages, usage)
 

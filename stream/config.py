@@ -62,18 +62,12 @@ class LiftConfig:
 
 @dataclass(frozen=True, slots=True)
 class OutputConfig:
-    """Viewer, video and recording."""
+    """Where the results go."""
 
     view: str = "auto"
-    """"auto", "window", "open3d" or "none"."""
-    video_out: Path | None = None
-    """An .mp4 to write the composed picture to."""
-    still_out: Path | None = None
-    """A .png of one representative frame of the composed picture, written at the end."""
-    record: Path | None = None
-    """Folder for the recording."""
-    record_video: bool = False
-    """Also record the cameras' frames."""
+    """"auto", "none" or the name of a viewer."""
+    sinks: tuple[object, ...] = ()
+    """The ``Options`` of the sinks there may be (``stream.sinks``), which hold their defaults; empty: no output."""
     record_buffer_s: float = 10.0
     """A live recorder that falls this far behind loses frame sets, which is counted and said."""
 

@@ -228,7 +228,7 @@ WRONG = {
     "unknown detector": (("--camera", FIGURE, "--detector", "openpose"),
                          ("unknown detector 'openpose'", "movenet-lightning", "mediapipe", "hourglass")),
     "unknown runtime": (("--camera", FIGURE, "--runtime", "abacus"), ("unknown runtime 'abacus'", "onnx")),
-    "unknown view": (("--camera", FIGURE, "--view", "hologram"), ("unknown view 'hologram'", "window, open3d, none")),
+    "unknown view": (("--camera", FIGURE, "--view", "hologram"), ("unknown view 'hologram'", "open3d, window, none")),
     "unknown fusion": (("--camera", FIGURE, "--fusion", "cold"), ("unknown fusion 'cold'", "triangulate")),
     "unknown flag": (("--camera", FIGURE, "--colour"), ("--colour", "--help")),
     "not a size": (("--camera", FIGURE, "--size", "big"), ("'big' is not a size",)),

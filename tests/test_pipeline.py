@@ -2,7 +2,7 @@
 
 import threading
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -10,13 +10,13 @@ import pytest
 
 from engines.lifter import MDNLifter
 from engines.types import empty_detection
-from stream.app.outputs import Outputs
+from stream.app import outputs
 from stream.config import OutputConfig
 from stream.control import Control
 from stream.live.estimator import Estimator
 from stream.live.metrics import Meter, report
 from stream.live.pipeline import OpenSource, Pipeline
-from stream.sinks import CameraInfo, RunInfo, SinkStoppedError
+from stream.sinks import CameraInfo, RunInfo, SinkOptions, SinkStoppedError, recorder
 from stream.types import StreamError
 from tests.known import KnownDetector, figure
 
@@ -465,26 +465,36 @@ def test_the_switch_begins_and_ends_takes_and_a_stopped_one_is_not_being_recorde
     states = []
 
     def press(n):
-        outputs, record = outputs_of[0], pipe.control.record
+        record, status = pipe.control.record, told[0]
         if n == 3:
-            states.append(outputs.status().recording)
+            states.append(status().recording)
             record(True)  # it is recording already
             states.append(len(list(tmp_path.iterdir())))
-            outputs.switch._workers[0].channel.close()  # as on a full disk
-            states.append(outputs.status().recording)
+            for worker in pipe._workers:
+                if worker.name == "recorder":  # as on a full disk
+                    worker.channel.close()
+            states.append(status().recording)
             record()
-            states.append(outputs.status().recording)
+            states.append(status().recording)
             record(False)
-            states.append(outputs.status().recording)
+            states.append(status().recording)
             record(False)
             record()
             states.append(len(list(tmp_path.iterdir())))
         if n == 20:
             pipe.control.stop()
 
-    outputs_of = [Outputs(OutputConfig("none", record=tmp_path), pipe, Meter(), "", None, print)]
+    told = []
+
+    @dataclass(frozen=True)
+    class Tell(SinkOptions):
+        def make(self, run):
+            told.append(run.status)
+
+    config = OutputConfig("none", (Tell(), recorder.Options(tmp_path)))
+    assert outputs.add(config, pipe, Meter(), "", None, print) is None
     pipe.add(Collect(act=press))
-    summary = pipe.run(outputs_of[0].viewer)
+    summary = pipe.run()
     assert states == [True, 1, False, True, False, 3]
     assert len([line for line in summary.lines if line.startswith("recording: ")]) == 3
     before = len(list(tmp_path.iterdir()))

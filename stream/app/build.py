@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 
 from engines.detectors import fallback
 from engines.lifter import MDNLifter
-from stream.app import camera_setup
-from stream.app.outputs import Outputs
+from stream.app import camera_setup, outputs
 from stream.app.signals import finish_on_interrupt, leave_on_interrupt
 from stream.config import Config, SourceConfig
 from stream.live.estimator import Each, Estimator
@@ -19,7 +18,7 @@ from stream.live.metrics import Meter, Summary
 from stream.live.pipeline import OpenSource, Pipeline
 from stream.live.synchronise import LIVE_SPAN_S, SyncConfig
 from stream.live.tracks import TrackConfig
-from stream.sinks import CameraInfo, RunInfo
+from stream.sinks import CameraInfo, MainSink, RunInfo
 from stream.sources import SourceInfo, make_source
 from stream.types import StreamError
 from stream.version import __version__
@@ -39,12 +38,12 @@ def run(config: Config, say: Say) -> Summary:
     """
     with ExitStack() as stack:
         with leave_on_interrupt():
-            pipeline, outputs = prepare(config, stack, say)
+            pipeline, viewer = prepare(config, stack, say)
         with finish_on_interrupt(pipeline.control):
-            return pipeline.run(outputs.viewer)
+            return pipeline.run(viewer)
 
 
-def prepare(config: Config, stack: ExitStack, say: Say) -> tuple[Pipeline, Outputs]:
+def prepare(config: Config, stack: ExitStack, say: Say) -> tuple[Pipeline, MainSink | None]:
     """Everything of a run but the run: sources are open, networks are loaded, and no thread has been started.
 
     Args:
@@ -55,7 +54,7 @@ def prepare(config: Config, stack: ExitStack, say: Say) -> tuple[Pipeline, Outpu
     Raises:
         UserError: for everything the user can mend, in one line.
     """
-    check_outputs(config)
+    outputs.check(config)
     setup = camera_setup.load(config.setup, config.sources)
     lifter = MDNLifter(config.lift.weights, config.engine.runtime, config.engine.precision, say)
     opened = open_sources(config, stack, say)
@@ -93,7 +92,7 @@ def prepare(config: Config, stack: ExitStack, say: Say) -> tuple[Pipeline, Outpu
     sync = SyncConfig(interpolate=not live or config.setup.sync_delay > 0)
     pipeline = Pipeline(opened, estimator, run_info, meter, sync, config.output.record_buffer_s)
     frames = None if live else opened[0].info.frames or None
-    return pipeline, Outputs(config.output, pipeline, meter, run_info.runtime, frames, say)
+    return pipeline, outputs.add(config.output, pipeline, meter, run_info.runtime, frames, say)
 
 
 def load_detector(config: Config, rate: float | None, say: Say) -> fallback.Fallback:
@@ -178,24 +177,3 @@ def camera_info(opened: OpenSource, fitted: camera_setup.Fitted, config: Config)
         None if fitted.calibrated else config.lift.fov_degrees,
         info.device, info.serial,
     )  # fmt: skip
-
-
-def check_outputs(config: Config) -> None:
-    """Find out before anything is opened what cannot be written or shown.
-
-    Raises:
-        StreamError: for a viewer that is unknown or not there, and for an output that would destroy an input.
-    """
-    output = config.output
-    if output.view not in ("auto", "window", "open3d", "none"):
-        raise StreamError(f"unknown view {output.view!r}; there are auto, window, open3d, none")
-    if output.record_video and output.record is None:
-        raise StreamError("--record-video needs --record DIR")
-    for flag, path in (("--video-out", output.video_out), ("--still-out", output.still_out)):
-        if path is None or not os.path.isfile(path):
-            continue
-        for source in config.sources:
-            # By inode, as a file has many names. A still could lie in the folder of images that is read.
-            taken = (path, path.parent) if os.path.exists(source.source) else ()
-            if any(os.path.samefile(source.source, place) for place in taken):
-                raise StreamError(f"{flag} {path} is what --camera {source.shown} reads; give another file")

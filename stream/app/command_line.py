@@ -14,6 +14,7 @@ from tqdm import tqdm
 from calibration.errors import UserError
 from engines import detectors, runtimes
 from engines.argument_types import DONE, FAILED, INTERRUPTED, MISTAKE, Parser
+from stream import sinks
 from stream.app import build, demo
 from stream.config import CameraSetupConfig, Config, DetectConfig, EngineConfig, LiftConfig, OutputConfig
 from stream.live.metrics import report
@@ -65,11 +66,9 @@ def parser() -> argparse.ArgumentParser:
     engine.add_argument("--precision", default="auto", metavar="NAME",
                         help="auto, fp32, or int8 where there is an int8 file")  # fmt: skip
     output = p.add_argument_group("output")
-    output.add_argument("--view", default="auto", metavar="VIEW", help="auto, window, open3d or none")
-    output.add_argument("--video-out", type=Path, metavar="MP4", help="write what the window shows")
-    output.add_argument("--still-out", type=Path, metavar="PNG", help="write one representative picture at the end")
-    output.add_argument("--record", type=Path, metavar="DIR", help="record the hypotheses; every take gets a folder")
-    output.add_argument("--record-video", action="store_true", help="record the cameras' frames beside them")
+    viewers = [name for name, kind in sinks.kinds().items() if kind.role == "viewer"]
+    output.add_argument("--view", default="auto", metavar="VIEW", help=f"auto, {', '.join(viewers)} or none")
+    sinks.add_flags(output, sinks.kinds().values())
     return p
 
 
@@ -127,7 +126,7 @@ def config_of(args: argparse.Namespace) -> Config:
         setup=CameraSetupConfig(
             args.calibration, args.up, tuple(args.letterbox), args.fusion, tuple(args.sync_offset), args.sync_delay
         ),
-        output=OutputConfig(args.view, args.video_out, args.still_out, args.record, args.record_video),
+        output=OutputConfig(args.view, sinks.options_of(vars(args), sinks.kinds().values())),
     )
     if args.demo:
         config = demo.configure(config, args.demo)

@@ -1,26 +1,43 @@
 """The sinks of a run, put together as its Config says."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from stream.app.record_switch import RecordSwitch, TakeSinks
 from stream.app.run_status import RunStatus
-from stream.config import OutputConfig
+from stream.config import Config, OutputConfig
 from stream.live.metrics import Meter
 from stream.live.pipeline import Pipeline
-from stream.recordings.frames import FrameRecorder
-from stream.recordings.writer import Recorder
-from stream.sinks import MainSink
-from stream.sinks.terminal import Terminal
-from stream.sinks.video import VideoSink
+from stream.sinks import MainSink, Run, SinkOptions, recorder
+from stream.types import StreamError
 
+AUTO: Final = "window"
+"""The viewer of ``--view auto``, where it can be used."""
 RECORD_FOLDER: Final = Path("recordings")
 """Where a take goes that is begun by a key when no --record was given."""
 
+Say = Callable[[str], None]
 
-class Outputs:
-    """Makes the sinks of a run and adds them to its pipeline.
+
+def check(config: Config) -> None:
+    """Find out before anything is opened what cannot be written or shown.
+
+    Raises:
+        StreamError: for a viewer that is not there, and for what a sink's options cannot be.
+    """
+    options = _options(config.output)
+    names = ["auto", *(o.name() for o in options if o.role == "viewer"), "none"]
+    if config.output.view not in names:
+        raise StreamError(f"unknown view {config.output.view!r}; there are {', '.join(names)}")
+    for one in options:
+        one.check(config)
+
+
+def add(
+    config: OutputConfig, pipeline: Pipeline, meter: Meter, runtime: str, total: int | None, say: Say
+) -> MainSink | None:
+    """Make the sinks of a run, add them to its pipeline and connect its record switch.
 
     Args:
         config: what the user wants.
@@ -30,45 +47,49 @@ class Outputs:
         total: frame sets there will be, where a file tells.
         say: told single lines for the user.
 
+    Returns:
+        The viewer, which wants the main thread, if there is one.
+
     Raises:
         UserError: for an output that cannot be made; nothing has been written then.
     """
+    options = _options(config)
 
-    def __init__(
-        self, config: OutputConfig, pipeline: Pipeline, meter: Meter, runtime: str, total: int | None,
-        say: Callable[[str], None],
-    ) -> None:  # fmt: skip
-        self._config, self._control, self._say = config, pipeline.control, say
-        self.switch = RecordSwitch(pipeline, config.record or RECORD_FOLDER, self._take_sinks, say)
-        self.status = RunStatus(pipeline, meter, runtime, total, lambda: self.switch.recording)
-        self._control.connect(record=self.switch.switch)
-        # Everything that can be refused is made first, a take last, so that no empty one is left.
-        terminal = Terminal(self.status)
-        wants_video = config.video_out or config.still_out
-        video = VideoSink(config.video_out, config.still_out, self.status) if wants_video else None
-        self.viewer: MainSink | None = self._viewer()
-        """What wants the main thread, if there is one."""
-        pipeline.add(terminal, "terminal")
-        if video:
-            pipeline.add(video, "video")
-        if config.record:
-            self.switch.begin()
+    def take_sinks(take: Path) -> TakeSinks:
+        return _made([o for o in options if o.role == "take"], Run(status, pipeline.control, take))
 
-    def _take_sinks(self, take: Path) -> TakeSinks:
-        frames = [("frames", FrameRecorder(take))] if self._config.record_video else []
-        return [("recorder", Recorder(take)), *frames]
+    folder = next((o.record for o in options if isinstance(o, recorder.Options)), None)
+    switch = RecordSwitch(pipeline, folder or RECORD_FOLDER, take_sinks, say)
+    status = RunStatus(pipeline, meter, runtime, total, lambda: switch.recording)
+    run = Run(status, pipeline.control)
+    # Everything that can be refused is made first, a take last, so that no empty one is left.
+    made = _made([o for o in options if o.role == "output"], run)
+    viewer = _viewer(config.view, [o for o in options if o.role == "viewer"], run, say)
+    for name, sink in made:
+        pipeline.add(sink, name)
+    pipeline.control.connect(record=switch.switch)
+    if folder:
+        switch.begin()
+    return viewer
 
-    def _viewer(self) -> MainSink | None:
-        view = self._config.view
-        if view == "none":
-            return None
-        from stream.sinks import open3d, window
 
-        if view == "open3d":
-            return open3d.Open3D(self._control)
-        reason = window.available() if view == "auto" else None
-        if reason is not None:
-            instead = "" if self._config.video_out else "; give --video-out FILE.mp4 to see the result"
-            self._say(f"no window: {reason}; going on without one{instead}")
-            return None
-        return window.Window(self.status, self._control)
+def _options(config: OutputConfig) -> list[SinkOptions]:
+    wrong = [options for options in config.sinks if not isinstance(options, SinkOptions)]
+    if wrong:
+        raise TypeError(f"{wrong[0]!r} are no options of a sink")
+    return cast(list[SinkOptions], list(config.sinks))
+
+
+def _made(options: Sequence[SinkOptions], run: Run) -> TakeSinks:
+    made = [(one.name(), one.make(run)) for one in options]
+    return [(name, sink) for name, sink in made if sink is not None]
+
+
+def _viewer(view: str, viewers: Sequence[SinkOptions], run: Run, say: Say) -> MainSink | None:
+    chosen = next((o for o in viewers if o.name() == (AUTO if view == "auto" else view)), None)
+    if chosen is None:
+        return None
+    if view == "auto" and (reason := chosen.missing()) is not None:
+        say(f"no window: {reason}; going on without one (--video-out FILE.mp4 writes what it would show)")
+        return None
+    return cast(MainSink, chosen.make(run))

@@ -3,7 +3,8 @@
 import importlib
 import os
 from collections.abc import Mapping
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from stream.control import Control
 from stream.drawing import primitives as draw
 from stream.drawing.scene import ViewState, calibrated, figure, follow, world_axes
 from stream.recordings.run_info import RunInfo
-from stream.sinks import window
+from stream.sinks import Role, Run, SinkOptions, window
 from stream.types import Estimate, StreamError
 
 INSTALL: Final = "pip install -r requirements-open3d.txt"
@@ -230,3 +231,19 @@ class Open3D:
     def _on_record(self, _: Any) -> bool:
         self._control.record()
         return False
+
+
+@dataclass(frozen=True, slots=True)
+class Options(SinkOptions):
+    """None: ``--view`` chooses it."""
+
+    role: ClassVar[Role] = "viewer"
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """Why it cannot be used here."""
+        return available()
+
+    def make(self, run: Run) -> Open3D:
+        """The window."""
+        return Open3D(run.control)

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TextIO
 
 from tqdm import tqdm
@@ -13,6 +14,7 @@ from calibration.arrays import Image
 from stream.channel import Policy
 from stream.drawing.compose import Status, status_facts
 from stream.recordings.run_info import RunInfo
+from stream.sinks import Run, SinkOptions
 from stream.types import Estimate
 
 _TTY_S = 0.2
@@ -129,3 +131,12 @@ class Terminal:
         words += [status.detector] if status.detector else []
         words += [status.note] if status.note else []
         self._bar.set_postfix_str(", ".join(words), refresh=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Options(SinkOptions):
+    """None: a run always says how it goes on."""
+
+    def make(self, run: Run) -> Terminal:
+        """The terminal's line or bar."""
+        return Terminal(run.status)

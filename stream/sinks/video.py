@@ -1,7 +1,8 @@
 """The composed picture as an MP4 that keeps the frames' own times, and one of its frames as a PNG."""
 
+import os
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
@@ -17,10 +18,11 @@ from calibration.arrays import Image
 from calibration.writing import WriteError, check_target, put, write_bytes
 from engines.skeleton import LIMBS
 from stream.channel import Policy
+from stream.config import Config
 from stream.drawing.compose import Status, compose
 from stream.drawing.scene import ViewState, follow
 from stream.recordings.run_info import RunInfo
-from stream.sinks import SinkStoppedError
+from stream.sinks import Run, SinkOptions, SinkStoppedError, flag
 from stream.types import Estimate, StreamError, View
 
 _CLOCK: Final = 90_000  # ticks a second: MPEG's own, exact for 24, 25, 30, 50 and 60 frames a second
@@ -215,6 +217,33 @@ class VideoSink:
         except WriteError as error:
             raise SinkStoppedError(f"still {error}") from error
         return f"still: {self._still}"
+
+
+@dataclass(frozen=True, slots=True)
+class Options(SinkOptions):
+    """Which files to write."""
+
+    video_out: Path | None = flag(None, "write what the window shows", metavar="MP4", parse=Path, example="v.mp4")
+    still_out: Path | None = flag(
+        None, "write one representative picture at the end", metavar="PNG", parse=Path, example="s.png"
+    )
+
+    def check(self, config: Config) -> None:
+        """Refuse a file that would destroy what is read."""
+        for name, path in (("--video-out", self.video_out), ("--still-out", self.still_out)):
+            if path is None or not os.path.isfile(path):
+                continue
+            for source in config.sources:
+                # By inode, as a file has many names. A still could lie in the folder of images that is read.
+                taken = (path, path.parent) if os.path.exists(source.source) else ()
+                if any(os.path.samefile(source.source, place) for place in taken):
+                    raise StreamError(f"{name} {path} is what --camera {source.shown} reads; give another file")
+
+    def make(self, run: Run) -> VideoSink | None:
+        """The writer of both."""
+        if self.video_out is None and self.still_out is None:
+            return None
+        return VideoSink(self.video_out, self.still_out, run.status)
 
 
 def _why(error: Exception) -> str:

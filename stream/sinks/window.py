@@ -4,8 +4,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import ClassVar, Final
 
 import cv2
 
@@ -15,6 +15,7 @@ from stream.control import Control
 from stream.drawing.compose import Status, compose
 from stream.drawing.scene import STEP, ViewState, follow
 from stream.recordings.run_info import RunInfo
+from stream.sinks import Role, Run, SinkOptions
 from stream.types import Estimate, StreamError
 
 KEYS_HELP: Final = "q quit, space pause, r record on/off, arrows turn, + - zoom, 0 back to the first view"
@@ -187,3 +188,19 @@ class Window:
         else:
             return
         self._draw()
+
+
+@dataclass(frozen=True, slots=True)
+class Options(SinkOptions):
+    """None: ``--view`` chooses it."""
+
+    role: ClassVar[Role] = "viewer"
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """Why it cannot be used here."""
+        return available()
+
+    def make(self, run: Run) -> Window:
+        """The window."""
+        return Window(run.status, run.control)

@@ -1,0 +1,72 @@
+"""How a kind of sink says its flags and how it is made."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from stream.config import Config
+from stream.control import Control
+from stream.drawing.compose import Status
+from stream.sinks._sink import Sink
+
+Role = Literal["output", "viewer", "take"]
+
+
+def flag(
+    default: Any, help: str, *, metavar: str | None = None, parse: Callable[[str], Any] = str, example: str = ""
+) -> Any:
+    """A field of a sink's options, which is a flag of the same name.
+
+    Args:
+        default: its value when it is not given; False makes it a switch.
+        help: one line for --help.
+        metavar: what stands for its value there.
+        parse: makes the value of the text; raises argparse.ArgumentTypeError.
+        example: a value that is good for a test; files lie in the current folder.
+    """
+    return field(default=default, metadata={"help": help, "metavar": metavar, "parse": parse, "example": example})
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a sink may know of its run when it is made."""
+
+    status: Callable[[], Status]
+    """Tells, to any thread, what is known of the run at this moment."""
+    control: Control
+    """Asks the run for something."""
+    take: Path | None = None
+    """Folder of the take, for a sink of that role."""
+
+
+class SinkOptions:
+    """The options of one kind of sink; a subclass is a frozen dataclass whose fields are ``flag``s.
+
+    The role says when the sink is made: "output" at the start of the run, "viewer" when ``--view`` chooses it (it lives
+    in the main thread, so there is one at most), "take" for each take that is recorded.
+    """
+
+    __slots__ = ()
+    role: ClassVar[Role] = "output"
+
+    @classmethod
+    def name(cls) -> str:
+        """The name of the kind: that of its module."""
+        return cls.__module__.rpartition(".")[2]
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """Why a viewer cannot be used here, or None when it can."""
+        return None
+
+    def check(self, config: Config) -> None:
+        """Find out before anything is opened what cannot be; raises StreamError."""
+
+    def make(self, run: Run) -> Sink | None:
+        """The sink, not open, or None where the options do not ask for one.
+
+        Raises:
+            StreamError: if it cannot be used. Nothing has been written then.
+        """
+        raise NotImplementedError
