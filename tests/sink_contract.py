@@ -100,7 +100,7 @@ def example(kind: type[SinkOptions]) -> SinkOptions:
 def made(kind: type[SinkOptions], control: Control):
     """A sink of this kind."""
     options = example(kind)
-    take = new_take(options.record if hasattr(options, "record") else Path("takes")) if kind.role == "take" else None
+    take = new_take(Path("takes")) if kind.role == "take" else None
     sink = options.make(Run(Status, control, take))
     assert sink is not None, "the examples of its flags ask for it"
     return sink

@@ -233,6 +233,8 @@ WRONG = {
     "unknown flag": (("--camera", FIGURE, "--colour"), ("--colour", "--help")),
     "not a size": (("--camera", FIGURE, "--size", "big"), ("'big' is not a size",)),
     "not a rate": (("--camera", FIGURE, "--fps", "nan"), ("'nan' is not a number of frames",)),
+    "a live source in real time": (("--camera", "http://joe:hush@127.0.0.1:PORT/v", "--realtime"),
+                                   ("live by itself; leave out --realtime",)),
     "not a lens": (("--camera", FIGURE, "--fov", "400"), ("field of view of 400",)),
     "a lens that is known": (("--camera", FIGURE, "--calibration", "lab.toml", "--fov", "90"), ("leave out --fov",)),
     "a demo's lens": (("--demo", "multi", "--fov", "50"), ("leave out --fov",)),

@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
 
 from engines.argument_types import FAILED, MISTAKE
 from stream import sinks
+from stream.app import outputs
 from stream.app.command_line import config_of, main, parser
 from stream.recordings.writer import Recorder
 from stream.sinks import kinds
@@ -108,7 +109,7 @@ def new_kind(tmp_path, monkeypatch):
 
 def test_a_new_sink_is_one_file(new_kind, tmp_path, monkeypatch, capsys):
     assert "--count-out TXT" in parser().format_help()
-    assert sink_contract.example(new_kind).count_out == Path("n.txt")
+    assert asdict(sink_contract.example(new_kind)) == {"count_out": Path("n.txt")}
     monkeypatch.chdir(tmp_path)
     flags = ["--camera", "synthetic:frames=1000", "--view", "none", "--detector", "movenet-lightning"]
     assert main([*flags, "--count-out", "n.txt"]) == FAILED, "its fault is in the exit code"
@@ -123,5 +124,4 @@ def test_a_new_sink_is_one_file(new_kind, tmp_path, monkeypatch, capsys):
 def test_frames_of_no_recording_are_refused_before_anything_is_opened():
     config = config_of(parser().parse_args(["--camera", "gone.mp4", "--record-video"]))
     with pytest.raises(StreamError, match="--record-video needs --record DIR"):
-        for options in config.output.sinks:
-            options.check(config)
+        outputs.check(config)

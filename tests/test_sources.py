@@ -4,11 +4,13 @@ import contextlib
 import threading
 import time
 import traceback
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
+from stream.app.build import not_taken
 from stream.config import SourceConfig
 from stream.sources import Source, kind_of, kinds, make_source, parse_source, parse_sources
 from stream.types import StreamError
@@ -132,6 +134,23 @@ def test_contract_of_being_closed_while_reading(source):
     reading.thread.join(20)
     assert not reading.thread.is_alive() and reading.error is None
     assert time.monotonic() - start < 10
+
+
+def test_no_kind_takes_a_setting_and_says_nothing(source):
+    """Each of --size, --fps and --realtime is used, said not to be, or refused."""
+    config = replace(source.config, size=(64, 48), fps=7.0)
+    if source.live:
+        with pytest.raises(StreamError, match="leave out --realtime"):
+            make_source(replace(config, realtime=True))
+    else:
+        assert make_source(replace(config, realtime=True)).live
+    if source.kind == "camera":
+        return  # it says itself what it was asked for and did not take, test_source_camera.py
+    with contextlib.closing(make_source(config)) as other:
+        info = other.open()
+        said = [*info.messages, *not_taken(config, info)]
+        assert info.size == config.size or any("--size 64x48" in line for line in said)
+        assert info.fps is None or info.fps == config.fps or any("--fps 7" in line for line in said)
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def not_taken(config: SourceConfig, info: SourceInfo) -> Iterator[str]:
     """What was asked of a source whose kind has no such setting, both values in the message."""
     if config.size not in (None, info.size) and info.kind != "camera":
         yield "--size {}x{} is for local cameras; ".format(*config.size) + "it gives {}x{}".format(*info.size)
-    if config.fps and info.fps and info.kind in ("file", "network") and abs(info.fps - config.fps) > 0.01 * config.fps:
+    if config.fps and info.fps and info.kind != "camera" and abs(info.fps - config.fps) > 0.01 * config.fps:
         yield f"--fps {config.fps:g} is for local cameras and folders of images; its own times say {info.fps:g}"
 
 

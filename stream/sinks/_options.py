@@ -40,6 +40,7 @@ class Run:
     """Folder of the take, for a sink of that role."""
 
 
+@dataclass(frozen=True, slots=True)
 class SinkOptions:
     """The options of one kind of sink; a subclass is a frozen dataclass whose fields are ``flag``s.
 
@@ -47,7 +48,6 @@ class SinkOptions:
     in the main thread, so there is one at most), "take" for each take that is recorded.
     """
 
-    __slots__ = ()
     role: ClassVar[Role] = "output"
 
     @classmethod

@@ -8,6 +8,7 @@ import os
 import pkgutil
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -56,9 +57,14 @@ def make_source(config: SourceConfig) -> Source:
     """The source of a ``--camera``, not yet open.
 
     Raises:
-        StreamError: if its text cannot be right.
+        StreamError: if its text cannot be right, or if it is to be played in real time and is live by itself.
     """
-    return _module(kind_of(config.source)).make(config)
+    make = _module(kind_of(config.source)).make
+    if config.realtime and make(replace(config, realtime=False)).live:
+        raise StreamError(
+            f"--realtime plays files at their own pace, and {config.shown} is live by itself; leave out --realtime"
+        )
+    return make(config)
 
 
 def parse_source(text: str, position: int) -> SourceConfig:
