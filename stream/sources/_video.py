@@ -4,6 +4,7 @@ import heapq
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import av
 import av.error
@@ -93,6 +94,60 @@ class _Lost:
         self._waiting.clear()
 
 
+class _DecodingOrder:
+    """The times and losses of a container that stores only the order of decoding (AVI, and Matroska made from it).
+
+    FFmpeg makes presentation times up for it, which are wrong where B-frames refer to B-frames. But the decoder knows
+    the order of presentation from the stream itself, so the n-th image to come out has the n-th time that went in.
+    """
+
+    _REACH = 16
+    """No image comes out later than so many that were decoded after it: the most that H.264 and H.265 hold back."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        """Images that went in and never came out."""
+        self._times: list[int] = []
+        self._inside: dict[int, int] = {}
+        """Number in decoding order of each packet that is not out yet, by its mark."""
+        self._number = self._newest = 0
+
+    def expect(self, packet: Packet) -> bool:
+        """A packet goes in and is marked; whether it will be counted here if it is lost."""
+        if packet.dts is None:
+            return False
+        heapq.heappush(self._times, packet.dts)
+        packet.pts = packet.dts
+        if packet.stream.codec_context.name not in ("h264", "hevc"):
+            return False
+        self._inside[packet.dts] = self._number
+        self._number += 1
+        return True
+
+    def came(self, frame: VideoFrame) -> int | None:
+        """An image came out; its time in the stream's units, or None where there is none for it."""
+        number = self._inside.pop(frame.pts, -1) if frame.pts is not None else -1
+        self._newest = max(self._newest, number)
+        for mark in [mark for mark, number in self._inside.items() if number < self._newest - self._REACH]:
+            self._gone(mark, frame)
+        return heapq.heappop(self._times) if self._times else None
+
+    def failed(self) -> None:
+        """A packet gave an error instead of an image."""
+        if self._times:
+            heapq.heappop(self._times)
+
+    def end(self) -> None:
+        """Nothing more comes out."""
+        self.count += len(self._inside)
+        self._inside.clear()
+
+    def _gone(self, mark: int, frame: VideoFrame) -> None:
+        del self._inside[mark]
+        self.count += not frame.interlaced_frame  # which may come as two packets, one a field
+        self.failed()
+
+
 class OpenVideo:
     """An open container and its first real video stream.
 
@@ -117,6 +172,7 @@ class OpenVideo:
     ) -> None:
         self.shown = shown
         self._errors = 0
+        self._tracks = ""
         self._lost = _Lost()
         problem = ""
         try:
@@ -135,6 +191,7 @@ class OpenVideo:
             raise
         self.format = self.container.format.name
         self.untimed = self.format in UNTIMED
+        self._order = _DecodingOrder() if self.format == "avi" else None
         codec = self.stream.codec_context
         # Frame threads hold a frame back each, which is nothing in a file and half a second in a live view.
         codec.thread_type = "SLICE" if low_delay else "AUTO"
@@ -143,17 +200,26 @@ class OpenVideo:
         """Kept: VideoFrame.to_ndarray would set up a new converter for every frame."""
 
     def _choose(self) -> VideoStream:
-        for stream in self.container.streams.video:
-            if not stream.disposition & Disposition.attached_pic:
-                if stream.codec_context is None:
-                    raise StreamError(f"{self.shown}: its codec is not one that is read here; convert it to H.264")
-                return stream
-        raise StreamError(f"{self.shown}: there is no video in it")
+        """The track that is marked as default, the largest of several."""
+        tracks = [s for s in self.container.streams.video if not s.disposition & Disposition.attached_pic]
+        if not tracks:
+            raise StreamError(f"{self.shown}: there is no video in it")
+        # None where FFmpeg has no decoder, which PyAV's types do not say.
+        readable = [stream for stream in tracks if cast(object, stream.codec_context) is not None]
+        if not readable:
+            raise StreamError(f"{self.shown}: its codec is not one that is read here; convert it to H.264")
+        chosen = max(readable, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height))
+        if len(tracks) > 1:
+            others = (f"{s.width}x{s.height}" if s in readable else "one of another codec" for s in tracks)
+            left = ", ".join(name for s, name in zip(tracks, others, strict=True) if s is not chosen)
+            size = f"{chosen.width}x{chosen.height}"
+            self._tracks = f"{self.shown}: of its {len(tracks)} video tracks that of {size} is used; not used: {left}"
+        return chosen
 
     @property
     def corrupt(self) -> int:
         """Images of which nothing could be decoded, so far."""
-        return self._errors + self._lost.count
+        return self._errors + self._lost.count + (self._order.count if self._order else 0)
 
     @property
     def rate(self) -> float | None:
@@ -170,10 +236,12 @@ class OpenVideo:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know of it."""
+        notes = [self._tracks] if self._tracks else []
         ratio = self.stream.sample_aspect_ratio
         if ratio and ratio > 0 and ratio != 1:
-            return (f"{self.shown}: its pixels are {float(ratio):.3f} times as wide as high; calibrate it as it is",)
-        return ()
+            times = f"{float(ratio):.3f} times"
+            notes.append(f"{self.shown}: its pixels are {times} as wide as high; calibrate it as it is")
+        return tuple(notes)
 
     def images(self) -> Generator[Decoded, None, None]:
         """Every image in order of presentation. Damaged ones are marked, undecodable packets counted in ``corrupt``.
@@ -182,6 +250,7 @@ class OpenVideo:
             StreamError: if reading fails before the end.
         """
         packets = self.container.demux()  # every stream: a wait for video among endless audio would have no timeout
+        first = True
         while True:
             problem = ""
             packet: Packet | None = None
@@ -192,21 +261,34 @@ class OpenVideo:
             if problem:
                 raise StreamError(f"{self.shown}: {problem}")
             if packet is None:
-                self._lost.end()
+                (self._order or self._lost).end()
                 return
-            if packet.stream_index != self.stream.index:
+            # Not packet.stream_index: the empty packets that close the streams all say 0.
+            if packet.stream.index != self.stream.index:
                 continue
             arrival = time.monotonic()
-            counted = self._lost.expect(packet)
+            if first and packet.pts is None and packet.dts is not None:
+                self._order = _DecodingOrder()
+            first = False
+            counted = (self._order or self._lost).expect(packet)
             try:
                 frames = packet.decode()
             except av.error.FFmpegError:
                 self._errors += not counted
+                if self._order and not counted:
+                    self._order.failed()
                 frames = []
             for frame in frames:
                 if isinstance(frame, VideoFrame):
-                    self._lost.came(frame)
-                    yield Decoded(frame.time, arrival, self._bgr(frame), frame.is_corrupt)
+                    yield Decoded(self._seconds(frame), arrival, self._bgr(frame), frame.is_corrupt)
+
+    def _seconds(self, frame: VideoFrame) -> float | None:
+        """The time of an image that came out of the decoder."""
+        if self._order is None:
+            self._lost.came(frame)
+            return frame.time
+        pts, base = self._order.came(frame), self.stream.time_base
+        return None if pts is None or base is None else float(pts * base)
 
     def _bgr(self, frame: VideoFrame) -> Image:
         image = np.asarray(self._reformatter.reformat(frame, format="bgr24", threads=1).to_ndarray(), np.uint8)
