@@ -12,7 +12,8 @@ from engines.lifter import MDNLifter
 from engines.types import ExtraJoints
 from stream.config import DetectConfig
 from stream.live.estimator import Estimator, interpolate
-from stream.live.synchronise import frame_set, match_files
+from stream.live.files import FileMatcher
+from stream.live.synchronise import frame_set
 from stream.types import Frame, FrameReference
 from tests.known import KnownDetector, figure
 from tests.walker import only_view
@@ -131,7 +132,7 @@ def test_joints_of_a_camera_of_10_fps_are_interpolated_to_every_frame_set(lifter
     slow = [Frame("slow", k, k / 10, fast[0].image) for k in range(20)]
     cells = iter(fast), iter(slow)
     readers = [lambda cell=cell: next(cell, None) for cell in cells]
-    frame_sets = list(match_files(readers, [30, 10]))
+    frame_sets = list(FileMatcher(readers, [30, 10]))
     for m in frame_sets[: 19 * 3]:
         seen = only_view(estimator(m), 1).detection
         step = m.index % 3

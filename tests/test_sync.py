@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from stream.live.synchronise import LiveMatcher, NoOverlapError, SyncConfig, match_files, skew_warning
+from stream.live.files import FileMatcher
+from stream.live.synchronise import LiveMatcher, NoOverlapError, SyncConfig, skew_warning
 from stream.types import Frame
 
 IMAGE = np.zeros((2, 2, 3), np.uint8)
@@ -24,35 +25,35 @@ def times_of(frame_set):
 
 def test_one_file_gives_every_frame():
     items = frames("a", np.arange(50) / 30)
-    frame_sets = list(match_files(readers(items), [30.0]))
+    frame_sets = list(FileMatcher(readers(items), [30.0]))
     assert [m.frames[0] for m in frame_sets] == items
     assert [m.index for m in frame_sets] == list(range(50))
 
 
 def test_files_with_equal_times_are_matched_one_to_one():
     a, b = frames("a", np.arange(40) / 60), frames("b", np.arange(40) / 60)
-    assert all(m.frames[0].index == m.frames[1].index for m in match_files(readers(a, b), [60, 60]))
+    assert all(m.frames[0].index == m.frames[1].index for m in FileMatcher(readers(a, b), [60, 60]))
 
 
 def test_a_skewed_file_is_matched_to_the_nearest_frame():
     a, b = frames("a", np.arange(40) / 30), frames("b", np.arange(40) / 30 + 0.010)
-    frame_sets = list(match_files(readers(a, b), [30, 30], SyncConfig(interpolate=False)))
+    frame_sets = list(FileMatcher(readers(a, b), [30, 30], SyncConfig(interpolate=False)))
     assert all(m.frames[0].index == m.frames[1].index for m in frame_sets)
     assert frame_sets[5].spread_s == pytest.approx(0.010)
 
 
 def test_interpolation_takes_the_frame_after_the_target():
     a, b = frames("a", np.arange(40) / 30), frames("b", np.arange(40) / 30 - 0.010)
-    frame_sets = list(match_files(readers(a, b), [30, 30], SyncConfig(interpolate=True)))
+    frame_sets = list(FileMatcher(readers(a, b), [30, 30], SyncConfig(interpolate=True)))
     assert all(m.frames[1].t >= m.t for m in frame_sets[:-1])
-    nearest = list(match_files(readers(frames("a", np.arange(40) / 30), b), [30, 30], SyncConfig(interpolate=False)))
+    nearest = list(FileMatcher(readers(frames("a", np.arange(40) / 30), b), [30, 30], SyncConfig(interpolate=False)))
     assert times_of(nearest[3]) == [0.1, 0.09]
 
 
 def test_of_a_camera_too_slow_to_interpolate_the_nearest_frame_is_taken():
     fast = frames("a", np.arange(100) / 30)
     late = [
-        [m.frames[1].t - m.t for m in match_files(readers(fast, frames("b", np.arange(40) / fps)), [30, fps])]
+        [m.frames[1].t - m.t for m in FileMatcher(readers(fast, frames("b", np.arange(40) / fps)), [30, fps])]
         for fps in (10, 8)
     ]
     assert max(late[0]) > 0.06, "at 10 fps the frame after, to be interpolated"
@@ -62,14 +63,14 @@ def test_of_a_camera_too_slow_to_interpolate_the_nearest_frame_is_taken():
 
 def test_half_the_rate_still_matches_within_half_of_its_frame():
     a, b = frames("a", np.arange(60) / 60), frames("b", np.arange(30) / 30)
-    frame_sets = list(match_files(readers(a, b), [60, 30], SyncConfig(interpolate=False)))
+    frame_sets = list(FileMatcher(readers(a, b), [60, 30], SyncConfig(interpolate=False)))
     assert len(frame_sets) == 60
     assert all(m.frames[1] is not None for m in frame_sets)
 
 
 def test_a_gap_leaves_the_camera_out_and_never_holds_its_frame():
     b = [f for f in frames("b", np.arange(60) / 30) if not 0.5 < f.t < 1.0]
-    frame_sets = list(match_files(readers(frames("a", np.arange(60) / 30), b), [30, 30]))
+    frame_sets = list(FileMatcher(readers(frames("a", np.arange(60) / 30), b), [30, 30]))
     absent = [round(m.t, 3) for m in frame_sets if m.frames[1] is None]
     assert absent[0] == pytest.approx(16 / 30, abs=1e-3)
     assert len(absent) >= 13
@@ -77,9 +78,71 @@ def test_a_gap_leaves_the_camera_out_and_never_holds_its_frame():
 
 
 def test_a_file_that_ends_early_is_absent_from_then_on():
-    frame_sets = list(match_files(readers(frames("a", np.arange(30) / 30), frames("b", np.arange(10) / 30)), [30, 30]))
+    frame_sets = list(FileMatcher(readers(frames("a", np.arange(30) / 30), frames("b", np.arange(10) / 30)), [30, 30]))
     assert len(frame_sets) == 30
     assert all(m.frames[1] is None for m in frame_sets[11:])
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_the_fastest_file_gives_the_pace_wherever_it_is_named(order):
+    files = [frames("slow", np.arange(10) / 10), frames("fast", np.arange(100) / 60)]
+    matcher = FileMatcher(readers(*(files[k] for k in order)), [(10, 60)[k] for k in order])
+    frame_sets = list(matcher)
+    assert [m.t for m in frame_sets] == [f.t for f in files[1]]
+    slow = [m.frames[order.index(0)] for m in frame_sets]
+    assert {f.index for f in slow if f} == set(range(10)) and matcher.unused == (0, 0)
+    assert all(f is None for m, f in zip(frame_sets, slow, strict=True) if m.t > 1.0), "it has ended"
+
+
+def test_short_files_before_a_long_one_lose_none_of_it():
+    files = [frames("a", np.arange(30) / 30), frames("b", 0.5 + np.arange(30) / 30), frames("c", np.arange(100) / 30)]
+    matcher = FileMatcher(readers(*files), [30, 30, 30])
+    frame_sets = list(matcher)
+    assert [m.frames[2].index for m in frame_sets] == list(range(100)) and matcher.unused == (0, 0, 0)
+    assert [len([f for f in m.frames if f]) for m in frame_sets[::25]] == [2, 3, 1, 1]
+
+
+def test_a_gap_of_the_fastest_is_filled_by_the_next():
+    fast = [f for f in frames("fast", np.arange(240) / 60) if not 1.0 < f.t < 2.0]
+    files = [fast, frames("middle", np.arange(120) / 30), frames("slow", -1 + np.arange(60) / 10)]
+    frame_sets = list(FileMatcher(readers(*files), [60, 30, 10]))
+    times = np.array([m.t for m in frame_sets])
+    assert times[0] == -1 and times[-1] == 4.9
+    steps = np.diff(times)
+    for first, last, step in ((-1, -0.2, 10), (0, 0.9, 60), (1.1, 1.9, 30), (2.1, 3.9, 60), (4.2, 4.9, 10)):
+        inside = steps[(times[:-1] >= first) & (times[1:] <= last)]
+        assert np.allclose(inside, 1 / step), (first, step)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_frame_of_a_file_is_in_a_frame_set_or_counted(seed):
+    rng = np.random.default_rng(seed)
+    rates = rng.choice([5, 10, 25, 29.97, 30, 60, 120], 3)
+    files = [
+        frames(name, np.sort(rng.uniform(0, 3, 2)).min() + np.cumsum(rng.uniform(0.2, 1.8, int(4 * rate)) / rate))
+        for name, rate in zip("abc", rates, strict=True)
+    ]
+    matcher = FileMatcher(readers(*files), rates.tolist())
+    frame_sets = list(matcher)
+    for k, items in enumerate(files):
+        used = {m.frames[k].index for m in frame_sets if m.frames[k]}
+        assert len(used) + matcher.unused[k] == len(items)
+        if rates[k] == max(rates):
+            assert matcher.unused[k] == 0 or rates.tolist().index(rates[k]) != k
+    assert (np.diff([m.t for m in frame_sets]) > 0).all()
+    assert frame_sets[0].t <= max(items[0].t for items in files) and all(any(m.frames) for m in frame_sets)
+    assert frame_sets[-1].t >= max(items[-1].t for items in files) - 0.55 / min(rates)
+
+
+def test_files_are_matched_at_the_rate_that_was_asked_for():
+    files = [frames("a", np.arange(30) / 30), frames("b", 3 + np.arange(200) / 100), frames("c", np.arange(150) / 30)]
+    matcher = FileMatcher(readers(*files), [30, 100, 30], SyncConfig(fps=10))
+    frame_sets = list(matcher)
+    assert np.allclose([m.t for m in frame_sets], np.arange(50) / 10)
+    assert [m.index for m in frame_sets] == list(range(50))
+    assert matcher.unused == (20, 180, 100)
+    years = [frames("a", [0, 1, 2]), frames("b", [2, 1e9, 1e9 + 1])]
+    assert len(list(FileMatcher(readers(*years), [1, 1], SyncConfig(fps=1)))) == 5, "a gap is not counted through"
 
 
 def run_live(events, fps, config=None, offsets=None):
@@ -153,7 +216,7 @@ def test_live_one_camera_newest_wins_and_the_rest_is_counted():
 
 @pytest.mark.parametrize(
     ("shift", "frame_sets_before", "how"),
-    [(-100.0, 0, "it ends at -99.03 s, a begins at 0.00 s"), (100.0, 30, "it begins at 100.00 s, a ends at 0.97 s")],
+    [(-100.0, 30, "it ends at -99.03 s, a begins at 0.00 s"), (100.0, 30, "it begins at 100.00 s, a ends at 0.97 s")],
 )
 def test_files_that_never_overlap_are_refused_as_soon_as_it_is_known(shift, frame_sets_before, how):
     a, b = frames("a", np.arange(30) / 30), frames("b", np.arange(30) / 30 + shift)
@@ -161,9 +224,9 @@ def test_files_that_never_overlap_are_refused_as_soon_as_it_is_known(shift, fram
     with pytest.raises(
         NoOverlapError, match=f"^b has no frame at the time of any of a: {how}; .*--sync-offset b=SECONDS$"
     ):
-        found.extend(match_files(readers(a, b), [30, 30]))
+        found.extend(FileMatcher(readers(a, b), [30, 30]))
     assert len(found) <= frame_sets_before
-    together = list(match_files(readers(frames("a", np.arange(30) / 30), frames("b", [0.5])), [30, 30]))
+    together = list(FileMatcher(readers(frames("a", np.arange(30) / 30), frames("b", [0.5])), [30, 30]))
     assert len(together) == 30 and sum(m.frames[1] is not None for m in together) >= 1, "one frame is enough"
 
 

@@ -63,6 +63,7 @@ def prepare(config: Config, stack: ExitStack, say: Say) -> tuple[Pipeline, MainS
         say(line)
     rates = [o.info.fps for o in opened if o.info.fps]
     live = any(o.info.live for o in opened)
+    asked = None if live else asked_rate(config.sources, opened)
     detector = load_detector(config, max(rates, default=30.0) if live else None, say)
     estimator = Estimator(
         [fitted.camera for fitted in cameras],
@@ -78,7 +79,7 @@ def prepare(config: Config, stack: ExitStack, say: Say) -> tuple[Pipeline, MainS
         kernels=lifter.kernels,
         start_utc=datetime.now(UTC),
         start_monotonic=time.monotonic(),
-        fps=rates[0] if rates else None,
+        fps=asked or (rates[0] if live else max(rates)) if rates else None,
         detectors=detector.describe_all(),
         lifter=lifter.describe(),
         runtime=lifter.describe()["runtime"],
@@ -89,9 +90,10 @@ def prepare(config: Config, stack: ExitStack, say: Say) -> tuple[Pipeline, MainS
     say(f"detector {runs_on(detector.describe())}")
     say(f"lifter {runs_on(run_info.lifter)}")
     meter = Meter()
-    sync = SyncConfig(interpolate=not live or config.setup.sync_delay > 0)
+    sync = SyncConfig(interpolate=not live or config.setup.sync_delay > 0, fps=asked)
     pipeline = Pipeline(opened, estimator, run_info, meter, sync, config.output.record_buffer_s)
-    frames = None if live else opened[0].info.frames or None
+    lengths = [o.info.frames / o.info.fps if o.info.frames and o.info.fps else 0.0 for o in opened]
+    frames = None if live else round(max(lengths) * (run_info.fps or 0.0)) or None
     return pipeline, outputs.add(config.output, pipeline, meter, run_info.runtime, frames, say)
 
 
@@ -142,7 +144,7 @@ def open_sources(config: Config, stack: ExitStack, say: Say) -> list[OpenSource]
         source = make_source(source_config)
         stack.callback(source.close)
         info = source.open()
-        for message in (*info.messages, *not_taken(source_config, info)):
+        for message in (*info.messages, *not_taken(source_config, info, len(config.sources))):
             say(f"{info.name}: {message}")
         opened.append(OpenSource(source, info, offsets.get(info.name, 0.0)))
     # A file played in real time keeps its own time, from 0: a camera's is never near it.
@@ -160,12 +162,23 @@ def open_sources(config: Config, stack: ExitStack, say: Say) -> list[OpenSource]
     return opened
 
 
-def not_taken(config: SourceConfig, info: SourceInfo) -> Iterator[str]:
+def not_taken(config: SourceConfig, info: SourceInfo, sources: int) -> Iterator[str]:
     """What was asked of a source whose kind has no such setting, both values in the message."""
     if config.size not in (None, info.size) and info.kind != "camera":
         yield "--size {}x{} is for local cameras; ".format(*config.size) + "it gives {}x{}".format(*info.size)
-    if config.fps and info.fps and info.kind != "camera" and abs(info.fps - config.fps) > 0.01 * config.fps:
+    if (info.live or sources == 1) and info.kind != "camera" and _other_rate(config, info):
         yield f"--fps {config.fps:g} is for local cameras and folders of images; its own times say {info.fps:g}"
+
+
+def asked_rate(sources: Sequence[SourceConfig], opened: Sequence[OpenSource]) -> float | None:
+    """The rate at which several files are to be matched by --fps; None where that is one of their own."""
+    pairs = zip(sources, opened, strict=True)
+    asked = [config.fps for config, o in pairs if config.fps and _other_rate(config, o.info)]
+    return max(asked) if asked and len(opened) > 1 else None
+
+
+def _other_rate(config: SourceConfig, info: SourceInfo) -> bool:
+    return bool(config.fps and info.fps and abs(info.fps - config.fps) > 0.01 * config.fps)
 
 
 def camera_info(opened: OpenSource, fitted: camera_setup.Fitted, config: Config) -> CameraInfo:

@@ -11,9 +11,10 @@ from calibration.errors import UserError
 from stream.channel import Channel, Closed
 from stream.control import Control
 from stream.live.estimator import Estimator, PendingFrameSet
+from stream.live.files import FileMatcher
 from stream.live.metrics import Meter, Summary
 from stream.live.sink_worker import SinkWorker
-from stream.live.synchronise import LiveMatcher, NoOverlapError, SyncConfig, match_files, skew_warning
+from stream.live.synchronise import LiveMatcher, NoOverlapError, SyncConfig, skew_warning
 from stream.sinks import MainSink, RunInfo, Sink, SinkStoppedError
 from stream.sources import Source, SourceInfo
 from stream.types import Estimate, Event, Frame, FrameSet, StreamError
@@ -58,7 +59,6 @@ class Pipeline:
         self._estimator = estimator
         self._run_info = run_info
         self._meter = meter
-        self._sync = sync
         self._ahead = max(2, round(buffer_s * (run_info.fps or 30.0)))
         self._workers: list[SinkWorker] = []
         """All there ever were, so that the summary knows what each of them wrote and lost."""
@@ -72,7 +72,9 @@ class Pipeline:
         # Live: one channel for all cameras, in the order of arrival. Files: one each, so that none runs ahead.
         self._arrivals: Channel[tuple[int, Frame]] = Channel("latest", 4 * len(sources))
         self._files: list[Channel[Frame]] = [Channel("every", _FILE_AHEAD) for _ in sources]
-        self._matcher = LiveMatcher([o.info.fps for o in sources], sync, [o.offset_s for o in sources])
+        rates = [o.info.fps for o in sources]
+        self._matcher = LiveMatcher(rates, sync, [o.offset_s for o in sources])
+        self._file_matcher = FileMatcher([_reader(channel) for channel in self._files], rates, sync)
 
     # sinks
 
@@ -280,17 +282,8 @@ class Pipeline:
             worker.put(packet, block=not self.live)
 
     def _file_frame_sets(self) -> Iterator[FrameSet]:
-        def reader(channel: Channel[Frame]) -> Callable[[], Frame | None]:
-            def read() -> Frame | None:
-                try:
-                    return channel.get()
-                except Closed:
-                    return None
-
-            return read
-
         try:
-            yield from match_files([reader(c) for c in self._files], [o.info.fps for o in self._sources], self._sync)
+            yield from self._file_matcher
         except NoOverlapError:
             # A run that is stopped, or a file that fails, ends before it could overlap; a failure is told just after.
             time.sleep(_WAKE_S)
@@ -334,6 +327,8 @@ class Pipeline:
             "frames between camera and detector": self._arrivals.dropped + self._matcher.superseded,
             "corrupt": sum(s.corrupt for s in statuses),
         }
+        for opened, unused in zip(self._sources, self._file_matcher.unused, strict=True):
+            drops[f"frames of {opened.info.name} at the time of no moment"] = unused
         return drops | _total(worker.dropped for worker in self._workers if worker.sink.policy == "every")
 
     def _skips(self) -> dict[str, int]:
@@ -342,3 +337,15 @@ class Pipeline:
 
 def _total(counts: Iterable[Counter[str]]) -> dict[str, int]:
     return dict(sum(counts, Counter[str]()))
+
+
+def _reader(channel: Channel[Frame]) -> Callable[[], Frame | None]:
+    """The next frame of a channel, None at its end."""
+
+    def read() -> Frame | None:
+        try:
+            return channel.get()
+        except Closed:
+            return None
+
+    return read

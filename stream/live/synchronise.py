@@ -1,19 +1,19 @@
 """Frames of several cameras to frame sets: by their times, never in lock-step, and never with a stale frame.
 
-Files are matched in order and completely, so that the same files always give the same frame sets. Live cameras are
-matched to the newest time that every living camera has reached.
+Files (``stream.live.files``) are matched in order and completely, so that the same files always give the same frame
+sets. Live cameras are matched to the newest time that every living camera has reached.
 """
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from stream.types import Frame, FrameSet, StreamError
 
-# Times of one clock read twice differ by rounding; half a frame must still count as half a frame.
-_EPSILON = 1e-6
+EPSILON: Final = 1e-6
+"""Seconds. Times of one clock read twice differ by rounding; half a frame must still count as half a frame."""
 MAX_INTERPOLATED_S: Final = 0.1
 """2D joints are interpolated only between frames this near to each other: a joint's path over 0.1 s is no line."""
 # Frames kept a live camera beside those it is ahead by: enough for the slowest pair that still counts as matched.
@@ -23,7 +23,7 @@ LIVE_SPAN_S: Final = 5.0
 
 
 class NoOverlapError(StreamError):
-    """A file of which no frame is at the time of any frame of the first."""
+    """A file of which no frame is at the time of a frame of any other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,10 @@ class SyncConfig:
     """... and than this, is left out of the frame set, and not waited for."""
     interpolate: bool = True
     """Take the first frame at or after the target time where 2D joints can be interpolated to it."""
+    fps: float | None = None
+    """Frame sets a second of files; None: one a frame of the fastest camera."""
+    overlap: bool = True
+    """Refuse files of which one has no time in common with any other."""
 
 
 def match(
@@ -58,11 +62,11 @@ def match(
     chosen: list[Frame | None] = []
     for candidates, limit in zip(frames, tolerance, strict=True):
         best = min(candidates, key=lambda f: abs(f.t - target), default=None)
-        if best is not None and abs(best.t - target) > limit + _EPSILON:
+        if best is not None and abs(best.t - target) > limit + EPSILON:
             best = None
-        if after and best is not None and best.t < target - _EPSILON:
-            latest = min(target + 2 * limit, best.t + MAX_INTERPOLATED_S) + _EPSILON
-            best = next((f for f in candidates if target - _EPSILON <= f.t <= latest), best)
+        if after and best is not None and best.t < target - EPSILON:
+            latest = min(target + 2 * limit, best.t + MAX_INTERPOLATED_S) + EPSILON
+            best = next((f for f in candidates if target - EPSILON <= f.t <= latest), best)
         chosen.append(best)
     return chosen
 
@@ -90,72 +94,6 @@ class Interval:
     def seconds(self) -> float:
         """Of one frame; 1/30 s until two frames are known."""
         return sorted(self._steps)[len(self._steps) // 2] if self._steps else 1 / 30
-
-
-def match_files(
-    readers: Sequence[Callable[[], Frame | None]], fps: Sequence[float | None], config: SyncConfig | None = None
-) -> Iterator[FrameSet]:
-    """The frame sets of files: one a frame of the first camera.
-
-    Args:
-        readers: next frame of each camera, None at its end.
-        fps: frames a second of each camera, None where not known.
-        config: how to match.
-
-    Yields:
-        Frame sets in order; a camera that has ended or has no frame near enough is None in them.
-
-    Raises:
-        NoOverlapError: as soon as it is known that a camera was and will be in no frame set.
-    """
-    config = config or SyncConfig()
-    intervals = [Interval(f) for f in fps]
-    windows: list[deque[Frame]] = [deque(maxlen=2) for _ in readers]
-    ended = [False] * len(readers)
-    index = 0
-    matched = [False] * len(readers)
-    starts: list[Frame | None] = [None] * len(readers)
-    last = None
-    while (first := readers[0]()) is not None:
-        for k in range(1, len(readers)):
-            window = windows[k]
-            while not ended[k] and (not window or window[-1].t < first.t - _EPSILON):
-                frame = readers[k]()
-                if frame is None:
-                    ended[k] = True
-                else:
-                    intervals[k].add(frame.t)
-                    window.append(frame)
-                    starts[k] = starts[k] or frame
-        last, starts[0] = first, starts[0] or first
-        limits = [_tolerance(config, interval) for interval in intervals]
-        candidates = [[first], *(list(window) for window in windows[1:])]
-        chosen = match(first.t, candidates, limits, config.interpolate)
-        for k, frame in enumerate(chosen):
-            matched[k] |= frame is not None
-            if not matched[k] and ended[k] and all(f.t < first.t - limits[k] for f in windows[k]):
-                raise NoOverlapError(_no_overlap(starts[0], last, starts[k], windows[k]))
-        yield frame_set(index, first.t, chosen)
-        index += 1
-    for k in range(1, len(readers)):
-        if not matched[k] and index:
-            raise NoOverlapError(_no_overlap(starts[0], last, starts[k], windows[k]))
-
-
-def _no_overlap(first: Frame | None, last: Frame | None, start: Frame | None, window: Sequence[Frame]) -> str:
-    """One line: whose times do not meet, and what to do."""
-    if first is None or last is None or start is None or not window:
-        return "a camera gave no frame; check that its file is whole"
-    if start.t > last.t:
-        how = f"it begins at {start.t:.2f} s, {first.camera} ends at {last.t:.2f} s"
-    elif window[-1].t < first.t:
-        how = f"it ends at {window[-1].t:.2f} s, {first.camera} begins at {first.t:.2f} s"
-    else:
-        how = "none is near enough"
-    return (
-        f"{start.camera} has no frame at the time of any of {first.camera}: {how}; check that the files belong "
-        f"together, or move its times with --sync-offset {start.camera}=SECONDS"
-    )
 
 
 def skew_warning(fps: Sequence[float | None], p50_ms: float) -> str | None:
@@ -230,7 +168,7 @@ class LiveMatcher:
             return None  # a camera that lags is back, and the others had gone on without it
         self._last = target
         candidates = [list(frames) if k in living else [] for k, frames in enumerate(self._frames)]
-        limits = [_tolerance(self._config, interval) for interval in self._intervals]
+        limits = [tolerance(self._config, interval) for interval in self._intervals]
         chosen = match(target, candidates, limits, self._config.interpolate and len(living) > 1)
         for k, frame in enumerate(chosen):
             if frame is not None:
@@ -246,5 +184,6 @@ class LiveMatcher:
         return max(self._config.stale_frames * self._intervals[camera].seconds, self._config.stale_s)
 
 
-def _tolerance(config: SyncConfig, interval: Interval) -> float:
+def tolerance(config: SyncConfig, interval: Interval) -> float:
+    """Seconds that a frame of a camera may be from the target time."""
     return interval.seconds / 2 if config.tolerance_s is None else config.tolerance_s

@@ -14,11 +14,16 @@ from calibration.errors import CalibrationError
 from calibration.solving.board import Board, BoardView
 from stream.app.calibrate.collect import LensCollector, elsewhere, find_together, overlay
 from stream.app.calibrate.show import beside, progress, show
+from stream.live.files import FileMatcher
+from stream.live.synchronise import SyncConfig
+from stream.types import Frame
 
 # Live, the best of so many frame sets is taken where one is wanted: in the first one a camera may not have focused yet.
 _LIVE_MOMENTS = 10
 # Images of live cameras further apart than this, seconds, are not of one frame set.
 _LIVE_TOLERANCE_S = 0.05
+# Steps of time, seconds, differ by rounding.
+_ROUNDING_S = 1e-4
 
 
 class FrameLike(Protocol):
@@ -64,33 +69,45 @@ def frames(feed: Feed, every: float) -> Iterator[FrameLike]:
     """Frames at least ``every`` seconds apart; all of a set of photographs."""
     due = -np.inf
     while (frame := feed.read()) is not None:
-        # A ten-thousandth of a second is rounding.
-        if frame.t >= due - 1e-4:
+        if frame.t >= due - _ROUNDING_S:
             due = frame.t + (0.0 if feed.photographs else every)
             yield frame
 
 
 def frame_sets(feeds: Sequence[Feed], every: float) -> Iterator[tuple[float, dict[str, Image]]]:
-    """The images of all cameras at the first one's times, by name; a camera without one near enough is left out."""
-    live = any(feed.live for feed in feeds)
-    heads: list[list[FrameLike]] = [[] for _ in feeds]
+    """The images of all cameras that belong together, by name, at least ``every`` seconds apart (all photographs).
+
+    Those of files are matched as in a run, from the first to the last frame of any camera. A camera without a frame
+    near enough is left out.
+    """
+    if any(feed.live for feed in feeds):
+        yield from _live_frame_sets(feeds, every)
+        return
+    config = SyncConfig(interpolate=False, overlap=False)
+    due, step = -np.inf, 0.0 if all(feed.photographs for feed in feeds) else every
+    for frame_set in FileMatcher([_reader(feed) for feed in feeds], [feed.fps for feed in feeds], config):
+        if frame_set.t >= due - _ROUNDING_S:
+            due = frame_set.t + step
+            yield frame_set.t, {frame.camera: frame.image for frame in frame_set.frames if frame is not None}
+
+
+def _reader(feed: Feed) -> Callable[[], Frame | None]:
+    def read() -> Frame | None:
+        frame = feed.read()
+        return None if frame is None else Frame(feed.name, frame.index, frame.t + feed.offset, frame.image)
+
+    return read
+
+
+def _live_frame_sets(feeds: Sequence[Feed], every: float) -> Iterator[tuple[float, dict[str, Image]]]:
+    """The newest images of all cameras at the first one's times."""
     for first in frames(feeds[0], every):
         t = first.t + feeds[0].offset
         images = {feeds[0].name: first.image}
-        for k, feed in enumerate(feeds[1:], 1):
-            if live:
-                heads[k] = []
-            while not heads[k] or heads[k][-1].t + feed.offset < t:
-                frame = feed.read()
-                if frame is None:
-                    break
-                heads[k] = [*heads[k][-1:], frame]
-                if live:
-                    break
-            near = min(heads[k], key=lambda f: abs(f.t + feed.offset - t), default=None)  # noqa: B023 - used at once
-            tolerance = _LIVE_TOLERANCE_S if live else 0.5 / (feed.fps or 30) + 1e-3
-            if near is not None and abs(near.t + feed.offset - t) <= tolerance:
-                images[feed.name] = near.image
+        for feed in feeds[1:]:
+            frame = feed.read()
+            if frame is not None and abs(frame.t + feed.offset - t) <= _LIVE_TOLERANCE_S:
+                images[feed.name] = frame.image
         yield t, images
 
 
@@ -171,7 +188,7 @@ def collect_together(
 def collect_joints(
     feeds: Sequence[Feed], sessions: Sequence[Callable[[Image, float], Any]], every: float, seconds: float
 ) -> tuple[Array, Array]:
-    """A person's joints at the first camera's times.
+    """A person's joints in frame sets of all cameras.
 
     Args:
         feeds: the V cameras.

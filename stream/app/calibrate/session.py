@@ -132,7 +132,7 @@ def boards_seen(
 def joints_seen(
     args: argparse.Namespace, opened: Sequence[OpenCamera], cameras: Sequence[Camera]
 ) -> tuple[Array, Array]:
-    """A person's joints (V, F, 17, 2) and scores (V, F, 17) at the first camera's times."""
+    """A person's joints (V, F, 17, 2) and scores (V, F, 17) in F frame sets."""
     feeds = [one.feed(camera.name) for one, camera in zip(opened, cameras, strict=True)]
     detector = load_detector(args.detector)
     return collect_joints(feeds, [detector.session() for _ in feeds], args.every or 0.1, args.seconds)
