@@ -88,8 +88,11 @@ def cases() -> Iterator[Case]:
         yield from (Case(container, codec, tracks) for tracks in TRACKS[container] for codec in codecs[:2])
 
 
-def write(path: Path, case: Case, count: int = COUNT, fps: int = FPS) -> Path:
-    """Write a file of ``count`` coded images with the tracks of a case; what is beside the video lasts as long."""
+def write(path: Path, case: Case, count: int = COUNT, fps: int = FPS, sound: float = 1.0) -> Path:
+    """Write a file of ``count`` coded images with the tracks of a case.
+
+    What is beside the video lasts as long, the sound ``sound`` times.
+    """
     timecode = {"timecode": "01:00:00:00"} if "timecode" in case.tracks else {}
     # FFmpeg's MOV writer has no data tracks; its reader is the same one for both.
     with av.open(str(path), "w", format="mp4" if case.container == "mov" and "data" in case.tracks else None) as out:
@@ -107,20 +110,20 @@ def write(path: Path, case: Case, count: int = COUNT, fps: int = FPS) -> Path:
                 cast(SubtitleCodecContext, stream.codec_context).subtitle_header = _ASS
             elif kind == "data":
                 tracks[kind] = out.add_data_stream("bin_data")
-        sound = (np.sin(np.arange(_RATE) * 0.05) * 8000).astype(np.int16)
-        for number in range(count):
+        wave = (np.sin(np.arange(_RATE) * 0.05) * 8000).astype(np.int16)
+        for number in range(round(count * max(sound, 1.0))):
             for kind, size in (("video", SIZE), ("second", SECOND_SIZE)):
-                if isinstance(stream := tracks.get(kind), VideoStream):
+                if number < count and isinstance(stream := tracks.get(kind), VideoStream):
                     frame = av.VideoFrame.from_ndarray(coded(number, size), format="bgr24")
                     frame.pts = number
                     out.mux(stream.encode(frame))
             if isinstance(stream := tracks.get("audio"), AudioStream):
                 samples = _RATE // fps
-                chunk = av.AudioFrame.from_ndarray(sound[None, :samples], format="s16", layout="mono")
+                chunk = av.AudioFrame.from_ndarray(wave[None, :samples], format="s16", layout="mono")
                 chunk.sample_rate, chunk.pts, chunk.time_base = _RATE, number * samples, Fraction(1, _RATE)
                 out.mux(stream.encode(chunk))
             for kind in ("data", "subtitle"):
-                if (stream := tracks.get(kind)) is not None and number % 10 == 0:
+                if number < count and (stream := tracks.get(kind)) is not None and number % 10 == 0:
                     packet = Packet(b"\0\x05hello" if case.container in ("mov", "mp4") else b"hello")
                     packet.stream, packet.time_base = stream, Fraction(1, fps)
                     packet.pts = packet.dts = number

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from stream.types import StreamError
+from tests import grid
 from tests.reading import PLAYLISTS, SIZE, ReadingThread, file_source, following, opened, read_all, wait_until
 from tests.servers import MjpegServer, coded, decode, write_video
 
@@ -108,6 +109,38 @@ def test_a_file_that_is_cut_off_gives_what_it_has_and_says_so(tmp_path, suffix, 
         note = source.status().note
     assert 20 < len(frames) < 60
     assert "cut off" in note and "\n" not in note
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "webm", "avi"])
+@pytest.mark.parametrize("lost", [1, 0.02, 0.3])
+def test_the_last_byte_that_is_missing_is_missed(tmp_path, suffix, lost):
+    codec = "libvpx" if suffix == "webm" else "mjpeg" if suffix == "avi" else "libx264"
+    options = {"movflags": "faststart"} if suffix in ("mp4", "mov") else {}
+    path = write_video(tmp_path / f"a.{suffix}", 30, codec=codec, options=options)
+    data = path.read_bytes()
+    missing = lost if lost == 1 else round(lost * len(data))
+    path.write_bytes(data[:-missing])
+    with opened(file_source(path)) as source:
+        frames = read_all(source)
+        note = source.status().note
+    assert f"after {len(frames)} frames: its last {missing} bytes are missing; is the file cut off?" in note
+
+
+def test_a_whole_file_of_uneven_times_is_not_called_cut_off(tmp_path):
+    """As --record-video leaves it of a network camera that gives half the frames it announces."""
+    slow = [2 * number for number in range(100)]
+    for name, pts in (("a.mkv", slow), ("a.mp4", slow), ("a.avi", slow), ("b.mkv", [*slow[:50], 900, 3000])):
+        with opened(file_source(write_video(tmp_path / name, len(pts), codec="mpeg4", pts=pts))) as source:
+            frames = read_all(source)
+            assert (len(frames), source.status().note) == (len(pts), ""), name
+        assert np.allclose([frame.t for frame in frames], np.array(pts) / 30, atol=1.1e-3)
+
+
+def test_a_video_shorter_than_its_sound_is_not_called_cut_off(tmp_path):
+    for suffix in ("mp4", "mkv", "avi", "ts"):
+        path = grid.write(tmp_path / f"a.{suffix}", grid.Case(suffix, "h264", ("audio", "video")), sound=3.0)
+        with opened(file_source(path)) as source:
+            assert (len(read_all(source)), source.status().note) == (grid.COUNT, "")
 
 
 def write_audio(path):

@@ -171,6 +171,8 @@ class OpenVideo:
         low_delay: bool = False,
     ) -> None:
         self.shown = shown
+        self.end = 0.0
+        """Seconds from its start up to which there were packets, of any track, so far."""
         self._errors = 0
         self._tracks = ""
         self._lost = _Lost()
@@ -230,8 +232,10 @@ class OpenVideo:
     @property
     def duration(self) -> float | None:
         """Seconds, or None where the container does not say."""
-        duration = self.container.duration
-        return duration / av.time_base if duration and duration > 0 else None
+        duration, start = self.container.duration or 0, self.container.start_time or 0
+        if "matroska" in self.format and 0 < start < duration:
+            duration -= start  # FFmpeg writes the time of the end into it
+        return duration / av.time_base if duration > 0 else None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -263,6 +267,9 @@ class OpenVideo:
             if packet is None:
                 (self._order or self._lost).end()
                 return
+            if packet.pts is not None and packet.time_base is not None:
+                end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                self.end = max(self.end, end - (self.container.start_time or 0) / av.time_base)
             # Not packet.stream_index: the empty packets that close the streams all say 0.
             if packet.stream.index != self.stream.index:
                 continue

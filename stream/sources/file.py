@@ -1,4 +1,4 @@
-"""OpenVideo files, through PyAV: every frame, in order, with the container's own times."""
+"""Video files, through PyAV: every frame, in order, with the container's own times."""
 
 import os
 import re
@@ -10,6 +10,7 @@ from stream.config import SourceConfig
 from stream.sources._clock import MediaClock
 from stream.sources._sequence import SequenceSource, Shot
 from stream.sources._source import NAME, SourceInfo
+from stream.sources._truncation import missing_bytes
 from stream.sources._video import OpenVideo
 from stream.types import StreamError
 
@@ -81,10 +82,22 @@ class FileSource(SequenceSource):
             # What came so far is good: it ends here, and says so.
             self.note = f"{error}, after {index} frames"
         self.corrupt = damaged + video.corrupt
-        expected = self._expected(video) or 0
-        if not self.note and index + video.corrupt < 0.95 * expected - 1:
-            # FFmpeg takes the end of a truncated file for the end of the video.
-            self.note = f"{self.config.shown}: ends after {index} of about {expected} frames; is the file cut off?"
+        if not self.note and (missing := self._missing(video)):
+            self.note = f"{self.config.shown}: ends after {index} frames: {missing}; is the file cut off?"
+
+    def _missing(self, video: OpenVideo) -> str:
+        """What is missing at the end: FFmpeg takes the end of a truncated file for the end of the video."""
+        try:
+            missing = missing_bytes(Path(self.config.source))
+        except OSError:
+            return ""  # gone by now; what was read was whole
+        if missing:
+            return f"its last {missing} bytes are missing"
+        duration = video.duration
+        # Durations are not exact, but where nothing better is known.
+        if missing is None and duration and not video.untimed and video.end < 0.95 * duration - 1.5 / self._fps(video):
+            return f"it has {video.end:.2f} of {duration:.2f} s"
+        return ""
 
     def _expected(self, video: OpenVideo) -> int | None:
         """About how many frames there are, by the container's header."""

@@ -1,0 +1,98 @@
+"""Whether the end of a file is missing, by the sizes that its container states: no guess by rate or duration.
+
+MP4 and MOV are boxes, AVI is RIFF chunks, Matroska and WebM are EBML elements; all begin with how long they are.
+"""
+
+import os
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+_SEGMENT = 0x18538067  # Matroska's element that holds everything
+_MOST_PARTS = 10_000  # a fragmented MP4 of hours; what lies after so many parts is not looked at
+
+
+def missing_bytes(path: Path) -> int | None:
+    """Bytes that a file should have and has not: 0 where it is whole, None where it does not say.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        head = file.read(12)
+        if head[:4] == b"RIFF" and head[8:12] in (b"AVI ", b"AVIX"):
+            end = _riff_end(file, size)
+        elif head[:4] == b"\x1a\x45\xdf\xa3":
+            end = _matroska_end(file, size)
+        elif head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+            end = _boxes_end(file, size)
+        else:
+            end = None
+    return None if end is None else max(end - size, 0)
+
+
+def _riff_end(file: BinaryIO, size: int) -> int | None:
+    """Where the last RIFF chunk ends: AVI beyond 1 GB has several."""
+    at = 0
+    for _ in range(_MOST_PARTS):
+        file.seek(at)
+        head = file.read(8)
+        if len(head) < 8 or head[:4] != b"RIFF":
+            break
+        length = struct.unpack("<I", head[4:])[0]
+        if length == 0:  # its writer never came to say
+            return None
+        at += 8 + length + (length % 2 if at + 8 + length < size else 0)
+        if at >= size:
+            break
+    return at
+
+
+def _boxes_end(file: BinaryIO, size: int) -> int | None:
+    """Where the last box that begins inside the file ends."""
+    at = 0
+    for _ in range(_MOST_PARTS):
+        if at >= size:
+            break
+        file.seek(at)
+        head = file.read(16)
+        if len(head) < 8:
+            return at + 8
+        length = struct.unpack(">I", head[:4])[0]
+        if length == 1 and len(head) == 16:
+            length = struct.unpack(">Q", head[8:])[0]
+        if length == 0 or length < 8:  # to the end of the file, or no box
+            return None
+        at += length
+    return at
+
+
+def _matroska_end(file: BinaryIO, size: int) -> int | None:
+    """Where the segment ends; None where its writer did not know (a live recording, or one that was killed)."""
+    at = 0
+    for _ in range(8):  # header, segment, perhaps void elements between
+        file.seek(at)
+        head = file.read(16)
+        name, used = _number(head, keep_mark=True)
+        length, more = _number(head[used:])
+        if not used or not more:
+            return None
+        at += used + more
+        if length == (1 << 7 * more) - 1:  # all ones: unknown
+            return None
+        at += length
+        if name == _SEGMENT or at >= size:
+            return at
+    return None
+
+
+def _number(data: bytes, keep_mark: bool = False) -> tuple[int, int]:
+    """An EBML number and its length in bytes; the mark of that length is part of an identifier, not of a size."""
+    if not data or data[0] == 0:
+        return 0, 0
+    length = 9 - data[0].bit_length()
+    if len(data) < length:
+        return 0, 0
+    value = int.from_bytes(data[:length], "big")
+    return (value if keep_mark else value & ((1 << 7 * length) - 1)), length
