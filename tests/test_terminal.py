@@ -12,6 +12,7 @@ import pytest
 from stream.drawing.compose import Status
 from stream.recordings.run_info import RunInfo
 from stream.sinks.terminal import Terminal, status_line
+from tests.reading import wait_until
 from tests.walker import alone, multi, only_pose, photograph, single, with_person
 
 
@@ -91,6 +92,22 @@ def test_an_output_that_breaks_ends_no_run(tty: bool, total: int | None, after: 
     terminal.close()
     del terminal
     gc.collect()
+
+
+@pytest.mark.parametrize("tty", [False, True])
+def test_what_is_wrong_is_said_while_no_frame_set_comes(tty: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream.sinks.terminal._IDLE_S", 0.1)
+    out, status = (Tty if tty else io.StringIO)(), [STATUS]
+    terminal = Terminal(lambda: status[0], out=out)
+    terminal.open(single()[2])
+    terminal.write(single()[0], {})
+    time.sleep(0.3)
+    assert "no new frames" not in out.getvalue(), "nothing is wrong"
+    status[0] = replace(STATUS, note="cam0: no new frame for 3 s")
+    wait_until(lambda: "cam0: no new frame for 3 s, no new frames" in out.getvalue(), timeout=5)
+    time.sleep(0.3)
+    terminal.close()
+    assert tty or out.getvalue().count("no new frames") == 1, "a log hears of it once in 5 s"
 
 
 def test_the_line_says_nobody_and_what_went_wrong() -> None:

@@ -10,6 +10,7 @@ from itertools import islice
 import numpy as np
 
 _RECENT = 300  # frame sets that the status looks back on
+_FRESH_S = 2.0  # seconds that the rate looks back on
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +123,11 @@ class Meter:
 
     @property
     def fps(self) -> float | None:
-        """Frame sets a second over the last two seconds at most."""
+        """Frame sets a second over the last two seconds at most; 0 where none came for so long."""
         with self._lock:
-            recent = [t for t in self._recent if t > self._recent[-1] - 2.0] if self._recent else []
+            if len(self._recent) > 1 and time.monotonic() - self._recent[-1] > _FRESH_S:
+                return 0.0
+            recent = [t for t in self._recent if t > self._recent[-1] - _FRESH_S] if self._recent else []
         return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 else None
 
     @property

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,13 +20,18 @@ from stream.types import Estimate
 
 _TTY_S = 0.2
 _LOG_S = 5.0
+_IDLE_S = 1.0
+"""Where no frame set came for so long, what is wrong is said without one."""
 
 
-def status_line(status: Status, estimate: Estimate) -> str:
-    """The state of the run in one line."""
+def status_line(status: Status, estimate: Estimate | None) -> str:
+    """The state of the run in one line; without an estimate, of what goes on while none comes."""
     values = {what: value for what, value in status_facts(status) if value not in ("", "–")}
     words = [f"{values.pop('fps')} fps"] if "fps" in values else []
     words += [f"{what} {value}" for what, value in values.items()]
+    if estimate is None:
+        # First what is wrong: a terminal cuts the rest off.
+        return ", ".join([status.note, "no new frames", *words, *(["recording"] if status.recording else [])])
     answers = [view.best_track for k in range(len(estimate.frames)) for view in estimate.views_of(k)]
     answers = [f"{track.probability:.2f}" for track in answers if track is not None]
     poses = [person.pose for person in estimate.people if person.pose is not None]
@@ -56,7 +62,7 @@ class Terminal:
         out: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Nothing is written before the first frame set.
+        """Nothing is written before the first frame set, but what is wrong.
 
         Args:
             status: gives the facts to show; with ``total`` known there is a bar.
@@ -67,28 +73,49 @@ class Terminal:
         self._out = sys.stderr if out is None else out
         self._bar: tqdm | None = None
         self._last: float | None = None
+        self._said = ""
+        """The note of the last line."""
+        self._written = clock()
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._idle = threading.Thread(target=self._watch, name="terminal-idle", daemon=True)
         self._in_place = False
         self._quiet = False
 
     def open(self, run_info: RunInfo) -> None:
         """Begin."""
         self._tty = self._out.isatty()
+        self._idle.start()
 
     def write(self, estimate: Estimate, images: Mapping[str, Image | None]) -> None:
         """Say how the run goes, at most five times a second on a terminal and every 5 s in a log."""
+        status = self._status()
+        with self._lock:
+            self._written = self._clock()
+            self._say(estimate, status)
+
+    def _watch(self) -> None:
+        """Say what is wrong while no frame set comes: the only camera may be gone."""
+        while not self._closing.wait(_IDLE_S / 2):
+            status = self._status()
+            with self._lock:
+                if status.note and self._clock() - self._written >= _IDLE_S:
+                    self._say(None, status)
+
+    def _say(self, estimate: Estimate | None, status: Status) -> None:
         if self._quiet:
             return
-        status = self._status()
         if self._tty and status.total:
             with self._going_quiet():
                 self._progress(estimate, status)
             return
         now = self._clock()
-        if self._last is not None and now - self._last < (_TTY_S if self._tty else _LOG_S):
+        due = self._last is None or now - self._last >= (_TTY_S if self._tty else _LOG_S)
+        if not due and not (estimate is None and not self._said):
             return
-        self._last = now
+        self._last, self._said = now, status.note
         line = status_line(status, estimate)
-        if status.total:
+        if status.total and estimate is not None:
             line = f"{estimate.index + 1}/{status.total} frames, {line}"
         with self._going_quiet():
             if self._tty:
@@ -101,6 +128,9 @@ class Terminal:
 
     def close(self) -> str | None:
         """End the line, so that what comes next begins on its own."""
+        self._closing.set()
+        if self._idle.ident is not None:
+            self._idle.join()
         with self._going_quiet():
             if self._bar is not None:
                 self._bar.close()
@@ -122,15 +152,16 @@ class Terminal:
                 self._bar.disable = True  # or it would try once more when it is freed
                 self._bar = None
 
-    def _progress(self, estimate: Estimate, status: Status) -> None:
+    def _progress(self, estimate: Estimate | None, status: Status) -> None:
         if self._bar is None:
             self._bar = tqdm(total=status.total, unit=" frames", file=self._out, dynamic_ncols=True, mininterval=_TTY_S)
         # This sink skips frame sets, so the number comes from the frame set, not from counting calls.
-        self._bar.update(max(estimate.index + 1 - self._bar.n, 0))
+        if estimate is not None:
+            self._bar.update(max(estimate.index + 1 - self._bar.n, 0))
         words = [f"drops {status.drops}"] if status.drops else []
         words += [status.detector] if status.detector else []
         words += [status.note] if status.note else []
-        self._bar.set_postfix_str(", ".join(words), refresh=False)
+        self._bar.set_postfix_str(", ".join(words), refresh=estimate is None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,8 @@ class LiveSource(ABC):
         self._stop = threading.Event()
         self._ready = threading.Event()
         """Set when the first attempt to open it has succeeded or failed."""
+        self._open_limit_s = 30.0
+        """What hangs in a driver is given up then. Windows takes up to half of it to open a good camera."""
         self._failure: BaseException | None = None
         self._thread: threading.Thread | None = None
         self._rate = RateMeter()
@@ -78,6 +80,8 @@ class LiveSource(ABC):
         self._since = 0.0
         """Monotonic seconds at which the present connection began."""
         self._note = ""
+        self._other_size = float("-inf")
+        """Monotonic seconds at which an image of another size came."""
         self._ended = False
 
     @abstractmethod
@@ -95,7 +99,9 @@ class LiveSource(ABC):
         # A daemon, because a driver that never returns must not keep the process from ending.
         self._thread = threading.Thread(target=self._drain, name=f"drain-{self.name}", daemon=True)
         self._thread.start()
-        self._ready.wait()
+        if not self._ready.wait(self._open_limit_s):
+            self.close()
+            raise StreamError(f"{self.config.shown}: hangs; it did not open in {self._open_limit_s:g} s")
         if self._failure is not None:
             raise self._failure
         if self._info is None:
@@ -201,12 +207,32 @@ class LiveSource(ABC):
         self._index += 1
         if (width, height) != info.size:
             self._refused += 1
-            raise StreamError(
-                f"{info.source}: now gives {width}x{height} instead of {info.size[0]}x{info.size[1]}, which a "
-                "calibration does not hold for; waiting for the old size (or start again)"
-            )
+            self._refuse_size(f"{width}x{height}", info, now)
+            return
         self._last_new = now
         self._rate.add(now)
-        self._note = ""
+        if now - self._other_size > self.config.stall_s:
+            self._note = ""
         capture.image.flags.writeable = False
         self._slot.put((now, Frame(self.name, index, capture.t, capture.image)))
+
+    def _refuse_size(self, size: str, info: SourceInfo, now: float) -> None:
+        """Say that an image has another size than the first one.
+
+        Raises:
+            StreamError: if there was none of the right size for too long; opening it again may bring it back.
+        """
+        right = f"{info.size[0]}x{info.size[1]}"
+        since, self._other_size = self._other_size, now
+        if (self._last_new or 0.0) > since > float("-inf"):
+            self._note = (
+                f"{info.source}: its images change between {right} and {size}, and a calibration holds for one size; "
+                f"those of {right} are used, make it give one size"
+            )
+            return
+        self._note = (
+            f"{info.source}: now gives {size} instead of {right}, which a calibration does not hold for; waiting for "
+            "the old size (or start again)"
+        )
+        if now - max(self._since, self._last_new or 0.0) > self.config.stall_s:
+            raise StreamError(self._note)

@@ -155,8 +155,9 @@ class OpenVideo:
         target: a URL for FFmpeg; use the prefix ``file:`` for files, lest a name is taken for a protocol.
         shown: what to call it in messages.
         options: FFmpeg's, among them ``protocol_whitelist`` and ``format_whitelist``.
-        timeout: seconds to open and seconds to read, or None for files.
+        timeout: seconds up to the first image and seconds between two, or None for files.
         low_delay: trade speed for frames that come out as soon as they are in.
+        container_format: FFmpeg's name of the format, where it is not to find out.
 
     Raises:
         StreamError: if it cannot be opened or has no video.
@@ -169,17 +170,21 @@ class OpenVideo:
         options: Mapping[str, str],
         timeout: tuple[float, float] | None = None,
         low_delay: bool = False,
+        container_format: str | None = None,
     ) -> None:
         self.shown = shown
         self.end = 0.0
         """Seconds from its start up to which there were packets, of any track, so far."""
+        self._timeout = timeout
+        self._since = time.monotonic()
+        """When the last image came, at first when it began to open."""
         self._errors = 0
         self._tracks = ""
         self._lost = _Lost()
         problem = ""
         try:
             self.container: InputContainer = av.open(
-                target, "r", options=dict(options), timeout=timeout, metadata_errors="replace"
+                target, "r", container_format, options=dict(options), timeout=timeout, metadata_errors="replace"
             )
         except av.error.FFmpegError as error:
             problem = reason(error)
@@ -251,8 +256,10 @@ class OpenVideo:
         """Every image in order of presentation. Damaged ones are marked, undecodable packets counted in ``corrupt``.
 
         Raises:
-            StreamError: if reading fails before the end.
+            StreamError: if reading fails before the end, or what comes gives no image in time.
         """
+        to_open, between = self._timeout or (float("inf"), float("inf"))
+        patience = to_open
         packets = self.container.demux()  # every stream: a wait for video among endless audio would have no timeout
         first = True
         while True:
@@ -267,6 +274,8 @@ class OpenVideo:
             if packet is None:
                 (self._order or self._lost).end()
                 return
+            if time.monotonic() - self._since > patience:
+                raise StreamError(f"{self.shown}: it sends, but not one image in {patience:g} s that can be decoded")
             if packet.pts is not None and packet.time_base is not None:
                 end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
                 self.end = max(self.end, end - (self.container.start_time or 0) / av.time_base)
@@ -288,6 +297,8 @@ class OpenVideo:
             for frame in frames:
                 if isinstance(frame, VideoFrame):
                     yield Decoded(self._seconds(frame), arrival, self._bgr(frame), frame.is_corrupt)
+                    # Now: it may have been long before the next one was asked for.
+                    self._since, patience = time.monotonic(), between
 
     def _seconds(self, frame: VideoFrame) -> float | None:
         """The time of an image that came out of the decoder."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from stream.config import SourceConfig
-from stream.sources import _video
+from stream.sources import _http, _video
 from stream.sources._clock import EnvelopeClock, MediaClock
 from stream.sources._live import Capture, LiveSource
 from stream.sources._source import SourceInfo
@@ -14,6 +14,10 @@ SCHEMES = ("rtsp", "rtsps", "http", "https")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 # What a server may make FFmpeg open: never a file. No playlists (HLS, DASH): they name further addresses, and come a
 # segment at a time, which is no live view.
+_ASK_S = 1.0
+"""Seconds in which a server that gives no video may show what it gives instead."""
+_FEW = 3
+"""A live stream that breaks after fewer images is not cut by chance."""
 _RTSP = {
     "protocol_whitelist": "rtsp,rtsps,tcp,tls,udp,rtp,srtp,crypto",
     "format_whitelist": "rtsp,rtp,mpegts,asf",
@@ -46,6 +50,9 @@ def make(config: SourceConfig) -> "NetworkSource":
     return NetworkSource(config)
 
 
+_IGNORED = "what it writes around its images (boundaries or Content-Length) is wrong and is ignored"
+
+
 class NetworkSource(LiveSource):
     """A network camera. A recording on a web server (a container that knows its duration) is read like a file: every
     frame, with the container's times, and it ends.
@@ -55,25 +62,55 @@ class NetworkSource(LiveSource):
 
     def __init__(self, config: SourceConfig) -> None:
         super().__init__(config)
+        self._open_limit_s = 2 * config.open_s + _ASK_S + 1.0  # to connect and to look at it; then what it is
         self._clock = EnvelopeClock()
+        self._bare = False
+        """Whether what is wrapped around its JPEG images is wrong and to be ignored."""
+        self._connection: _NetworkConnection | None = None
+        """The one before."""
 
     def _connect(self) -> "_NetworkConnection":
         self._clock.reset()
-        return _NetworkConnection(self.config, self._clock)
+        broken = self._connection is not None and self._connection.given < _FEW and not self._bare
+        if broken and (answer := self._ask()) is not None:
+            self._bare = _http.is_motion_jpeg(answer)
+        try:
+            self._connection = _NetworkConnection(self.config, self._clock, self._bare)
+        except StreamError:
+            answer = None if self._bare else self._ask()
+            if answer is None:
+                raise
+            if not _http.is_motion_jpeg(answer):
+                raise StreamError(f"{self.config.shown}: {_http.name(answer)}") from None
+            self._bare = True
+            self._connection = _NetworkConnection(self.config, self._clock, self._bare)
+        return self._connection
+
+    def _ask(self) -> _http.Answer | None:
+        """What a web server really gives, None where it is none or says no."""
+        web = self.config.source.lower().startswith("http")
+        return _http.ask(self.config.source, min(self.config.open_s, _ASK_S)) if web else None
 
 
 class _NetworkConnection:
-    def __init__(self, config: SourceConfig, clock: EnvelopeClock) -> None:
+    def __init__(self, config: SourceConfig, clock: EnvelopeClock, bare: bool) -> None:
         shown = config.shown
         http = config.source.lower().startswith("http")
         self._video = _video.OpenVideo(
-            config.source, shown, _HTTP if http else _RTSP, (config.open_s, config.stall_s), low_delay=True
+            config.source,
+            shown,
+            _HTTP if http else _RTSP,
+            (config.open_s, config.stall_s),
+            low_delay=True,
+            container_format="mjpeg" if bare else None,
         )
         self._clock = clock
         self._shown = shown
         self._live = not (http and self._video.duration is not None)
         self._images = self._video.images()
         self._undecodable = 0
+        self.given = 0
+        """Images that came."""
         try:
             self._first = next(self._images, None)
             if self._first is None:
@@ -91,7 +128,7 @@ class _NetworkConnection:
             frames=frames,
             live=self._live,
             clock="monotonic" if self._live else "media",
-            messages=self._video.notes,
+            messages=(*self._video.notes, *([f"{shown}: {_IGNORED}"] if bare else [])),
         )
 
     def captures(self) -> Iterator[Capture]:
@@ -99,6 +136,7 @@ class _NetworkConnection:
         media = MediaClock(1.0 / (self._video.rate or 25.0))
         decoded, self._first = self._first, None
         while decoded is not None:
+            self.given += 1
             pts = None if self._video.untimed else decoded.pts
             for _ in range(self._video.corrupt - self._undecodable):
                 yield Capture(decoded.arrival, None, "corrupt")

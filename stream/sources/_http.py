@@ -1,0 +1,112 @@
+"""What a web server really gives where FFmpeg only says that it is no video: asked once more, and named."""
+
+import base64
+import http.client
+import re
+import ssl
+import time
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+import av
+import av.error
+
+_MOST_BYTES = 1 << 18
+_JPEG = b"\xff\xd8\xff"
+_PART_TYPE = re.compile(rb"content-type:\s*([\w./+-]+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The beginning of what an address gives."""
+
+    type: str
+    """Media type by the server's header, such as "text/html"; empty where it says none."""
+    body: bytes
+    """What came first, at most 256 kB."""
+
+
+def ask(url: str, seconds: float) -> Answer | None:
+    """Get the beginning of an address, for at most about so many seconds; None where it cannot be had."""
+    parts = urlsplit(url)
+    end = time.monotonic() + seconds
+    try:
+        if parts.scheme.lower() == "https":
+            # FFmpeg, which has just been given the same address, does not verify cameras' own certificates either.
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=seconds, context=context)
+        else:
+            connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=seconds)
+        try:
+            headers = {"Accept": "*/*"}
+            if parts.username is not None:
+                login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+                headers["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
+            connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), headers=headers)
+            response = connection.getresponse()
+            if response.status != http.client.OK:
+                return None
+            kind = response.headers.get_content_type() if response.headers["Content-Type"] else ""
+            return Answer(kind, _read(response, end))
+        finally:
+            connection.close()
+    except (OSError, ValueError, http.client.HTTPException):
+        return None
+
+
+def _read(response: http.client.HTTPResponse, end: float) -> bytes:
+    """What comes until there is enough or it is too late."""
+    body = b""
+    while len(body) < _MOST_BYTES and time.monotonic() < end:
+        try:
+            more = response.read1(1 << 14)
+        except (OSError, http.client.HTTPException):
+            break
+        if not more:
+            break
+        body += more
+        if body.count(_JPEG) > 2 or body.lstrip().startswith((b"<", b"#")):
+            break
+    return body
+
+
+def is_motion_jpeg(answer: Answer) -> bool:
+    """Whether there are JPEG images in it, however they are wrapped: FFmpeg finds them when it ignores the wrapping."""
+    parts = answer.body.split(_JPEG)
+    wrapped = answer.type.startswith("multipart/") or answer.body.startswith(b"--")
+    if len(parts) < 3 or not (wrapped or not parts[0]):
+        return False
+    try:
+        frames = av.VideoCodecContext.create("mjpeg", "r").decode(av.Packet(_JPEG + parts[1]))
+    except av.error.FFmpegError:
+        return False
+    return any(not frame.is_corrupt for frame in frames)
+
+
+def name(answer: Answer) -> str:
+    """What it is, and what to give instead, in a few words."""
+    start = answer.body[:2000].lstrip(b"\xef\xbb\xbf \r\n\t").lower()
+    if not answer.body:
+        return "it answers, and sends nothing"
+    if start.startswith(b"#extm3u") or "mpegurl" in answer.type:
+        return "it is a playlist (HLS), which is not read here: it is seconds late; give an RTSP or MJPEG address"
+    if b"<mpd" in start or answer.type == "application/dash+xml":
+        return "it is a playlist (DASH), which is not read here: it is seconds late; give an RTSP or MJPEG address"
+    if start.startswith((b"<!doctype html", b"<html")) or answer.type == "text/html":
+        return "it is a web page, no video; open it in a browser to find the address of the camera's stream"
+    if answer.body[4:8] == b"ftyp":
+        return (
+            "it is an MP4 file that cannot be read from this server (its index is at the end, or missing); "
+            "download it and give the file"
+        )
+    if answer.body.startswith(_JPEG):
+        return "it is one picture, no stream; give the address of the camera's video"
+    if answer.type.startswith("multipart/"):
+        types = {kind.decode() for kind in _PART_TYPE.findall(answer.body)}
+        if types and not any(kind.startswith("image/") for kind in types):
+            return f"its parts are {', '.join(sorted(types))}, not images"
+        return "its parts hold no JPEG image that can be decoded"
+    if answer.type.startswith("text/") or answer.type in ("application/json", "application/xml"):
+        return f"it is text ({answer.type}), no video"
+    return f"it sends{f' {answer.type}' if answer.type else ''}, but no image comes of it"

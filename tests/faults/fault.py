@@ -1,0 +1,24 @@
+"""A row of the table of faults."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault, how it is injected, and what must come of it."""
+
+    id: str
+    """What goes wrong."""
+    inject: Callable[..., Any]
+    """Makes it; what it takes is its module's affair."""
+    code: int
+    """Exit code of the program: 0, 2 (for the user to mend), 3 (an output was lost), 128 + a signal."""
+    words: str
+    """What is said of it; empty where nothing is to be said."""
+    intact: str
+    """What must be left."""
+
+    def __str__(self) -> str:
+        return self.id.replace(" ", "-")
