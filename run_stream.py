@@ -7,12 +7,16 @@ python run_stream.py --camera left=0 --camera right=1 --calibration lab.toml
 
 import sys
 
+from stream.app.install_hint import hint, limited, shadowed
+
+if too_little := limited():
+    print(f"run_stream: {too_little}", file=sys.stderr)
+    sys.exit(2)
+
 try:
     from stream.app.command_line import main
 except ImportError as error:
     # A missing system library (libGL.so.1 of OpenCV) or a package that is not installed: say what to do.
-    from stream.app.install_hint import hint, shadowed
-
     print(f"run_stream: {shadowed() or hint(error)}", file=sys.stderr)
     sys.exit(2)
 except KeyboardInterrupt:

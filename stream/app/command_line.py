@@ -2,20 +2,15 @@
 
 import argparse
 import math
-import os
-import sys
-from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-
-from tqdm import tqdm
 
 from calibration.errors import UserError
 from engines import detectors, runtimes
 from engines.argument_types import DONE, FAILED, INTERRUPTED, MISTAKE, Parser
 from stream import sinks
 from stream.app import build, demo
+from stream.app.console import guarded, say, shortage, tell
 from stream.config import CameraSetupConfig, Config, DetectConfig, EngineConfig, LiftConfig, OutputConfig
 from stream.live.metrics import report
 from stream.sources import list_cameras, parse_sources
@@ -141,6 +136,10 @@ def main(arguments: list[str] | None = None) -> int:
         An exit code of ``engines.argument_types``: 1 when an output was lost, 130 after Ctrl-C while everything was
         still being opened.
     """
+    return guarded("run_stream", lambda: _main(arguments))
+
+
+def _main(arguments: list[str] | None) -> int:
     args = parser().parse_args(arguments)
     try:
         if args.list_cameras:
@@ -148,10 +147,10 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         summary = build.run(config_of(args), say)
     except UserError as error:
-        say(f"run_stream: {error}")
+        say(f"run_stream: {shortage(error) or error}")
         return MISTAKE
     except KeyboardInterrupt:
-        print("run_stream: stopped before it began", file=sys.stderr)
+        say("run_stream: stopped before it began")
         return INTERRUPTED
     tell(report(summary))
     for failure in summary.failures:
@@ -163,18 +162,3 @@ def camera_lines() -> list[str]:
     """The local cameras, a line each."""
     cameras = list_cameras()
     return [str(camera) for camera in cameras] or ["no local camera was found; is it plugged in, and may you read it?"]
-
-
-def say(line: str) -> None:
-    """Tell the user one line, without spoiling a progress bar; where nobody can read it any more, nothing ends."""
-    with suppress(OSError):
-        tqdm.write(line, file=sys.stderr)
-
-
-def tell(lines: Sequence[str]) -> None:
-    """Print results; when nobody can read them any more (``| head``, a full disk), the run was no less good for it."""
-    try:
-        print("\n".join(lines), flush=True)
-    except OSError:
-        # What is left in the buffer would fail once more when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,11 +1,10 @@
 """``python -m stream export``: a take as a table or as markers."""
 
-import sys
-from contextlib import suppress
 from pathlib import Path
 
 from calibration.errors import UserError
 from engines.argument_types import DONE, INTERRUPTED, MISTAKE, Parser
+from stream.app.console import say, tell
 from stream.recordings.export import export
 from stream.recordings.takes import open_take
 
@@ -28,11 +27,10 @@ def main(arguments: list[str] | None = None) -> int:
             camera=options.camera, start=options.start, end=options.end, force=options.force,
         )  # fmt: skip
     except UserError as error:
-        print(error, file=sys.stderr)
+        say(str(error))
         return MISTAKE
     except KeyboardInterrupt:
-        with suppress(BrokenPipeError):
-            print("stopped; nothing was written", file=sys.stderr)
+        say("stopped; nothing was written")
         return INTERRUPTED
-    print("\n".join(notes))
+    tell(notes)
     return DONE

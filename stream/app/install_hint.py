@@ -1,4 +1,4 @@
-"""What to install when an import fails. Standard library only, as it must work when nothing else does."""
+"""What to do when an import fails or would. Standard library only, as it must work when nothing else does."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +14,9 @@ APT = {
 }
 """System libraries that the wheels need, with the Debian and Ubuntu package that brings them."""
 
+LEAST_MEMORY = 1_500_000_000
+"""Bytes of address space below which libraries crash while they are loaded; a run needs 2 GB and more."""
+
 
 def hint(error: ImportError) -> str:
     """One line that says what is missing and how to get it."""
@@ -23,6 +26,19 @@ def hint(error: ImportError) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name:
         return f"the Python package {error.name!r} is not installed; pip install -r requirements.lock, or use: make run"
     return f"something that is needed does not load ({error}); try: pip install -r requirements.lock"
+
+
+def limited() -> str | None:
+    """One line where the process may have too little memory to load anything: libraries then crash without a word."""
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY or limit >= LEAST_MEMORY:
+        return None
+    least = f"{LEAST_MEMORY / 1e9:g} GB"
+    return f"out of memory before it began: this shell allows {limit / 1e9:.1f} GB (ulimit -v), {least} is the least"
 
 
 def shadowed() -> str | None:

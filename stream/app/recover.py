@@ -1,10 +1,10 @@
 """``python -m stream recover``: what of a take is readable, and a clean copy."""
 
-import sys
 from pathlib import Path
 
 from calibration.errors import UserError
 from engines.argument_types import DONE, FAILED, INTERRUPTED, MISTAKE, Parser
+from stream.app.console import say, tell
 from stream.recordings.recover import recover
 from stream.recordings.takes import open_take
 
@@ -23,10 +23,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         lines, whole = recover(open_take(options.take), options.out)
     except UserError as error:
-        print(error, file=sys.stderr)
+        say(str(error))
         return MISTAKE
     except KeyboardInterrupt:
-        print("stopped; a copy is not complete" if options.out else "stopped", file=sys.stderr)
+        say("stopped; a copy is not complete" if options.out else "stopped")
         return INTERRUPTED
-    print("\n".join(lines))
+    tell(lines)
     return DONE if whole else FAILED

@@ -1,10 +1,10 @@
 """``python -m stream replay``: a take, a line a frame set."""
 
-import sys
 from pathlib import Path
 
 from calibration.errors import UserError
 from engines.argument_types import DONE, INTERRUPTED, MISTAKE, Parser
+from stream.app.console import say, shown
 from stream.recordings.replay import replay
 from stream.recordings.takes import open_take
 from stream.types import View
@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         take = open_take(options.take)
-        for estimate in replay(take, lambda span: print(f"unreadable: {span}", file=sys.stderr)):
+        for estimate in replay(take, lambda span: say(f"unreadable: {span}")):
             parts = []
             for k, (camera, frame) in enumerate(zip(take.run_info.cameras, estimate.frames, strict=True)):
                 if frame is None:
@@ -34,15 +34,12 @@ def main(arguments: list[str] | None = None) -> int:
                     parts.append(f"{camera.name}: frame {frame.frame_index}, nobody")
             poses = [person.pose for person in estimate.people if person.pose is not None]
             parts += [f"fused by {pose.method} from {len(pose.cameras)}" for pose in poses]
-            print(f"{estimate.index:6d} {estimate.t:10.3f} s  {'; '.join(parts)}")
+            print(shown(f"{estimate.index:6d} {estimate.t:10.3f} s  {'; '.join(parts)}"))
     except UserError as error:
-        print(error, file=sys.stderr)
+        say(str(error))
         return MISTAKE
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output (head, less) has seen enough
-    except OSError as error:
-        print(f"cannot go on: {error}", file=sys.stderr)
-        return MISTAKE
+        pass  # the reader of our output (head, less) has seen enough
     except KeyboardInterrupt:
         return INTERRUPTED
     return DONE

@@ -1,14 +1,19 @@
-"""Ctrl-C: once ends the run well, twice ends it now; before it has begun there is nothing to end well."""
+"""Ctrl-C: once ends the run well, twice ends it now; before it has begun there is nothing to end well.
+
+A terminal that is closed (SIGHUP) ends it well too, however often that is told.
+"""
 
 import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from engines.argument_types import INTERRUPTED
 from stream.control import Control
+
+_HANGUP = getattr(signal, "SIGHUP", None)  # not on Windows
 
 
 @contextmanager
@@ -22,7 +27,8 @@ def leave_on_interrupt() -> Iterator[None]:
         return
 
     def handle(_signal: int, _frame: FrameType | None) -> None:
-        os.write(2, b"run_stream: stopped before it began\n")
+        with suppress(OSError):
+            os.write(2, b"run_stream: stopped before it began\n")
         os._exit(INTERRUPTED)
 
     before = signal.signal(signal.SIGINT, handle)
@@ -34,7 +40,7 @@ def leave_on_interrupt() -> Iterator[None]:
 
 @contextmanager
 def finish_on_interrupt(control: Control) -> Iterator[None]:
-    """Within it, SIGINT (and SIGTERM) stops the run; a second one leaves the process at once.
+    """Within it, SIGINT, SIGTERM and SIGHUP stop the run; a second SIGINT or SIGTERM leaves the process at once.
 
     Only the main thread may set signal handlers; elsewhere this does nothing.
     """
@@ -44,17 +50,21 @@ def finish_on_interrupt(control: Control) -> Iterator[None]:
 
     asked = False
 
-    def handle(_signal: int, _frame: FrameType | None) -> None:
+    def handle(number: int, _frame: FrameType | None) -> None:
         # Not ``control.stopping``: a run that is at its end is stopping, too, and then closes its files.
         nonlocal asked
-        if asked:
+        if asked and number != _HANGUP:  # the shell and the system each send one
             os._exit(INTERRUPTED)
         asked = True
         control.stop()
-        # Not print(): the signal may have come while the main thread was inside it.
-        os.write(2, b"\nfinishing; Ctrl-C again to leave at once\n")
+        # Not print(): the signal may have come while the main thread was inside it. The terminal may be gone.
+        with suppress(OSError):
+            os.write(2, b"\nfinishing; Ctrl-C again to leave at once\n")
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if _HANGUP is not None and signal.getsignal(_HANGUP) != signal.SIG_IGN:  # nohup means: go on
+        numbers.append(_HANGUP)
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield
     finally:

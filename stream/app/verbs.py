@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from engines.argument_types import MISTAKE
+from stream.app.console import guarded
 
 VERBS: Final = {
     "export": "a take as a table or as markers",
@@ -29,4 +30,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if verb not in VERBS:
         print(f"stream: unknown verb {verb!r}; there are {', '.join(VERBS)}", file=sys.stderr)
         return MISTAKE
-    return importlib.import_module(f"stream.app.{verb}").main(rest)
+    return guarded(f"stream {verb}", lambda: importlib.import_module(f"stream.app.{verb}").main(rest))

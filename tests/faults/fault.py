@@ -14,7 +14,7 @@ class Fault:
     inject: Callable[..., Any]
     """Makes it; what it takes is its module's affair."""
     code: int
-    """Exit code of the program: 0, 2 (for the user to mend), 3 (an output was lost), 128 + a signal."""
+    """Exit code of the program, one of ``engines.argument_types``."""
     words: str
     """What is said of it; empty where nothing is to be said."""
     intact: str

@@ -1,6 +1,5 @@
 """``python -m calibration``: boards, intrinsics, extrinsics, floor, check, sync, convert. See docs/calibration.md."""
 
-import sys
 from collections.abc import Sequence
 
 import cv2
@@ -11,6 +10,7 @@ from stream.app.calibrate.arguments import parser
 from stream.app.calibrate.judge import check, sync
 from stream.app.calibrate.make import board, convert
 from stream.app.calibrate.solve import extrinsics, floor, from_person, intrinsics
+from stream.app.console import guarded, say, shortage
 
 COMMANDS = {
     "board": board,
@@ -26,14 +26,18 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
+    return guarded("calibration", lambda: _main(argv))
+
+
+def _main(argv: Sequence[str] | None) -> int:
     args = parser().parse_args(argv)
     # OpenCV reports what it cannot parse or open on stderr too; our own line says it.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         return COMMANDS[args.command](args)
     except UserError as error:
-        print(f"calibration {args.command}: {error}", file=sys.stderr)
+        say(f"calibration {args.command}: {shortage(error) or error}")
         return MISTAKE
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        say("stopped")
         return INTERRUPTED

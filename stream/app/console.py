@@ -1,0 +1,119 @@
+"""What a command says, and to whom: lines that stay lines, outputs that nobody reads, errors that a limit caused."""
+
+import errno
+import os
+import sys
+import unicodedata
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from tqdm import tqdm
+
+from engines.argument_types import FAILED, MISTAKE
+
+# Not for terminals: control characters, line separators, marks that turn the direction of writing, half a character.
+_UNSHOWN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+_NO_MEMORY = ("bad_alloc", "Insufficient memory", "allocate memory")
+_NO_THREADS = ("can't start new thread", "pthread_create", "thread: Resource temporarily unavailable")
+
+
+def shown(text: str) -> str:
+    """The text as one line: names out of files may hold newlines, and escape sequences that command a terminal."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        c.encode("unicode_escape").decode() if unicodedata.category(c) in _UNSHOWN and c != "\u200d" else c
+        for c in text
+    )
+
+
+def open_missing() -> None:
+    """Give the process the standard streams it was started without.
+
+    Else the next file that is opened gets the number of one of them, and what is meant for the terminal goes into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, which is this one
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115 - as long as the process
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # file names need not be text
+
+
+def say(line: str) -> None:
+    """Tell the user one line, without spoiling a progress bar; where nobody can read it any more, nothing ends."""
+    with suppress(OSError):
+        tqdm.write(shown(line), file=sys.stderr)
+
+
+def tell(lines: Sequence[str]) -> None:
+    """Print results; when nobody can read them any more (``| head``, a full disk), the run was no less good for it."""
+    try:
+        print("\n".join(map(shown, lines)), flush=True)
+    except OSError as error:
+        # What is left in the buffer would fail once more when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno != errno.EPIPE:
+            say(f"what is printed cannot be written: {error.strerror}")
+
+
+def guarded(program: str, work: Callable[[], int]) -> int:
+    """Run a command: with all standard streams, and with one line where a limit of the machine ends it.
+
+    Args:
+        program: what it is called in that line.
+        work: the command; its exit code.
+
+    Returns:
+        The exit code: that of the command; 2 where a limit ended it, 1 where its results could not be printed.
+
+    Raises:
+        Exception: whatever ``work`` raises that no limit explains.
+    """
+    open_missing()
+    try:
+        result = work()
+    except Exception as error:  # a limit shows as an error of any library
+        problem = shortage(error)
+        if problem is not None:
+            say(f"{program}: {problem}")
+            return MISTAKE
+        if not isinstance(error, OSError):
+            raise
+        if not (_unread(program) or isinstance(error, BrokenPipeError)):
+            say(f"{program}: cannot go on: {error}")
+        return FAILED
+    return FAILED if _unread(program) else result
+
+
+def _unread(program: str) -> bool:
+    """Whether results cannot be printed and are lost. A reader that has seen enough (``| head``) is no loss."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left in the buffer would fail once more when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno != errno.EPIPE:
+            say(f"{program}: what is printed cannot be written: {error.strerror}")
+            return True
+    return False
+
+
+def shortage(error: BaseException) -> str | None:
+    """What the machine or a limit did not give, where that is what an error means; None else."""
+    text = str(error)
+    if isinstance(error, MemoryError) or any(
+        s in text for s in ("bad_alloc", "Insufficient memory", "allocate memory")
+    ):
+        return "out of memory; fewer or smaller images help, or a higher limit (ulimit -v)"
+    if any(part in text for part in _NO_THREADS):
+        return "no more threads can be started; a higher limit helps (ulimit -u, or that of the container)"
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return "no more files can be opened; a higher limit helps (ulimit -n)"
+    return None
