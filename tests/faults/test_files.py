@@ -1,0 +1,123 @@
+"""Video files with odd times, or that do not fit each other. A row a fault; the good ones are in ``tests/grid.py``."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from av.container import InputContainer
+from av.packet import Packet
+
+from stream.live.files import FileMatcher
+from stream.types import Frame
+from tests import grid
+from tests.faults.fault import Fault
+from tests.reading import file_source, opened, read_all
+from tests.servers import decode, write_video
+
+COUNT = 60
+
+
+def copied(path: Path, source: Path, change: Callable[[Packet, int], bool] = lambda packet, number: True) -> Path:
+    """A video re-muxed without encoding; ``change`` moves a packet's times, or leaves the packet out."""
+    with av.open(str(source)) as read, av.open(str(path), "w") as write:
+        track = read.streams.video[0]
+        target = write.add_stream_from_template(track)
+        for number, packet in enumerate(_packets(read)):
+            if change(packet, number):
+                packet.stream = target
+                write.mux(packet)
+    return path
+
+
+def _packets(container: InputContainer) -> list[Packet]:
+    return [packet for packet in container.demux(container.streams.video[0]) if packet.size]
+
+
+def moved(seconds: float) -> Callable[[Packet, int], bool]:
+    def change(packet: Packet, _: int) -> bool:
+        assert packet.pts is not None and packet.dts is not None and packet.time_base is not None
+        shift = round(seconds / packet.time_base)
+        packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+        return True
+
+    return change
+
+
+def b_frames(folder: Path, suffix: str = "mp4") -> Path:
+    return grid.write(folder / f"b.{suffix}", grid.Case(suffix, "h264-b"))
+
+
+def uneven(folder: Path, suffix: str, pts: list[int]) -> Path:
+    return write_video(folder / f"a.{suffix}", len(pts), codec="mpeg4", pts=pts)
+
+
+EVEN = list(range(COUNT))
+SLOW = [2 * number for number in EVEN]
+WHOLE = [
+    Fault("B-frames in AVI", lambda d: (b_frames(d, "avi"), EVEN), 0, "", "60 frames, even steps"),
+    Fault("half the frames that the rate promises", lambda d: (uneven(d, "mkv", SLOW), SLOW), 0, "", "their own times"),
+    Fault("empty places in AVI", lambda d: (uneven(d, "avi", SLOW), SLOW), 0, "", "their own times"),
+    Fault("an hour without a frame", lambda d: (uneven(d, "mkv", [0, 1, 108_000]), [0, 1, 108_000]), 0, "",
+          "their own times"),
+    Fault("times of day in Matroska", lambda d: (copied(d / "a.mkv", b_frames(d), moved(1.7e9)), EVEN), 0, "",
+          "steps to a millisecond"),
+    Fault("times of day in MP4", lambda d: (copied(d / "a.mp4", b_frames(d), moved(1.7e9)), EVEN), 0, "",
+          "steps to a millisecond"),
+    Fault("a late start", lambda d: (copied(d / "a.mp4", b_frames(d), moved(100.0)), EVEN), 0, "", "60 frames"),
+    Fault("times below zero", lambda d: (copied(d / "a.mkv", b_frames(d), moved(-1.0)), EVEN), 0, "", "60 frames"),
+    Fault("a beginning cut away by an edit list",
+          lambda d: (copied(d / "a.mp4", grid.write(d / "s.mp4", grid.Case("mp4", "h264")), moved(-0.7)), EVEN[21:]),
+          0, "", "what the list leaves, from its first frame on"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", WHOLE, ids=str)
+def test_a_good_file_with_odd_times_gives_every_frame_and_no_remark(fault: Fault, tmp_path: Path) -> None:
+    path, places = fault.inject(tmp_path)
+    with opened(file_source(path)) as source:
+        frames, status = read_all(source), source.status()
+    first = places[0]  # the number of the first frame that there is
+    assert [decode(frame.image) for frame in frames] == list(range(first, first + len(places)))
+    assert (status.corrupt, status.note) == (0, fault.words)
+    steps = np.diff([frame.t for frame in frames])
+    assert np.allclose(steps, np.diff(places) / 30, atol=1.1e-3), "Matroska counts milliseconds"
+
+
+def test_a_file_that_begins_amid_a_group_of_pictures_counts_what_is_lost(tmp_path: Path) -> None:
+    path = copied(tmp_path / "a.mkv", b_frames(tmp_path), lambda packet, number: number >= 5)
+    with opened(file_source(path)) as source:
+        frames, status = read_all(source), source.status()
+    assert [decode(frame.image) for frame in frames] == list(range(15, COUNT))
+    assert status.corrupt == 10 and status.note == ""
+
+
+def timed(name: str, fps: float, start: float, count: int) -> list[Frame]:
+    return [Frame(name, k, start + k / fps, np.zeros((2, 2, 3), np.uint8)) for k in range(count)]
+
+
+MATCHED = [
+    Fault("a slow, short file first",
+          lambda: ([timed("a", 10, 0, 10), timed("b", 60, 0, 100)], 100), 0, "", "100 sets"),
+    Fault("a slow, short file last",
+          lambda: ([timed("b", 60, 0, 100), timed("a", 10, 0, 10)], 100), 0, "", "100 sets"),
+    Fault("two short files before a long one",
+          lambda: ([timed("a", 30, 0, 30), timed("b", 30, 0, 30), timed("c", 30, 0, 100)], 100), 0, "", "100 sets"),
+    Fault("a file that begins before all others",
+          lambda: ([timed("a", 30, 2, 30), timed("b", 30, 0, 90)], 90), 0, "", "90 sets"),
+    Fault("files one after the other, and a bridge",
+          lambda: ([timed("a", 30, 0, 30), timed("b", 30, 2, 30), timed("c", 10, 0, 31)], 69), 0, "", "69 sets"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", MATCHED, ids=str)
+def test_files_that_differ_lose_nothing(fault: Fault) -> None:
+    files, count = fault.inject()
+    cells = [iter(items) for items in files]
+    readers = [lambda cell=cell: next(cell, None) for cell in cells]
+    matcher = FileMatcher(readers, [1 / (items[1].t - items[0].t) for items in files])
+    frame_sets = list(matcher)
+    assert len(frame_sets) == count and matcher.unused == (0,) * len(files)
+    for k, items in enumerate(files):
+        assert {m.frames[k].index for m in frame_sets if m.frames[k]} == {frame.index for frame in items}

@@ -1,0 +1,146 @@
+"""A process that is given too little: outputs nobody reads, a terminal that closes, memory, threads. A row a fault."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from stream.app import console
+from stream.recordings.takes import open_take
+from tests.faults.fault import Fault
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN = (
+    "{python} {root}/run_stream.py --camera synthetic:frames=4 --view none --detector movenet-lightning --record takes"
+)
+GUARD = (
+    "{python} -c 'import sys; from stream.app.console import guarded; sys.exit(guarded(\"program\", lambda: {work}))'"
+)
+
+
+def shell(command: str, folder: Path, work: str = "None") -> subprocess.CompletedProcess[str]:
+    line = command.replace("{work}", work).replace("{python}", sys.executable).replace("{root}", str(ROOT))
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
+    return subprocess.run(["bash", "-c", line], cwd=folder, env=env, capture_output=True, text=True, timeout=100)
+
+
+def moments(folder: Path) -> int:
+    return sum(batch.num_rows for batch in open_take(folder / "takes").batches("moments"))
+
+
+RUNS = [
+    Fault("a closed stderr", lambda d: shell(RUN + " 2>&-", d), 0, "4 moments in", "the take"),
+    Fault("all standard streams closed", lambda d: shell(RUN + " <&- >&- 2>&-", d), 0, "", "the take"),
+    Fault("a full disk behind both outputs", lambda d: shell(RUN + " >/dev/full 2>/dev/full", d), 0, "", "the take"),
+]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+@pytest.mark.parametrize("fault", RUNS, ids=str)
+def test_a_run_that_nobody_hears_is_no_less_good(fault: Fault, tmp_path: Path) -> None:
+    done = fault.inject(tmp_path)
+    assert done.returncode == fault.code and fault.words in done.stdout, done
+    assert "Traceback" not in done.stderr and moments(tmp_path) == 4
+
+
+PRINTED = [
+    Fault("a reader that has seen enough",
+          lambda d: shell(GUARD + " | true; exit ${PIPESTATUS[0]}", d, "print(1) or 0"), 0, "", ""),
+    Fault("a full disk behind stdout",
+          lambda d: shell(GUARD + " >/dev/full", d, "print(1) or 0"), 1,
+          "program: what is printed cannot be written: No space left on device", ""),
+    Fault("a full disk while much is printed", lambda d: shell(GUARD + " >/dev/full", d, 'print("x" * 99999) or 0'), 1,
+          "No space left on device", ""),
+    Fault("a name that is no text", lambda d: shell(GUARD, d, 'print("\\udcff") or 0'), 0, "", ""),
+    Fault("no memory", lambda d: shell("ulimit -v 400000; " + GUARD, d, "len(bytes(1 << 30))"), 2, "out of memory", ""),
+    Fault("no file handles", lambda d: shell("ulimit -n 8; " + GUARD, d, '[open("/dev/null") for _ in range(9)]'), 2,
+          "no more files can be opened", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", PRINTED, ids=str)
+def test_a_command_that_lacks_something_says_what(fault: Fault, tmp_path: Path) -> None:
+    done = fault.inject(tmp_path)
+    assert done.returncode == fault.code, done
+    assert fault.words in done.stderr and done.stderr.count("\n") == bool(fault.words), done.stderr
+
+
+def test_memory_too_little_to_load_anything_is_one_line(tmp_path: Path) -> None:
+    done = shell("ulimit -v 600000; " + RUN, tmp_path)
+    assert done.returncode == 2 and not done.stdout and not list(tmp_path.iterdir())
+    assert done.stderr == (
+        "run_stream: out of memory before it began: this shell allows 0.6 GB (ulimit -v), 1.5 GB is the least\n"
+    )
+
+
+def test_what_is_opened_next_never_takes_the_place_of_an_output(tmp_path: Path) -> None:
+    work = '[open("file", "w").fileno(), __import__("os").write(2, b"for the terminal")][0]'
+    assert shell(GUARD + " 2>&-", tmp_path, work).returncode > 2
+    assert (tmp_path / "file").read_bytes() == b""
+
+
+@pytest.mark.parametrize("often", [1, 2])
+def test_a_terminal_that_is_closed_ends_the_run_well(often: int, tmp_path: Path) -> None:
+    command = RUN.replace("=4", "=100000").replace("{python}", sys.executable).replace("{root}", str(ROOT))
+    running = subprocess.Popen(command.split(), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert running.stdout is not None and running.stderr is not None
+    while b"frames" not in running.stderr.readline():
+        assert running.poll() is None
+    running.stderr.close()  # as the terminal is
+    for _ in range(often):
+        running.send_signal(signal.SIGHUP)
+        time.sleep(0.05)
+    out = running.stdout.read()
+    running.stdout.close()
+    assert running.wait(60) == 0
+    assert int(out.split()[0]) == moments(tmp_path) > 0
+
+
+def test_a_run_under_nohup_goes_on_without_its_terminal() -> None:
+    code = (
+        "import signal, threading\n"
+        "from stream.app.signals import finish_on_interrupt\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "with finish_on_interrupt(threading.Event()):\n"
+        "    assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("left\nright\r\t\x00", "left\\nright\\r\\t\\x00"),
+        ("\x1b[2J\x9b31m\x07", "\\x1b[2J\\x9b31m\\x07"),
+        ("a\u202eb\u2028c\u200f", "a\\u202eb\\u2028c\\u200f"),
+        ("\udc80.mp4", "\\udc80.mp4"),
+        ("Größe 日本 é 👩‍💻", "Größe 日本 é 👩‍💻"),
+    ],
+)
+def test_a_name_is_shown_as_one_line_that_commands_nothing(
+    text: str, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert console.shown(text) == line
+    console.say(f"run_stream: {text}: no such file")
+    console.tell([text, "2"])
+    assert capsys.readouterr() == (f"{line}\n2\n", f"run_stream: {line}: no such file\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (MemoryError(), "out of memory"),
+        (RuntimeError("[ONNXRuntimeError] : 6 : std::bad_alloc"), "out of memory"),
+        (OSError(12, "Cannot allocate memory"), "out of memory"),
+        (RuntimeError("can't start new thread"), "threads"),
+        (OSError(24, "Too many open files"), "files"),
+        (ValueError("a fault of ours"), None),
+    ],
+)
+def test_the_limit_that_an_error_means(error: Exception, says: str | None) -> None:
+    found = console.shortage(error)
+    assert found is None if says is None else says in (found or "")
