@@ -102,10 +102,11 @@ def test_a_terminal_that_is_closed_ends_the_run_well(often: int, tmp_path: Path)
 
 def test_a_run_under_nohup_goes_on_without_its_terminal() -> None:
     code = (
-        "import signal, threading\n"
+        "import signal\n"
         "from stream.app.signals import finish_on_interrupt\n"
+        "from stream.control import Control\n"
         "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
-        "with finish_on_interrupt(threading.Event()):\n"
+        "with finish_on_interrupt(Control()):\n"
         "    assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
