@@ -6,6 +6,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import TextIO
 
 from tqdm import tqdm
 
@@ -57,8 +58,7 @@ def tell(lines: Sequence[str]) -> None:
     try:
         print("\n".join(map(shown, lines)), flush=True)
     except OSError as error:
-        # What is left in the buffer would fail once more when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard(sys.stdout)
         if error.errno != errno.EPIPE:
             say(f"what is printed cannot be written: {error.strerror}")
 
@@ -77,6 +77,16 @@ def guarded(program: str, work: Callable[[], int]) -> int:
         Exception: whatever ``work`` raises that no limit explains.
     """
     open_missing()
+    try:
+        return _guarded(program, work)
+    finally:
+        try:
+            sys.stderr.flush()
+        except OSError:
+            _discard(sys.stderr)
+
+
+def _guarded(program: str, work: Callable[[], int]) -> int:
     try:
         result = work()
     except Exception as error:  # a limit shows as an error of any library
@@ -97,12 +107,16 @@ def _unread(program: str) -> bool:
     try:
         sys.stdout.flush()
     except OSError as error:
-        # What is left in the buffer would fail once more when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard(sys.stdout)
         if error.errno != errno.EPIPE:
             say(f"{program}: what is printed cannot be written: {error.strerror}")
             return True
     return False
+
+
+def _discard(stream: TextIO) -> None:
+    """Throw away what is printed there: what is left in the buffer would fail once more when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def shortage(error: BaseException) -> str | None:
