@@ -2,7 +2,7 @@
 
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -16,9 +16,13 @@ from stream.control import Control
 from stream.live.estimator import Estimator
 from stream.live.metrics import Meter, report
 from stream.live.pipeline import OpenSource, Pipeline
+from stream.recordings.replay import read_events, replay
+from stream.recordings.takes import new_take, open_take
+from stream.recordings.writer import Recorder
 from stream.sinks import CameraInfo, RunInfo, SinkOptions, SinkStoppedError, recorder
 from stream.types import StreamError
 from tests.known import KnownDetector, figure
+from tests.takes import same
 
 LIFTER = None
 
@@ -329,6 +333,30 @@ def test_events_come_in_the_sinks_own_thread_in_order_and_none_is_lost():
     assert all(got.event_threads == {got.thread} for got in (sink, latest))
     times = [e.t for e in sink.events]
     assert times == sorted(times) and 0 < times[-1] <= sink.got[-1].t, "in the file's own time"
+
+
+def test_a_recording_keeps_the_events_of_its_run_and_who_is_seen(tmp_path):
+    disk = Recorder(new_take(tmp_path))
+    pipe = pipeline([figure("synthetic:frames=20")])
+    sink = Collect(act=lambda n: pipe.control.event("user", f"mark {n}") if n % 8 == 0 else None)
+    pipe.add(sink)
+    pipe.add(disk)
+    pipe.run()
+    take = open_take(disk.take)
+    events = list(read_events(take))
+    assert events == sink.events and [e.text for e in events] == ["mark 0", "mark 8", "mark 16"]
+    assert same(tuple(replay(take)), tuple(on_disk(estimate) for estimate in sink.got))
+
+
+def on_disk(estimate):
+    """The estimate with all arrays as a recording has them: float32."""
+    if isinstance(estimate, np.ndarray):
+        return estimate if estimate.dtype == bool else estimate.astype(np.float32)
+    if isinstance(estimate, tuple):
+        return tuple(map(on_disk, estimate))
+    if is_dataclass(estimate):
+        return replace(estimate, **{f.name: on_disk(getattr(estimate, f.name)) for f in fields(estimate)})
+    return estimate
 
 
 def test_an_event_of_a_live_run_is_on_the_monotonic_clock_and_does_not_wait_for_a_frame():

@@ -96,8 +96,13 @@ class Recorder:
             self._raise_fault()
 
     def event(self, event: Event) -> None:
-        """Take an event, from any thread, between ``open`` and ``close``; it is on disk within a second."""
+        """Take an event; it is on disk within a second.
+
+        Raises:
+            SinkStoppedError: as ``write``.
+        """
         with self._lock:
+            self._raise_fault()
             self._begin_waiting()
             self._events.append(event)
 
