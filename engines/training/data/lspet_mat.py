@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from calibration import writing
 from calibration.arrays import Array
 from engines.training.data.lspet import N_LABELS
 from engines.types import EngineError
@@ -28,19 +29,15 @@ def convert(source: Path, out: Path) -> int:
 
     Raises:
         EngineError: if the file cannot be read, or is not of this layout.
+        WriteError: if the npz cannot be written.
     """
     joints = _read(source)
     number = np.arange(1, len(joints) + 1, dtype=np.int32)
     keep = ~np.isin(number, list(left_out())) & ((joints[..., 2] > 0).sum(1) >= 2)
     if not keep.any():
         raise EngineError(f"{source} has nobody of whom two joints are visible")
-    part = out.with_name(out.name + ".part")
-    try:
-        with part.open("wb") as file:
-            np.savez_compressed(file, joints=joints[keep].astype(np.float32), image_id=number[keep])
-        part.replace(out)
-    except OSError as error:
-        raise EngineError(f"cannot write {out} ({error.strerror or error})") from error
+    with writing.aside(out) as part, part.open("wb") as file:
+        np.savez_compressed(file, joints=joints[keep].astype(np.float32), image_id=number[keep])
     return int(keep.sum())
 
 
