@@ -26,6 +26,7 @@ from engines.lifter import SHIPPED
 from stream.app import demo
 from stream.app.command_line import config_of, parser
 from stream.recordings.takes import find_take, open_take
+from stream.sinks import recorder, video
 from tests.media import walker_video
 from tests.servers import write_video
 
@@ -312,8 +313,11 @@ def test_a_log_that_takes_nothing_more_ends_neither_run_nor_recording(tmp_path: 
 
 def test_the_demo_takes_the_flags_of_a_source() -> None:
     walker_video()
-    (source,) = config_of(parser().parse_args(["--demo", "--realtime"])).sources
+    config = config_of(parser().parse_args(["--demo", "--realtime", "--still-out", "s.png"]))
+    (source,) = config.sources
     assert source.realtime and source.name == "walker"
+    assert video.Options(demo.OUT / "demo.mp4", Path("s.png")) in config.output.sinks
+    assert recorder.Options(demo.OUT / "recordings") in config.output.sinks
 
 
 def test_the_demo_of_several_cameras_takes_the_flags_of_their_clocks(monkeypatch: pytest.MonkeyPatch) -> None:

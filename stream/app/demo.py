@@ -13,6 +13,7 @@ from calibration import writing
 from engines import user_cache
 from stream.app.download import download_wheel
 from stream.config import Config, SourceConfig
+from stream.sinks import recorder, video
 from stream.types import StreamError
 
 OUT: Final = Path("out")
@@ -67,13 +68,7 @@ def configure(config: Config, which: str) -> Config:
     given = [flag for flag, value in own.items() if value]
     if which == "multi" and given:
         raise StreamError(f"--demo multi brings its own calibration; leave out {', '.join(given)}")
-    output = replace(
-        config.output,
-        video_out=config.output.video_out or OUT / "demo.mp4",
-        still_out=config.output.still_out or OUT / "demo.png",
-        record=config.output.record or OUT / "recordings",
-    )
-    config = replace(config, output=output)
+    config = replace(config, output=replace(config.output, sinks=tuple(map(_with_files, config.output.sinks))))
     if which == "single":
         return replace(config, sources=(SourceConfig(str(fetch(SINGLE) / "demo.mp4"), "walker"),))
     folder = fetch(MULTI)
@@ -86,6 +81,15 @@ def configure(config: Config, which: str) -> Config:
     )
     sources = tuple(SourceConfig(str(folder / "videos" / f"{name}.mp4"), name) for name in names)
     return replace(config, sources=sources, setup=setup)
+
+
+def _with_files(options: object) -> object:
+    """The options of a sink, with files of the demo's own where none is named."""
+    if isinstance(options, video.Options):
+        return video.Options(options.video_out or OUT / "demo.mp4", options.still_out or OUT / "demo.png")
+    if isinstance(options, recorder.Options):
+        return recorder.Options(options.record or OUT / "recordings")
+    return options
 
 
 def cache_folder() -> Path:
