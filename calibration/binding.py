@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from calibration.errors import CalibrationError
-from calibration.geometry.camera import Camera, scale_camera
+from calibration.geometry.camera import LARGEST, Camera, scale_camera
 from calibration.types import Calibration
 
 
@@ -172,8 +172,12 @@ def parse_letterbox(text: str) -> tuple[str | None, Letterbox | None]:
         scale, dx, dy = (float(part) for part in value.split(","))
     except ValueError as error:
         raise CalibrationError(f"letterbox {text!r}; give [NAME=]SCALE,DX,DY or [NAME=]fit") from error
-    if not (np.isfinite([scale, dx, dy]).all() and scale > 0):
-        raise CalibrationError(f"letterbox {text!r}: the scale must be above 0 and all three finite")
+    if not 0.01 <= scale <= 100:
+        raise CalibrationError(f"letterbox {text!r}: the scale is {scale:g}; give one between 0.01 and 100")
+    if not max(abs(dx), abs(dy)) <= LARGEST:
+        raise CalibrationError(
+            f"letterbox {text!r}: a shift is {max(dx, dy, key=abs):g}; give at most {LARGEST} pixels"
+        )
     return name or None, Letterbox(scale, dx, dy)
 
 

@@ -3,12 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Final
 
 import numpy as np
 
 from calibration.arrays import Array
 from calibration.errors import CalibrationError
 from calibration.geometry.camera import Camera
+from calibration.text import shown
+
+MOST_CAMERAS: Final = 1000
+LONGEST_NAME: Final = 100
+"""Characters."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +42,15 @@ class Calibration:
         """Check names and lengths."""
         if not self.cameras:
             raise CalibrationError("a calibration without cameras")
+        if len(self.cameras) > MOST_CAMERAS:
+            raise CalibrationError(f"a calibration of {len(self.cameras):,} cameras; at most {MOST_CAMERAS:,} are read")
         names = [camera.name for camera in self.cameras]
+        for name in names:
+            if not name.isprintable() or len(name) > LONGEST_NAME:
+                raise CalibrationError(
+                    f"camera name {shown(name)} of {len(name):,} characters; give one of up to {LONGEST_NAME}, "
+                    "all of them printable"
+                )
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise CalibrationError(
@@ -86,7 +100,8 @@ def with_up(calibration: Calibration, up: Array | None) -> Calibration:
     """
     if up is not None:
         up = np.asarray(up, np.float64).reshape(-1)
-        if up.shape != (3,) or not np.isfinite(up).all() or np.linalg.norm(up) < 1e-9:
+        if up.shape != (3,) or not np.isfinite(up).all() or np.abs(up).max() < 1e-9:
             raise CalibrationError(f"up is {up}; give a direction of three numbers such as 0,0,1")
+        up = up / np.abs(up).max()  # or the square of 1e200 is none
         up = up / np.linalg.norm(up)
     return replace(calibration, cameras=tuple(replace(camera, up=up) for camera in calibration.cameras))

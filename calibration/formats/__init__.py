@@ -11,9 +11,15 @@ import pkgutil
 from pathlib import Path
 from types import ModuleType
 
-from calibration.errors import CalibrationError
-from calibration.types import Calibration
+import numpy as np
 
+from calibration.errors import CalibrationError
+from calibration.geometry.camera import check_plausible
+from calibration.text import one_line
+from calibration.types import Calibration
+from calibration.writing import special
+
+_LARGEST_UNIT = 1e6  # a kilometre
 _PICKLES = (".pkl", ".pickle", ".p")
 
 
@@ -61,15 +67,24 @@ def load_calibration(
             f"{path}: pickle files are refused, since loading one runs whatever code is in it; "
             "convert it with the program that wrote it to TOML or yml"
         )
-    if not path.exists():
-        raise CalibrationError(f"{path}: no such calibration file")
-    module = _format(name) if name else _detect(path)
     try:
-        return module.read(path, unit=unit, size=size)
+        if not path.exists():
+            raise CalibrationError(f"{path}: no such calibration file")
+        if not path.is_dir() and (kind := special(path)):
+            raise CalibrationError(f"{path}: it is {kind}, not a calibration file")
+        module = _format(name) if name else _detect(path)
+        if unit is not None and not 0 < unit <= _LARGEST_UNIT:
+            raise CalibrationError(f"unit of {unit:g} mm; give a length above 0 and up to {_LARGEST_UNIT:g} mm")
+        # What overflows is refused with its value further down.
+        with np.errstate(over="ignore", invalid="ignore"):
+            calibration = module.read(path, unit=unit, size=size)
+        for camera in calibration.cameras:
+            check_plausible(camera)
+        return calibration
     except CalibrationError as error:
-        if str(path) in str(error):
-            raise
-        raise CalibrationError(f"{path}: {error}") from error
+        said = str(error).removeprefix(f"{path}: ")
+        where = "" if str(path) in said else f"{path}: "
+        raise CalibrationError(where + one_line(said)) from error
     except (OSError, UnicodeDecodeError) as error:
         raise CalibrationError(f"{path}: cannot be read ({error})") from error
 

@@ -2,27 +2,30 @@
 
 import json
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from calibration import text
 from calibration.arrays import Array
 from calibration.errors import CalibrationError
 from calibration.geometry.rotations import rotation_matrix
+from calibration.text import shown
+
+_MOST_RADIANS = 20.0  # three times round; solvers hand on more than one
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Parse a TOML file.
 
     Raises:
-        CalibrationError: with the line where it is not TOML.
+        CalibrationError: with the line where it is not TOML, or the limit that it exceeds.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+        return text.parse_toml(text.read(path))
+    except ValueError as error:
         raise CalibrationError(f"{path}: not a TOML file: {error}") from error
 
 
@@ -44,7 +47,7 @@ def array(table: Mapping[str, Any], key: str, shapes: Sequence[tuple[int, ...]],
         raise CalibrationError(f"{where}: {key} is missing")
     try:
         value = np.array(table[key], np.float64)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise CalibrationError(f"{where}: {key} is not an array of numbers") from error
     if value.shape not in shapes:
         raise CalibrationError(f"{where}: {key} has shape {value.shape}, expected {' or '.join(map(str, shapes))}")
@@ -60,9 +63,11 @@ def image_size(value: Any, where: str, key: str = "size") -> tuple[int, int]:
         CalibrationError: if they are not.
     """
     try:
+        if isinstance(value, str):
+            raise TypeError("text")
         width, height = (float(v) for v in value)
-    except (TypeError, ValueError) as error:
-        raise CalibrationError(f"{where}: {key} is {value!r}, expected [width, height]") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise CalibrationError(f"{where}: {key} is {shown(value)}, expected [width, height]") from error
     if not (width > 0 and height > 0 and width.is_integer() and height.is_integer()):
         raise CalibrationError(f"{where}: {key} is [{width:g}, {height:g}], expected two whole numbers above 0")
     return int(width), int(height)
@@ -72,10 +77,15 @@ def rotation(value: Array, where: str, key: str) -> Array:
     """A (3, 3) rotation from a Rodrigues vector or a matrix; a matrix of few digits is made orthogonal.
 
     Raises:
-        CalibrationError: if the matrix is no rotation to 1e-3.
+        CalibrationError: if the matrix is no rotation to 1e-3, or the vector turns many times round.
     """
+    largest = float(np.abs(value).max())
     if value.size == 3:
+        if largest > _MOST_RADIANS:
+            raise CalibrationError(f"{where}: {key} is a turn by {largest:.3g} rad; at most {_MOST_RADIANS:g} are read")
         return rotation_matrix(value.ravel())
+    if largest > 1.01:
+        raise CalibrationError(f"{where}: {key} is not a rotation: it holds {largest:.3g}, above 1")
     if np.abs(value @ value.T - np.eye(3)).max() > 1e-3 or np.linalg.det(value) < 0:
         raise CalibrationError(
             f"{where}: {key} is not a rotation (R R^T = 1, det R = 1; det is {np.linalg.det(value):.3f})"

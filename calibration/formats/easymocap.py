@@ -36,7 +36,9 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
     """
     intri_path, extri_path = _files(path)
     intri = read_yaml(intri_path)
-    names = [str(name) if isinstance(name, str) else f"{name:g}" for name in intri.get("names") or []]
+    listed = intri.get("names")
+    listed = listed if isinstance(listed, list) else []
+    names = [name if isinstance(name, str) else f"{name:g}" for name in listed if isinstance(name, str | float)]
     keys = [key.removeprefix("K_") for key in intri if key.startswith("K_")]
     if not keys:
         raise CalibrationError(f"{intri_path}: no K_<camera> in it")

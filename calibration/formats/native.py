@@ -9,6 +9,7 @@ from calibration import writing
 from calibration.errors import CalibrationError
 from calibration.formats._fields import array, image_size, peek, read_toml, rotation, write_table
 from calibration.geometry.camera import Camera
+from calibration.text import shown
 from calibration.types import Calibration
 
 FORMAT = "native"
@@ -33,20 +34,20 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
     data = read_toml(path)
     if data.get("format") != "hypothesis-stream calibration" or data.get("version") != VERSION:
         raise CalibrationError(
-            f"{path}: format/version are {data.get('format')!r} {data.get('version')!r}, "
+            f"{path}: format/version are {shown(data.get('format'))} {shown(data.get('version'))}, "
             f"expected 'hypothesis-stream calibration' {VERSION}"
         )
     if data.get("unit", "mm") != "mm":
         raise CalibrationError(f"{path}: unit is {data['unit']!r}; a native file is in mm")
     placed = data.get("placed", True)
     if not isinstance(placed, bool):
-        raise CalibrationError(f"{path}: placed is {placed!r}, expected true or false")
+        raise CalibrationError(f"{path}: placed is {shown(placed)}, expected true or false")
     made = data.get("made", {})
-    if not isinstance(made, dict):
-        raise CalibrationError(f"{path}: made is {made!r}, expected a table [made]")
+    if not (isinstance(made, dict) and all(isinstance(value, str | int | float) for value in made.values())):
+        raise CalibrationError(f"{path}: made is {shown(made)}, expected a table [made] of text and numbers")
     up = array(data, "up", [(3,)], str(path)) if "up" in data else None
     tables = data.get("camera", [])
-    if not (isinstance(tables, list) and tables):
+    if not (isinstance(tables, list) and tables and all(isinstance(table, dict) for table in tables)):
         raise CalibrationError(f"{path}: no [[camera]] in it")
     cameras = tuple(_camera(table, placed, up, f"{path}: camera {i + 1}") for i, table in enumerate(tables))
     return Calibration(
@@ -61,7 +62,7 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
 def _text(table: dict[str, Any], key: str, where: str) -> str | None:
     value = table.get(key)
     if value is not None and not isinstance(value, str):
-        raise CalibrationError(f"{where}: {key} is {value!r}, expected text in quotes")
+        raise CalibrationError(f"{where}: {key} is {shown(value)}, expected text in quotes")
     return value
 
 

@@ -72,7 +72,7 @@ def _pose(data: dict[str, Any], where: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _camera(file: Path, data: dict[str, Any], R: np.ndarray, t: np.ndarray, size: tuple[int, int] | None) -> Camera:
     where = str(file)
-    if str(data.get("distortion_model", "plumb_bob")) in ("equidistant", "fisheye") or data.get("fisheye_model"):
+    if str(data.get("distortion_model", "plumb_bob")) in ("equidistant", "fisheye") or data.get("fisheye_model") == 1:
         raise CalibrationError(f"{where}: distortion_model is a fisheye's, which is not supported; recalibrate without")
     K = array(data, _first(data, _K) or _K[0], [(3, 3)], where)
     shapes = [s for n in (4, 5, 8, 12, 14) for s in ((n,), (1, n), (n, 1))]

@@ -9,9 +9,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from calibration import text
 from calibration.errors import CalibrationError
 from calibration.formats._fields import image_size, peek, rotation
 from calibration.geometry.camera import Camera
+from calibration.text import shown
 from calibration.types import Calibration
 
 FORMAT = "qualisys"
@@ -21,8 +23,8 @@ _SUBPIXEL = 64.0
 
 def matches(path: Path) -> bool:
     """XML with a <calibration> of <cameras>."""
-    text = peek(path)
-    return "<calibration" in text and ("<camera " in text or "<cameras" in text)
+    head = peek(path)
+    return "<calibration" in head and ("<camera " in head or "<cameras" in head)
 
 
 def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None = None) -> Calibration:
@@ -31,12 +33,10 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
     Raises:
         CalibrationError: naming the camera and the key.
     """
-    if "<!ENTITY" in peek(path):
-        raise CalibrationError(f"{path}: XML entities are refused (they can be made to fill the memory)")
     try:
-        root = ElementTree.parse(path).getroot()
-    except ElementTree.ParseError as error:
-        raise CalibrationError(f"{path}: not XML: {error}") from error
+        root = _parse(text.read(path))
+    except (ElementTree.ParseError, ValueError) as error:
+        raise CalibrationError(f"{path}: not XML that is read here: {error}") from error
     nodes = root.findall("cameras/camera")
     video = [node for node in nodes if any(m in node.get("model", "").lower() for m in ("video", "none"))]
     nodes = [node for node in video or nodes if node.get("active", "1") != "0"]
@@ -48,15 +48,29 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
     return Calibration(tuple(cameras), serials=tuple(camera.name for camera in cameras), made=made)
 
 
+def _parse(words: str) -> ElementTree.Element:
+    if "<!ENTITY" in words:
+        raise ValueError("XML entities are refused (they can be made to fill the memory)")
+    parser, depth = ElementTree.XMLPullParser(("start", "end")), 0
+    for start in range(0, len(words), 1 << 14):
+        parser.feed(words[start : start + (1 << 14)])
+        for event, _ in parser.read_events():
+            depth += 1 if event == "start" else -1
+            if depth > text.DEEPEST:
+                raise ValueError(f"elements lie deeper inside each other than {text.DEEPEST}")
+    parser.close()
+    return ElementTree.fromstring(words)
+
+
 def _number(node: ElementTree.Element, tag: str, key: str, where: str) -> float:
     child = node.find(tag)
-    text = None if child is None else child.get(key)
-    if text is None:
+    found = None if child is None else child.get(key)
+    if found is None:
         raise CalibrationError(f"{where}: {tag} {key} is missing")
     try:
-        value = float(text)
+        value = float(found)
     except ValueError as error:
-        raise CalibrationError(f"{where}: {tag} {key} is {text!r}, expected a number") from error
+        raise CalibrationError(f"{where}: {tag} {key} is {shown(found)}, expected a number") from error
     if not np.isfinite(value):
         raise CalibrationError(f"{where}: {tag} {key} is not finite")
     return value

@@ -5,6 +5,7 @@ World points are millimetres and ``X_camera = R @ X_world + t``.
 """
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 import cv2
 import numpy as np
@@ -62,6 +63,9 @@ class Camera:
                 raise CalibrationError(f"camera {self.name!r}: {key} holds values that are not finite")
             value.flags.writeable = False
             object.__setattr__(self, key, value)
+        for key, value, most in (("R", self.R, 1.01), ("up", self.up, 1.01), ("K", self.K, 1e9)):
+            if value is not None and (largest := float(np.abs(value).max())) > most:
+                raise CalibrationError(f"camera {self.name!r}: {key} holds {largest:.3g}; it can be {most:g} at most")
         if min(self.size) <= 0:
             raise CalibrationError(f"camera {self.name!r}: size {self.size} is not positive")
         if self.K[0, 0] <= 0 or self.K[1, 1] <= 0:
@@ -94,19 +98,88 @@ def camera_from_fov(name: str, size: tuple[int, int], fov_degrees: float) -> Cam
     Args:
         name: the camera's name.
         size: image width and height, pixels.
-        fov_degrees: full angle along the long side, 1..170 degrees.
+        fov_degrees: full angle along the long side, 1..157 degrees.
 
     Returns:
         Camera with square pixels, centred principal point, no distortion, R = 1, t = 0 and unknown gravity.
 
     Raises:
-        CalibrationError: if the angle is outside 1..170 degrees.
+        CalibrationError: if the angle is outside 1..157 degrees.
     """
-    if not 1 <= fov_degrees <= 170:
-        raise CalibrationError(f"field of view of {fov_degrees} degrees; give one between 1 and 170")
+    if not 1 <= fov_degrees <= 157:
+        raise CalibrationError(f"field of view of {fov_degrees} degrees; give one between 1 and 157")
     f = max(size) / 2 / np.tan(np.radians(fov_degrees) / 2)
     K = np.array([[f, 0, (size[0] - 1) / 2], [0, f, (size[1] - 1) / 2], [0, 0, 1]])
     return Camera(name, size, K, np.zeros(5), np.eye(3), np.zeros(3))
+
+
+FOCAL: Final = (0.1, 100.0)
+"""Least and largest focal length, in long sides of the image: 157 and half a degree of view."""
+LARGEST: Final = 65_535
+"""Pixels along a side of an image; JPEG and video have no more."""
+FARTHEST_MM: Final = 1e6
+"""From a camera to the origin of the world: 1 km."""
+_STRETCH: Final = (0.05, 5.0)
+"""How much nearer to the middle, or farther out, a lens shows a ray than a pinhole would."""
+
+
+def check_plausible(camera: Camera) -> None:
+    """Refuse a camera that is finite but none that there is. A recorded one is not judged: its take stays readable.
+
+    Raises:
+        CalibrationError: with the value that was found and the bounds.
+    """
+    who, (width, height) = f"camera {camera.name!r}", camera.size
+    if max(width, height) > LARGEST:
+        raise CalibrationError(f"{who}: size is {width}x{height}; a side has {LARGEST} pixels at most")
+    long = max(width, height)
+    for f in (camera.K[0, 0], camera.K[1, 1]):
+        if not FOCAL[0] * long <= f <= FOCAL[1] * long:
+            raise CalibrationError(
+                f"{who}: the focal length is {f:.3g} pixels; for {width}x{height} it lies between "
+                f"{FOCAL[0] * long:g} and {FOCAL[1] * long:g}: is it in pixels, and is the size right?"
+            )
+    off = float(np.abs(camera.K[:2, 2] - (np.array([width, height]) - 1) / 2).max())
+    if off > 10 * long:
+        raise CalibrationError(
+            f"{who}: the principal point lies {off:.3g} pixels from the middle of the image of {width}x{height}; "
+            f"at most {10 * long} are read"
+        )
+    with np.errstate(over="ignore"):
+        far = float(np.linalg.norm(camera.t))
+    if not far <= FARTHEST_MM:
+        raise CalibrationError(
+            f"{who}: it stands {far:.3g} mm from the origin, farther than {FARTHEST_MM:g} mm (1 km): is the unit right?"
+        )
+    if camera.dist.any():
+        _check_distortion(camera)
+
+
+def _check_distortion(camera: Camera) -> None:
+    """A lens shows a ray that lies farther out at a pixel farther out, up to the corners, or it has no inverse."""
+    who, dist = f"camera {camera.name!r}", np.zeros(14)
+    dist[: camera.dist.size] = camera.dist
+    k1, k2, p1, p2, k3, k4, k5, k6, *prism_and_tilt = dist
+    if (sideways := max(abs(v) for v in (p1, p2, *prism_and_tilt))) > 1:
+        raise CalibrationError(f"{who}: a tangential coefficient of dist is {sideways:.3g}; it lies between -1 and 1")
+    low, high = np.array([-0.5, -0.5]) - camera.K[:2, 2], np.array(camera.size) - 0.5 - camera.K[:2, 2]
+    corner = float(np.linalg.norm(np.maximum(np.abs(low), np.abs(high)) / camera.K[[0, 1], [0, 1]]))
+    # A pinhole shows the ray at radius r there, the lens at ``shown``; both in focal lengths from the axis.
+    r = corner * np.concatenate([np.linspace(0, 1, 201)[1:], np.geomspace(1, 1 / _STRETCH[0], 200)[1:]])
+    with np.errstate(all="ignore"):
+        q = r * r
+        stretch = (1 + q * (k1 + q * (k2 + q * k3))) / (1 + q * (k4 + q * (k5 + q * k6)))
+        shown = np.nan_to_num(r * stretch, nan=-1.0)
+    needed = np.concatenate([[True], np.maximum.accumulate(shown)[:-1] < corner * (1 - 1e-6)])
+    back = needed & (np.diff(shown, prepend=0) <= 0)
+    absurd = needed & ~((stretch >= _STRETCH[0]) & (stretch <= _STRETCH[1]))
+    for bad, what in ((back, "turns back"), (absurd, "is absurd")):
+        if bad.any():
+            raise CalibrationError(
+                f"{who}: the distortion (largest coefficient {np.abs(dist).max():.3g}) {what} "
+                f"{r[bad.argmax()] * camera.K[0, 0]:.0f} pixels from its middle; it must grow outwards up to the "
+                f"corner at {corner * camera.K[0, 0]:.0f}: calibrate again"
+            )
 
 
 def resize_pixels(xy: Array, scale: float | tuple[float, float]) -> Array:
