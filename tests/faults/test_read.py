@@ -24,7 +24,7 @@ def refused(path: Path, name: str | None, *words: str) -> str:
     said = str(caught.value)
     assert len(said) < 450 + len(str(path)) and said.isprintable()
     assert str(path) in said or str(path.parent) in said
-    assert all(word in said for word in words), said
+    assert all(any(one in said for one in word.split("|")) for word in words), said
     return said
 
 
@@ -55,8 +55,8 @@ ABSURD: dict[str, tuple[dict[str, Any], str]] = {
     "width of 1e21": ({"width": 10**21}, "65535"),
     "no width": ({"width": 0}, "0"),
     "negative height": ({"height": -720}, "-720"),
-    "two million metres away": ({"t": [0.0, 0.0, 2e9]}, "farther than 1e+06 mm"),
-    "1e300 mm away": ({"t": [0.0, 0.0, 1e300]}, "farther than"),
+    "two million metres away": ({"t": [0.0, 0.0, 2e9]}, "farther than 1e+06 mm|2e+06 m"),
+    "1e300 mm away": ({"t": [0.0, 0.0, 1e300]}, "farther than|inf m"),
 }
 
 

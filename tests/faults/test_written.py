@@ -17,6 +17,7 @@ import pytest
 from calibration import writing
 from calibration.errors import UserError
 from calibration.formats import load_calibration, save_calibration
+from engines.argument_types import MISTAKE
 from stream.app.calibrate.command_line import main as calibration
 from stream.app.export import main as export
 from stream.app.recover import main as recover
@@ -42,7 +43,7 @@ def make_still(out: Path, _: Path) -> int:
         sink.close()
     except UserError as error:
         print(error, file=sys.stderr)
-        return 1
+        return MISTAKE
     return 0
 
 
@@ -57,7 +58,7 @@ def make_video(out: Path, _: Path) -> int:
         sink.close()
     except UserError as error:
         print(error, file=sys.stderr)
-        return 1
+        return MISTAKE
     return 0
 
 
@@ -74,7 +75,7 @@ def make_text(out: Path, _: Path) -> int:
         writing.write_text(out, "a line\n" * 500)
     except UserError as error:
         print(error, file=sys.stderr)
-        return 1
+        return MISTAKE
     return 0
 
 
@@ -120,7 +121,7 @@ def test_a_full_disk_leaves_what_was_there(
     if kind == "calibration":
         save_calibration(lens(6), tmp_path / "source.toml")
     with small_files():
-        assert write(out, take) == 1
+        assert write(out, take) == MISTAKE
     assert "Traceback" not in (said := capsys.readouterr().err) and name in said
     assert (out.read_bytes() if out.exists() else None) == (OLD if there else None)
     # A video that was cut short is kept under its own name, as far as it came.
@@ -187,7 +188,7 @@ def test_only_regular_files_are_replaced(
     except PermissionError:
         pytest.skip("only root may make a device")
     before = {path.name: path.lstat().st_mode for path in out.parent.iterdir()}
-    assert write(out, take) == 1
+    assert write(out, take) == MISTAKE
     said = capsys.readouterr().err
     assert word in said and name in said and said.count("\n") == 1
     assert {path.name: path.lstat().st_mode for path in out.parent.iterdir()} == before
@@ -290,7 +291,7 @@ def test_force_never_destroys_the_take_that_is_read(
     take = record(tmp_path / "takes", make_estimates(5))
     out = OWN[own](take, tmp_path)
     before = {path.name: path.read_bytes() for path in take.iterdir()}
-    assert export([str(take), "--to", to, "--out", str(out), "--force"]) == 1
+    assert export([str(take), "--to", to, "--out", str(out), "--force"]) == MISTAKE
     assert "part of the take" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in take.iterdir()} == before
 
@@ -299,7 +300,7 @@ def test_force_never_destroys_the_take_that_is_read(
 def test_recover_never_writes_into_the_take(out: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     take = record(tmp_path / "takes", make_estimates(5))
     before = sorted(take.rglob("*"))
-    assert recover([str(take), "--out", str(take / out.format(take.name))]) == 1
+    assert recover([str(take), "--out", str(take / out.format(take.name))]) == MISTAKE
     assert "lies in the take" in capsys.readouterr().err
     assert sorted(take.rglob("*")) == before
 
@@ -308,6 +309,6 @@ def test_a_copy_that_cannot_be_finished_is_not_there(tmp_path: Path, capsys: pyt
     take = record(tmp_path / "takes", make_estimates(30))
     (tmp_path / "o").mkdir()
     with small_files():
-        assert recover([str(take), "--out", str(tmp_path / "o" / "copy")]) == 1
+        assert recover([str(take), "--out", str(tmp_path / "o" / "copy")]) == MISTAKE
     assert "cannot write" in capsys.readouterr().err
     assert list((tmp_path / "o").iterdir()) == []
