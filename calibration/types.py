@@ -102,6 +102,6 @@ def with_up(calibration: Calibration, up: Array | None) -> Calibration:
         up = np.asarray(up, np.float64).reshape(-1)
         if up.shape != (3,) or not np.isfinite(up).all() or np.abs(up).max() < 1e-9:
             raise CalibrationError(f"up is {up}; give a direction of three numbers such as 0,0,1")
-        up = up / np.abs(up).max()  # or the square of 1e200 is none
-        up = up / np.linalg.norm(up)
+        direction = up / np.abs(up).max()  # or the square of 1e200 is none
+        up = direction / np.linalg.norm(direction)
     return replace(calibration, cameras=tuple(replace(camera, up=up) for camera in calibration.cameras))

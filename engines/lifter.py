@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration import text
 from calibration.arrays import Array, Bools
 from calibration.geometry import virtual
 from calibration.geometry.camera import Camera, image_to_ray
@@ -19,6 +20,7 @@ from engines.types import Detection, EngineError, LifterInput, Mixture, Runtime
 
 INPUTS: Final = 54
 """34 coordinates, 17 visible bits, and (known, sin, cos) of the pitch."""
+_JOINTS: Final = ("h36m17 without the root",)
 SHIPPED: Final = cards.WEIGHTS / "lifter.onnx"
 """The lifter that is used when no other is asked for."""
 
@@ -136,10 +138,24 @@ class MDNLifter:
         wanted = ("scale_mm", "sigma_scale", "temperature", "kernels")
         if missing := [key for key in wanted if not isinstance(card.values.get(key), int | float)]:
             raise EngineError(f"{path} is not a lifter: its card lacks {', '.join(missing)} in [values]")
-        self.decoding = Decoding(*(float(card.values[key]) for key in wanted[:3]))
-        self.kernels = int(card.values["kernels"])
+        if card.joints not in _JOINTS:
+            raise EngineError(
+                f"model card of {path}: joints {text.shown(card.joints)} are no lifter's; known: {', '.join(_JOINTS)}"
+            )
+        self.decoding = Decoding(
+            cards.number(card, "scale_mm", 1, 1e5),
+            cards.number(card, "sigma_scale", 1e-3, 1e3),
+            cards.number(card, "temperature", 1e-3, 1e3),
+        )
+        self.kernels = int(cards.number(card, "kernels", 1, 1000))
         # One thread: at batch 1 the network is bound by reading its weights, and the other cores have work.
         self._runtime: Runtime = runtimes.load(path, runtime, 1, runtimes.fitting(path, precision), say)
+        runtimes.expect(
+            self._runtime,
+            f"{path} is not the lifter that its card describes",
+            {"x": np.zeros((1, INPUTS), np.float32)},
+            {"mean": (1, self.kernels, 16, 3), "sigma": (1, self.kernels, None), "log_weight": (1, self.kernels)},
+        )
 
     def __call__(self, inputs: Sequence[LifterInput]) -> list[Mixture]:
         """One mixture an input, in one batch; root-relative, mm, real camera's axes."""

@@ -198,9 +198,8 @@ def _array(found: dict[str, Any]) -> Any:
         raise ValueError(f"data holds {shown(next(v for v in data if not isinstance(v, float)))}, expected numbers")
     rows, cols = found.get("rows"), found.get("cols")
     numbers = np.array(data)
-    whole = isinstance(rows, float) and isinstance(cols, float) and rows.is_integer() and cols.is_integer()
-    if whole and rows >= 0 and rows * cols == numbers.size:
-        return numbers.reshape(int(rows), int(cols))
+    if isinstance(rows, float) and isinstance(cols, float) and rows.is_integer() and cols.is_integer() and rows >= 0:
+        return numbers.reshape(int(rows), int(cols)) if rows * cols == numbers.size else numbers
     return numbers
 
 

@@ -54,8 +54,8 @@ def _parse(words: str) -> ElementTree.Element:
     parser, depth = ElementTree.XMLPullParser(("start", "end")), 0
     for start in range(0, len(words), 1 << 14):
         parser.feed(words[start : start + (1 << 14)])
-        for event, _ in parser.read_events():
-            depth += 1 if event == "start" else -1
+        for event in parser.read_events():
+            depth += 1 if event[0] == "start" else -1
             if depth > text.DEEPEST:
                 raise ValueError(f"elements lie deeper inside each other than {text.DEEPEST}")
     parser.close()

@@ -45,10 +45,17 @@ class Hourglass:
         card = cards.load_card(path)
         if card.joints not in _JOINTS or not isinstance(card.values.get("size"), int):
             raise EngineError(f"model card of {path.name}: joints must be one of {', '.join(_JOINTS)}, size a number")
-        self._joints, self._side = _JOINTS[card.joints], int(card.values["size"])
+        self._joints, self._side = _JOINTS[card.joints], int(cards.number(card, "size", 32, 2048))
         self._middle, self._slope = (float(card.values.get(f"score_{k}", 0)) for k in ("middle", "slope"))
         self._run = open_network(path)
         self._input = str(card.values.get("input_name", "image"))
+        cells = self._side // 4
+        runtimes.expect(
+            self._run,
+            f"{path} is not the hourglass that its card describes",
+            {self._input: np.zeros((1, 3, self._side, self._side), np.float32)},
+            {-1: (1, len(MIRRORS[card.joints]), cells, cells)},
+        )
         self._finder, self._flip = Finder(open_network), flip
 
     def session(self) -> TopDownSession:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import cast
 
 from engines.runtimes import _choose
+from engines.runtimes._expect import expect
 from engines.runtimes._module import Network, RuntimeModule, Say, silent
 from engines.types import Runtime
 
-__all__ = ["Network", "Open", "Say", "fitting", "has_int8", "load", "module", "names", "silent"]
+__all__ = ["Network", "Open", "Say", "expect", "fitting", "has_int8", "load", "module", "names", "silent"]
 
 Open = Callable[[Path], Runtime]
 """Opens a network by its file: ``load`` with everything else decided. What detectors are given."""

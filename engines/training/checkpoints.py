@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,14 @@ def load_checkpoint(path: Path) -> dict:
         UserError: if it is missing or is not one.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        if kind := writing.special(path):
+            raise UserError(f"checkpoint {path} cannot be read: it is {kind}")
+        with warnings.catch_warnings():
+            # What torch warns of before it fails is said below, in one line.
+            warnings.simplefilter("ignore")
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except FileNotFoundError:
         raise UserError(f"there is no checkpoint {path}") from None
     except OSError as error:

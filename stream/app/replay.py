@@ -6,6 +6,7 @@ from calibration.errors import UserError
 from engines.argument_types import DONE, INTERRUPTED, MISTAKE, Parser
 from stream.app.console import say, shown
 from stream.recordings.replay import replay
+from stream.recordings.segments import Span
 from stream.recordings.takes import open_take
 from stream.types import View
 
@@ -22,7 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         take = open_take(options.take)
-        for estimate in replay(take, lambda span: say(f"unreadable: {span}")):
+        unverified: list[Span] = []
+        for estimate in replay(take, lambda span: say(f"unreadable: {span}"), unverified.append):
             parts = []
             for k, (camera, frame) in enumerate(zip(take.run_info.cameras, estimate.frames, strict=True)):
                 if frame is None:
@@ -35,6 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
             poses = [person.pose for person in estimate.people if person.pose is not None]
             parts += [f"fused by {pose.method} from {len(pose.cameras)}" for pose in poses]
             print(shown(f"{estimate.index:6d} {estimate.t:10.3f} s  {'; '.join(parts)}"))
+        if unverified:
+            say(f"{sum(span.rows for span in unverified)} rows have no line in the journal: read, but not verified")
     except UserError as error:
         say(str(error))
         return MISTAKE

@@ -40,6 +40,7 @@ class Reading:
     def __init__(self, take: Take, start: float | None = None, end: float | None = None) -> None:
         self.take = take
         self._faults: dict[tuple[str, int], Span] = {}
+        self._unverified: dict[tuple[str, int], Span] = {}
         self._whole = start is None and end is None
         self._first, self._start, self._end = 0.0, start or 0.0, math.inf if end is None else end
         if self._whole:
@@ -66,7 +67,7 @@ class Reading:
             waiting = [self.take.empty_batch(stream)]
             if not journals and stream in self.take.streams:
                 self._fault(Span(f"{stream}-00000.arrows", 0, 0, 0, "missing"))
-            for batch in self.take.batches(stream, self._fault):
+            for batch in self.take.batches(stream, self._fault, self._not_verified):
                 bar.update(batch.num_rows)
                 if not self._whole:
                     batch = batch.filter(pa.array(self._inside(array_of(batch, _TIMES[stream]))))
@@ -82,6 +83,14 @@ class Reading:
     def faults(self) -> list[Span]:
         """What could not be read, each once, however often the take was gone through."""
         return list(self._faults.values())
+
+    @property
+    def unverified(self) -> int:
+        """Rows that were read though no line of a journal vouches for them."""
+        return sum(span.rows for span in self._unverified.values())
+
+    def _not_verified(self, span: Span) -> None:
+        self._unverified[span.segment, span.offset] = span
 
     def _inside(self, time: NDArray[np.floating]) -> NDArray[np.bool_]:
         after = np.round(time - self._first, 6)  # so that rounding moves no moment to the other part
@@ -161,6 +170,8 @@ def export(
         rows = f"{fault.rows} rows are" if fault.rows else "its rows are" if gone else "what follows is"
         where = "" if gone else f" at byte {fault.offset}"
         notes.append(f"{fault.segment} is {fault.state}{where}: {rows} left out (see python -m stream recover)")
+    if reading.unverified:
+        notes.append(f"{reading.unverified} rows have no line in the journal: read, but not verified")
     if any(camera.fov_assumed for camera in take.run_info.cameras):
         notes.append("a field of view was assumed (fov_assumed): positions and sizes are only as good as that guess")
     return notes

@@ -5,16 +5,18 @@ The take itself is never changed. Export and replay read a damaged take as it is
 
 import shutil
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
 from av.error import FFmpegError
 
+from calibration.text import one_line
 from calibration.writing import scratch
 from stream.recordings.schema import ESTIMATES, EVENTS, FRAMES, MOMENTS
 from stream.recordings.segments import SegmentWriter, Span, is_ended, read_stream, segments
-from stream.recordings.takes import Take
+from stream.recordings.takes import Take, video_of
 from stream.types import StreamError
 
 
@@ -57,10 +59,13 @@ def check(take: Take, stream: str, copy: Path | None = None) -> StreamReport:
             continue
         rows[span.state] += span.rows
         if writer is not None:
-            writer.append(batch)
+            # What nothing vouches for is not vouched for by being copied.
+            writer.append(batch, verified=span.state != "unverified")
+    ended = is_ended(paths[-1])
     if writer is not None:
-        writer.close()
-    return StreamReport(stream, rows.total(), rows["unverified"], tuple(faults), is_ended(paths[-1]))
+        # A copy says the same of itself as the take: whether it was closed, too.
+        writer.close() if ended else writer.leave()
+    return StreamReport(stream, rows.total(), rows["unverified"], tuple(faults), ended)
 
 
 def describe(report: StreamReport) -> list[str]:
@@ -79,7 +84,8 @@ def describe(report: StreamReport) -> list[str]:
 
 def _images(path: Path) -> list[int]:
     """The times of a video's images, ms."""
-    with av.open(str(path.resolve())) as container:
+    # As what it is said to be: a playlist of that name would open its neighbours.
+    with av.open(str(path), format="matroska") as container:
         packets = (packet for packet in container.demux(video=0) if packet.size)
         return [round(1000 * p.pts * p.time_base) for p in packets if p.pts is not None and p.time_base is not None]
 
@@ -96,13 +102,14 @@ def _check_videos(take: Take) -> tuple[list[str], bool]:
             newest[row["camera"]] = row["file"]
     for name, rows in sorted(named.items()):
         try:
-            found = _images(take.folder / name)
+            found = _images(video_of(take.folder, name))
         except FileNotFoundError:
             lines.append(f"{name}: missing, {len(rows)} images lost")
             whole = False
             continue
-        except (OSError, FFmpegError) as error:
-            lines.append(f"{name}: cannot be read ({getattr(error, 'strerror', None) or error})")
+        except (OSError, FFmpegError, ValueError, IndexError) as error:
+            why = getattr(error, "strerror", None) or error
+            lines.append(f"{one_line(name, 100)}: cannot be read ({why}), {len(rows)} images lost")
             whole = False
             continue
         line, there = f"{name}: {len(found)} images", set(found)
@@ -172,7 +179,8 @@ def _recover(take: Take, out: Path | None) -> tuple[list[str], bool]:
         whole &= all_there
         if out is not None:
             for video in videos:
-                _copy(video, out / video.name)
+                with suppress(ValueError, FileNotFoundError):  # said above
+                    _copy(video_of(folder, video.name), out / video.name)
     except OSError as error:
         if out is not None:
             raise

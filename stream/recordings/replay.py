@@ -10,14 +10,19 @@ from av.container import InputContainer
 from av.error import FFmpegError, InvalidDataError
 from av.video.frame import VideoFrame
 
+from calibration.text import one_line
 from stream.recordings.rows import PoseRow, ViewRow, decode_estimates, decode_events, decode_moments
 from stream.recordings.schema import ESTIMATES, EVENTS, FRAMES, MOMENTS
 from stream.recordings.segments import Span
-from stream.recordings.takes import Take
+from stream.recordings.takes import Take, video_of
 from stream.types import Estimate, Event, Frame, Person, StreamError
 
 
-def replay(take: Take, on_fault: Callable[[Span], None] = lambda _: None) -> Iterator[Estimate]:
+def replay(
+    take: Take,
+    on_fault: Callable[[Span], None] = lambda _: None,
+    on_unverified: Callable[[Span], None] = lambda _: None,
+) -> Iterator[Estimate]:
     """The estimates of a take, in order, arrays bit for bit as recorded (float32).
 
     Where one of the two streams lost rows that the other still has, the estimate holds what is left: no frames and no
@@ -26,10 +31,11 @@ def replay(take: Take, on_fault: Callable[[Span], None] = lambda _: None) -> Ite
     Args:
         take: from ``open_take``.
         on_fault: called with each span that cannot be read.
+        on_unverified: called with each span that is read though no journal line vouches for it.
     """
     order = [camera.name for camera in take.run_info.cameras]
-    view_rows = (row for batch in take.batches(ESTIMATES, on_fault) for row in decode_estimates(batch))
-    pose_rows = (row for batch in take.batches(MOMENTS, on_fault) for row in decode_moments(batch))
+    view_rows = (row for batch in take.batches(ESTIMATES, on_fault, on_unverified) for row in decode_estimates(batch))
+    pose_rows = (row for batch in take.batches(MOMENTS, on_fault, on_unverified) for row in decode_moments(batch))
     views = ((index, list(rows)) for index, rows in groupby(view_rows, key=lambda row: row.moment))
     poses = ((index, list(rows)) for index, rows in groupby(pose_rows, key=lambda row: row.moment))
     seen, fused = next(views, None), next(poses, None)
@@ -82,18 +88,20 @@ def read_frames(take: Take, camera: str, on_fault: Callable[[Span], None] = lamb
     Args:
         take: from ``open_take``, recorded with ``--record-video``.
         camera: name of the camera.
-        on_fault: called with each span of the table of frames that cannot be read.
+        on_fault: called with each span of the table of frames, and with each video, that cannot be read.
 
     Raises:
-        StreamError: if the take has no images of this camera, or a video cannot be read.
+        StreamError: if the take has no images of this camera, or none of its videos can be read.
     """
     rows = [row for batch in take.batches(FRAMES, on_fault) for row in batch.to_pylist() if row["camera"] == camera]
     if not rows:
         raise StreamError(f"{take.folder} holds no images of camera {camera!r}: it was recorded without --record-video")
+    faults, read = [], 0
     for name, of_file in groupby(rows, key=lambda row: row["file"]):
         known = {round(row["video_time"] * 1000): row for row in of_file}
         try:
-            with av.open(str((take.folder / name).resolve())) as container:
+            # As what it is said to be: a playlist of that name would open its neighbours.
+            with av.open(str(video_of(take.folder, name)), format="matroska") as container:
                 for decoded in _decode(container):
                     # By its own time, in ms: where the file is damaged, images are missing and cannot be counted.
                     row = None if decoded.time is None else known.get(round(decoded.time * 1000))
@@ -101,10 +109,16 @@ def read_frames(take: Take, camera: str, on_fault: Callable[[Span], None] = lamb
                         continue  # written in the last instant before a kill: the image is there, its row is not
                     image = np.asarray(decoded.to_ndarray(format="bgr24"), np.uint8)
                     image.flags.writeable = False
+                    read += 1
                     yield Frame(camera, row["frame_index"], row["time"], image)
-        except (OSError, FFmpegError) as error:
-            why = getattr(error, "strerror", None) or error
-            raise StreamError(f"{take.folder / name} cannot be read: {why}") from None
+        except (OSError, FFmpegError, ValueError, IndexError) as error:  # IndexError: without a video track
+            gone = isinstance(error, FileNotFoundError)
+            on_fault(Span(one_line(name, 100), 0, 0, len(known), "missing" if gone else "corrupt"))
+            faults.append(
+                f"{take.folder / one_line(name, 100)} cannot be read: {getattr(error, 'strerror', None) or error}"
+            )
+    if faults and not read:
+        raise StreamError(faults[0])
 
 
 def _decode(container: InputContainer) -> Iterator[VideoFrame]:

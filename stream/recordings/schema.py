@@ -19,11 +19,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from calibration.errors import CalibrationError
 from calibration.geometry.camera import Camera
+from calibration.text import one_line, parse_json, shown
 from stream.recordings.extra_joints import IMAGE_TYPE, WORLD_TYPE
 from stream.recordings.run_info import CameraInfo, RunInfo
 from stream.types import StreamError
 
+_MOST_CAMERAS, _MOST_KERNELS = 1000, 1000
 FORMAT = "hypothesis-stream"
 VERSION = 2
 ESTIMATES, MOMENTS, EVENTS, FRAMES = "estimates", "moments", "events", "frames"
@@ -59,13 +62,22 @@ def run_info_from_json(text: str | bytes) -> RunInfo:
     """Read a header.
 
     Raises:
-        StreamError: if it is of another format or a newer version.
+        StreamError: if it is of another format or a newer version, or damaged.
     """
-    data = json.loads(text)
+    try:
+        return _run_info(parse_json(text))
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, CalibrationError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise StreamError(f"the header of the recording cannot be read: {one_line(what, 200)}") from error
+
+
+def _run_info(data: Any) -> RunInfo:
+    if not isinstance(data, dict):
+        raise TypeError("it is no table")
     if data.get("format") != FORMAT or data.get("version") not in range(1, VERSION + 1):
         raise StreamError(
-            f"a recording of format {data.get('format')!r} version {data.get('version')!r}; this program reads"
-            f" {FORMAT!r} up to version {VERSION}: use the program that wrote it"
+            f"a recording of format {shown(data.get('format'))} version {shown(data.get('version'))}; this program"
+            f" reads {FORMAT!r} up to version {VERSION}: use the program that wrote it"
         )
     cameras = tuple(
         CameraInfo(
@@ -76,6 +88,7 @@ def run_info_from_json(text: str | bytes) -> RunInfo:
         for camera in data["cameras"]
     )
     same = ("kernels", "start_monotonic", "fps", "detectors", "lifter", "runtime", "software", "settings", "units")
+    _check(data, cameras)
     return RunInfo(
         cameras=cameras,
         start_utc=datetime.fromisoformat(data["start_utc"]),
@@ -83,6 +96,34 @@ def run_info_from_json(text: str | bytes) -> RunInfo:
         axes=data["axes"],
         **{key: data[key] for key in same},
     )
+
+
+def _check(data: Mapping[str, Any], cameras: Sequence[CameraInfo]) -> None:
+    """Refuse what reading the take would fail at, or what would garble a terminal."""
+    names = [camera.name for camera in cameras]
+    if not all(isinstance(name, str) and name.isprintable() and len(name) <= 200 for name in names):
+        raise ValueError(f"cameras are named {shown(names)}, expected short text")
+    if len(set(names)) < len(names) or len(names) > _MOST_CAMERAS:
+        raise ValueError(f"{len(names)} cameras with {len(set(names))} names, expected up to {_MOST_CAMERAS}")
+    for camera in cameras:
+        if not (camera.size is None or all(type(n) is int and 0 < n < 1 << 20 for n in camera.size)):
+            raise ValueError(f"the size of camera {camera.name} is {shown(camera.size)}")
+        if not (isinstance(camera.source, str) and isinstance(camera.kind, str)):
+            raise TypeError(f"source or kind of camera {camera.name} is no text")
+    if type(data["kernels"]) is not int or not 0 < data["kernels"] <= _MOST_KERNELS:
+        raise ValueError(f"kernels is {shown(data['kernels'])}, expected 1 to {_MOST_KERNELS}")
+    for key in ("fps", "start_monotonic"):
+        value = data[key]
+        number = isinstance(value, int | float) and abs(value) < 1e15
+        if not number and (value is not None or key != "fps"):
+            raise ValueError(f"{key} is {shown(value)}, expected a number")
+    for key in ("detectors", "lifter", "settings", "units", "axes"):
+        if not isinstance(data[key], dict):
+            raise TypeError(f"{key} is {shown(data[key])}, expected a table")
+    if not (isinstance(data["joints"], list) and all(isinstance(joint, str) for joint in data["joints"])):
+        raise TypeError(f"joints is {shown(data['joints'])}, expected names")
+    if not (isinstance(data["runtime"], str) and isinstance(data["software"], str)):
+        raise TypeError("runtime or software is no text")
 
 
 def _field(name: str, kind: pa.DataType, shape: Sequence[int] = (), **said: str) -> pa.Field:

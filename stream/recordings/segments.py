@@ -19,10 +19,13 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.ipc
 
+from calibration.writing import special
 from stream.types import StreamError
 
 JOURNAL_HEAD = b"offset,length,rows,crc32\n"
 _JOURNAL_LINE = re.compile(rb"(\d{1,18}),(\d{1,18}),(\d{1,18}),([0-9a-f]{8})")
+_NAMED = 100
+"""Missing segments in a row that are named one by one."""
 # Ends an Arrow stream. A stream that was cut off lacks it and is read to its last whole batch.
 END = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
@@ -62,13 +65,13 @@ class SegmentWriter:
         self._files = threading.Lock()  # held while file descriptors change, so that sync never sees a closed one
         self._open_segment()
 
-    def append(self, batch: pa.RecordBatch) -> None:
-        """Write one batch and its journal line, in a new segment when this one is full or old."""
+    def append(self, batch: pa.RecordBatch, verified: bool = True) -> None:
+        """Write one batch, with its journal line if ``verified``, in a new segment when this one is full or old."""
         if self._size >= self.max_bytes or time.monotonic() - self._began >= self.max_s:
             self._end_segment()
             self._number += 1
             self._open_segment()
-        self._message(batch.serialize(), batch.num_rows)
+        self._message(batch.serialize(), batch.num_rows, verified)
         self.rows += batch.num_rows
 
     def sync(self) -> None:
@@ -90,6 +93,12 @@ class SegmentWriter:
         if self._fd >= 0:
             self._end_segment()
 
+    def leave(self) -> None:
+        """Let go of the last segment without an end, as a killed recorder does."""
+        if self._fd >= 0:
+            self.sync()
+            self._release()
+
     def _open_segment(self) -> None:
         path = self.folder / f"{self.stem}-{self._number:05d}.arrows"
         fd = _create(path)
@@ -110,9 +119,9 @@ class SegmentWriter:
         self._journal_size = len(JOURNAL_HEAD)
         self._message(self.schema.serialize(), 0)
 
-    def _message(self, buffer: pa.Buffer, rows: int) -> None:
+    def _message(self, buffer: pa.Buffer, rows: int, verified: bool = True) -> None:
         data = memoryview(buffer)
-        line = f"{self._size},{len(data)},{rows},{zlib.crc32(data):08x}\n".encode()
+        line = f"{self._size},{len(data)},{rows},{zlib.crc32(data):08x}\n".encode() if verified else b""
         try:
             _write_all(self._fd, data)
             _write_all(self._journal, line)
@@ -168,11 +177,19 @@ class Span:
 
 def segments(folder: Path, stem: str) -> list[Path]:
     """The segments of one stream, in order."""
-    return sorted(p for p in folder.glob(f"{stem}-*.arrows") if re.fullmatch(rf"{stem}-\d+", p.stem))
+    return sorted(p for p in folder.glob(f"{stem}-*.arrows") if _is_of(p, stem))
+
+
+def _is_of(path: Path, stem: str) -> bool:
+    """Whether a file has the name of a segment or journal of a stream, as the writer writes it."""
+    number = path.stem.removeprefix(f"{stem}-")
+    return re.fullmatch(r"[0-9]{5,9}", number) is not None and number == f"{int(number):05d}"
 
 
 def read_journal(path: Path) -> list[tuple[int, int, int, int]]:
     """(offset, length, rows, crc32) of each whole line of a journal; [] without one. Senseless lines are skipped."""
+    if special(path):
+        return []  # a FIFO would be waited for
     try:
         lines = path.read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
@@ -190,6 +207,7 @@ def read_schema(paths: list[Path]) -> pa.Schema:
     for path in paths:
         entries = read_journal(path.with_suffix(".journal"))
         try:
+            _must_be_file(path)
             with pa.OSFile(str(path)) as file:
                 if entries and entries[0][0] == 0 and entries[0][2] == 0:
                     _, length, _, crc = entries[0]
@@ -208,6 +226,7 @@ def is_ended(path: Path) -> bool:
     Raises:
         OSError: if it cannot be read.
     """
+    _must_be_file(path)
     with path.open("rb") as file:
         file.seek(-min(len(END), path.stat().st_size), os.SEEK_END)
         return file.read() == END
@@ -231,13 +250,18 @@ def read_stream(folder: Path, stem: str, schema: pa.Schema) -> Iterator[tuple[Sp
         StreamError: if a file cannot be read at all.
     """
     paths = {_number(path): path for path in segments(folder, stem)}
-    journals = {_number(p): p for p in folder.glob(f"{stem}-*.journal") if re.fullmatch(rf"{stem}-\d+", p.stem)}
-    newest = max((*paths, *journals), default=-1)
-    for number in range(newest + 1):
+    journals = {_number(p): p for p in folder.glob(f"{stem}-*.journal") if _is_of(p, stem)}
+    newest, expected = max((*paths, *journals), default=-1), 0
+    for number in sorted({*paths, *journals}):
+        # Only so many are named: a stray file may have any number.
+        for lost in range(expected, min(number, expected + _NAMED)):
+            yield Span(f"{stem}-{lost:05d}.arrows", 0, 0, 0, "missing"), None
+        if number > expected + _NAMED:
+            yield Span(f"{stem}-{number - 1:05d}.arrows and those before it", 0, 0, 0, "missing"), None
+        expected = number + 1
         path = paths.get(number)
         if path is None:
-            rows = sum(entry[2] for entry in read_journal(journals[number])) if number in journals else 0
-            yield Span(f"{stem}-{number:05d}.arrows", 0, 0, rows, "missing"), None
+            yield Span(f"{stem}-{number:05d}.arrows", 0, 0, _rows_of(journals[number]), "missing"), None
             continue
         torn = False
         for span, batch in read_segment(path, schema):
@@ -245,6 +269,15 @@ def read_stream(folder: Path, stem: str, schema: pa.Schema) -> Iterator[tuple[Sp
             yield span, batch
         if number < newest and not torn and not is_ended(path):
             yield Span(path.name, path.stat().st_size, 0, 0, "torn"), None
+
+
+def _rows_of(journal: Path) -> int:
+    return sum(entry[2] for entry in read_journal(journal))
+
+
+def _must_be_file(path: Path) -> None:
+    if kind := special(path):
+        raise OSError(errno.EINVAL, f"it is {kind}")
 
 
 def _number(path: Path) -> int:
@@ -273,6 +306,7 @@ def read_segment(path: Path, schema: pa.Schema) -> Iterator[tuple[Span, pa.Recor
 
 
 def _read_segment(path: Path, schema: pa.Schema) -> Iterator[tuple[Span, pa.RecordBatch | None]]:
+    _must_be_file(path)
     end_of_file = path.stat().st_size
     with pa.OSFile(str(path)) as file:
         position = 0

@@ -1,5 +1,8 @@
 """Takes: where a recording is put, and how it is found and read again, whole or damaged."""
 
+import errno
+import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -7,6 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from calibration.writing import special
 from stream.recordings.run_info import RunInfo
 from stream.recordings.schema import ESTIMATES, EVENTS, FRAMES, MOMENTS, completed, run_info_of, schemas
 from stream.recordings.segments import Span, read_schema, read_stream, segments
@@ -46,10 +50,10 @@ def find_take(path: Path) -> Path:
     """
     if not path.is_dir():
         raise StreamError(f"{path}: no such folder; give the folder of a take or the one given to --record")
-    if segments(path, ESTIMATES):
+    if _is_take(path):
         return path
     try:
-        takes = sorted(child for child in path.iterdir() if child.is_dir() and segments(child, ESTIMATES))
+        takes = sorted(child for child in path.iterdir() if child.is_dir() and _is_take(child))
     except OSError as error:
         raise StreamError(f"{path} cannot be read: {error.strerror or error}") from None
     if not takes:
@@ -58,6 +62,30 @@ def find_take(path: Path) -> Path:
         names = ", ".join(take.name for take in takes)
         raise StreamError(f"{path} holds {len(takes)} takes, name one of them: {names}")
     return takes[0]
+
+
+def _is_take(folder: Path) -> bool:
+    return any(segments(folder, stream) for stream in (ESTIMATES, MOMENTS, FRAMES))
+
+
+def video_of(take: Path, name: str) -> Path:
+    """The video of a take that a row or a listing names.
+
+    Raises:
+        FileNotFoundError: if it is not there.
+        ValueError: for what the recorder never writes: another place, a link out of the take, no regular file. Nothing
+            is opened then.
+    """
+    if not re.fullmatch(rf"{FRAMES}-[A-Za-z0-9_\-]{{1,200}}\.mkv", name):
+        raise ValueError("no name of a video in a take; it is not opened")
+    path = take / name
+    if kind := special(path):
+        raise ValueError(f"it is {kind}, not a video; it is not opened")
+    if not path.exists():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    if path.resolve().parent != take.resolve():
+        raise ValueError("it is a link out of the take; it is not opened")
+    return path.resolve()
 
 
 def belongs_to(take: Path, path: Path) -> bool:
@@ -94,18 +122,23 @@ class Take:
         except StreamError:
             return schemas(self.run_info, self.version)[stream]
 
-    def batches(self, stream: str, on_fault: Callable[[Span], None] = _ignore) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, stream: str, on_fault: Callable[[Span], None] = _ignore, on_unverified: Callable[[Span], None] = _ignore
+    ) -> Iterator[pa.RecordBatch]:
         """The batches of a stream, one in memory at a time, with all columns of today's version.
 
         Args:
             stream: "estimates", "moments", "events" or "frames"; one that was not recorded has no batches.
             on_fault: called with each span that cannot be read or is missing; its rows are left out.
+            on_unverified: called with each span that is read though no journal line vouches for it.
         """
         columns = schemas(self.run_info)[stream]
         for span, batch in read_stream(self.folder, stream, self.schema(stream)):
             if batch is None:
                 on_fault(span)
             else:
+                if span.state == "unverified":
+                    on_unverified(span)
                 yield completed(batch, columns)
 
     def empty_batch(self, stream: str) -> pa.RecordBatch:

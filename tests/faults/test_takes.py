@@ -1,0 +1,341 @@
+"""Takes that are damaged, or made to do harm. A row a fault: what is said, and what is still read."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from stream.app.export import main as export
+from stream.app.recover import main as recover
+from stream.app.replay import main as list_take
+from stream.recordings.frames import FrameRecorder
+from stream.recordings.replay import read_frames, replay
+from stream.recordings.schema import ESTIMATES, FRAMES, MOMENTS, run_info_from_json, run_info_to_json, schemas
+from stream.recordings.segments import SegmentWriter, segments
+from stream.recordings.takes import open_take
+from stream.types import StreamError
+from tests.faults.mutations import mutate
+from tests.takes import make_estimates, make_run_info, record
+
+MUTATIONS = range(200)
+Said = pytest.CaptureFixture[str]
+
+
+# files that are not of the take
+
+
+@pytest.mark.parametrize("number", ["99999999", "999999999", "99999999999999999999999", "9" * 200, "1", "-1", "000001"])
+@pytest.mark.parametrize("suffix", ["arrows", "journal"])
+def test_a_stray_file_of_any_number_is_passed_soon(number: str, suffix: str, tmp_path: Path, capsys: Said) -> None:
+    take = record(tmp_path / "a", make_estimates(20))
+    (take / f"estimates-{number}.{suffix}").write_bytes(b"stray")
+    began = time.process_time()
+    recover([str(take)])
+    assert list_take([str(take)]) == 0
+    assert time.process_time() - began < 3
+    said = capsys.readouterr().out
+    assert "estimates: " in said and said.count("\n") < 250
+    assert len([e for e in replay(open_take(take)) if any(e.frames)]) == 20
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def folder(path: Path) -> None:
+    path.mkdir()
+
+
+def device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+SPECIAL: dict[str, Callable[[Path], None]] = {"FIFO": fifo, "folder": folder, "device": device}
+
+
+@pytest.mark.parametrize("kind", SPECIAL)
+@pytest.mark.parametrize("tool", ["recover", "replay", "export"])
+def test_a_segment_that_is_no_file_is_not_opened(kind: str, tool: str, tmp_path: Path, capsys: Said) -> None:
+    take = record(tmp_path / "a", make_estimates(20))
+    path = segments(take, ESTIMATES)[0]
+    path.unlink()
+    SPECIAL[kind](path)
+    assert run(tool, take, tmp_path) != 0
+    said = capsys.readouterr().err
+    assert kind in said and path.name in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_a_journal_that_is_no_file_is_as_good_as_none(kind: str, tmp_path: Path, capsys: Said) -> None:
+    take = record(tmp_path / "a", make_estimates(20))
+    journal = segments(take, ESTIMATES)[0].with_suffix(".journal")
+    journal.unlink()
+    SPECIAL[kind](journal)
+    assert recover([str(take)]) == 0
+    assert "not verified" in capsys.readouterr().out
+
+
+def run(tool: str, take: Path, tmp_path: Path) -> int:
+    if tool == "recover":
+        return recover([str(take)])
+    if tool == "replay":
+        return list_take([str(take)])
+    return export([str(take), "--to", "csv", "--out", str(tmp_path / "out.csv"), "--force"])
+
+
+# what is gone
+
+
+@pytest.mark.parametrize("tool", ["recover", "replay", "export"])
+def test_a_deleted_first_segment_leaves_the_rest(tool: str, tmp_path: Path, capsys: Said) -> None:
+    take = record(tmp_path / "a", make_estimates(100), max_bytes=60_000)
+    lost = segments(take, ESTIMATES)[0]
+    lost.unlink()
+    assert run(tool, take, tmp_path) == (1 if tool == "recover" else 0)
+    said = "".join(capsys.readouterr())
+    assert lost.name in said and "missing" in said
+    assert len([e for e in replay(open_take(take)) if any(e.frames)]) > 40
+
+
+@pytest.mark.parametrize("tool", ["recover", "replay", "export"])
+def test_a_take_without_its_estimates_still_has_its_moments(tool: str, tmp_path: Path, capsys: Said) -> None:
+    take = record(tmp_path / "a", make_estimates(20))
+    for path in take.glob("estimates-*"):
+        path.unlink()
+    assert run(tool, take, tmp_path) == (1 if tool == "recover" else 0)
+    assert len([e for e in replay(open_take(take)) if any(p.pose for p in e.people)]) == 15
+
+
+@pytest.mark.parametrize("tool", ["recover", "replay", "export"])
+def test_a_take_without_journals_says_so_in_every_command(tool: str, tmp_path: Path, capsys: Said) -> None:
+    take = record(tmp_path / "a", make_estimates(20))
+    assert run(tool, take, tmp_path) == 0
+    assert "not verified" not in "".join(capsys.readouterr())
+    for path in take.glob("*.journal"):
+        path.unlink()
+    assert run(tool, take, tmp_path) == 0
+    assert "not verified" in "".join(capsys.readouterr())
+
+
+# the clean copy
+
+
+def killed(take: Path) -> None:
+    for path in take.glob("*.arrows"):
+        path.write_bytes(path.read_bytes()[:-8])
+
+
+def without_journals(take: Path) -> None:
+    for path in take.glob("*.journal"):
+        path.unlink()
+
+
+def without_the_last_line(take: Path) -> None:
+    for path in take.glob("*.journal"):
+        path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+
+
+def image_not_written(take: Path) -> None:
+    """The recorder was killed while FFmpeg still held the last images."""
+    killed(take)
+    (video,) = take.glob("*.mkv")
+    video.write_bytes(video.read_bytes()[:-3000])
+
+
+DAMAGED = {"whole": lambda _: None, "killed": killed, "without journals": without_journals,
+           "without the last journal lines": without_the_last_line,
+           "killed before the last image": image_not_written}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_recover_finds_the_same_on_the_clean_copy(damage: str, tmp_path: Path, capsys: Said) -> None:
+    take = filmed(tmp_path / "a")
+    DAMAGED[damage](take)
+    codes, found = [], []
+    codes.append(recover([str(take), "--out", str(tmp_path / "copy")]))
+    found.append(capsys.readouterr().out.splitlines())
+    codes.append(recover([str(tmp_path / "copy")]))
+    found.append(capsys.readouterr().out.splitlines())
+    assert codes[0] == codes[1]
+    assert found[0][1:-1] == found[1][1:]
+
+
+def filmed(directory: Path, count: int = 30) -> Path:
+    """A take of one camera with its images."""
+    estimates, run_info = make_estimates(count, cameras=1), make_run_info(1)
+    take = record(directory, estimates, run_info)
+    frames = FrameRecorder(take)
+    frames.open(run_info)
+    rng = np.random.default_rng(0)
+    for estimate in estimates:
+        frames.write(estimate, {"cam0": rng.integers(0, 255, (48, 64, 3), np.uint8)})
+    frames.close()
+    return take
+
+
+# videos that a row names
+
+
+def rename(take: Path, name: str) -> None:
+    """Make the table of images name another file."""
+    opened = open_take(take)
+    (batch,) = opened.batches(FRAMES)
+    for path in take.glob(f"{FRAMES}-*.arrows"):
+        path.with_suffix(".journal").unlink()
+        path.unlink()
+    schema = schemas(opened.run_info)[FRAMES]
+    writer = SegmentWriter(take, FRAMES, schema)
+    rows = [row | {"file": name} for row in batch.to_pylist()]
+    writer.append(pa.RecordBatch.from_pylist(rows, schema=schema))
+    writer.close()
+
+
+NAMES = ["../secret.mkv", "/etc/passwd", "frames-0/../../secret.mkv", "", ".", "concat:a.mkv|b.mkv", "http://127.0.0.1/a.mkv",
+         "estimates-00000.arrows", "frames-0-cam0-00000.mkv\n", "\x1b[2Jframes-0.mkv", "x" * 5000]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_video_of_another_name_is_not_opened(name: str, tmp_path: Path, capsys: Said) -> None:
+    take = filmed(tmp_path / "a", 12)
+    (video,) = take.glob("*.mkv")
+    (tmp_path / "a" / "secret.mkv").write_bytes(video.read_bytes())
+    (tmp_path / "secret.mkv").write_bytes(video.read_bytes())
+    rename(take, name)
+    with pytest.raises(StreamError, match="not opened") as caught:
+        list(read_frames(open_take(take), "cam0"))
+    assert str(caught.value).isprintable()
+    assert recover([str(take)]) == 1
+    said = capsys.readouterr().out
+    assert "it is not opened" in said and all(line.isprintable() for line in said.splitlines())
+
+
+def playlist(video: Path, other: Path) -> str:
+    video.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{other}\n#EXT-X-ENDLIST\n")
+    return ""
+
+
+def script(video: Path, other: Path) -> str:
+    video.write_text(f"ffconcat version 1.0\nfile '{other}'\n")
+    return ""
+
+
+def link(video: Path, other: Path) -> str:
+    video.symlink_to(other)
+    return "link out of the take"
+
+
+def pipe(video: Path, _: Path) -> str:
+    os.mkfifo(video)
+    return "FIFO"
+
+
+def nothing(video: Path, _: Path) -> str:
+    return "missing"
+
+
+VIDEOS: dict[str, Callable[[Path, Path], str]] = {
+    "playlist": playlist, "script": script, "link": link, "FIFO": pipe, "nothing": nothing,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", VIDEOS)
+def test_a_video_that_is_none_is_not_followed(kind: str, tmp_path: Path, capsys: Said) -> None:
+    take = filmed(tmp_path / "a", 12)
+    (video,) = take.glob("*.mkv")
+    other = tmp_path / "other.mkv"
+    video.rename(other)
+    word = VIDEOS[kind](video, other)
+    with pytest.raises(StreamError, match="cannot be read"):
+        list(read_frames(open_take(take), "cam0"))
+    assert recover([str(take), "--out", str(tmp_path / "copy")]) == 1
+    said = capsys.readouterr().out
+    assert f"{video.name}: " in said and word in said and "11 images lost" in said
+    copied = tmp_path / "copy" / video.name
+    assert not copied.exists() or copied.read_bytes() != other.read_bytes()
+
+
+def test_the_images_after_a_lost_video_are_still_read(tmp_path: Path) -> None:
+    estimates, run_info = make_estimates(24, cameras=1), make_run_info(1)
+    take = record(tmp_path / "a", estimates, run_info)
+    frames = FrameRecorder(take)
+    frames.open(run_info)
+    for k, estimate in enumerate(estimates):  # a new video begins when the size changes
+        frames.write(estimate, {"cam0": np.full((48 + 16 * (k >= 12), 64, 3), 90, np.uint8)})
+    frames.close()
+    sorted(take.glob("*.mkv"))[0].unlink()
+    faults = []
+    found = list(read_frames(open_take(take), "cam0", faults.append))
+    assert len(found) >= 9 and all(frame.image.shape[0] == 64 for frame in found)
+    assert [(f.segment, f.state) for f in faults] == [("frames-0-cam0-00000.mkv", "missing")]
+
+
+# the run info
+
+
+def header(change: Callable[[dict[str, Any]], object]) -> bytes:
+    data = json.loads(run_info_to_json(make_run_info()))
+    change(data)
+    return json.dumps(data).encode()
+
+
+def without(key: str) -> Callable[[dict[str, Any]], object]:
+    return lambda data: data.pop(key)
+
+
+def as_(key: str, value: Any) -> Callable[[dict[str, Any]], object]:
+    return lambda data: data.update({key: value})
+
+
+def of_camera(key: str, value: Any) -> Callable[[dict[str, Any]], object]:
+    return lambda data: data["cameras"][0].update({key: value})
+
+
+HEADERS: dict[str, bytes] = {
+    "not JSON": b"not JSON",
+    "nothing": b"",
+    "a list": b"[]",
+    "a number of 5,000 digits": b"9" * 5000,
+    "nested": b"[" * 100_000,
+    "no text": b"\xff\xfe\xfd",
+    **{f"without {key}": header(without(key)) for key in ("cameras", "kernels", "start_utc", "joints", "fps")},
+    **{f"kernels is {v!r}": header(as_("kernels", v)) for v in (-5, 10**9, "5", 2.5, None, float("nan"), True)},
+    **{f"camera's name is {v!r:.20}": header(of_camera("name", v)) for v in ("a\n", 3, None, "cam1", "x" * 300)},
+    **{f"camera's size is {v!r:.20}": header(of_camera("size", v)) for v in ([1], "ab", [-1, 2], [1e21, 1], 5)},
+    "camera's calibration is text": header(of_camera("calibration", "K")),
+    "cameras is a number": header(as_("cameras", 3)),
+    "start_utc is no time": header(as_("start_utc", "yesterday")),
+    "start_monotonic is NaN": header(as_("start_monotonic", float("nan"))),
+    "version 99": header(as_("version", 99)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", HEADERS)
+def test_a_damaged_header_is_one_line(fault: str, tmp_path: Path, capsys: Said) -> None:
+    take = record(tmp_path / "a", make_estimates(5))
+    for stream in (ESTIMATES, MOMENTS, "events"):
+        schema = schemas(make_run_info())[stream].with_metadata({"hypothesis-stream": HEADERS[fault]})
+        for path in segments(take, stream):
+            path.with_suffix(".journal").unlink()
+            path.unlink()
+            SegmentWriter(take, stream, schema).close()
+    for tool in ("recover", "replay", "export"):
+        assert run(tool, take, tmp_path) != 0
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and len(said) < 500 and str(take) in said
+
+
+def test_no_mutation_of_a_header_raises_anything_else() -> None:
+    good, read = run_info_to_json(make_run_info()).encode(), 0
+    for seed in MUTATIONS:
+        try:
+            schemas(run_info_from_json(mutate(good, seed)))
+            read += 1
+        except StreamError as error:
+            assert str(error).isprintable() and len(str(error)) < 400, f"mutation {seed}"
+    assert 5 < read < 150, "a mutation that never or always breaks it tests nothing"
