@@ -36,6 +36,13 @@ def test_media_clock_goes_on_where_a_joined_file_starts_again():
     assert np.allclose([clock.time(t) for t in (9.9, 10.0, 0.0, 0.1)], [9.9, 10.0, 10.1, 10.2])
 
 
+def test_media_clock_goes_on_where_a_short_part_ends():
+    clock = MediaClock(0.1)
+    times = [clock.time(t) for t in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)]
+    assert np.allclose(np.diff(times)[8:], 0.1) and (np.diff(times) > 0).all()
+    assert np.allclose(np.diff(times)[5:7], 0.001), "two of them could still be bad stamps"
+
+
 class NetworkSimulation:
     """Frames made at 30 fps, sent over a network that delays by at least 20 ms; all times known."""
 

@@ -5,6 +5,8 @@ from typing import Final
 
 _WAITED_S: Final = 0.005
 """Frames of a buffer follow each other faster than this, those of a camera slower."""
+_JOINED: Final = 3
+"""So many stamps that increase, all before the last: the file goes on with another clock."""
 
 
 class MediaClock:
@@ -17,13 +19,16 @@ class MediaClock:
         self._step = step_s
         self._last: float | None = None
         self._shift = 0.0
+        self._back: list[float] = []
+        """The stamps that came after the last one that was ahead."""
 
     def time(self, pts: float | None) -> float:
         """Seconds of the next frame in order of presentation; ``pts`` (seconds) is None where there is none.
 
         A missing stamp follows the last one at the last known distance. A stamp more than a second before the last
-        is a file joined from several: it goes on from there. A smaller step back, or none, becomes a hundredth of
-        a frame, so that one bad stamp does not move all those after it.
+        is a file joined from several: it goes on from there, and so it does after three in a row that increase and are
+        before the last. A smaller step back, or none, becomes a hundredth of a frame, so that one bad stamp does not
+        move all those after it.
         """
         last = self._last
         if last is None:
@@ -33,9 +38,14 @@ class MediaClock:
             self._last = last + self._step
             return self._last
         t = pts + self._shift
-        if t < last - 1.0:
+        self._back = [*self._back, pts] if t < last else []
+        joined = len(self._back) == _JOINED and self._back == sorted(set(self._back))
+        if t < last - 1.0 or joined:
             self._shift += last + self._step - t
             t = pts + self._shift
+            self._back = []
+        elif len(self._back) == _JOINED:
+            self._back = self._back[1:]
         if t <= last:
             t = last + 0.01 * self._step
         elif t - last < 1.0:
