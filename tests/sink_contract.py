@@ -106,13 +106,15 @@ def made(kind: type[SinkOptions], control: Control):
     return sink
 
 
-def run(kind: type[SinkOptions], fail_at=None):
+def run(kind: type[SinkOptions], fail_at=None, control=None, other=None):
     """One run over a made-up file; returns the spy, the bystander and the summary."""
     source = figure(f"synthetic:frames={FRAMES}")
     opened = OpenSource(source, source.open())
     info = RunInfo((CameraInfo("cam0", "synthetic", "synthetic", opened.info.size),), 5, datetime.now(UTC), 0.0, 30.0)
-    pipe = Pipeline([opened], Estimator([source.camera], KnownDetector(source), MDNLifter()), info, Meter())
-    spy, other = Spy(made(kind, pipe.control), fail_at), Count()
+    pipe = Pipeline(
+        [opened], Estimator([source.camera], KnownDetector(source), MDNLifter()), info, Meter(), control=control
+    )
+    spy, other = Spy(made(kind, pipe.control), fail_at), other or Count()
     assert spy.policy in ("latest", "every") and isinstance(spy.wants_images, bool)
     pipe.add(other)
     if kind.role == "viewer":

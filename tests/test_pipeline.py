@@ -174,7 +174,7 @@ def test_a_latest_sink_never_holds_up_the_run():
     assert len(stuck.got) < 80
     assert summary.drops == {}, "what a viewer skips is not a loss"
     assert summary.skips == {"by collect": 80 - len(stuck.got)}
-    assert f"not shown, because newer ones had come: {80 - len(stuck.got)} by collect" in report(summary)
+    assert f"passed over, because newer ones had come: {80 - len(stuck.got)} by collect" in report(summary)
 
 
 THREADS = ("camera-", "compute", "sink-")

@@ -12,6 +12,8 @@ from engines.argument_types import FAILED, MISTAKE
 from stream import sinks
 from stream.app import outputs
 from stream.app.command_line import config_of, main, parser
+from stream.recordings.schema import EVENTS
+from stream.recordings.takes import open_take
 from stream.recordings.writer import Recorder
 from stream.sinks import kinds
 from stream.types import StreamError
@@ -125,3 +127,20 @@ def test_frames_of_no_recording_are_refused_before_anything_is_opened():
     config = config_of(parser().parse_args(["--camera", "gone.mp4", "--record-video"]))
     with pytest.raises(StreamError, match="--record-video needs --record DIR"):
         outputs.check(config)
+
+
+def test_what_is_told_the_control_is_a_row_of_the_recordings_events(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    control = sink_contract.Control()
+
+    class Mark(sink_contract.Count):
+        def write(self, estimate, images):
+            super().write(estimate, images)
+            if estimate.index == 4:
+                control.event("user", "the jump")
+
+    sink_contract.run(kinds()["recorder"], control=control, other=Mark())
+    rows = [row for batch in open_take(tmp_path / "takes").batches(EVENTS) for row in batch.to_pylist()]
+    (row,) = rows
+    assert (row["source"], row["text"]) == ("user", "the jump")
+    assert 4 / 30 - 1e-6 <= row["time"] <= (sink_contract.FRAMES - 1) / 30, "in the file's own time"

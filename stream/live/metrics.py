@@ -194,7 +194,7 @@ def report(summary: Summary) -> list[str]:
         lines.append("skew between cameras, ms: p50 {:.1f}, p95 {:.1f}, max {:.1f}".format(*summary.skew_ms))
     lines.append(f"drops: {_counted(summary.drops) or 'none'}")
     if summary.skips:
-        lines.append("not shown, because newer ones had come: " + _counted(summary.skips))
+        lines.append("passed over, because newer ones had come: " + _counted(summary.skips))
     return [*lines, *summary.lines]
 
 
