@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from stream.config import SourceConfig
+from stream.sources._container import container_lines
 from stream.sources._devices import CameraDevice, list_cameras
 from stream.sources._source import NAME, Source, SourceInfo, SourceStatus
 from stream.types import StreamError
@@ -22,6 +23,7 @@ __all__ = [
     "Source",
     "SourceInfo",
     "SourceStatus",
+    "container_lines",
     "kind_of",
     "kinds",
     "list_cameras",

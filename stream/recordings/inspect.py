@@ -1,0 +1,93 @@
+"""What a take holds, in lines for a person."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from stream.recordings.recover import check
+from stream.recordings.schema import ESTIMATES, EVENTS, FRAMES, MOMENTS
+from stream.recordings.segments import segments
+from stream.recordings.takes import Take, open_take
+from stream.types import StreamError
+
+
+def is_take(path: Path) -> bool:
+    """Whether a folder is a take, or holds takes."""
+    try:
+        folders = [path, *(child for child in path.iterdir() if child.is_dir())] if path.is_dir() else []
+    except OSError:
+        return False
+    return any(segments(folder, ESTIMATES) for folder in folders)
+
+
+def inspect_take(path: Path) -> Iterator[str]:
+    """Cameras, frame sets, people, duration, networks and faults.
+
+    Raises:
+        StreamError: if there is no take, or it cannot be read.
+    """
+    take = open_take(path)
+    info = take.run_info
+    begun = f"{info.start_utc:%Y-%m-%d %H:%M:%S} UTC"
+    yield f"{take.folder}: a take, version {take.version}, begun {begun} by {info.software}"
+    for camera in info.cameras:
+        size = "size not known" if camera.size is None else f"{camera.size[0]}x{camera.size[1]}"
+        lens = f"lens assumed, {camera.fov_degrees:g} degrees" if camera.fov_degrees is not None else "calibrated"
+        yield f"  camera {camera.name}: {camera.source} ({camera.kind}), {size}, {lens}"
+    yield from (f"  {line}" for line in _contents(take))
+    for name, said in info.detectors.items():
+        yield f"  detector {name}: {said.get('model', '')} on {said.get('runtime', 'what is not known')}"
+    runtime = info.runtime or "what is not known"
+    yield f"  lifter: {info.lifter.get('model', 'not known')} on {runtime}, {info.kernels} hypotheses"
+    yield from (f"  {line}" for line in _faults(take))
+
+
+def _contents(take: Take) -> Iterator[str]:
+    """Frame sets, people and who saw them."""
+    count, last, first_t, last_t, gaps = 0, None, None, None, 0
+    fused: Counter[str] = Counter()
+    for batch in take.batches(MOMENTS):
+        rows = batch.select(["moment", "time", "missed_before", "pose_method", "fused"]).to_pylist()
+        for row in rows:
+            if row["moment"] != last:
+                count, last = count + 1, row["moment"]
+                gaps += max(row["missed_before"], 0)
+            first_t, last_t = row["time"] if first_t is None else first_t, row["time"]
+            if row["fused"]:
+                fused[row["pose_method"]] += 1
+    long = 0.0 if first_t is None or last_t is None else last_t - first_t
+    yield f"frame sets: {count} in {long:.3f} s" + (f", {gaps} more were not recorded" if gaps else "")
+    people: set[int] = set()
+    views: Counter[str] = Counter()
+    for batch in take.batches(ESTIMATES):
+        for row in batch.select(["person", "person_id", "detector"]).to_pylist():
+            if row["person"]:
+                people.add(row["person_id"])
+                views[row["detector"]] += 1
+    by = ", ".join(f"{name} in {n} views" for name, n in views.most_common())
+    yield f"people: {len(people)}" + (f", found by {by}" if by else "")
+    if fused:
+        yield "fused: " + ", ".join(f"{name} {n}" for name, n in fused.most_common())
+
+
+def _faults(take: Take) -> Iterator[str]:
+    """What `recover` finds of the tables."""
+    found = False
+    for stream in (ESTIMATES, MOMENTS, EVENTS, FRAMES):
+        if not segments(take.folder, stream):
+            if stream in take.streams:
+                found = True
+                yield f"fault: {stream} are missing"
+            continue
+        try:
+            report = check(take, stream)
+        except StreamError as error:
+            found = True
+            yield f"fault: {error}"
+            continue
+        lost = [f"{span.segment} is {span.state}" for span in report.faults]
+        lost += [f"{report.unverified} rows that no journal vouches for"] if report.unverified else []
+        lost += [] if report.closed else ["it was not closed"]
+        found = found or bool(lost)
+        yield from (f"fault: {stream}: {what}" for what in lost)
+    yield "python -m stream recover says more, and copies what is good" if found else "faults: none"

@@ -1,0 +1,66 @@
+"""What is made of files and takes, without running anything."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from stream.app.inspect import main
+from tests.servers import write_video
+from tests.takes import make_estimates, record
+
+SECRET = "hush-7"
+
+
+def lines(capsys: pytest.CaptureFixture[str], *flags: object, code: int = 0) -> list[str]:
+    assert main([str(flag) for flag in flags]) == code
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_video(tmp_path / "a.mp4", 30)
+    head, images, container, track = lines(capsys, tmp_path / "a.mp4")
+    assert head.endswith("a.mp4: file, a recording")
+    assert images == "  images: 160x120 upright, 30 frames a second, about 30 frames, 1.00 s"
+    assert container.startswith("  container: mov,") and "1.000 s, times from 0.000 s" in container
+    assert track.startswith("  track 0: video, h264, 160x120 yuv420p, 30 frames a second on average")
+
+
+def test_other_sources_and_what_cannot_be_opened(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = lines(capsys, "--camera", "synthetic:frames=3", tmp_path / "none.mp4", code=2)
+    assert said[0] == "synthetic:frames=3: synthetic, a recording" and "about 3 frames" in said[1]
+    assert main([str(tmp_path / "none.mp4")]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith("stream inspect: ") and said.err.count("\n") == 1
+    with pytest.raises(SystemExit) as left:
+        main([f"rtsp://u:{SECRET}@host/x"])
+    assert left.value.code == 2 and SECRET not in capsys.readouterr().err
+    with pytest.raises(SystemExit) as left:
+        main([])
+    assert left.value.code == 2
+
+
+def test_a_rotation_and_a_track_without_a_decoder_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_video(tmp_path / "turned.mp4", 5, rotation=90)
+    said = lines(capsys, tmp_path / "turned.mp4")
+    assert "120x160 upright" in said[1]
+    assert any("160x120" in line and "to be turned by" in line for line in said)
+
+
+def test_a_take_whole_and_damaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    take = record(tmp_path / "takes", make_estimates(12))
+    said = lines(capsys, tmp_path / "takes")
+    assert said[0].startswith(f"{take}: a take, version 2, begun 2026-01-02 03:04:05 UTC by hypothesis-stream")
+    assert said[1] == "  camera cam0: rtsp://user:***@host/0 (network), 640x480, calibrated"
+    assert any(line.startswith("  frame sets: 12 in ") for line in said)
+    assert any(line.startswith("  people: 1, found by thunder in ") for line in said)
+    assert "  detector thunder: t.onnx on onnx" in said and "  lifter: mdn.onnx on onnx, 5 hypotheses" in said
+    assert said[-1] == "  faults: none"
+    (take / "moments-00000.arrows").unlink()
+    assert any(line.startswith("  fault: moments are missing") for line in lines(capsys, take))
+
+
+def test_a_take_of_version_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(Path(__file__).parent / "data" / "version-1" / "multi", tmp_path / "multi")
+    said = lines(capsys, tmp_path / "multi")
+    assert "a take, version 1" in said[0] and said[-1] == "  faults: none"
