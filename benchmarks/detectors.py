@@ -26,6 +26,8 @@ from calibration.arrays import Image
 from calibration.errors import UserError
 from engines import cards, detectors, runtimes
 from engines.argument_types import Parser, at_least
+from engines.detectors import DetectorOptions
+from engines.runtimes import NetworkOptions
 from engines.types import Detector, EngineError
 from stream.app.demo import SINGLE, fetch
 from stream.config import SourceConfig
@@ -102,7 +104,8 @@ def load(wanted: Sequence[str], on: Sequence[str], threads: Sequence[int]) -> tu
             if not own and precision not in runtimes.module(runtime).PRECISIONS:
                 continue
             try:
-                detector = detectors.load(name) if own else detectors.load(name, runtime, n, precision)
+                options = None if own else DetectorOptions(NetworkOptions(runtime, precision, n))
+                detector = detectors.load(name, options)
                 found[f"{name} {runtime} {precision} {n}"] = Subject(detector, runtime, precision, n)
             except EngineError as error:
                 left_out[f"{name}, {runtime} {precision}"] = str(error)

@@ -74,7 +74,7 @@ def steady(config: Config) -> Config:
 
 def pipeline_watch(config: Config, stack: ExitStack, seconds: float) -> Callable[[], tuple[Summary, list[list[Seen]]]]:
     """Load everything; what is returned runs the pipeline on virtual cameras for a while."""
-    pipeline, viewer = build.prepare(config, stack, _quiet)
+    pipeline, viewer = build.prepare(config, stack)
     watch = Watch(tuple(source.name for source in config.sources), seconds, pipeline.control)
     pipeline.add(watch)
     return lambda: (pipeline.run(viewer), watch.moments)
@@ -82,8 +82,8 @@ def pipeline_watch(config: Config, stack: ExitStack, seconds: float) -> Callable
 
 def detector_watch(config: Config, stack: ExitStack, seconds: float) -> Callable[[], list[list[Seen]]]:
     """Load the detector; what is returned reads the first camera and detects, for a while."""
-    session = build.load_detector(config, None, _quiet).session()
-    source = build.open_sources(config, stack, _quiet)[0].source
+    session = build.load_detector(config, None).session()
+    source = build.open_sources(config, stack)[0].source
 
     def run() -> list[list[Seen]]:
         found: list[list[Seen]] = []
@@ -114,7 +114,3 @@ def summarise(moments: list[list[Seen]], urls: tuple[str, ...]) -> Times:
     if not ages:
         raise UserError("no image of the virtual cameras was estimated; the machine is too busy to measure latency")
     return times(ages)
-
-
-def _quiet(_line: str) -> None:
-    pass

@@ -75,7 +75,7 @@ def load(path: Path, on: Sequence[str]) -> tuple[dict[str, Network], dict[str, s
             if precision not in runtimes.module(name).PRECISIONS:
                 continue
             try:
-                found[f"{name} {precision}"] = runtimes.load(path, name, threads=1, precision=precision)
+                found[f"{name} {precision}"] = runtimes.load(path, runtimes.NetworkOptions(name, precision))
             except EngineError as error:
                 left_out[f"{name} {precision}"] = str(error)
     return found, left_out | refused

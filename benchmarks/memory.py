@@ -78,7 +78,7 @@ def measure(video: Path, minutes: float, every_s: float, folder: Path, detector:
     )
     log = MemoryLog(every_s)
     with ExitStack() as stack:
-        pipeline, viewer = build.prepare(config, stack, lambda _line: None)
+        pipeline, viewer = build.prepare(config, stack)
         pipeline.add(log)
         summary = pipeline.run(viewer)
     return {

@@ -146,7 +146,7 @@ def measure_ours(name: str, video: Path, url: str) -> Result:
         return Config(parse_sources([source]), DetectConfig((name,)), output=OutputConfig("none"))
 
     with ExitStack() as stack:
-        pipeline, viewer = build.prepare(config(str(video)), stack, lambda _line: None)
+        pipeline, viewer = build.prepare(config(str(video)), stack)
         summary, usage = measure(lambda: pipeline.run(viewer))
     with ExitStack() as stack:
         _, moments = latency.pipeline_watch(config(url), stack, latency.WARM_S + LIVE_S)()

@@ -119,18 +119,15 @@ def run_case(case: Case, folder: Path) -> Result:
     output = OutputConfig("none", sinks)
     config = Config(parse_sources(case.videos), output=output)
 
-    def quiet(_line: str) -> None:
-        pass
-
     if case.part.startswith("live"):
         return run_live(case, latency.steady(config))
     with ExitStack() as stack:
         if case.part == "detector":
-            detector = build.load_detector(config, None, quiet)
-            opened = build.open_sources(config, stack, quiet)
+            detector = build.load_detector(config, None)
+            opened = build.open_sources(config, stack)
             (moments, busy, stages), usage = measure(lambda: detector_alone(opened[0], detector.session()))
         else:
-            pipeline, viewer = build.prepare(config, stack, quiet)
+            pipeline, viewer = build.prepare(config, stack)
             summary, usage = measure(lambda: pipeline.run(viewer))
             moments, busy, stages = summary.frame_sets, summary.busy_s, dict(summary.stage_ms)
     return Result(moments, busy, stages, usage)

@@ -4,7 +4,7 @@ Li and Lee, "Generating Multiple Hypotheses for 3D Human Pose Estimation with Mi
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,7 @@ from calibration.arrays import Array, Bools
 from calibration.geometry import virtual
 from calibration.geometry.camera import Camera, image_to_ray
 from engines import cards, runtimes
+from engines.runtimes import NetworkOptions
 from engines.types import Detection, EngineError, LifterInput, Mixture, Runtime
 
 INPUTS: Final = 54
@@ -118,9 +119,7 @@ class MDNLifter:
 
     Args:
         path: ONNX file with its card beside it; None for the one that is shipped.
-        runtime: name of the runtime, or "auto".
-        precision: "fp32", "int8" or "auto".
-        say: told a line where something takes its time.
+        options: what executes it; its number of threads is not asked.
 
     Raises:
         EngineError: if the weights are missing, damaged, or not a lifter's, or the runtime is not there.
@@ -129,9 +128,7 @@ class MDNLifter:
     def __init__(
         self,
         path: Path | None = None,
-        runtime: str = "auto",
-        precision: str = "auto",
-        say: runtimes.Say = runtimes.silent,
+        options: NetworkOptions = NetworkOptions(precision="auto"),
     ) -> None:
         path = path or SHIPPED
         card = cards.load_card(path)
@@ -149,7 +146,7 @@ class MDNLifter:
         )
         self.kernels = int(cards.number(card, "kernels", 1, 1000))
         # One thread: at batch 1 the network is bound by reading its weights, and the other cores have work.
-        self._runtime: Runtime = runtimes.load(path, runtime, 1, runtimes.fitting(path, precision), say)
+        self._runtime: Runtime = runtimes.load(path, runtimes.fitting(path, replace(options, threads=1)))
         runtimes.expect(
             self._runtime,
             f"{path} is not the lifter that its card describes",

@@ -7,7 +7,6 @@ same answer.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
@@ -21,27 +20,36 @@ from engines.types import Detection, empty_detection
 Estimate = Callable[[Image, Box], tuple[Array, Array, Bools]]
 """A top-down network: image and square box in, xy (17, 2), score (17,) and derived (17,) out."""
 
-SEARCH_SIDES: Final = (256, 384)
-"""Long side of the whole image for MultiPose, alternating: the second finds smaller people, at twice the cost."""
-FOUND: Final = 0.2
-"""MultiPose score of a person: 90 % of Leeds Sports Pose people are above, at 256 px; noise is below 0.03."""
-ACQUIRE: Final = 0.3
-"""Mean score of the best eight limb joints for a box to be taken up."""
-KEEP: Final = 0.2
-"""The same for a followed box; 1 % of Leeds Sports Pose people are below."""
-DOUBT: Final = 0.45
-"""Below this a followed box is checked every DOUBT_S instead of every CHECK_S; half of backgrounds are below 0.3."""
-SEARCH_S: Final = 0.1
-CHECK_S: Final = 1.0
-DOUBT_S: Final = 0.2
-REMEMBER_S: Final = 2.0
-"""Somebody found again within this time where the person was lost is the same person."""
-PAD: Final = 1.4
-"""Side of the followed square over the long side of the limbs' box, which lacks the head: about 1.25 with it.
 
-1.15 to 1.3 with it score best on Leeds Sports Pose."""
-FINDER_PAD: Final = 1.2
-"""The same over MultiPose's box, which has the head and some room."""
+@dataclass(frozen=True, slots=True)
+class TopDownOptions:
+    """When somebody is found, followed and doubted. Times are in the frames' own."""
+
+    search_sides: tuple[int, ...] = (256, 384)
+    """Long side of the whole image for MultiPose, in turn: the second finds smaller people, at twice the cost."""
+    found: float = 0.2
+    """MultiPose score of a person: 90 % of Leeds Sports Pose people are above, at 256 px; noise is below 0.03."""
+    acquire: float = 0.3
+    """Mean score of the best eight limb joints for a box to be taken up."""
+    keep: float = 0.2
+    """The same for a followed box; 1 % of Leeds Sports Pose people are below."""
+    doubt: float = 0.45
+    """Below this a followed box is checked every ``doubt_s`` instead of every ``check_s``; half of backgrounds are
+    below 0.3."""
+    search_s: float = 0.1
+    """Between two searches of the whole image while nobody is followed."""
+    check_s: float = 1.0
+    """Between two checks that somebody is in a followed box."""
+    doubt_s: float = 0.2
+    """The same where that is doubtful."""
+    remember_s: float = 2.0
+    """Somebody found again within this time where the person was lost is the same person."""
+    pad: float = 1.4
+    """Side of the followed square over the long side of the limbs' box, which lacks the head: about 1.25 with it.
+
+    1.15 to 1.3 with it score best on Leeds Sports Pose."""
+    finder_pad: float = 1.2
+    """The same over MultiPose's box, which has the head and some room."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +69,8 @@ class Finder:
         EngineError: if its weights cannot be loaded.
     """
 
-    def __init__(self, open_network: Open = runtimes.load) -> None:
+    def __init__(self, open_network: Open = runtimes.load, options: TopDownOptions = TopDownOptions()) -> None:
+        self._options = options
         self._run = open_network(cards.WEIGHTS / "movenet_multipose.onnx")
 
     def describe(self) -> Mapping[str, str]:
@@ -86,14 +95,17 @@ class Finder:
         feed = preprocess.cut(image, box, size)[None].astype(np.int32)
         people = self._run(**{"input:0": feed})["Identity:0"][0]
         bounds = preprocess.to_image(box, people[:, 51:55].reshape(-1, 2, 2)[..., ::-1])
-        return [Person(b, float(s)) for b, s in zip(bounds, people[:, 55], strict=True) if s > FOUND]
+        return [Person(b, float(s)) for b, s in zip(bounds, people[:, 55], strict=True) if s > self._options.found]
 
 
 class TopDownSession:
     """Follows one person through one camera with a network that needs a box."""
 
-    def __init__(self, origin: str, estimate: Estimate, finder: Finder) -> None:
+    def __init__(
+        self, origin: str, estimate: Estimate, finder: Finder, options: TopDownOptions = TopDownOptions()
+    ) -> None:
         self._origin, self._estimate, self._finder = origin, estimate, finder
+        self._options = options
         self.reset()
 
     def reset(self) -> None:
@@ -109,19 +121,20 @@ class TopDownSession:
     def __call__(self, image: Image, t: float) -> Detection:
         """Detect the followed person in a BGR image at t seconds, or find somebody; nobody() when there is none."""
         box = self._followed(t) if self._following else None
-        if box is not None and self._due(t, self._checked, DOUBT_S if self._strength < DOUBT else CHECK_S):
+        interval = self._options.doubt_s if self._strength < self._options.doubt else self._options.check_s
+        if box is not None and self._due(t, self._checked, interval):
             self._checked = t
             if not any(_overlap(p.bounds, self._bounds) > 0.2 for p in self._finder.around(image, box)):
                 box = None
         if box is not None:
             pose = self._estimate(image, box)
-            if self._accept(pose, KEEP, t, same=True):
+            if self._accept(pose, self._options.keep, t, same=True):
                 return Detection(*pose, self._origin)
-        if self._following or self._due(t, self._searched, SEARCH_S):
+        if self._following or self._due(t, self._searched, self._options.search_s):
             box = self._search(image, t)
             if box is not None:
                 pose = self._estimate(image, box)
-                if self._accept(pose, ACQUIRE, t, same=False):
+                if self._accept(pose, self._options.acquire, t, same=False):
                     return Detection(*pose, self._origin)
         self._following = False
         return empty_detection(self._origin)
@@ -131,16 +144,17 @@ class TopDownSession:
 
     def _search(self, image: Image, t: float) -> Box | None:
         self._searched = self._checked = t
-        people = self._finder.everywhere(image, SEARCH_SIDES[self._misses % len(SEARCH_SIDES)])
+        sides = self._options.search_sides
+        people = self._finder.everywhere(image, sides[self._misses % len(sides)])
         self._following, self._side, self._velocity = False, 0.0, np.zeros(2)
         if not people:
             self._misses += 1
             return None
         bounds = max((p.bounds for p in people), key=lambda b: _prominence(b, image))
-        if self._bounds is not None and t - self._seen < REMEMBER_S:
+        if self._bounds is not None and t - self._seen < self._options.remember_s:
             nearest = max((p.bounds for p in people), key=lambda b: _overlap(b, self._bounds))
             bounds = nearest if _overlap(nearest, self._bounds) > 0.1 else bounds
-        return preprocess.square(bounds.mean(0), FINDER_PAD * np.ptp(bounds, axis=0).max())
+        return preprocess.square(bounds.mean(0), self._options.finder_pad * np.ptp(bounds, axis=0).max())
 
     def _followed(self, t: float) -> Box | None:
         if self._bounds is None:
@@ -165,7 +179,7 @@ class TopDownSession:
         if same and self._bounds is not None and t > self._seen:
             self._velocity = (bounds.mean(0) - self._bounds.mean(0)) / (t - self._seen)
         # Grows at once, shrinks slowly: a few unseen joints must not collapse the box around the rest.
-        self._side = max(PAD * float(np.ptp(bounds, axis=0).max()), 0.95 * self._side, 16.0)
+        self._side = max(self._options.pad * float(np.ptp(bounds, axis=0).max()), 0.95 * self._side, 16.0)
         self._bounds, self._seen, self._strength = bounds, t, strength
         self._following, self._misses = True, 0
         return True

@@ -4,6 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from calibration.addresses import redact
+from engines.detectors.fallback import FallbackOptions
+from engines.fusion import FusionOptions
+from engines.runtimes import NetworkOptions
+from engines.top_down import TopDownOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,12 @@ class DetectConfig:
     """A joint below this score counts as not seen by the lifter."""
     min_joints: int = 6
     """A person with fewer seen limb joints is not lifted."""
+    threads: int | None = None
+    """Of a detector's networks; None: the cores shared by the cameras, at most ``most_threads``."""
+    most_threads: int = 4
+    """Beyond them the small networks here do not gain."""
+    assumed_fps: float = 30.0
+    """Rate of a live camera that does not say its own, where it decides whether a detector keeps up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,22 +101,69 @@ class CameraSetupConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class EngineConfig:
-    """What executes the networks, the lifter's and the detectors'."""
+class SyncConfig:
+    """How frames are matched."""
 
-    runtime: str = "auto"
-    """Name of the runtime, or "auto"."""
-    precision: str = "auto"
-    """"fp32", "int8" or "auto"."""
+    tolerance_s: float | None = None
+    """A frame further than this from the target time is left out; None: half a frame of its camera."""
+    stale_frames: float = 2.0
+    """A live camera whose newest frame is older than this many of its frames ..."""
+    stale_s: float = 0.1
+    """... and than this, is left out of the frame set, and not waited for."""
+    interpolate: bool = True
+    """Take the first frame at or after the target time where 2D joints can be interpolated to it."""
+    fps: float | None = None
+    """Frame sets a second of files; None: one a frame of the fastest camera."""
+    overlap: bool = True
+    """Refuse files of which one has no time in common with any other."""
+    max_interpolated_s: float = 0.1
+    """2D joints are interpolated only between frames this near to each other: a joint's path over 0.1 s is no line."""
+    history: int = 8
+    """Frames kept of a live camera beside those it is ahead by: enough for the slowest pair that still counts as
+    matched."""
+    live_span_s: float = 5.0
+    """Seconds that the times of live cameras can be moved apart: 180 MB of full HD images wait for each of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackConfig:
+    """Chosen on the validation subjects (``benchmarks/tracks.py``)."""
+
+    evidence: float = 0.6
+    """Exponent on the mixing coefficients: those of two frames 33 ms apart are far from independent."""
+    still_mm: float = 75.0
+    """Root mean square joint distance that a hypothesis is expected to move or flicker in no time at all."""
+    speed_mm_s: float = 600.0
+    """The same, growing with the time between two frames."""
+    jump: float = 1e-3
+    """Probability of a jump between any two hypotheses; keeps one wrong belief from lasting for ever."""
+    new_mm: float = 400.0
+    """A kernel further than this from every track of the frame before is a new track."""
+    cut_mm: float = 150.0
+    """An answer that passes to another track jumps if that is further than this, and else glides."""
+    gap_s: float = 0.5
+    """After a longer gap nothing is known of what came before."""
+    min_cutoff_hz: float = 1.5
+    """One Euro filter: cut-off of a still joint."""
+    beta: float = 0.006
+    """One Euro filter: how fast the cut-off rises with speed, Hz per mm/s."""
+    derivative_hz: float = 1.0
+    """One Euro filter: cut-off of the speed itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A whole run."""
+    """A whole run. What is of ``engines`` is handed to it whole, once."""
 
     sources: tuple[SourceConfig, ...]
     detect: DetectConfig = field(default_factory=DetectConfig)
     lift: LiftConfig = field(default_factory=LiftConfig)
-    engine: EngineConfig = field(default_factory=EngineConfig)
+    network: NetworkOptions = NetworkOptions(precision="auto")
+    """What executes the networks. Of the threads a detector gets its own share, see ``DetectConfig``."""
     setup: CameraSetupConfig = field(default_factory=CameraSetupConfig)
+    sync: SyncConfig = field(default_factory=SyncConfig)
+    fusion: FusionOptions = field(default_factory=FusionOptions)
+    tracks: TrackConfig = field(default_factory=TrackConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
+    top_down: TopDownOptions = field(default_factory=TopDownOptions)
+    fallback: FallbackOptions = field(default_factory=FallbackOptions)

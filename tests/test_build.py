@@ -104,10 +104,10 @@ def test_only_norms_that_can_be_are_folded() -> None:
 
 def test_an_exported_file_answers_like_torch_and_says_nothing_of_this_machine(exported: Path) -> None:
     net, x = lifter_network(), torch.randn(37, INPUTS)
-    out = runtimes.load(exported, "onnx")(x=x.numpy())
+    out = runtimes.load(exported, runtimes.NetworkOptions("onnx"))(x=x.numpy())
     for name, wanted in zip(lifter.OUTPUTS, outputs(net, x), strict=True):
         np.testing.assert_allclose(out[name], wanted, rtol=0.02, atol=0.02)
-    one = runtimes.load(exported, "onnx")(x=x[:1].numpy())
+    one = runtimes.load(exported, runtimes.NetworkOptions("onnx"))(x=x[:1].numpy())
     np.testing.assert_allclose(one["mean"][0], out["mean"][0], atol=1e-5)
     content = exported.read_bytes()
     for word in (str(Path(__file__).parents[1]), "site-packages", "stack_trace", ".py"):
@@ -141,7 +141,7 @@ def test_enlargements_are_constant_where_they_are_whole(tmp_path: Path) -> None:
     x = torch.rand(3, 3, side, side)
     with torch.inference_mode():
         wanted = net(x)[-1].numpy()
-    got = runtimes.load(tmp_path / "h.onnx", "onnx")(image=x.numpy())["heatmaps"]
+    got = runtimes.load(tmp_path / "h.onnx", runtimes.NetworkOptions("onnx"))(image=x.numpy())["heatmaps"]
     np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=1e-5)
 
 
@@ -152,7 +152,7 @@ def test_a_half_network_is_half_inside_and_float_outside(tmp_path: Path) -> None
     assert {v.type.tensor_type.elem_type for v in (*graph.input, *graph.output)} == {TensorProto.FLOAT}
     assert {w.data_type for w in graph.initializer if len(w.dims) == 2} == {TensorProto.FLOAT16}
     assert [node.op_type for node in graph.node].count("Cast") == 2, "in and out, and none around a weight"
-    mean = runtimes.load(tmp_path / "h.onnx", "onnx")(x=x.numpy())["mean"]
+    mean = runtimes.load(tmp_path / "h.onnx", runtimes.NetworkOptions("onnx"))(x=x.numpy())["mean"]
     np.testing.assert_allclose(mean, outputs(net, x)[0], rtol=0.02, atol=0.02)
 
 
@@ -240,8 +240,8 @@ def test_int8_is_small_near_and_the_same_in_a_batch(exported: Path, tmp_path: Pa
     assert (tmp_path / "x.int8.onnx").stat().st_size < 0.62 * exported.stat().st_size
     x = np.random.default_rng(0).normal(size=(40, INPUTS)).astype(np.float32)
     x[0] *= 100  # were there one scale for the batch, the others would have few steps left
-    want = runtimes.load(exported, "onnx")(x=x)
-    int8 = runtimes.load(tmp_path / "x.int8.onnx", "onnx")
+    want = runtimes.load(exported, runtimes.NetworkOptions("onnx"))(x=x)
+    int8 = runtimes.load(tmp_path / "x.int8.onnx", runtimes.NetworkOptions("onnx"))
     got = int8(x=x)
     error, size = (np.linalg.norm(a[1:], axis=-1) for a in (got["mean"] - want["mean"], want["mean"]))
     assert 0 < error.mean() < 0.02 * size.mean()
@@ -256,7 +256,10 @@ def test_openvino_reads_int8(exported: Path, tmp_path: Path) -> None:
     int8_lifter.quantise(model)
     onnx.save(model, tmp_path / "x.int8.onnx")
     x = np.random.default_rng(0).normal(size=(4, INPUTS)).astype(np.float32)
-    a, b = (runtimes.load(tmp_path / "x.int8.onnx", name)(x=x)["mean"] for name in ("onnx", "openvino"))
+    a, b = (
+        runtimes.load(tmp_path / "x.int8.onnx", runtimes.NetworkOptions(name))(x=x)["mean"]
+        for name in ("onnx", "openvino")
+    )
     np.testing.assert_allclose(a, b, atol=0.02 * np.abs(a).max())
 
 

@@ -90,7 +90,7 @@ def test_a_built_hourglass_finds_the_joints(built: Path, people: Photographs) ->
     assert not {"Shape", "Concat", "Dropout"} & {node.op_type for node in onnx.load(built).graph.node}
     known = cards.verify(built)
     assert (known.joints, known.values["size"], known.values["epochs"]) == ("mpii16", SIDE, 3)
-    detector = Hourglass(built, lambda path: runtimes.load(path, "onnx"))
+    detector = Hourglass(built, lambda path: runtimes.load(path, runtimes.NetworkOptions("onnx")))
     row = 4
     xy, score, _ = detector.estimate(people.read(row), lspet.box(people.joints[row]))
     truth, seen = lspet.to_h36m(people.joints[row])
@@ -138,8 +138,8 @@ def test_openvino_finds_them_with_int8(
     pytest.importorskip("openvino", reason="openvino is not installed")
     # It rounds elsewhere, so single cells differ; the joints are where they were.
     crop, _ = crops.validation(people, SIDE, 20)
-    want = hourglass.find(runtimes.load(built, "onnx"), crop)
-    xy, _ = hourglass.find(runtimes.load(quantised[0], "openvino"), crop)
+    want = hourglass.find(runtimes.load(built, runtimes.NetworkOptions("onnx")), crop)
+    xy, _ = hourglass.find(runtimes.load(quantised[0], runtimes.NetworkOptions("openvino")), crop)
     parity.pixels(*want, xy, SIDE).check("int8")
 
 
@@ -151,7 +151,10 @@ def test_preparing_for_int8_changes_nothing(built: Path, tmp_path: Path) -> None
     assert "Cast" not in kinds
     onnx.save(model, tmp_path / "p.onnx")
     image = np.random.default_rng(0).random((1, 3, SIDE, SIDE), np.float32)
-    a, b = (runtimes.load(path, "onnx")(image=image)["heatmaps"] for path in (built, tmp_path / "p.onnx"))
+    a, b = (
+        runtimes.load(path, runtimes.NetworkOptions("onnx"))(image=image)["heatmaps"]
+        for path in (built, tmp_path / "p.onnx")
+    )
     np.testing.assert_allclose(a, b, atol=1e-4)
 
 

@@ -24,7 +24,8 @@ from calibration.geometry.camera import camera_from_fov
 from calibration.types import Calibration
 from engines.lifter import SHIPPED
 from stream.app import demo
-from stream.app.command_line import config_of, parser
+from stream.app.command_line import config_of
+from stream.app.flags import parser
 from stream.recordings.takes import find_take, open_take
 from stream.sinks import recorder, video
 from tests.media import walker_video

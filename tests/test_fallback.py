@@ -10,8 +10,12 @@ import pytest
 
 from engines import cards
 from engines.detectors import fallback
-from engines.detectors.fallback import SAMPLE, SKIP, Fallback, FallbackSession
+from engines.detectors.fallback import Fallback, FallbackOptions, FallbackSession
 from engines.types import Detection, Detector, DetectorSession, EngineError, empty_detection
+from stream.app.build import frame_set_rate
+from stream.config import SyncConfig
+from stream.live.synchronise import LiveMatcher
+from stream.types import Frame
 from tests.media import walker_frames
 
 IMAGE = np.zeros((48, 64, 3), np.uint8)
@@ -20,6 +24,9 @@ Behaviour = Callable[[float], Detection]
 
 def sees(name: str) -> Detection:
     return Detection(np.ones((17, 2), np.float32), np.ones(17, np.float32), np.zeros(17, bool), name)
+
+
+SKIP, SAMPLE = FallbackOptions().skip, FallbackOptions().sample
 
 
 class Scripted:
@@ -85,12 +92,11 @@ def test_the_first_answers_and_the_others_are_not_loaded() -> None:
     assert owner.describe() == a.describe() | {"order": "a,b"}
 
 
-def test_the_next_takes_over_when_one_cannot_be_loaded() -> None:
-    said: list[str] = []
-    owner = Fallback(["x", "b"], say=said.append, load=lambda n: {"b": Scripted("b")}[n] if n == "b" else _damaged(n))
+def test_the_next_takes_over_when_one_cannot_be_loaded(caplog: pytest.LogCaptureFixture) -> None:
+    owner = Fallback(["x", "b"], load=lambda n: {"b": Scripted("b")}[n] if n == "b" else _damaged(n))
     session = owner.session()
     assert [session(IMAGE, float(t)).origin for t in range(0, 2000, 100)] == ["b"] * 20
-    assert said == owner.messages == ["detector x cannot be loaded (x is damaged)"]
+    assert caplog.messages == owner.messages == ["detector x cannot be loaded (x is damaged)"]
 
 
 def _damaged(name: str) -> Detector:
@@ -274,8 +280,8 @@ def test_views_side_by_side_that_fail_together_put_a_detector_off_once() -> None
     # All have chosen it before the first has failed.
     for _ in sessions:
         owner.failed("a", "a hiccup", 0.0)
-    assert sessions[0](IMAGE, fallback.RETRY_S - 1).origin == "b"
-    assert sessions[0](IMAGE, fallback.RETRY_S + 1).origin == "a"
+    assert sessions[0](IMAGE, FallbackOptions().retry_s - 1).origin == "b"
+    assert sessions[0](IMAGE, FallbackOptions().retry_s + 1).origin == "a"
 
 
 def test_the_order_is_the_users() -> None:
@@ -317,3 +323,27 @@ def test_the_only_one_damaged_is_an_error(damaged: Path) -> None:
     with pytest.raises(EngineError, match="do not match their card") as caught:
         Fallback(["movenet-thunder"])
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fps", "sets_a_second"), [((60.0, 15.0), 15), ((15.0, 60.0), 15), ((30.0, 30.0), 30), ((60.0, None), 30)]
+)
+def test_a_detector_has_the_time_between_two_frame_sets(fps: tuple[float | None, ...], sets_a_second: int) -> None:
+    """Mixed rates: every view is detected once a frame set, and those come at the slowest camera's rate."""
+    rate = frame_set_rate(fps, assumed=30.0)
+    assert rate == sets_a_second
+    matcher = LiveMatcher(fps, SyncConfig(interpolate=False))
+    frames = sorted((n / (f or 30.0), camera, n) for camera, f in enumerate(fps) for n in range(int(2 * (f or 30.0))))
+    sets = 0
+    for t, camera, n in frames:
+        matcher.add(camera, Frame(str(camera), n, t, IMAGE))
+        sets += matcher.next() is not None
+    assert sets / 2 == pytest.approx(rate, rel=0.1)
+    for share_of_budget, too_slow in ((0.95, False), (1.05, True)):
+        owner = chain(Scripted("a"), Scripted("b"), rate=rate)
+        sessions = [owner.session() for _ in fps]
+        for k in range(2 * (SKIP + SAMPLE)):
+            for session in sessions:
+                session(IMAGE, k / rate)
+                session.report(share_of_budget * FallbackOptions().share / sets_a_second / len(fps))
+        assert any("takes over" in line for line in owner.messages) == too_slow

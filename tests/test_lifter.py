@@ -13,6 +13,7 @@ from engines import cards
 from engines import skeleton as sk
 from engines.lifter import INPUTS, SHIPPED, Decoding, MDNLifter, decode, lifter_input, place_root
 from engines.models.mdn import MDN, MDNShape, modified_elu
+from engines.runtimes import NetworkOptions
 from engines.training import metrics
 from engines.training.checkpoints import save
 from engines.training.data.mocap import TEST_SUBJECTS, VALIDATION_SUBJECTS, Poses, balance, load_poses, load_training
@@ -125,7 +126,7 @@ def test_a_sigma_a_kernel_is_broadcast():
 def test_shipped_lifter_is_rotated_back_into_the_camera():
     """Turning the camera about its own axis turns every hypothesis with it; only where gravity says which way is up."""
     # Not int8: the rounding of a pixel moves its steps by millimetres.
-    lifter = MDNLifter(None, "onnx", "fp32")
+    lifter = MDNLifter(None, NetworkOptions("onnx", "fp32"))
     camera = camera_from_fov("c", (1000, 1000), 60)
     camera = dataclasses.replace(camera, up=np.array([0.0, -1, 0]))
     c, s = np.cos(0.6), np.sin(0.6)

@@ -138,7 +138,7 @@ def test_a_file_is_not_mixed_with_a_camera_in_real_time_either():
     file = SourceConfig("synthetic:frames=9", "b", realtime=True)
     try:
         with ExitStack() as stack, pytest.raises(StreamError, match="cannot be mixed in one run, nor with --realtime"):
-            open_sources(Config((SourceConfig(server.url(), "a"), file)), stack, print)
+            open_sources(Config((SourceConfig(server.url(), "a"), file)), stack)
     finally:
         server.close()
 
@@ -148,7 +148,7 @@ def test_live_sources_are_not_moved_further_apart_than_memory_lasts():
     for offset, refused in (("b=-2", False), ("b=-30", True)):
         with ExitStack() as stack:
             try:
-                open_sources(Config(sources, setup=CameraSetupConfig(sync_offset=(offset,))), stack, print)
+                open_sources(Config(sources, setup=CameraSetupConfig(sync_offset=(offset,))), stack)
                 assert not refused
             except StreamError as error:
                 assert refused and "30 s apart" in str(error)

@@ -520,7 +520,7 @@ def test_the_switch_begins_and_ends_takes_and_a_stopped_one_is_not_being_recorde
             told.append(run.status)
 
     config = OutputConfig("none", (Tell(), recorder.Options(tmp_path)))
-    assert outputs.add(config, pipe, Meter(), "", None, print) is None
+    assert outputs.add(config, pipe, Meter(), "", None) is None
     pipe.add(Collect(act=press))
     summary = pipe.run()
     assert states == [True, 1, False, True, False, 3]

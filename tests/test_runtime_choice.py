@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from engines import cards, detectors, lifter, runtimes
-from engines.runtimes import _choose, _gpu, _measure
+from engines.detectors import DetectorOptions
+from engines.runtimes import NetworkOptions, _choose, _gpu, _measure
 from engines.runtimes._example import Spec
 from engines.runtimes._measure import Candidate, Measured, cpu_name
 from engines.types import EngineError
@@ -65,7 +66,7 @@ class Scripted:
     def version(self) -> str:
         return self.release
 
-    def load(self, path: Path, sha256: str, threads: int, precision: str, say: object) -> Network:
+    def load(self, path: Path, sha256: str, threads: int, precision: str) -> Network:
         self.loads.append(precision)
         if self.fault:
             raise self.fault
@@ -104,7 +105,7 @@ def add_int8(weights: Path, extra: str | None = None) -> Path:
 def choose(
     path: Path, *modules: Scripted, name: str = "auto", precision: str | None = "auto", threads: int = 1
 ) -> Mapping[str, str]:
-    found = _choose.load({m.name: m for m in modules}, path, name, threads, precision, lambda line: None).describe()
+    found = _choose.load({m.name: m for m in modules}, path, NetworkOptions(name, precision, threads)).describe()
     assert all("\n" not in value for value in found.values())
     return found
 
@@ -186,7 +187,7 @@ def test_a_damaged_or_senseless_measurement_is_done_again(weights: Path, folder:
 
 def test_where_one_is_installed_nothing_is_measured(weights: Path, folder: Path) -> None:
     only = Scripted("a")
-    found = _choose.load({"a": only, "b": Scripted("b", here=False)}, weights, "auto", 1, "auto", lambda line: None)
+    found = _choose.load({"a": only, "b": Scripted("b", here=False)}, weights, NetworkOptions(precision="auto"))
     assert found.describe()["choice"] == "the only one that can run it here"
     assert isinstance(found._network, Network)
     assert found._network.calls == 0
@@ -350,47 +351,50 @@ def test_int8_without_a_file_is_one_line(weights: Path) -> None:
         choose(weights, Scripted("a", quantised=0.0), precision="int8")
 
 
-def test_a_run_records_what_it_runs_on_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_records_what_it_runs_on_and_why(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "stream")
     from contextlib import ExitStack
 
     from stream.app.build import prepare
-    from stream.config import Config, DetectConfig, EngineConfig, OutputConfig
+    from stream.config import Config, DetectConfig, OutputConfig
     from stream.sources import parse_sources
 
     config = Config(
         parse_sources(["synthetic:frames=3"]),
         detect=DetectConfig(("movenet-lightning",)),
-        engine=EngineConfig("onnx", "fp32"),
+        network=NetworkOptions("onnx", "fp32"),
         output=OutputConfig(view="none"),
     )
-    said: list[str] = []
-    asked: list[tuple[str, ...]] = []
+    asked: list[tuple[str, str, str | None]] = []
     real = runtimes.load
 
-    def load(path: Path, name: str, threads: int, precision: str, say: runtimes.Say) -> runtimes.Network:
-        asked.append((path.stem, name, precision))
-        return real(path, name, threads, precision, say)
+    def load(path: Path, options: NetworkOptions) -> runtimes.Network:
+        asked.append((path.stem, options.runtime, options.precision))
+        return real(path, options)
 
     monkeypatch.setattr(runtimes, "load", load)
     with ExitStack() as stack:
-        pipeline, _ = prepare(config, stack, said.append)
+        pipeline, _ = prepare(config, stack)
         run_info = pipeline._run_info
     networks = ("lifter", "movenet_lightning", "movenet_multipose")
     assert asked == [(network, "onnx", "fp32") for network in networks]
-    assert run_info.settings["engine"] == {"runtime": "onnx", "precision": "fp32"}
+    assert run_info.settings["engine"] == {"runtime": "onnx", "precision": "fp32", "threads": 1}
     detector = run_info.detectors["movenet-lightning"]
     for network in (run_info.lifter, detector):
         assert network["runtime"].startswith("onnxruntime ")
         assert (network["precision"], network["choice"]) == ("fp32", "asked for")
     assert detector["finder"] == "movenet_multipose.onnx"
     assert detector["finder_runtime"] == f"{detector['runtime']} fp32"
+    said = caplog.messages
     assert f"lifter lifter.onnx on {run_info.runtime} fp32 (cpu): asked for" in said
     assert any(line.startswith("detector movenet_lightning.onnx on onnxruntime") for line in said)
 
 
 def test_int8_is_for_the_networks_that_have_it() -> None:
     """MoveNet has no int8 file; that is no reason to refuse ``--precision int8``."""
-    found = detectors.load("movenet-lightning", "onnx", 1, "int8").describe()
+    found = detectors.load("movenet-lightning", DetectorOptions(NetworkOptions("onnx", "int8"))).describe()
     assert (found["precision"], found["choice"]) == ("fp32", "asked for")
 
 
@@ -408,4 +412,4 @@ def test_the_shipped_lifter_says_its_choice() -> None:
     said = lifter.MDNLifter().describe()
     assert said["choice"]
     assert said["precision"] in ("fp32", "int8")
-    assert runtimes.load(lifter.SHIPPED, precision="fp32").describe()["precision"] == "fp32"
+    assert runtimes.load(lifter.SHIPPED, NetworkOptions(precision="fp32")).describe()["precision"] == "fp32"

@@ -78,7 +78,7 @@ ALL = ["auto", *runtimes.names()]
 def opened(name: str, file: str) -> runtimes.Network:
     """A network of engines/weights, loaded once for all tests that only call it."""
     need(name)
-    return runtimes.load(cards.WEIGHTS / file, name)
+    return runtimes.load(cards.WEIGHTS / file, runtimes.NetworkOptions(name))
 
 
 def test_the_directory_is_the_registry() -> None:
@@ -94,7 +94,7 @@ def test_the_directory_is_the_registry() -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_runs_named_arrays(affine: Path, name: str, threads: int) -> None:
     need(name)
-    runtime = runtimes.load(affine, name, threads)
+    runtime = runtimes.load(affine, runtimes.NetworkOptions(name, threads=threads))
     x = np.arange(6, dtype=np.float32).reshape(3, 2)
     out = runtime(x=x)
     assert sorted(out) == ["y", "z"]
@@ -173,9 +173,9 @@ def test_int8_files_run_where_they_are_said_to(quantised: Path, name: str) -> No
     need(name)
     if "int8" not in runtimes.module(name).PRECISIONS:
         with pytest.raises(EngineError, match=f"{name} does not run int8 files; use --precision auto"):
-            runtimes.load(quantised, name)
+            runtimes.load(quantised, runtimes.NetworkOptions(name))
         return
-    network = runtimes.load(quantised, name)
+    network = runtimes.load(quantised, runtimes.NetworkOptions(name))
     assert network.describe()["precision"] == "int8"
     x = np.array([[0.5, -1.0], [1 / 64, 0.25]], np.float32)
     np.testing.assert_allclose(network(x=x)["y"], x @ [[1, -0.5], [0.25, 0.125]], atol=1e-6)
@@ -221,7 +221,7 @@ def test_every_runtime_gives_the_answer_of_torch_for_an_hourglass(
 ) -> None:
     need(name)
     path, image, want = hourglass
-    got = list(runtimes.load(path, name)(image=image).values())
+    got = list(runtimes.load(path, runtimes.NetworkOptions(name))(image=image).values())
     assert len(got) == len(want) == 2
     assert np.ptp(want[-1]) > 0.1
     for one, other in zip(got, want, strict=True):
@@ -241,7 +241,7 @@ def test_callers_side_by_side_get_their_own_answers(name: str) -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_answers_are_kept_when_the_next_call_comes(affine: Path, name: str) -> None:
     need(name)
-    network = runtimes.load(affine, name)
+    network = runtimes.load(affine, runtimes.NetworkOptions(name))
     # One of two rows among them: whatever is kept for the next call of the same shape must not show.
     inputs = [np.full((rows, 2), value, np.float32) for rows, value in ((1, 1), (1, 7), (1, 5), (2, 3), (2, 4), (1, 0))]
     answers = [network(x=x)["y"] for x in inputs]
@@ -250,7 +250,7 @@ def test_answers_are_kept_when_the_next_call_comes(affine: Path, name: str) -> N
 
 
 def test_an_input_of_another_type_is_not_converted_on_the_quiet(affine: Path) -> None:
-    network = runtimes.load(affine, "onnx")
+    network = runtimes.load(affine, runtimes.NetworkOptions("onnx"))
     for _ in range(2):
         network(x=np.ones((1, 2), np.float32))
     with pytest.raises(Exception, match="float"):
@@ -262,7 +262,7 @@ def test_a_read_only_and_a_strided_input_are_taken(affine: Path, name: str) -> N
     need(name)
     x = np.arange(8, dtype=np.float32).reshape(2, 4)[:, ::2]
     x.flags.writeable = False
-    np.testing.assert_allclose(runtimes.load(affine, name)(x=x)["y"], 3 * x + 1)
+    np.testing.assert_allclose(runtimes.load(affine, runtimes.NetworkOptions(name))(x=x)["y"], 3 * x + 1)
 
 
 @pytest.mark.parametrize("name", ["onnx", "openvino", "torch"])
@@ -280,7 +280,7 @@ def test_nothing_is_reported_or_kept_in_the_users_home(affine: Path, tmp_path: P
 
 def test_unknown_runtime_lists_what_there_is(affine: Path) -> None:
     with pytest.raises(EngineError, match=r"unknown runtime 'abacus'; there are auto, .*onnx"):
-        runtimes.load(affine, "abacus")
+        runtimes.load(affine, runtimes.NetworkOptions("abacus"))
 
 
 def test_a_changed_file_is_refused(affine: Path) -> None:
@@ -299,7 +299,7 @@ def test_a_broken_file_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[
     path = tmp_path / "broken.onnx"
     path.write_bytes(data)
     with pytest.raises(EngineError, match="is not a network") as caught:
-        runtimes.load(path, name)
+        runtimes.load(path, runtimes.NetworkOptions(name))
     assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from stream.config import SyncConfig
 from stream.live.files import FileMatcher
-from stream.live.synchronise import LiveMatcher, NoOverlapError, SyncConfig, skew_warning
+from stream.live.synchronise import LiveMatcher, NoOverlapError, skew_warning
 from stream.types import Frame
 
 IMAGE = np.zeros((2, 2, 3), np.uint8)

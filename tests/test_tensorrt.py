@@ -60,7 +60,7 @@ def test_it_is_asked_for_where_it_is_not_installed(tmp_path: Path) -> None:
     if build.find():
         pytest.skip("a TensorRT is installed")
     with pytest.raises(EngineError, match="'tensorrt' is not installed: pip install -r requirements-gpu.txt"):
-        runtimes.load(cards.WEIGHTS / "lifter.onnx", "tensorrt")
+        runtimes.load(cards.WEIGHTS / "lifter.onnx", runtimes.NetworkOptions("tensorrt"))
     with pytest.raises(EngineError, match="TensorRT is not installed"):
         tensorrt.load(cards.WEIGHTS / "lifter.onnx", "", 1, "fp32")
 
@@ -73,7 +73,7 @@ def test_without_a_gpu_it_is_refused_and_auto_says_why(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     path = cards.WEIGHTS / "lifter.onnx"
     with pytest.raises(EngineError, match=r"TensorRT needs an NVIDIA GPU: .*; use --runtime onnx"):
-        runtimes.load(path, "tensorrt")
+        runtimes.load(path, runtimes.NetworkOptions("tensorrt"))
     said = runtimes.load(path).describe()
     assert not said["runtime"].startswith("tensorrt")
     assert f"tensorrt passed over: {_gpu.obstacle()}" in said["choice"]
@@ -158,7 +158,7 @@ class EngineDouble:
         return b"the engine\n", b""
 
     def load(self, path: Path) -> tensorrt.TensorRtRuntime:
-        return tensorrt.TensorRtRuntime(path, cards.digest(path), "fp32", self.module, runtimes.silent)
+        return tensorrt.TensorRtRuntime(path, cards.digest(path), "fp32", self.module)
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 import copy
 import logging
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,18 @@ def fold_norms(module: nn.Module) -> fx.GraphModule:
     return traced
 
 
+@contextmanager
+def _only_errors(name: str) -> Iterator[None]:
+    """Within it that logger speaks of errors only."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 def export(
     module: nn.Module, example: Tensor, path: Path, input_names: Sequence[str], output_names: Sequence[str],
     *, store_as_half: bool = True,
@@ -73,8 +86,7 @@ def export(
     """
     batch = torch.export.Dim("batch", min=1, max=_FREE_BATCH)
     # torch 2.13 warns of a deprecation inside itself, and that it has no torchvision, which nothing here needs.
-    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
+    with _only_errors("torch.onnx._internal.exporter._registration"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning, message=".*treespec.*")
         torch.onnx.export(
             module.eval(), (example,), str(path), input_names=list(input_names), output_names=list(output_names),

@@ -145,7 +145,7 @@ def build_hourglass(
         built = Path(scratch) / "built.onnx"
         folded = LastHeatmaps(network, half)
         export(folded, torch.zeros(2, 3, side, side), built, ["image"], ["heatmaps"], store_as_half=not half)
-        xy, height = find(runtimes.load(built, "onnx"), images)
+        xy, height = find(runtimes.load(built, runtimes.NetworkOptions("onnx")), images)
         found = parity.pixels(*wanted, xy, side)
         if half:
             # The CPU's ONNX Runtime computes such a file in float32; torch's own half precision shows what it costs.

@@ -110,11 +110,18 @@ class _quiet:  # noqa: N801 - reads as a statement
     """ONNX Runtime's tool warns on the root logger that the model was not preprocessed; it is, by ``prepare``."""
 
     def __enter__(self) -> None:
-        self._before = logging.root.manager.disable
-        logging.disable(logging.WARNING)
+        # A handler keeps logging from making one of its own, for ever, where the host program has none.
+        self._handler = logging.NullHandler()
+        logging.root.addHandler(self._handler)
+        logging.root.addFilter(self._other)
 
     def __exit__(self, *_: object) -> None:
-        logging.disable(self._before)
+        logging.root.removeFilter(self._other)
+        logging.root.removeHandler(self._handler)
+
+    @staticmethod
+    def _other(record: logging.LogRecord) -> bool:
+        return record.levelno > logging.WARNING
 
 
 def training_crops(photographs: Photographs, side: int, most: int = CALIBRATED_ON) -> Crops:
@@ -169,7 +176,9 @@ def build_int8_detector(
         original, built = Path(scratch) / "original.onnx", Path(scratch) / "built.int8.onnx"
         card.place(source, original)
         quantise(original, training_crops(photographs, side) if calibration is None else calibration, built)
-        want, (xy, height) = (find(runtimes.load(path, "onnx"), images) for path in (original, built))
+        want, (xy, height) = (
+            find(runtimes.load(path, runtimes.NetworkOptions("onnx")), images) for path in (original, built)
+        )
         found = parity.pixels(*want, xy, side)
         found.check("int8")
         before, after = pck(want[0], labels), pck(xy, labels)

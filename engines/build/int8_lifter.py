@@ -116,7 +116,7 @@ def build_int8_lifter(source: Path, data: Path, out: Path) -> dict[str, float]:
         onnx.save(model, built)
         norm = paper.normalisation_from(values, f"card of {source}") if values.get("input") == "pixels" else None
         x, scale = real_inputs(validation, norm, float(known.values.get("scale_mm", 1.0)))
-        want, got = (runtimes.load(path, "onnx")(x=x) for path in (original, built))
+        want, got = (runtimes.load(path, runtimes.NetworkOptions("onnx"))(x=x) for path in (original, built))
         found = parity.millimetres(want["mean"], want["sigma"], got["mean"], scale)
         found.check("int8")
         text = card.Text(

@@ -112,7 +112,9 @@ def compare(
     """
     with torch.inference_mode():
         mean, sigma, _ = (out.numpy() for out in network.eval()(torch.from_numpy(x)))
-        found = parity.millimetres(mean, sigma, runtimes.load(path, "onnx")(x=x)["mean"], scale_mm)
+        found = parity.millimetres(
+            mean, sigma, runtimes.load(path, runtimes.NetworkOptions("onnx"))(x=x)["mean"], scale_mm
+        )
         if precision != "fp16":
             return found
         half = Folded(network, half=True)(torch.from_numpy(x))[0].numpy()

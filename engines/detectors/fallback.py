@@ -3,33 +3,42 @@
 It has no clock: frames bring their own time, and who runs it measures how long a detection took and reports it.
 """
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from calibration.arrays import Image
 from engines import cards, detectors
-from engines.runtimes import silent
+from engines.detectors._options import DetectorOptions
 from engines.types import Detection, Detector, DetectorSession, EngineError
 
-SKIP: Final = 2
-"""Reports a session that do not count after a detector takes over: loading, warm-up, looking for the person."""
-SAMPLE: Final = 10
-"""Reports after which the median of the last ones decides whether a detector keeps up."""
-SHARE: Final = 0.8
-"""Share of the time between frames that detection may take, all cameras together; the rest lifts and tracks."""
-RETRY_S: Final = 10.0
-"""Frame time after which a detector that failed is tried again; doubles with each failure."""
-RETRY_SLOW_S: Final = 60.0
-"""The same for one that was too slow."""
-LONGEST_RETRY_S: Final = 600.0
+_log = logging.getLogger(__name__)
 
-Say = Callable[[str], None]
+
+@dataclass(frozen=True, slots=True)
+class FallbackOptions:
+    """When a detector is passed over, and for how long. Times are in the frames' own."""
+
+    skip: int = 2
+    """Reports a session that do not count after a detector takes over: loading, warm-up, looking for the person."""
+    sample: int = 10
+    """Reports after which the median of the last ones decides whether a detector keeps up."""
+    share: float = 0.8
+    """Share of the time between frames that detection may take, all cameras together; the rest lifts and tracks."""
+    retry_s: float = 10.0
+    """After this long a detector that failed is tried again; doubles with each failure."""
+    retry_slow_s: float = 60.0
+    """The same for one that was too slow."""
+    longest_retry_s: float = 600.0
+    """What the doubling ends at."""
+
+
 Load = Callable[[str], Detector]
 
 
@@ -97,10 +106,8 @@ class Fallback:
     Args:
         names: the order, or ("auto",).
         rate: frames a second of a live source; None for files, for which speed never counts.
-        say: told each hand-over and its reason, once; the same lines are in ``messages``.
-        runtime: for the detectors' networks.
-        threads: for the detectors' networks.
-        precision: for the detectors' networks.
+        options: when one is passed over.
+        detector: how each runs and follows.
         load: makes a detector from its name; the registry's by default.
 
     Raises:
@@ -112,20 +119,18 @@ class Fallback:
         names: Sequence[str] = ("auto",),
         *,
         rate: float | None = None,
-        say: Say | None = None,
-        runtime: str = "auto",
-        threads: int = 1,
-        precision: str = "auto",
+        options: FallbackOptions = FallbackOptions(),
+        detector: DetectorOptions = DetectorOptions(),
         load: Load | None = None,
     ) -> None:
         self._order = order(names) if load is None else tuple(names)
         self.name = ",".join(self._order)
         self.messages: list[str] = []
-        """Every line said so far."""
-        self._load: Load = load or (lambda name: detectors.load(name, runtime, threads, precision, say or silent))
-        self._say, self._rate = say, rate
+        """Every hand-over and its reason, once; the same lines are logged."""
+        self._load: Load = load or (lambda name: detectors.load(name, detector))
+        self._options, self._rate = options, rate
         self._candidates = {name: _Candidate() for name in self._order}
-        self._times: deque[float] = deque(maxlen=3 * SAMPLE)
+        self._times: deque[float] = deque(maxlen=3 * options.sample)
         self._said: set[str] = set()
         self._sessions = self._skip = 0
         self._lock = threading.Lock()  # sessions may be called side by side, one a view
@@ -134,7 +139,7 @@ class Fallback:
     def session(self) -> "FallbackSession":
         """A new session, one a camera."""
         self._sessions += 1
-        self._skip = SKIP * self._sessions
+        self._skip = self._options.skip * self._sessions
         return FallbackSession(self)
 
     def describe(self) -> Mapping[str, str]:
@@ -182,14 +187,14 @@ class Fallback:
             self._tell(f"{self._active} {name}", f"detector {name} takes over from {self._active}")
             self._active = name
             self._times.clear()
-            self._skip = SKIP * self._sessions
+            self._skip = self._options.skip * self._sessions
 
     def failed(self, name: str, why: str, t: float) -> None:
         """A detector failed on the frame of t seconds: it is not used for a while."""
         with self._lock:
             candidate = self._candidates[name]
             if candidate.cost is not None or candidate.retry_at <= t:  # else another view told of the same failure
-                self._put_off(name, t, RETRY_S)
+                self._put_off(name, t, self._options.retry_s)
             candidate.cost = None
             self._tell(f"failed {name}", f"detector {name} failed ({why})")
 
@@ -202,7 +207,7 @@ class Fallback:
             return
         self._times.append(seconds)
         cost = median(self._times)
-        if len(self._times) < SAMPLE or cost <= SHARE / self._rate / max(1, self._sessions):
+        if len(self._times) < self._options.sample or cost <= self._options.share / self._rate / max(1, self._sessions):
             return
         if self._candidates[name].retry_at <= t:  # else it is already known as too slow, and still the fastest
             speed = f"{cost * 1e3:.0f} ms a view, too slow for {self._sessions} x {self._rate:.3g} frames a second"
@@ -216,12 +221,12 @@ class Fallback:
             candidate = self._candidates[other]
             ratio = float(_card_values(other).get("cost_ms", 0)) / own if own else 0.0
             if other == name or (ratio >= 1 and candidate.retry_at <= t):
-                self._put_off(other, t, RETRY_SLOW_S)
+                self._put_off(other, t, self._options.retry_slow_s)
                 candidate.cost = cost if other == name else cost * ratio
 
     def _put_off(self, name: str, t: float, wait: float) -> None:
         candidate = self._candidates[name]
-        candidate.wait = min(max(wait, 2 * candidate.wait), LONGEST_RETRY_S)
+        candidate.wait = min(max(wait, 2 * candidate.wait), self._options.longest_retry_s)
         candidate.retry_at = t + candidate.wait
 
     def _tell(self, what: str, line: str) -> None:
@@ -229,8 +234,7 @@ class Fallback:
         if what not in self._said:
             self._said.add(what)
             self.messages.append(line)
-            if self._say:
-                self._say(line)
+            _log.warning(line)
 
     def _describe(self, name: str) -> Mapping[str, str]:
         detector = self._candidates[name].detector

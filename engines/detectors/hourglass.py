@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from calibration.arrays import Array, Bools, Image
 from engines import cards, preprocess, runtimes
+from engines.detectors._options import DetectorOptions
 from engines.preprocess import Box
 from engines.runtimes import Open
 from engines.skeleton import LSP, MPII, to_h36m
-from engines.top_down import Finder, TopDownSession
+from engines.top_down import Finder, TopDownOptions, TopDownSession
 from engines.types import EngineError
 
 WEIGHTS: Final = {"hourglass": "hourglass.onnx"}
@@ -24,9 +25,9 @@ MIRRORS: Final = {
 """The heatmap that each becomes in the mirror image."""
 
 
-def load(name: str, open_network: Open) -> "Hourglass":
+def load(name: str, options: DetectorOptions) -> "Hourglass":
     """Load the hourglass of engines/weights."""
-    return Hourglass(cards.WEIGHTS / WEIGHTS[name], open_network)
+    return Hourglass(cards.WEIGHTS / WEIGHTS[name], options.open_network, options.top_down)
 
 
 class Hourglass:
@@ -40,7 +41,14 @@ class Hourglass:
         EngineError: if the weights, their card, or MultiPose's weights cannot be used.
     """
 
-    def __init__(self, path: Path, open_network: Open = runtimes.load, *, flip: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        open_network: Open = runtimes.load,
+        top_down: TopDownOptions = TopDownOptions(),
+        *,
+        flip: bool = False,
+    ) -> None:
         self.name = "hourglass"
         card = cards.load_card(path)
         if card.joints not in _JOINTS or not isinstance(card.values.get("size"), int):
@@ -56,11 +64,12 @@ class Hourglass:
             {self._input: np.zeros((1, 3, self._side, self._side), np.float32)},
             {-1: (1, len(MIRRORS[card.joints]), cells, cells)},
         )
-        self._finder, self._flip = Finder(open_network), flip
+        self._top_down = top_down
+        self._finder, self._flip = Finder(open_network, top_down), flip
 
     def session(self) -> TopDownSession:
         """A new session, one a camera."""
-        return TopDownSession(self.name, self.estimate, self._finder)
+        return TopDownSession(self.name, self.estimate, self._finder, self._top_down)
 
     def describe(self) -> Mapping[str, str]:
         """What it is and runs on."""

@@ -16,8 +16,8 @@ import numpy as np
 
 from calibration.arrays import Image
 from engines import cards, preprocess
+from engines.detectors._options import DetectorOptions
 from engines.preprocess import Box
-from engines.runtimes import Open
 from engines.skeleton import BLAZEPOSE, to_h36m
 from engines.types import Detection, EngineError, empty_detection
 
@@ -38,7 +38,7 @@ _CHATTER: Final = (
 _chatter_lock = threading.Lock()
 
 
-def load(name: str, open_network: Open) -> "MediaPipe":
+def load(name: str, options: DetectorOptions) -> "MediaPipe":
     """Load one of the names of WEIGHTS. It brings its own runtime and chooses its own threads."""
     return MediaPipe(name)
 
@@ -179,15 +179,28 @@ def close(landmarker: Any) -> None:
 def _without_chatter() -> Iterator[None]:
     """Hold back what is written to stderr, then write all of it but the known chatter."""
     with _chatter_lock, tempfile.TemporaryFile() as held:
-        sys.stderr.flush()
-        real = os.dup(2)
+        try:
+            real = os.dup(2)
+        except OSError:  # closed: nothing can be written there
+            yield
+            return
+        _flush()
         os.dup2(held.fileno(), 2)
         try:
             yield
         finally:
-            sys.stderr.flush()
+            _flush()
             os.dup2(real, 2)
             held.seek(0)
             rest = [line for line in held.readlines() if not any(word in line for word in _CHATTER)]
-            os.write(real, b"".join(rest))
-            os.close(real)
+            try:
+                os.write(real, b"".join(rest))
+            except OSError:  # full: nobody can read it
+                pass
+            finally:
+                os.close(real)
+
+
+def _flush() -> None:
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # full, closed, or none
+        sys.stderr.flush()

@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 
 from calibration.arrays import Array, Bools, Image
-from engines import cards, preprocess, runtimes
+from engines import cards, preprocess
+from engines.detectors._options import DetectorOptions
 from engines.preprocess import Box
-from engines.runtimes import Open
 from engines.skeleton import COCO, to_h36m
 from engines.top_down import Finder, TopDownSession
 
@@ -16,9 +16,9 @@ WEIGHTS: Final = {"movenet-lightning": "movenet_lightning.onnx", "movenet-thunde
 _SIDES: Final = {"movenet-lightning": 192, "movenet-thunder": 256}
 
 
-def load(name: str, open_network: Open) -> "MoveNet":
+def load(name: str, options: DetectorOptions) -> "MoveNet":
     """Load one of the names of WEIGHTS."""
-    return MoveNet(name, open_network)
+    return MoveNet(name, options)
 
 
 class MoveNet:
@@ -28,15 +28,16 @@ class MoveNet:
         EngineError: if its weights, or MultiPose's that finds the person for it, cannot be loaded.
     """
 
-    def __init__(self, name: str, open_network: Open = runtimes.load) -> None:
+    def __init__(self, name: str, options: DetectorOptions) -> None:
         self.name = name
         self._side = _SIDES[name]
-        self._run = open_network(cards.WEIGHTS / WEIGHTS[name])
-        self._finder = Finder(open_network)
+        self._run = options.open_network(cards.WEIGHTS / WEIGHTS[name])
+        self._top_down = options.top_down
+        self._finder = Finder(options.open_network, options.top_down)
 
     def session(self) -> TopDownSession:
         """A new session, one a camera."""
-        return TopDownSession(self.name, self.estimate, self._finder)
+        return TopDownSession(self.name, self.estimate, self._finder, self._top_down)
 
     def describe(self) -> Mapping[str, str]:
         """What it is and runs on."""

@@ -19,26 +19,16 @@ sigma_vkj``, minimised is
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
 from calibration.arrays import Array
+from engines.fusion.options import FusionOptions
 from engines.fusion.views import Views
 from engines.skeleton import L_HIP, LEFT, N_JOINTS, PARENTS, R_HIP, RIGHT
 
-# Chosen on the validation subjects; all are flat within a factor of about 1.5.
-_NOISE_MM = 9.5  # standard deviation of a joint of score 0.8, at the person's distance: 1 % of a person's size
-_GOOD_SCORE = 0.8
-_DEGREES = 3.0  # of freedom of the reprojection's Student-t
-_FAR = 0.1  # share of joints that are simply wrong
-_FAR_WIDTH = 14.0  # their spread, in standard deviations of a good joint
-_MIXTURE_DEGREES = 8.0  # of freedom of the mixtures'
-_CHAIN = 0.5  # correlation of a joint's error with its parent's, both in their sigmas
-_SPREAD = 1.25  # the sigmas are fitted for the whole mixture; here its kernel is as good as known
-_SCALE = 0.08  # standard deviation of the log-scale of the body
-_SYMMETRY_MM = 12.0  # right and left limbs differ by this
-_SYMMETRY_DEGREES = 4.0
 NEAR_MM = 100.0
 
 _N = N_JOINTS - 1
@@ -67,24 +57,23 @@ def _limbs() -> tuple[Array, Array]:
 _BONES, _PAIRS = _limbs()
 
 
-def _whitener() -> Array:
+@cache
+def _whitener(chain: float) -> Array:
     """(16, 16) W with W C W^T = 1 for errors correlated along the chains from the root."""
     W = np.eye(_N)
     for joint in range(1, N_JOINTS):
         parent = int(PARENTS[joint])
         if parent > 0:
-            W[joint - 1, parent - 1] = -_CHAIN
-            W[joint - 1] /= np.sqrt(1 - _CHAIN**2)
+            W[joint - 1, parent - 1] = -chain
+            W[joint - 1] /= np.sqrt(1 - chain**2)
     return W
-
-
-_WHITEN = _whitener()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Problem:
     """What does not change from step to step."""
 
+    options: FusionOptions
     R: Array
     """(V, 3, 3)."""
     t: Array
@@ -101,16 +90,17 @@ class Problem:
     """(L, M) log of weight and normaliser of each kernel."""
 
 
-def pose_problem(views: Views, distance: Array) -> Problem:
+def pose_problem(views: Views, distance: Array, options: FusionOptions = FusionOptions()) -> Problem:
     """Prepare what does not change; at least one view is lifted, the person is ``distance`` (V,) mm from each."""
-    sigma = _SPREAD * np.maximum(views.sigma[:, :, 1:], 1.0)
-    rows = _WHITEN / sigma[..., None, :]
-    quality = np.sqrt(np.clip(views.score[:, 1:], 0.05, 1) / _GOOD_SCORE)
+    sigma = options.spread * np.maximum(views.sigma[:, :, 1:], 1.0)
+    rows = _whitener(options.chain) / sigma[..., None, :]
+    quality = np.sqrt(np.clip(views.score[:, 1:], 0.05, 1) / options.good_score)
     return Problem(
+        options,
         views.R,
         views.t,
         views.ray[:, 1:],
-        views.seen[:, 1:] * quality * distance[:, None] / _NOISE_MM,
+        views.seen[:, 1:] * quality * distance[:, None] / options.noise_mm,
         (rows @ _RELATIVE).reshape(-1, _N),
         (rows @ views.mean[:, :, 1:]).reshape(-1, 3),
         np.log(np.maximum(views.weight, 1e-9)) - 3 * np.log(sigma).sum(-1),
@@ -155,11 +145,11 @@ def _tails(p: Problem, square: Array) -> tuple[Array, Array]:
 
     The t alone still pulls at 15 standard deviations as hard as the prior does.
     """
-    tail = _DEGREES + square
-    core = (1 - _FAR) * (tail / _DEGREES) ** (-(_DEGREES + 2) / 2)
-    far = _FAR / _FAR_WIDTH**2 * np.exp(-square / (2 * _FAR_WIDTH**2))
+    tail = p.options.degrees + square
+    core = (1 - p.options.far) * (tail / p.options.degrees) ** (-(p.options.degrees + 2) / 2)
+    far = p.options.far / p.options.far_width**2 * np.exp(-square / (2 * p.options.far_width**2))
     energy = -(np.log(core + far) * (p.per_mm > 0)).sum((1, 2))
-    return energy, (core * (_DEGREES + 2) / tail + far / _FAR_WIDTH**2) / (core + far)
+    return energy, (core * (p.options.degrees + 2) / tail + far / p.options.far_width**2) / (core + far)
 
 
 def _reprojection(p: Problem, x: Array) -> _Terms:
@@ -199,15 +189,15 @@ def _mixture(p: Problem, x: Array, s: Array) -> MixtureTerms:
     shrink = np.exp(-s)[:, None, None]
     fitted = p.rows @ (x * shrink)
     w = fitted - p.target
-    tail = _MIXTURE_DEGREES + (w**2).sum(-1)
-    log = np.log(tail / _MIXTURE_DEGREES).reshape(count, views, kernels, _N).sum(-1)
-    log = p.log_kernel - (_MIXTURE_DEGREES + 3) / 2 * log
+    tail = p.options.mixture_degrees + (w**2).sum(-1)
+    log = np.log(tail / p.options.mixture_degrees).reshape(count, views, kernels, _N).sum(-1)
+    log = p.log_kernel - (p.options.mixture_degrees + 3) / 2 * log
     top = log.max(-1, keepdims=True)
     share = np.exp(log - top)
     total = share.sum(-1, keepdims=True)
     share /= total
     energy = -(top + np.log(total))[..., 0].mean(-1)
-    weight = (_MIXTURE_DEGREES + 3) / tail
+    weight = (p.options.mixture_degrees + 3) / tail
     k = weight * (share / views).repeat(_N, -1).reshape(count, -1)
     # The residuals' derivatives: exp(-s) rows by the joints, -fitted by the log-scale.
     weighted = (p.rows.T * (k * shrink[..., 0])[:, None]) @ np.concatenate([w, -fitted], -1)
@@ -217,21 +207,21 @@ def _mixture(p: Problem, x: Array, s: Array) -> MixtureTerms:
     return MixtureTerms(energy, weighted[..., :3], normal, scale, weighted[..., 3:], share, weight, w)
 
 
-def _symmetry(x: Array) -> _Terms:
+def _symmetry(p: Problem, x: Array) -> _Terms:
     """Normal matrix (S, 48, 48). What a limb measures is not known, but that it measures the same on both sides is."""
     bone = _BONES @ x
     length = np.maximum(np.linalg.norm(bone, axis=-1), 1.0)
-    r = (length[:, :4] - length[:, 4:]) / _SYMMETRY_MM
-    tail = _SYMMETRY_DEGREES + r**2
-    J = (_PAIRS @ (bone / (length * _SYMMETRY_MM)[..., None])).reshape(len(x), 4, -1)
-    Jt = (J * ((_SYMMETRY_DEGREES + 1) / tail)[..., None]).swapaxes(-1, -2)
-    energy = (_SYMMETRY_DEGREES + 1) / 2 * np.log(tail / _SYMMETRY_DEGREES).sum(-1)
+    r = (length[:, :4] - length[:, 4:]) / p.options.symmetry_mm
+    tail = p.options.symmetry_degrees + r**2
+    J = (_PAIRS @ (bone / (length * p.options.symmetry_mm)[..., None])).reshape(len(x), 4, -1)
+    Jt = (J * ((p.options.symmetry_degrees + 1) / tail)[..., None]).swapaxes(-1, -2)
+    energy = (p.options.symmetry_degrees + 1) / 2 * np.log(tail / p.options.symmetry_degrees).sum(-1)
     return _Terms(energy, (Jt @ r[..., None]).reshape(x.shape), Jt @ J)
 
 
 def system(p: Problem, x: Array, s: Array) -> tuple[Array, Array, Array, MixtureTerms]:
     """Energy (S,), gradient (S, 49), Gauss-Newton matrix (S, 49, 49), joints first, then the log-scale."""
-    seen, mixture, limbs = _reprojection(p, x), _mixture(p, x, s), _symmetry(x)
+    seen, mixture, limbs = _reprojection(p, x), _mixture(p, x, s), _symmetry(p, x)
     count = len(x)
     joints = limbs.normal.reshape(count, _N, 3, _N, 3)
     axis, joint = np.arange(3), np.arange(_N)
@@ -240,8 +230,8 @@ def system(p: Problem, x: Array, s: Array) -> tuple[Array, Array, Array, Mixture
     H = np.empty((count, 3 * _N + 1, 3 * _N + 1))
     H[:, :-1, :-1] = joints.reshape(count, 3 * _N, 3 * _N)
     H[:, -1, :-1] = H[:, :-1, -1] = mixture.coupling.reshape(count, -1)
-    H[:, -1, -1] = mixture.scale[:, 1] + 1 / _SCALE**2
+    H[:, -1, -1] = mixture.scale[:, 1] + 1 / p.options.scale**2
     g = np.empty((count, 3 * _N + 1))
     g[:, :-1] = (seen.gradient + mixture.gradient + limbs.gradient).reshape(count, -1)
-    g[:, -1] = mixture.scale[:, 0] + s / _SCALE**2
-    return seen.energy + mixture.energy + limbs.energy + s**2 / (2 * _SCALE**2), g, H, mixture
+    g[:, -1] = mixture.scale[:, 0] + s / p.options.scale**2
+    return seen.energy + mixture.energy + limbs.energy + s**2 / (2 * p.options.scale**2), g, H, mixture

@@ -6,12 +6,10 @@ import numpy as np
 
 from calibration.arrays import Array
 from engines.fusion.objective import NEAR_MM, MixtureTerms, Problem, pose_problem, sight, system
+from engines.fusion.options import FusionOptions
 from engines.fusion.views import Views
 from engines.skeleton import L_HIP, N_JOINTS, R_HIP
 
-_STEPS = 10  # of Gauss-Newton at most
-_LEAST_STEPS = 3  # after them a start that leads somewhere better leads the others
-_STILL_MM = 1.0  # a step that moves no joint of the leading start further is the last
 _N = N_JOINTS - 1
 
 
@@ -52,29 +50,30 @@ def _covariance(p: Problem, s: float, H: Array, mixture: MixtureTerms) -> Array:
 
 def _descend(p: Problem, x: Array, s: Array) -> tuple[Array, Array]:
     """Gauss-Newton from all starts x (S, 16, 3), s (S,) together, until the leading one stands still."""
-    for count in range(_STEPS):
+    for count in range(p.options.steps):
         cost, g, H, _ = system(p, x, s)
         step = np.linalg.solve(H, g[..., None])[..., 0]
         moved = step[:, :-1].reshape(x.shape)
         # A body does not change by more than a fifth in one step: exp(-s) is far from linear beyond.
         x, s = x - moved, s - np.clip(step[:, -1], -0.2, 0.2)
-        if count >= _LEAST_STEPS and np.abs(moved[cost.argmin()]).max() < _STILL_MM:
+        if count >= p.options.least_steps and np.abs(moved[cost.argmin()]).max() < p.options.still_mm:
             break
     return x, s
 
 
-def maximise(views: Views, starts: Array) -> Posterior:
+def maximise(views: Views, starts: Array, options: FusionOptions = FusionOptions()) -> Posterior:
     """Find the most probable pose from several starts.
 
     Args:
         views: at least one of them lifted.
         starts: (S, 17, 3) mm, world; finite. The first one also tells how far the person is from each camera.
+        options: parameters of the objective and its descent.
 
     Returns:
         The end of the start that came to the least energy.
     """
     distance = np.maximum(starts[0, 0] @ views.R[:, 2].T + views.t[:, 2], 5 * NEAR_MM)
-    p = pose_problem(views, distance)
+    p = pose_problem(views, distance, options)
     x, s = _descend(p, starts[:, 1:].astype(np.float64), np.zeros(len(starts)))
     cost, _, H, mixture = system(p, x, s)
     best = int(np.where(np.isfinite(cost), cost, np.inf).argmin())

@@ -9,24 +9,25 @@ from engines.lifter import place_root
 from engines.skeleton import DERIVED_FROM, L_HIP, R_HIP
 from engines.types import Detection, ExtraPoints
 
-# One standard deviation of a joint, as a share of the person's size in pixels: 1 % of noise.
-_NOISE = 0.005
 
-
-def _noise_px(views: Views) -> float:
+def _noise_px(views: Views, noise_size: float) -> float:
     """Standard deviation of a joint in pixels: one for all views, or a wrong box half the size would weigh four
     times.
     """
-    return _NOISE * max(float(views.size_px.mean()), 1.0)
+    return noise_size * max(float(views.size_px.mean()), 1.0)
 
 
-def triangulate(views: Views) -> tuple[Array, Array]:
+def triangulate(views: Views, noise_size: float) -> tuple[Array, Array]:
     """Robust triangulation of every joint; those that are the middle of two others are that.
+
+    Args:
+        views: the views.
+        noise_size: one standard deviation of a joint, as a share of the person's size in pixels.
 
     Returns:
         joints (17, 3) mm and cov (17, 3, 3) mm2, NaN for a joint that fewer than two views see.
     """
-    found = triangulate_robust(views.cameras, views.xy, views.score, noise_px=_noise_px(views))
+    found = triangulate_robust(views.cameras, views.xy, views.score, noise_px=_noise_px(views, noise_size))
     joints, cov = found.points.copy(), found.cov.copy()
     for joint, (a, b) in DERIVED_FROM.items():
         if not np.isfinite(joints[joint]).all():

@@ -11,9 +11,6 @@ from calibration.geometry.camera import Camera, image_to_ray
 from engines.skeleton import N_JOINTS, PELVIS
 from engines.types import Detection, Mixture
 
-# A view with fewer joints than this says too little to be called one.
-_MIN_JOINTS = 2
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Views:
@@ -68,8 +65,9 @@ def gather(
     mixtures: Sequence[Mixture | None],
     cameras: Sequence[Camera],
     min_score: float,
+    min_joints: int = 2,
 ) -> Views | None:
-    """Collect the usable views: a person of whom at least two joints are seen.
+    """Collect the usable views: a person of whom at least ``min_joints`` are seen.
 
     Values that are not finite count as not seen; a mixture that holds one counts as absent.
 
@@ -88,7 +86,7 @@ def gather(
             seen = (detection.score >= min_score) & (detection.score > 0) & ~detection.derived
         seen &= np.isfinite(detection.xy).all(-1)
         seen[PELVIS] = False
-        if seen.sum() < _MIN_JOINTS:
+        if seen.sum() < min_joints:
             continue
         if mixture is not None and all(np.isfinite(a).all() for a in (mixture.mean, mixture.sigma, mixture.weight)):
             lifted.append(len(chosen))

@@ -6,15 +6,16 @@ A runtime is a file here (without a leading underscore) that has what ``_module.
 import importlib
 import pkgutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 from engines.runtimes import _choose
 from engines.runtimes._expect import expect
-from engines.runtimes._module import Network, RuntimeModule, Say, silent
+from engines.runtimes._module import Network, NetworkOptions, RuntimeModule
 from engines.types import Runtime
 
-__all__ = ["Network", "Open", "Say", "expect", "fitting", "has_int8", "load", "module", "names", "silent"]
+__all__ = ["Network", "NetworkOptions", "Open", "expect", "fitting", "has_int8", "load", "module", "names"]
 
 Open = Callable[[Path], Runtime]
 """Opens a network by its file: ``load`` with everything else decided. What detectors are given."""
@@ -35,12 +36,12 @@ def has_int8(path: Path) -> bool:
     return path.with_suffix(_choose.INT8).is_file()
 
 
-def fitting(path: Path, precision: str) -> str:
-    """The precision to load a network with where int8 is wanted of those that have an int8 file, and not all have."""
-    return "auto" if precision == "int8" and not has_int8(path) else precision
+def fitting(path: Path, options: NetworkOptions) -> NetworkOptions:
+    """The options to load a network with where int8 is wanted of those that have an int8 file, and not all have."""
+    return replace(options, precision="auto") if options.precision == "int8" and not has_int8(path) else options
 
 
-def load(path: Path, name: str = "auto", threads: int = 1, precision: str | None = None, say: Say = silent) -> Network:
+def load(path: Path, options: NetworkOptions | None = None) -> Network:
     """Load a network.
 
     "auto" is TensorRT where it and a GPU are there and work, else the fastest of those that are installed and, where
@@ -51,11 +52,7 @@ def load(path: Path, name: str = "auto", threads: int = 1, precision: str | None
     Args:
         path: the ONNX file. Where it has a card beside it the file is checked against it; ``NAME.int8.onnx`` beside
             ``NAME.onnx`` is its int8 file if its card says ``accepted`` and ``of`` this very file.
-        name: one of ``names()``, or "auto".
-        threads: threads for the operators of one call, >= 1.
-        precision: "fp32", "int8", or "auto" for the faster; None for the very file that is given. A file whose card
-            says ``precision = "fp16"`` is neither: it runs with "auto" and None.
-        say: told a line where something takes its time.
+        options: what is to execute it.
 
     Returns:
         The network, warmed up; ``describe()`` says what really bound, and under ``choice`` why.
@@ -63,4 +60,4 @@ def load(path: Path, name: str = "auto", threads: int = 1, precision: str | None
     Raises:
         EngineError: for an unknown or unavailable runtime or precision, and for a missing or broken file.
     """
-    return _choose.load({n: module(n) for n in names()}, Path(path), name, threads, precision, say)
+    return _choose.load({n: module(n) for n in names()}, Path(path), options or NetworkOptions())

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from engines import cards
 from engines.runtimes import _measure
 from engines.runtimes._measure import Candidate, Measured
-from engines.runtimes._module import Network, RuntimeModule, Say, one_line
+from engines.runtimes._module import Network, NetworkOptions, RuntimeModule, one_line
 from engines.types import EngineError
 from engines.user_cache import CacheError
 
@@ -80,8 +80,9 @@ def find_files(path: Path, *, look_for_int8: bool) -> Files:
         return Files(own, str(error))
 
 
-def load(modules: Modules, path: Path, name: str, threads: int, precision: str | None, say: Say) -> Chosen:
+def load(modules: Modules, path: Path, options: NetworkOptions) -> Chosen:
     """See ``engines.runtimes.load``; ``modules`` are the runtimes by name, in the order that decides a tie."""
+    name, threads, precision = options.runtime, options.threads, options.precision
     if precision not in (None, "auto", *PRECISIONS):
         raise EngineError(f"unknown precision {precision!r}; there are auto, {', '.join(PRECISIONS)}")
     wanted = None if name == "auto" else _by_name(modules, name)
@@ -94,7 +95,7 @@ def load(modules: Modules, path: Path, name: str, threads: int, precision: str |
     kinds = [p for p in files.by_precision if precision in (None, "auto", p)]
     notes = [files.passed_over] if files.passed_over else []
     if wanted is None:
-        able, accelerated = _able(modules, kinds, files, threads, say, notes)
+        able, accelerated = _able(modules, kinds, files, threads, notes)
         if accelerated:
             return accelerated
     else:
@@ -108,11 +109,11 @@ def load(modules: Modules, path: Path, name: str, threads: int, precision: str |
     if not candidates:
         what = f"{name if wanted else 'what is installed'} does not run {' or '.join(kinds)} files"
         raise EngineError("; ".join([f"{path.name}: {what}; use --precision auto or --runtime onnx", *notes]))
-    return _best(candidates, able, threads, say, "asked for" if wanted else "the only one that can run it here", notes)
+    return _best(candidates, able, threads, "asked for" if wanted else "the only one that can run it here", notes)
 
 
 def _able(
-    modules: Modules, kinds: Sequence[str], files: Files, threads: int, say: Say, notes: list[str]
+    modules: Modules, kinds: Sequence[str], files: Files, threads: int, notes: list[str]
 ) -> tuple[dict[str, RuntimeModule], Chosen | None]:
     """What "auto" may measure; and the network of an accelerator where there is one that works, which it takes.
 
@@ -132,7 +133,7 @@ def _able(
         elif fit and module.ACCELERATOR:
             try:
                 candidate = Candidate(n, fit[0], *files.by_precision[fit[0]], module.version())
-                return {}, Chosen(_open(candidate, module, threads, say), "; ".join(["there is a GPU for it", *notes]))
+                return {}, Chosen(_open(candidate, module, threads), "; ".join(["there is a GPU for it", *notes]))
             except EngineError as error:
                 notes.append(f"{n} passed over: {error}")
         elif fit:
@@ -149,23 +150,21 @@ def _by_name(modules: Modules, name: str) -> RuntimeModule:
     return modules[name]
 
 
-def _open(candidate: Candidate, module: RuntimeModule, threads: int, say: Say) -> Network:
+def _open(candidate: Candidate, module: RuntimeModule, threads: int) -> Network:
     """Load a candidate.
 
     Raises:
         EngineError: whatever goes wrong.
     """
     try:
-        return module.load(candidate.path, candidate.sha256, threads, candidate.precision, say)
+        return module.load(candidate.path, candidate.sha256, threads, candidate.precision)
     except EngineError:
         raise
     except Exception as error:  # a broken accelerator or installation raises anything
         raise EngineError(f"{candidate.runtime} does not work ({type(error).__name__}: {one_line(error)})") from error
 
 
-def _best(
-    candidates: Sequence[Candidate], modules: Modules, threads: int, say: Say, alone: str, notes: list[str]
-) -> Chosen:
+def _best(candidates: Sequence[Candidate], modules: Modules, threads: int, alone: str, notes: list[str]) -> Chosen:
     """The fastest candidate, measured now or before; with one alone nothing is measured, and ``alone`` is why.
 
     Raises:
@@ -175,11 +174,11 @@ def _best(
     if len(candidates) == 1:
         report = Measured({}, {})
     else:
-        report = _measured(candidates, modules, threads, notes=notes, networks=networks, say=say)
+        report = _measured(candidates, modules, threads, notes=notes, networks=networks)
     errors: list[EngineError] = []
     for candidate in report.order(candidates):
         try:
-            network = networks.get(candidate.label) or _open(candidate, modules[candidate.runtime], threads, say)
+            network = networks.get(candidate.label) or _open(candidate, modules[candidate.runtime], threads)
         except EngineError as error:
             errors.append(error)
             notes.append(f"{candidate.label} passed over: {error}")
@@ -195,7 +194,6 @@ def _measured(
     modules: Modules,
     threads: int,
     *,
-    say: Say,
     notes: list[str],
     networks: dict[str, Network],
 ) -> Measured:
@@ -209,7 +207,7 @@ def _measured(
     failed: dict[str, str] = {}
     for candidate in candidates:
         try:
-            networks[candidate.label] = _open(candidate, modules[candidate.runtime], threads, say)
+            networks[candidate.label] = _open(candidate, modules[candidate.runtime], threads)
         except EngineError as error:
             failed[candidate.label] = str(error)
     ms, stopped = _measure.race(networks)

@@ -2,18 +2,29 @@
 
 import importlib.metadata
 import importlib.util
-from collections.abc import Callable, Mapping
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from engines.runtimes._example import Spec
 from engines.types import Runtime
 
-Say = Callable[[str], None]
 
+@dataclass(frozen=True, slots=True)
+class NetworkOptions:
+    """What executes a network; decided once, and handed down whole."""
 
-def silent(_line: str) -> None:
-    """Say nothing."""
+    runtime: str = "auto"
+    """Name of the runtime, or "auto"."""
+    precision: str | None = None
+    """"fp32", "int8", or "auto" for the faster; None for the very file that is given. A file whose card says
+    ``precision = "fp16"`` is neither: it runs with "auto" and None."""
+    threads: int = 1
+    """For the operators of one call, >= 1."""
 
 
 class Network(Runtime, Protocol):
@@ -47,7 +58,7 @@ class RuntimeModule(Protocol):
         """Of what is installed, without importing it."""
         ...
 
-    def load(self, path: Path, sha256: str, threads: int, precision: str, say: Say) -> Network:
+    def load(self, path: Path, sha256: str, threads: int, precision: str) -> Network:
         """Load an ONNX file, or raise EngineError."""
         ...
 
@@ -68,6 +79,23 @@ def version(*distributions: str) -> str:
         except importlib.metadata.PackageNotFoundError:
             continue
     return "unknown"
+
+
+_environment = threading.RLock()
+
+
+@contextmanager
+def told_not_to_report(name: str, value: str) -> Iterator[None]:
+    """Within it an environment variable is set, for the one call that reads it; what the host program set stays."""
+    with _environment:
+        before = os.environ.get(name)
+        if before is None:
+            os.environ[name] = value
+        try:
+            yield
+        finally:
+            if before is None:
+                os.environ.pop(name, None)
 
 
 def one_line(error: BaseException) -> str:

@@ -1,6 +1,5 @@
 """ONNX Runtime: the default; on the CPU, or on CUDA where the installed build and the machine have it."""
 
-import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 
 from engines.runtimes import _example, _module
 from engines.runtimes._example import Spec
-from engines.runtimes._module import Say, silent
 from engines.types import EngineError
 
 if TYPE_CHECKING:
@@ -42,7 +40,7 @@ def version() -> str:
     return _module.version("onnxruntime-gpu", "onnxruntime", "onnxruntime-directml")
 
 
-def load(path: Path, sha256: str, threads: int, precision: str, say: Say = silent) -> "OnnxRuntime":
+def load(path: Path, sha256: str, threads: int, precision: str) -> "OnnxRuntime":
     """Open an ONNX file; see OnnxRuntime."""
     return OnnxRuntime(path, sha256, threads, precision)
 
@@ -64,8 +62,8 @@ class OnnxRuntime:
     def __init__(self, path: Path, sha256: str, threads: int, precision: str = "fp32", *, cuda: bool = True) -> None:
         # Its wheels report to Microsoft, and keep a device id in the user's home, unless told not to before the import;
         # ort.disable_telemetry_events() comes too late.
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-        import onnxruntime as ort
+        with _module.told_not_to_report("ORT_DISABLE_TELEMETRY", "1"):
+            import onnxruntime as ort
 
         note = ""
         cuda = cuda and "CUDAExecutionProvider" in ort.get_available_providers()

@@ -3,7 +3,8 @@
 import importlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, cast
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 
 from engines.runtimes import _example, _module
 from engines.runtimes._example import Spec
-from engines.runtimes._module import Say, silent
 from engines.types import EngineError
 
 ACCELERATOR: Final = False
@@ -38,9 +38,22 @@ def version() -> str:
     return _module.version("openvino")
 
 
-def load(path: Path, sha256: str, threads: int, precision: str, say: Say = silent) -> "OpenVinoRuntime":
+def load(path: Path, sha256: str, threads: int, precision: str) -> "OpenVinoRuntime":
     """Compile an ONNX file for the CPU; see OpenVinoRuntime."""
     return OpenVinoRuntime(path, sha256, threads, precision)
+
+
+@contextmanager
+def _without_module(name: str) -> Iterator[None]:
+    """Within it a module cannot be imported, unless the host program has done so already."""
+    absent = name not in sys.modules
+    if absent:
+        sys.modules[name] = cast(ModuleType, None)
+    try:
+        yield
+    finally:
+        if absent:
+            sys.modules.pop(name, None)
 
 
 class OpenVinoRuntime:
@@ -60,10 +73,10 @@ class OpenVinoRuntime:
     def __init__(self, path: Path, sha256: str, threads: int, precision: str = "fp32", device: str = "CPU") -> None:
         # Merely importing it would tell Google Analytics and keep an id in the user's home; without this package of its
         # own it has a stub in place of that.
-        sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))
-        # By name: where it is not installed, type checkers take this very file for it.
-        openvino: Any = importlib.import_module("openvino")
-        frontends: Any = importlib.import_module("openvino.frontend")
+        with _without_module("openvino_telemetry"):
+            # By name: where it is not installed, type checkers take this very file for it.
+            openvino: Any = importlib.import_module("openvino")
+            frontends: Any = importlib.import_module("openvino.frontend")
 
         core = openvino.Core()
         if device not in (name.partition(".")[0] for name in core.available_devices):

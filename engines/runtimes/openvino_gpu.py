@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Final
 
 from engines.runtimes import openvino
-from engines.runtimes._module import Say, silent
 
 ACCELERATOR: Final = False
 INSTALL: Final = openvino.INSTALL
@@ -22,6 +21,6 @@ def obstacle() -> str | None:
     return None
 
 
-def load(path: Path, sha256: str, threads: int, precision: str, say: Say = silent) -> openvino.OpenVinoRuntime:
+def load(path: Path, sha256: str, threads: int, precision: str) -> openvino.OpenVinoRuntime:
     """Compile an ONNX file for the GPU; see OpenVinoRuntime."""
     return openvino.OpenVinoRuntime(path, sha256, threads, precision, "GPU")

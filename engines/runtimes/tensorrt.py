@@ -4,6 +4,7 @@ An engine is native code: one is never read from a path that somebody gives, onl
 a key of the ONNX file, GPU, driver and TensorRT. What was just built is compared with ONNX Runtime before it is used.
 """
 
+import logging
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,13 +18,13 @@ from engines import user_cache
 from engines.runtimes import _cuda, _example, _gpu, _module, onnx
 from engines.runtimes import _tensorrt_build as build
 from engines.runtimes._compare import TooFarError, compare
-from engines.runtimes._module import Say, silent
 from engines.types import EngineError
 
 ACCELERATOR: Final = True
 INSTALL: Final = "pip install -r requirements-gpu.txt"
 PRECISIONS: Final = ("fp32", "fp16")
 
+_log = logging.getLogger(__name__)
 _SHAPES: Final = 4
 """Shapes that get a CUDA graph: it must have an execution context of its own, which takes GPU memory."""
 
@@ -43,7 +44,7 @@ def version() -> str:
     return _module.version("tensorrt", "tensorrt-cu13", "tensorrt-cu12", "tensorrt_rtx", "tensorrt-rtx-cu13-bindings")
 
 
-def load(path: Path, sha256: str, threads: int, precision: str, say: Say = silent) -> "TensorRtRuntime":
+def load(path: Path, sha256: str, threads: int, precision: str) -> "TensorRtRuntime":
     """The network of an ONNX file on the GPU; built first where it is not in the cache.
 
     Raises:
@@ -55,7 +56,7 @@ def load(path: Path, sha256: str, threads: int, precision: str, say: Say = silen
         raise EngineError(f"TensorRT is not installed: {INSTALL}")
     if reason := _gpu.obstacle():
         raise EngineError(f"TensorRT needs an NVIDIA GPU: {reason}; use --runtime onnx")
-    return TensorRtRuntime(path, sha256, precision, build.import_module(module), say)
+    return TensorRtRuntime(path, sha256, precision, build.import_module(module))
 
 
 class TensorRtRuntime:
@@ -69,7 +70,7 @@ class TensorRtRuntime:
             Runtime.
     """
 
-    def __init__(self, path: Path, sha256: str, precision: str, trt: Any, say: Say) -> None:
+    def __init__(self, path: Path, sha256: str, precision: str, trt: Any) -> None:
         self._lock = threading.Lock()
         self._device = _cuda.Device()
         self._trt = trt
@@ -82,7 +83,7 @@ class TensorRtRuntime:
         self._engine, parity, note = self._read(key)
         built = b""
         if self._engine is None:
-            self._engine, built = self._build(path, build.timing_key(gpu, driver, version), say)
+            self._engine, built = self._build(path, build.timing_key(gpu, driver, version))
         self._context = self._new_context()
         self.inputs = build.describe_inputs(self._engine, trt)
         self._outputs = build.tensor_names(self._engine, trt, trt.TensorIOMode.OUTPUT)
@@ -143,9 +144,9 @@ class TensorRtRuntime:
         # None also for one that this TensorRT refuses: it is built again.
         return self._runtime.deserialize_cuda_engine(data), parity, ""
 
-    def _build(self, path: Path, timing: Mapping[str, object], say: Say) -> tuple[Any, bytes]:
+    def _build(self, path: Path, timing: Mapping[str, object]) -> tuple[Any, bytes]:
         """The engine, and its bytes."""
-        say(f"building {path.name} for {self._device.name} with TensorRT (up to some minutes, once) ...")
+        _log.info(f"building {path.name} for {self._device.name} with TensorRT (up to some minutes, once) ...")
         try:
             model = path.read_bytes()
         except OSError as error:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from engines.runtimes import _example, _gpu, _module
 from engines.runtimes._example import Spec
-from engines.runtimes._module import Say, silent
 from engines.types import EngineError
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def version() -> str:
     return _module.version("torch")
 
 
-def load(path: Path, sha256: str, threads: int, precision: str, say: Say = silent) -> "TorchRuntime":
+def load(path: Path, sha256: str, threads: int, precision: str) -> "TorchRuntime":
     """Open an ONNX file; see TorchRuntime."""
     return TorchRuntime(path, sha256, threads, precision)
 

@@ -1,14 +1,16 @@
 """From a Config to a run: opens what it names, checks it before the capture starts, and puts the pieces together."""
 
+import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
-from engines.detectors import fallback
+from engines.detectors import DetectorOptions, fallback
+from engines.fusion import Fuser
 from engines.lifter import MDNLifter
 from stream.app import camera_setup, outputs
 from stream.app.signals import finish_on_interrupt, leave_on_interrupt
@@ -16,64 +18,61 @@ from stream.config import Config, SourceConfig
 from stream.live.estimator import Each, Estimator
 from stream.live.metrics import Meter, Summary
 from stream.live.pipeline import OpenSource, Pipeline
-from stream.live.synchronise import LIVE_SPAN_S, SyncConfig
-from stream.live.tracks import TrackConfig
 from stream.sinks import CameraInfo, MainSink, RunInfo
 from stream.sources import SourceInfo, make_source
 from stream.types import StreamError
 from stream.version import __version__
 
-Say = Callable[[str], None]
+_log = logging.getLogger(__name__)
 
 
-def run(config: Config, say: Say) -> Summary:
+def run(config: Config) -> Summary:
     """Run until the sources end or the user stops.
-
-    Args:
-        config: the whole run.
-        say: told single lines for the user.
 
     Raises:
         UserError: for everything the user can mend, in one line.
     """
     with ExitStack() as stack:
         with leave_on_interrupt():
-            pipeline, viewer = prepare(config, stack, say)
+            pipeline, viewer = prepare(config, stack)
         with finish_on_interrupt(pipeline.control):
             return pipeline.run(viewer)
 
 
-def prepare(config: Config, stack: ExitStack, say: Say) -> tuple[Pipeline, MainSink | None]:
+def prepare(config: Config, stack: ExitStack) -> tuple[Pipeline, MainSink | None]:
     """Everything of a run but the run: sources are open, networks are loaded, and no thread has been started.
+
+    Cameras, then networks, then the pipeline, then the sinks; what one of them needs of the Config it is handed here.
 
     Args:
         config: the whole run.
         stack: closes the sources when it ends.
-        say: told single lines for the user.
 
     Raises:
         UserError: for everything the user can mend, in one line.
     """
     outputs.check(config)
     setup = camera_setup.load(config.setup, config.sources)
-    lifter = MDNLifter(config.lift.weights, config.engine.runtime, config.engine.precision, say)
-    opened = open_sources(config, stack, say)
+    opened = open_sources(config, stack)
     cameras, lines = setup.cameras(opened, config.lift.fov_degrees)
     for line in lines:
-        say(line)
-    rates = [o.info.fps for o in opened if o.info.fps]
+        _log.info(line)
     live = any(o.info.live for o in opened)
     asked = None if live else asked_rate(config.sources, opened)
-    detector = load_detector(config, max(rates, default=30.0) if live else None, say)
+
+    lifter = MDNLifter(config.lift.weights, config.network)
+    fps = [o.info.fps for o in opened]
+    rates = [rate for rate in fps if rate]
+    detector = load_detector(config, frame_set_rate(fps, config.detect.assumed_fps) if live else None)
+    _log.info(f"detector {runs_on(detector.describe())}")
+    _log.info(f"lifter {runs_on(lifter.describe())}")
+
+    lenses = [fitted.camera for fitted in cameras]
+    fuse = None if setup.method == "none" else Fuser(lenses, setup.method, config.detect.min_score, config.fusion)
     estimator = Estimator(
-        [fitted.camera for fitted in cameras],
-        detector,
-        lifter,
-        config.detect,
-        TrackConfig(),
-        setup.fuser(cameras, config),
-        side_by_side(len(opened), stack),
-    )
+        lenses, detector, lifter, config.detect, config.tracks, fuse, side_by_side(len(opened), stack),
+        max_interpolated_s=config.sync.max_interpolated_s,
+    )  # fmt: skip
     run_info = RunInfo(
         cameras=tuple(camera_info(o, fitted, config) for o, fitted in zip(opened, cameras, strict=True)),
         kernels=lifter.kernels,
@@ -84,32 +83,45 @@ def prepare(config: Config, stack: ExitStack, say: Say) -> tuple[Pipeline, MainS
         lifter=lifter.describe(),
         runtime=lifter.describe()["runtime"],
         software=f"hypothesis-stream {__version__}",
-        settings={"detect": asdict(config.detect), "tracks": asdict(TrackConfig()), "fusion": setup.method,
-                  "engine": asdict(config.engine), "sync_offset": {o.info.name: o.offset_s for o in opened}},
+        settings={"fusion": setup.method, "engine": asdict(config.network), "detect": asdict(config.detect),
+                  "top_down": asdict(config.top_down), "fallback": asdict(config.fallback),
+                  "sync": asdict(config.sync), "fusing": asdict(config.fusion), "tracks": asdict(config.tracks),
+                  "sync_offset": {o.info.name: o.offset_s for o in opened}},
     )  # fmt: skip
-    say(f"detector {runs_on(detector.describe())}")
-    say(f"lifter {runs_on(run_info.lifter)}")
     meter = Meter()
-    sync = SyncConfig(interpolate=not live or config.setup.sync_delay > 0, fps=asked)
+    interpolate = config.sync.interpolate and (not live or config.setup.sync_delay > 0)
+    sync = replace(config.sync, interpolate=interpolate, fps=asked or config.sync.fps)
     pipeline = Pipeline(opened, estimator, run_info, meter, sync, config.output.record_buffer_s)
     lengths = [o.info.frames / o.info.fps if o.info.frames and o.info.fps else 0.0 for o in opened]
     frames = None if live else round(max(lengths) * (run_info.fps or 0.0)) or None
-    return pipeline, outputs.add(config.output, pipeline, meter, run_info.runtime, frames, say)
+    return pipeline, outputs.add(config.output, pipeline, meter, run_info.runtime, frames)
 
 
-def load_detector(config: Config, rate: float | None, say: Say) -> fallback.Fallback:
-    """The detectors of a run, in their order; ``rate`` is that of a live source, None for files.
+def frame_set_rate(fps: Sequence[float | None], assumed: float) -> float:
+    """Frame sets a second of live cameras: one comes when *every* camera has a new frame, at the slowest one's rate.
+
+    Args:
+        fps: frames a second of each, None where not known.
+        assumed: what is taken for that.
+    """
+    return min((rate or assumed for rate in fps), default=assumed)
+
+
+def load_detector(config: Config, rate: float | None) -> fallback.Fallback:
+    """The detectors of a run, in their order.
+
+    Args:
+        config: the whole run.
+        rate: frame sets a second of live sources, in each of which every view is detected; None for files.
 
     Raises:
         EngineError: for an unknown name, or if none can be loaded.
     """
-    cores = os.cpu_count() or 1
-    # Several views are detected side by side, a core each; beyond four threads the small networks here do not gain.
-    threads = min(4, max(1, cores // len(config.sources)))
-    return fallback.Fallback(
-        config.detect.names, rate=rate, say=say,
-        runtime=config.engine.runtime, threads=threads, precision=config.engine.precision,
-    )  # fmt: skip
+    # Several views are detected side by side, a core each.
+    share = max(1, (os.cpu_count() or 1) // len(config.sources))
+    threads = config.detect.threads or min(config.detect.most_threads, share)
+    options = DetectorOptions(replace(config.network, threads=threads), config.top_down)
+    return fallback.Fallback(config.detect.names, rate=rate, options=config.fallback, detector=options)
 
 
 def runs_on(said: Mapping[str, str]) -> str:
@@ -132,7 +144,7 @@ def side_by_side(views: int, stack: ExitStack) -> Each:
     return pool.map
 
 
-def open_sources(config: Config, stack: ExitStack, say: Say) -> list[OpenSource]:
+def open_sources(config: Config, stack: ExitStack) -> list[OpenSource]:
     """Open every source, closing all of them when the stack ends.
 
     Raises:
@@ -145,7 +157,7 @@ def open_sources(config: Config, stack: ExitStack, say: Say) -> list[OpenSource]
         stack.callback(source.close)
         info = source.open()
         for message in (*info.messages, *not_taken(source_config, info, len(config.sources))):
-            say(f"{info.name}: {message}")
+            _log.warning(f"{info.name}: {message}")
         opened.append(OpenSource(source, info, offsets.get(info.name, 0.0)))
     # A file played in real time keeps its own time, from 0: a camera's is never near it.
     if len({(o.info.live, o.info.clock) for o in opened}) > 1:
@@ -154,10 +166,10 @@ def open_sources(config: Config, stack: ExitStack, say: Say) -> list[OpenSource]
             "common; give either cameras or files"
         )
     moved = [o.offset_s for o in opened if o.info.live]
-    if moved and max(moved) - min(moved) > LIVE_SPAN_S:
+    if moved and max(moved) - min(moved) > config.sync.live_span_s:
         raise StreamError(
             f"--sync-offset moves live cameras {max(moved) - min(moved):g} s apart, and their images wait in memory "
-            f"for {LIVE_SPAN_S:g} s at most; check the offsets, or play files without --realtime"
+            f"for {config.sync.live_span_s:g} s at most; check the offsets, or play files without --realtime"
         )
     return opened
 

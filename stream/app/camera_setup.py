@@ -9,9 +9,8 @@ from calibration.binding import Letterbox, SourceId, bind, fit_cameras, parse_le
 from calibration.formats import load_calibration
 from calibration.geometry.camera import Camera, camera_from_fov
 from calibration.types import Calibration, with_up
-from engines.fusion import METHODS, Fuser
-from stream.config import CameraSetupConfig, Config, SourceConfig
-from stream.live import estimator
+from engines.fusion import METHODS
+from stream.config import CameraSetupConfig, SourceConfig
 from stream.live.pipeline import OpenSource
 from stream.types import StreamError
 
@@ -70,12 +69,6 @@ class CameraSetup:
                 "or python -m calibration floor finds it"
             ]
         return []
-
-    def fuser(self, cameras: Sequence[Fitted], config: Config) -> estimator.FuseViews | None:
-        """What fuses the views, or None where they cannot be fused."""
-        if self.method == "none":
-            return None
-        return Fuser([fitted.camera for fitted in cameras], self.method, config.detect.min_score)
 
 
 def load(config: CameraSetupConfig, sources: Sequence[SourceConfig]) -> CameraSetup:

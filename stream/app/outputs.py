@@ -1,6 +1,7 @@
 """The sinks of a run, put together as its Config says."""
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, cast
 
@@ -12,12 +13,12 @@ from stream.live.pipeline import Pipeline
 from stream.sinks import MainSink, Run, SinkOptions, recorder
 from stream.types import StreamError
 
+_log = logging.getLogger(__name__)
+
 AUTO: Final = "window"
 """The viewer of ``--view auto``, where it can be used."""
 RECORD_FOLDER: Final = Path("recordings")
 """Where a take goes that is begun by a key when no --record was given."""
-
-Say = Callable[[str], None]
 
 
 def check(config: Config) -> None:
@@ -34,9 +35,7 @@ def check(config: Config) -> None:
         one.check(config)
 
 
-def add(
-    config: OutputConfig, pipeline: Pipeline, meter: Meter, runtime: str, total: int | None, say: Say
-) -> MainSink | None:
+def add(config: OutputConfig, pipeline: Pipeline, meter: Meter, runtime: str, total: int | None) -> MainSink | None:
     """Make the sinks of a run, add them to its pipeline and connect its record switch.
 
     Args:
@@ -59,12 +58,12 @@ def add(
         return _made([o for o in options if o.role == "take"], Run(status, pipeline.control, take))
 
     folder = next((o.record for o in options if isinstance(o, recorder.Options)), None)
-    switch = RecordSwitch(pipeline, folder or RECORD_FOLDER, take_sinks, say)
+    switch = RecordSwitch(pipeline, folder or RECORD_FOLDER, take_sinks)
     status = RunStatus(pipeline, meter, runtime, total, lambda: switch.recording)
     run = Run(status, pipeline.control)
     # Everything that can be refused is made first, a take last, so that no empty one is left.
     made = _made([o for o in options if o.role == "output"], run)
-    viewer = _viewer(config.view, [o for o in options if o.role == "viewer"], run, say)
+    viewer = _viewer(config.view, [o for o in options if o.role == "viewer"], run)
     for name, sink in made:
         pipeline.add(sink, name)
     pipeline.control.connect(record=switch.switch)
@@ -85,11 +84,11 @@ def _made(options: Sequence[SinkOptions], run: Run) -> TakeSinks:
     return [(name, sink) for name, sink in made if sink is not None]
 
 
-def _viewer(view: str, viewers: Sequence[SinkOptions], run: Run, say: Say) -> MainSink | None:
+def _viewer(view: str, viewers: Sequence[SinkOptions], run: Run) -> MainSink | None:
     chosen = next((o for o in viewers if o.name() == (AUTO if view == "auto" else view)), None)
     if chosen is None:
         return None
     if view == "auto" and (reason := chosen.missing()) is not None:
-        say(f"no window: {reason}; going on without one (--video-out FILE.mp4 writes what it would show)")
+        _log.info(f"no window: {reason}; going on without one (--video-out FILE.mp4 writes what it would show)")
         return None
     return cast(MainSink, chosen.make(run))

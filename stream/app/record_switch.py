@@ -1,5 +1,6 @@
 """The recording of a run, which can be switched on and off while it goes on: one take each time."""
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -10,6 +11,8 @@ from stream.live.pipeline import Pipeline
 from stream.live.sink_worker import SinkWorker
 from stream.recordings.takes import new_take
 from stream.sinks import Sink
+
+_log = logging.getLogger(__name__)
 
 TakeSinks = Sequence[tuple[str, Sink]]
 """The sinks that write one take, with their names."""
@@ -22,13 +25,10 @@ class RecordSwitch:
         pipeline: the run.
         folder: the takes are made in it.
         make: the sinks that write into the folder of a take.
-        say: told in one line why a take could not be begun.
     """
 
-    def __init__(
-        self, pipeline: Pipeline, folder: Path, make: Callable[[Path], TakeSinks], say: Callable[[str], None]
-    ) -> None:
-        self._pipeline, self._folder, self._make, self._say = pipeline, folder, make, say
+    def __init__(self, pipeline: Pipeline, folder: Path, make: Callable[[Path], TakeSinks]) -> None:
+        self._pipeline, self._folder, self._make = pipeline, folder, make
         self._workers: list[SinkWorker] = []
         self._lock = threading.Lock()
 
@@ -65,4 +65,4 @@ class RecordSwitch:
             try:
                 self.begin()
             except UserError as error:
-                self._say(str(error))
+                _log.error(str(error))

@@ -14,9 +14,8 @@ from calibration.geometry.camera import Camera
 from engines.lifter import lifter_input, place_root
 from engines.skeleton import LIMBS
 from engines.types import Detection, Detector, DetectorSession, ExtraJoints, Lifter, Mixture, Pose, TimedSession
-from stream.config import DetectConfig
-from stream.live.synchronise import MAX_INTERPOLATED_S
-from stream.live.tracks import TrackConfig, Tracker
+from stream.config import DetectConfig, SyncConfig, TrackConfig
+from stream.live.tracks import Tracker
 from stream.types import Estimate, Frame, FrameReference, FrameSet, Person, View
 
 Each = Callable[..., Iterable[Any]]
@@ -90,6 +89,7 @@ class Estimator:
         fuse: fuses the views in the world; None where the cameras are not calibrated.
         each: applies a function to every view, like ``map``; that of a pool detects views side by side.
         clock: seconds; only to measure stages, nothing depends on it.
+        max_interpolated_s: 2D joints are not interpolated between frames further apart.
     """
 
     def __init__(
@@ -102,6 +102,7 @@ class Estimator:
         fuse: FuseViews | None = None,
         each: Each = map,
         clock: Callable[[], float] = time.perf_counter,
+        max_interpolated_s: float = SyncConfig().max_interpolated_s,
     ) -> None:
         self._cameras = tuple(cameras)
         self._lifter = lifter
@@ -109,6 +110,7 @@ class Estimator:
         self._fuse = fuse
         self._each = each
         self._clock = clock
+        self._max_interpolated_s = max_interpolated_s
         self._eyes = [_Eye(detector.session()) for _ in cameras]
         ids = count()
         self._followed = _Followed(0, tuple(Tracker(tracks, ids) for _ in cameras))
@@ -195,7 +197,7 @@ class Estimator:
             now is not None
             and before is not None
             and before[0] < target < eye.t - 1e-6
-            and eye.t - before[0] <= MAX_INTERPOLATED_S + 1e-6  # 10 fps, give or take rounding
+            and eye.t - before[0] <= self._max_interpolated_s + 1e-6  # 10 fps, give or take rounding
         ):
             now = interpolate(before[1], now, (target - before[0]) / (eye.t - before[0]))
         return _Look(now, fresh, anew, start, self._clock())

@@ -118,7 +118,7 @@ class FileMatcher:
         for target in self._even() if self._config.fps else self._frames():
             candidates = [reel.around(target) for reel in self._reels]
             limits = [tolerance(self._config, reel.interval) for reel in self._reels]
-            chosen = match(target, candidates, limits, self._config.interpolate)
+            chosen = match(target, candidates, limits, self._config.interpolate, self._config.max_interpolated_s)
             seen = [reel for reel, frame in zip(self._reels, chosen, strict=True) if frame is not None]
             if not seen:
                 continue

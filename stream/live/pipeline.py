@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 
 from calibration.errors import UserError
 from stream.channel import Channel, Closed
+from stream.config import SyncConfig
 from stream.control import Control
 from stream.live.estimator import Estimator, PendingFrameSet
 from stream.live.files import FileMatcher
 from stream.live.metrics import Meter, Summary
 from stream.live.sink_worker import SinkWorker
-from stream.live.synchronise import LiveMatcher, NoOverlapError, SyncConfig, skew_warning
+from stream.live.synchronise import LiveMatcher, NoOverlapError, skew_warning
 from stream.sinks import MainSink, RunInfo, Sink, SinkStoppedError
 from stream.sources import Source, SourceInfo
 from stream.types import Estimate, Event, Frame, FrameSet, StreamError

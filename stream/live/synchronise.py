@@ -7,45 +7,28 @@ sets. Live cameras are matched to the newest time that every living camera has r
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from stream.config import SyncConfig
 from stream.types import Frame, FrameSet, StreamError
 
 EPSILON: Final = 1e-6
 """Seconds. Times of one clock read twice differ by rounding; half a frame must still count as half a frame."""
-MAX_INTERPOLATED_S: Final = 0.1
-"""2D joints are interpolated only between frames this near to each other: a joint's path over 0.1 s is no line."""
-# Frames kept a live camera beside those it is ahead by: enough for the slowest pair that still counts as matched.
-_HISTORY = 8
-LIVE_SPAN_S: Final = 5.0
-"""Seconds that the times of live cameras can be moved apart: 180 MB of full HD images wait for each of them."""
 
 
 class NoOverlapError(StreamError):
     """A file of which no frame is at the time of a frame of any other."""
 
 
-@dataclass(frozen=True, slots=True)
-class SyncConfig:
-    """How frames are matched."""
-
-    tolerance_s: float | None = None
-    """A frame further than this from the target time is left out; None: half a frame of its camera."""
-    stale_frames: float = 2.0
-    """A live camera whose newest frame is older than this many of its frames ..."""
-    stale_s: float = 0.1
-    """... and than this, is left out of the frame set, and not waited for."""
-    interpolate: bool = True
-    """Take the first frame at or after the target time where 2D joints can be interpolated to it."""
-    fps: float | None = None
-    """Frame sets a second of files; None: one a frame of the fastest camera."""
-    overlap: bool = True
-    """Refuse files of which one has no time in common with any other."""
+_DEFAULTS: Final = SyncConfig()
 
 
 def match(
-    target: float, frames: Sequence[Sequence[Frame]], tolerance: Sequence[float], after: bool
+    target: float,
+    frames: Sequence[Sequence[Frame]],
+    tolerance: Sequence[float],
+    after: bool,
+    within: float = _DEFAULTS.max_interpolated_s,
 ) -> list[Frame | None]:
     """Choose one frame a camera for a target time.
 
@@ -54,7 +37,8 @@ def match(
         frames: the candidates of each camera in order of time; may be empty.
         tolerance: seconds a frame may differ from the target, one a camera.
         after: prefer the first frame at or after the target, within *one frame* (twice the tolerance), to the nearest,
-            where that is within ``MAX_INTERPOLATED_S`` before it.
+            where that is not further than ``within`` before it.
+        within: seconds; 2D joints are not interpolated between frames further apart.
 
     Returns:
         One frame a camera, None where there is none near enough.
@@ -65,7 +49,7 @@ def match(
         if best is not None and abs(best.t - target) > limit + EPSILON:
             best = None
         if after and best is not None and best.t < target - EPSILON:
-            latest = min(target + 2 * limit, best.t + MAX_INTERPOLATED_S) + EPSILON
+            latest = min(target + 2 * limit, best.t + within) + EPSILON
             best = next((f for f in candidates if target - EPSILON <= f.t <= latest), best)
         chosen.append(best)
     return chosen
@@ -147,7 +131,7 @@ class LiveMatcher:
         """A new frame of the camera with this number."""
         frames = self._frames[camera]
         frames.append(frame)
-        while len(frames) > _HISTORY and frames[_HISTORY].t <= frame.t - self._span:
+        while len(frames) > self._config.history and frames[self._config.history].t <= frame.t - self._span:
             frames.popleft()
         self._intervals[camera].add(frame.t)
         self._first = min(self._first, frame.t - self._offsets[camera])
@@ -169,7 +153,8 @@ class LiveMatcher:
         self._last = target
         candidates = [list(frames) if k in living else [] for k, frames in enumerate(self._frames)]
         limits = [tolerance(self._config, interval) for interval in self._intervals]
-        chosen = match(target, candidates, limits, self._config.interpolate and len(living) > 1)
+        interpolate = self._config.interpolate and len(living) > 1
+        chosen = match(target, candidates, limits, interpolate, self._config.max_interpolated_s)
         for k, frame in enumerate(chosen):
             if frame is not None:
                 self.superseded += sum(self._used[k] < f.t < frame.t for f in self._frames[k])

@@ -7,7 +7,6 @@ can have moved to it; so evidence accumulates and the answer changes only when t
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import count
 
 import numpy as np
@@ -15,33 +14,8 @@ from scipy.optimize import linear_sum_assignment
 
 from calibration.arrays import Array
 from engines.types import Mixture
+from stream.config import TrackConfig
 from stream.types import HypothesisTrack
-
-
-@dataclass(frozen=True, slots=True)
-class TrackConfig:
-    """Chosen on the validation subjects (``benchmarks/tracks.py``)."""
-
-    evidence: float = 0.6
-    """Exponent on the mixing coefficients: those of two frames 33 ms apart are far from independent."""
-    still_mm: float = 75.0
-    """Root mean square joint distance that a hypothesis is expected to move or flicker in no time at all."""
-    speed_mm_s: float = 600.0
-    """The same, growing with the time between two frames."""
-    jump: float = 1e-3
-    """Probability of a jump between any two hypotheses; keeps one wrong belief from lasting for ever."""
-    new_mm: float = 400.0
-    """A kernel further than this from every track of the frame before is a new track."""
-    cut_mm: float = 150.0
-    """An answer that passes to another track jumps if that is further than this, and else glides."""
-    gap_s: float = 0.5
-    """After a longer gap nothing is known of what came before."""
-    min_cutoff_hz: float = 1.5
-    """One Euro filter: cut-off of a still joint."""
-    beta: float = 0.006
-    """One Euro filter: how fast the cut-off rises with speed, Hz per mm/s."""
-    derivative_hz: float = 1.0
-    """One Euro filter: cut-off of the speed itself."""
 
 
 class OneEuro:

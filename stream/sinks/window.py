@@ -3,7 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
@@ -71,6 +72,18 @@ def available() -> str | None:
     return f"the display {os.environ['DISPLAY']} cannot be used: {lines[0] if lines else 'the attempt failed'}"
 
 
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """Within it an environment variable is set, for the one call that reads it; what the host program set stays."""
+    before = os.environ.get(name)
+    os.environ[name] = value if before is None else before
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+
+
 class Window:
     """Shows the composed picture and listens to keys. Every call comes from the main thread."""
 
@@ -113,9 +126,9 @@ class Window:
         """Open the window."""
         self._view = replace(self._view, cameras=run_info.cameras)
         # OpenCV's wheel names a folder of Qt fonts that it does not have; Qt would say so at every window.
-        os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")
-        # GUI_NORMAL: Qt's toolbar and its context menu would take the keys and the right button.
-        cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+        with _environment("QT_LOGGING_RULES", "default.warning=false"):
+            # GUI_NORMAL: Qt's toolbar and its context menu would take the keys and the right button.
+            cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         cv2.setWindowTitle(self._title, f"{self._title}: {KEYS_HELP}")
         cv2.resizeWindow(self._title, *self._view.size)
         self._open = True

@@ -16,8 +16,9 @@ from tqdm import tqdm
 from calibration import writing
 from calibration.arrays import Array
 from engines import cards, detectors
-from engines.detectors import hourglass
+from engines.detectors import DetectorOptions, hourglass
 from engines.detectors.movenet import MoveNet
+from engines.runtimes import NetworkOptions
 from engines.skeleton import LIMBS, LSP, MPII
 from engines.training.data import lspet
 from engines.training.data.lspet import Photographs
@@ -53,7 +54,7 @@ def answers(photographs: Photographs, cache: Path) -> tuple[Array, Array]:
         if str(kept["of"]) == of:
             return kept["xy"], kept["score"]
     # Not the fastest: the labels should be the same on every machine.
-    model = detectors.load(NAME, "onnx", 2, "fp32")
+    model = detectors.load(NAME, DetectorOptions(NetworkOptions("onnx", "fp32", 2)))
     if not isinstance(model, MoveNet):
         raise EngineError(f"the teacher {NAME} is not a MoveNet")
     xy, score = (

@@ -14,7 +14,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,9 @@ from calibration import writing
 from calibration.errors import UserError
 from engines import detectors, runtimes
 from engines.argument_types import Parser
+from engines.detectors import DetectorOptions
 from engines.detectors.hourglass import Hourglass
+from engines.runtimes import NetworkOptions
 from engines.training.data import lspet, where
 from engines.training.data.lspet import Photographs
 from engines.training.evaluation import detector_metrics, detector_trials
@@ -88,15 +90,14 @@ def load(names: Sequence[str], weights: Sequence[Path], running: Running, scratc
     Raises:
         UserError: if one cannot be loaded.
     """
+    options = DetectorOptions(NetworkOptions(running.runtime, running.precision, running.threads))
 
     def open_network(path: Path) -> Runtime:
         # The network that finds the person has no int8 file; a file that is given by name is taken as it is.
-        precision: str | None = running.precision
         if path not in weights:
-            precision = runtimes.fitting(path, running.precision)
-        elif running.precision == "auto" or path.name.endswith(".int8.onnx"):
-            precision = None
-        return runtimes.load(path, running.runtime, running.threads, precision)
+            return options.open_network(path)
+        own = running.precision == "auto" or path.name.endswith(".int8.onnx")
+        return runtimes.load(path, replace(options.network, precision=None) if own else options.network)
 
     found: dict[str, Detector] = {}
     alike = len({path.stem for path in weights}) < len(weights)
@@ -105,9 +106,8 @@ def load(names: Sequence[str], weights: Sequence[Path], running: Running, scratc
         if name in found:
             raise EngineError(f"two weights files would be reported as {name!r}; rename one or its folder")
         found[name] = _hourglass(path, scratch / str(k), open_network, running.threads)
-    options = running.runtime, running.threads, running.precision
     # In the order of the names: the first is what the others are compared with.
-    named = {name: found[name] if name in found else detectors.load(name, *options) for name in names}
+    named = {name: found[name] if name in found else detectors.load(name, options) for name in names}
     return named | found
 
 

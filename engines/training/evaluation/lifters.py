@@ -123,7 +123,7 @@ def load(path: Path | None = None, runtime: str = "auto") -> EvaluatedLifter:
         return _from_checkpoint(path)
     card = cards.load_card(path)
     values = dict(card.values)
-    network = runtimes.load(path, runtime, threads=os.cpu_count() or 1)
+    network = runtimes.load(path, runtimes.NetworkOptions(runtime, threads=os.cpu_count() or 1))
 
     def run(x: NDArray[np.float32]) -> dict[str, NDArray]:
         return network(x=x)

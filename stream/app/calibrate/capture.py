@@ -14,8 +14,8 @@ from calibration.errors import CalibrationError
 from calibration.solving.board import Board, BoardView
 from stream.app.calibrate.collect import LensCollector, elsewhere, find_together, overlay
 from stream.app.calibrate.show import beside, progress, show
+from stream.config import SyncConfig
 from stream.live.files import FileMatcher
-from stream.live.synchronise import SyncConfig
 from stream.types import Frame
 
 # Live, the best of so many frame sets is taken where one is wanted: in the first one a camera may not have focused yet.

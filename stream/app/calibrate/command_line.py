@@ -1,5 +1,6 @@
 """``python -m calibration``: boards, intrinsics, extrinsics, floor, check, sync, convert. See docs/calibration.md."""
 
+import logging
 from collections.abc import Sequence
 
 import cv2
@@ -11,6 +12,9 @@ from stream.app.calibrate.judge import check, sync
 from stream.app.calibrate.make import board, convert
 from stream.app.calibrate.solve import extrinsics, floor, from_person, intrinsics
 from stream.app.console import guarded, say, shortage
+from stream.app.logs import lines_shown
+
+_log = logging.getLogger(__name__)
 
 COMMANDS = {
     "board": board,
@@ -34,10 +38,12 @@ def _main(argv: Sequence[str] | None) -> int:
     # OpenCV reports what it cannot parse or open on stderr too; our own line says it.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
-        return COMMANDS[args.command](args)
-    except UserError as error:
-        say(f"calibration {args.command}: {shortage(error) or error}")
-        return MISTAKE
+        with lines_shown():
+            try:
+                return COMMANDS[args.command](args)
+            except UserError as error:
+                _log.error(f"calibration {args.command}: {shortage(error) or error}")
+                return MISTAKE
     except KeyboardInterrupt:
         say("stopped")
         return INTERRUPTED

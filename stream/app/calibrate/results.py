@@ -2,7 +2,7 @@
 
 import argparse
 import datetime
-import sys
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from calibration.solving.board import Board
 from calibration.types import Calibration
 from calibration.writing import check_target
 from stream.app.calibrate.show import PICTURES, write_picture
+
+_log = logging.getLogger(__name__)
 
 
 def check_writable(*paths: Path | None, force: bool = False) -> None:
@@ -78,4 +80,4 @@ def save_placed(
 def warn(lines: Sequence[str]) -> None:
     """Say what a person should know."""
     for line in lines:
-        print(f"warning: {line}", file=sys.stderr)
+        _log.warning(f"warning: {line}")

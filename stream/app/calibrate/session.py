@@ -1,7 +1,7 @@
 """The cameras of a command: opened, bound to their calibration, and what they see."""
 
 import argparse
-import sys
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +23,8 @@ from stream.app.calibrate.results import warn
 from stream.app.camera_setup import parse_offsets
 from stream.sinks import window
 from stream.sources import Source, SourceInfo, make_source, parse_sources
+
+_log = logging.getLogger(__name__)
 
 BODY = Body(
     (skeleton.R_HIP, skeleton.L_HIP), (skeleton.R_KNEE, skeleton.L_KNEE), (skeleton.R_ANKLE, skeleton.L_ANKLE),
@@ -70,14 +72,14 @@ def open_cameras(args: argparse.Namespace, several: bool = False) -> Iterator[li
             given = SourceId(config.shown, config.name if config.named else None, info.device, info.serial)
             out.append(OpenCamera(source, info, given, offsets.get(config.name, 0.0)))
             for message in info.messages:
-                print(f"{config.name}: {message}", file=sys.stderr)
+                _log.warning(f"{config.name}: {message}")
         if any(one.info.live for one in out) and not getattr(args, "no_window", True):
             reason = window.available()
             if reason is None:
                 stack.callback(cv2.destroyAllWindows)
             else:
                 args.no_window = True
-                print(f"no window: {reason}; going on without one", file=sys.stderr)
+                _log.info(f"no window: {reason}; going on without one")
         yield out
 
 
@@ -98,7 +100,7 @@ def bound(
     boxes = parse_letterboxes(args.letterbox, calibration.names)
     cameras, lines = fit_cameras(binding.cameras, [one.info.size for one in opened], boxes)
     for line in lines:
-        print(line, file=sys.stderr)
+        _log.info(line)
     return calibration, tuple(cameras)
 
 

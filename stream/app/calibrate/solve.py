@@ -1,7 +1,7 @@
 """The commands that calibrate: ``intrinsics``, ``extrinsics``, ``from-person`` and ``floor``."""
 
 import argparse
-import sys
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +23,8 @@ from stream.app.calibrate.collect import overlay
 from stream.app.calibrate.results import check_outputs, how_made, keep_picture, save_placed, warn
 from stream.app.calibrate.session import BOARD_EVERY_S, BODY, boards_seen, bound, joints_seen, open_cameras
 from stream.app.calibrate.show import beside
+
+_log = logging.getLogger(__name__)
 
 # Live, a person with the board in hand has shown enough views of the lens by then.
 _LIVE_VIEWS = 30
@@ -79,10 +81,9 @@ def extrinsics(args: argparse.Namespace) -> int:
     warn(result.remarks)
     keep_picture(args, picture(check_board(result.cameras, made, seen.frames), result.cameras))
     if result.problems and not args.anyway:
-        print(
+        _log.error(
             f"calibration {args.command}: not written: {'; '.join(result.problems)}. Are the cameras in step, the "
-            "lenses theirs, and the board the one that is named? (--anyway writes it all the same)",
-            file=sys.stderr,
+            "lenses theirs, and the board the one that is named? (--anyway writes it all the same)"
         )
         return FAILED
     made_of = how_made(args, made) | {f"rms_px_{name}": round(rms, 3) for name, rms in result.rms_px.items()}

@@ -1,0 +1,51 @@
+"""Every threshold of fusion."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FusionOptions:
+    """What decides how views are fused. The parameters of ``map`` were chosen on the validation subjects; all are flat
+    within a factor of about 1.5.
+    """
+
+    min_joints: int = 2
+    """A view with fewer seen joints says too little to be called one."""
+    gap_s: float = 0.5
+    """After a longer gap the last pose is no start for the next."""
+    agrees: float = 3.0
+    """A view agrees with a pose when its typical joint is within so many standard deviations."""
+    least_root_mm: float = 10.0
+    """Standard deviation that is added to a root of few joints that happen to agree."""
+    noise_size: float = 0.005
+    """``triangulate``: one standard deviation of a joint, as a share of the person's size in pixels: 1 % of noise."""
+    distance: float = 0.05
+    """One view alone: its distance is as uncertain as the size of the body, one standard deviation as a share of it."""
+    noise_mm: float = 9.5
+    """``map``: standard deviation of a joint of ``good_score`` at the person's distance: 1 % of a person's size."""
+    good_score: float = 0.8
+    """See ``noise_mm``."""
+    degrees: float = 3.0
+    """Degrees of freedom of the reprojection's Student-t."""
+    far: float = 0.1
+    """Share of joints that are simply wrong."""
+    far_width: float = 14.0
+    """Their spread, in standard deviations of a good joint."""
+    mixture_degrees: float = 8.0
+    """Degrees of freedom of the mixtures'."""
+    chain: float = 0.5
+    """Correlation of a joint's error with its parent's, both in their sigmas."""
+    spread: float = 1.25
+    """The sigmas are fitted for the whole mixture; in ``map`` its kernel is as good as known."""
+    scale: float = 0.08
+    """Standard deviation of the log-scale of the body."""
+    symmetry_mm: float = 12.0
+    """Right and left limbs differ by this."""
+    symmetry_degrees: float = 4.0
+    """Degrees of freedom of that."""
+    steps: int = 10
+    """Gauss-Newton steps at most."""
+    least_steps: int = 3
+    """After them a start that leads somewhere better leads the others."""
+    still_mm: float = 1.0
+    """A step that moves no joint of the leading start further is the last."""

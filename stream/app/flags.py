@@ -1,0 +1,98 @@
+"""The flags of ``run_stream.py``."""
+
+import argparse
+import math
+from pathlib import Path
+
+from engines import detectors, runtimes
+from engines.argument_types import Parser
+from stream import sinks
+from stream.config import LiftConfig
+
+
+def parser(about: str = "") -> Parser:
+    """Every flag; ``about`` is what a mistake begins with."""
+    p = Parser(
+        addresses=("--camera",),
+        about=about,
+        prog="run_stream.py",
+        description="Live 3D human pose hypotheses from ordinary cameras.",
+        epilog="Ctrl-C once finishes and summarises, twice leaves at once.",
+    )
+    source = p.add_argument_group("cameras")
+    source.add_argument(
+        "--camera", action="append", default=[], metavar="[NAME=]SOURCE",
+        help="index or device path, video file, rtsp:// or http:// address, folder of images, or env:VARIABLE with one "
+             "of these; repeatable",
+    )  # fmt: skip
+    source.add_argument("--list-cameras", action="store_true", help="list the local cameras and stop")
+    source.add_argument("--demo", nargs="?", const="single", choices=["single", "multi"],
+                        help="a real video, fetched once: one walker, or four calibrated cameras (multi)")  # fmt: skip
+    source.add_argument("--size", type=size, metavar="WxH", help="size to ask a local camera for")
+    source.add_argument("--fps", type=rate, metavar="N", help="rate to ask a local camera for; rate of an image folder")
+    source.add_argument(
+        "--realtime", action="store_true", help="play files at their own pace, dropping what comes late"
+    )
+    source.add_argument("--fov", type=float, metavar="DEGREES",
+                        help=f"field of view along the long side, uncalibrated (default {LiftConfig().fov_degrees:g}; "
+                             "the demo's own is known)")  # fmt: skip
+    setup = p.add_argument_group("several cameras")
+    setup.add_argument(
+        "--calibration", type=Path, metavar="FILE", help="made by python -m calibration, or another tool"
+    )
+    setup.add_argument("--up", type=vector, metavar="X,Y,Z", help="against gravity in the calibration's world")
+    setup.add_argument("--letterbox", action="append", default=[], metavar="[NAME=]SCALE,DX,DY",
+                     help="how the calibrated picture lies in frames of another shape; or [NAME=]fit")  # fmt: skip
+    setup.add_argument("--fusion", default="auto", metavar="METHOD", help="hypotheses, map, triangulate or auto (map)")
+    setup.add_argument("--sync-offset", action="append", default=[], metavar="NAME=SECONDS", help="added to its times")
+    setup.add_argument("--sync-delay", type=int, default=0, choices=[0, 1],
+                     help="1: live too, 2D joints are interpolated to one time")  # fmt: skip
+    engine = p.add_argument_group("detection and lifting")
+    engine.add_argument("--detector", default="auto", metavar="NAMES",
+                        help=f"auto, or the fallback order, of: {', '.join(detectors.names())}")  # fmt: skip
+    engine.add_argument("--weights", type=Path, metavar="ONNX", help="another lifter, with its card beside it")
+    engine.add_argument("--runtime", default="auto", metavar="NAME",
+                        help=f"of the lifter and the detectors: auto, {', '.join(runtimes.names())}")  # fmt: skip
+    engine.add_argument("--precision", default="auto", metavar="NAME",
+                        help="auto, fp32, or int8 where there is an int8 file")  # fmt: skip
+    output = p.add_argument_group("output")
+    viewers = [name for name, kind in sinks.kinds().items() if kind.role == "viewer"]
+    output.add_argument("--view", default="auto", metavar="VIEW", help=f"auto, {', '.join(viewers)} or none")
+    sinks.add_flags(output, sinks.kinds().values())
+    run = p.add_argument_group("the run")
+    run.add_argument("--config", type=Path, metavar="TOML", help="a file with these flags; those given here win")
+    run.add_argument("--print-config", action="store_true", help="print such a file for this run, and stop")
+    run.add_argument("--log-file", type=Path, metavar="FILE", help="also keep what is said, with times; added to")
+    run.add_argument("--quiet", action="store_true", help="say only what is not as it was asked for")
+    run.add_argument("--verbose", action="store_true", help="say more")
+    return p
+
+
+def size(text: str) -> tuple[int, int]:
+    """``WxH`` in pixels."""
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 1280x720")
+    return int(width), int(height)
+
+
+def rate(text: str) -> float:
+    """Frames a second."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of frames a second such as 30")
+    return value
+
+
+def vector(text: str) -> tuple[float, float, float]:
+    """``X,Y,Z``, not zero."""
+    try:
+        x, y, z = (float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a vector such as 0,0,1") from None
+    if not 0 < x * x + y * y + z * z < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} has no direction")
+    return x, y, z
