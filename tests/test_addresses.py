@@ -8,7 +8,7 @@ import pytest
 from calibration.addresses import is_address, redact, scrub
 from calibration.errors import UserError
 from engines.argument_types import Parser
-from stream.app import command_line, export
+from stream.app import command_line, export, verbs
 from stream.app.calibrate import command_line as calibrate
 from stream.config import SourceConfig
 from stream.sources import make_source, parse_source, parse_sources
@@ -96,6 +96,12 @@ def test_a_misplaced_address_is_refused_without_its_secret(capsys, address, flag
         said = capsys.readouterr()
         assert left.value.code == 2 and said.out == ""
         assert SECRET not in said.err and said.err.startswith(name) and said.err.count("\n") == 1
+
+
+def test_an_address_in_place_of_a_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    for address in HIDING:
+        assert verbs.main([address]) == 2
+        assert SECRET not in capsys.readouterr().err
 
 
 def test_argparse_s_own_errors_show_no_secret(capsys: pytest.CaptureFixture[str]) -> None:

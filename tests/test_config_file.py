@@ -1,17 +1,24 @@
 """--config and --print-config: what is printed is read back to the same run, and what cannot be right is one line."""
 
+import ast
 import os
 import sys
-from dataclasses import fields
+from contextlib import ExitStack
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from engines.argument_types import MISTAKE
+from engines.detectors.fallback import FallbackOptions, FallbackSession
+from engines.runtimes import NetworkOptions
+from engines.top_down import TopDownOptions, TopDownSession
+from stream.app import build
 from stream.app.command_line import config_of, main
 from stream.app.config_file import merged
 from stream.app.flags import parser
 from stream.config import Config
+from stream.sinks import SinkOptions, frames, recorder
 from stream.types import StreamError
 
 SECRET = "hush-7"
@@ -65,7 +72,8 @@ def test_flags_win(tmp_path: Path) -> None:
     config = read("--config", str(file), "--camera", "c=synthetic:", "--fps", "10")
     assert [source.name for source in config.sources] == ["c"]
     assert config.sources[0].fps == 10 and config.sources[0].size == (640, 480)
-    assert config.output.record_video and config.output.record == Path("x")
+    made = {one.name(): one for one in config.output.sinks if isinstance(one, SinkOptions)}
+    assert made["recorder"] == recorder.Options(Path("x")) and made["frames"] == frames.Options(True)
     assert config.setup.up == (0, 0, 1) and config.detect.names == ("movenet-lightning",)
 
 
@@ -160,3 +168,28 @@ def test_a_demo_is_printed_without_being_fetched(capsys: pytest.CaptureFixture[s
 
     monkeypatch.setattr("stream.app.demo.fetch", fetched)
     assert 'demo = "multi"\n' in printed(capsys, "--demo", "multi")
+
+
+def test_settings_go_down_only() -> None:
+    """The whole Config is known to the program alone; what is below is handed its own part, and hands it on whole."""
+    root = Path(__file__).resolve().parents[1]
+    knows = set()
+    for path in [*(root / "stream").rglob("*.py"), *(root / "engines").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "stream.config":
+                knows |= {path.relative_to(root).as_posix() for name in node.names if name.name == "Config"}
+    # Sinks look for an output that would destroy an input before anything is opened, and keep nothing of it.
+    program = {f"stream/app/{name}.py" for name in ("build", "command_line", "config_file", "demo", "outputs")}
+    assert knows - program == {f"stream/sinks/{name}.py" for name in ("_options", "video", "frames")}
+    config = replace(
+        read("--camera", "synthetic:frames=1", "--view", "none", "--detector", "movenet-lightning"),
+        top_down=TopDownOptions(keep=0.125), fallback=FallbackOptions(sample=7), network=NetworkOptions("onnx", "fp32"),
+    )  # fmt: skip
+    with ExitStack() as stack:
+        pipeline, _ = build.prepare(config, stack)
+        estimator = pipeline._estimator
+    session = estimator._eyes[0].session
+    assert isinstance(session, FallbackSession) and session._owner._options is config.fallback
+    inner = session._owner.choose(0.0)[1].session()
+    assert isinstance(inner, TopDownSession) and inner._options is config.top_down
+    assert estimator._detect is config.detect

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from calibration.addresses import scrub
 from engines.argument_types import MISTAKE
 from stream.app.console import guarded
 
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n".join(f"  {name:10} {text}" for name, text in VERBS.items()))
         return 0
     if verb not in VERBS:
-        print(f"stream: unknown verb {verb!r}; there are {', '.join(VERBS)}", file=sys.stderr)
+        # It may be an address that was meant for a flag.
+        print(f"stream: unknown verb {scrub(verb, [verb])!r}; there are {', '.join(VERBS)}", file=sys.stderr)
         return MISTAKE
     return guarded(f"stream {verb}", lambda: importlib.import_module(f"stream.app.{verb}").main(rest))
