@@ -148,7 +148,7 @@ def test_no_kind_takes_a_setting_and_says_nothing(source):
         return  # it says itself what it was asked for and did not take, test_source_camera.py
     with contextlib.closing(make_source(config)) as other:
         info = other.open()
-        said = [*info.messages, *not_taken(config, info)]
+        said = [*info.messages, *not_taken(config, info, 1)]
         assert info.size == config.size or any("--size 64x48" in line for line in said)
         assert info.fps is None or info.fps == config.fps or any("--fps 7" in line for line in said)
 

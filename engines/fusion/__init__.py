@@ -63,18 +63,21 @@ def fuse(
     if views is None:
         return None
     if len(views.cameras) == 1:
-        return _made(views, alone(views, options.distance), "single", min_score)
+        return _made(views, alone(views, options.distance), "single", min_score, options)
     if method == "triangulate" or not len(views.lifted):
-        return _made(views, triangulation.triangulate(views, options.noise_size), "triangulate", min_score)
+        return _made(views, triangulation.triangulate(views, options.noise_size), "triangulate", min_score, options)
     if method == "hypotheses":
-        return _made(views, _by_hypotheses(views, weighted, options), "hypotheses", min_score)
-    return _made(views, _by_map(views, previous, options), "map", min_score)
+        return _made(views, _by_hypotheses(views, weighted, options), "hypotheses", min_score, options)
+    return _made(views, _by_map(views, previous, options), "map", min_score, options)
 
 
-def _made(views: Views, pose: tuple[Array, Array] | None, method: str, min_score: float) -> Pose | None:
+def _made(
+    views: Views, pose: tuple[Array, Array] | None, method: str, min_score: float, options: FusionOptions
+) -> Pose | None:
     if pose is None or not np.isfinite(pose[0]).any():
         return None
-    return Pose(pose[0], pose[1], views.names, method, extra=triangulation.triangulate_extra(views, min_score))
+    extra = triangulation.triangulate_extra(views, min_score, options.noise_size)
+    return Pose(pose[0], pose[1], views.names, method, extra=extra)
 
 
 def _by_hypotheses(views: Views, weighted: bool, options: FusionOptions) -> tuple[Array, Array]:

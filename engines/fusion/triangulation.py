@@ -71,12 +71,13 @@ def root_of(pose: Array, joints: Array, views: Views, *, hips: bool = True) -> A
     return np.median(roots[known], axis=0) if known.any() else np.full(3, np.nan)
 
 
-def triangulate_extra(views: Views, min_score: float) -> ExtraPoints | None:
+def triangulate_extra(views: Views, min_score: float, noise_size: float) -> ExtraPoints | None:
     """Robust triangulation of the further joints that two views or more see; None where there is none.
 
     Args:
         views: the views.
         min_score: a joint below it counts as not seen.
+        noise_size: one standard deviation of a joint, as a share of the person's size in pixels.
     """
     found = [(k, seen.extra) for k, seen in enumerate(views.detections) if seen.extra is not None]
     names = list(dict.fromkeys(name for _, extra in found for name in extra.names))
@@ -88,7 +89,7 @@ def triangulate_extra(views: Views, min_score: float) -> ExtraPoints | None:
         at = [names.index(name) for name in extra.names]
         xy[k, at] = np.where(seen[:, None], extra.xy, np.nan)
         score[k, at] = np.where(seen, extra.score, 0)
-    placed = triangulate_robust(views.cameras, xy, score, noise_px=_noise_px(views))
+    placed = triangulate_robust(views.cameras, xy, score, noise_px=_noise_px(views, noise_size))
     there = np.flatnonzero(np.isfinite(placed.points).all(-1))
     if not len(there):
         return None

@@ -13,7 +13,9 @@ from engines.types import EngineError
 
 def left_out() -> set[int]:
     """Numbers of the 1,000 photographs of 10,000 that no training and no figure here uses."""
-    return set(map(int, resources.files(__package__).joinpath("lspet_left_out.txt").read_text("utf-8").split()))
+    return set(
+        map(int, resources.files("engines.training.data").joinpath("lspet_left_out.txt").read_text("utf-8").split())
+    )
 
 
 def convert(source: Path, out: Path) -> int:
