@@ -11,6 +11,7 @@ from typing import TextIO
 from tqdm import tqdm
 
 from engines.argument_types import FAILED, MISTAKE
+from stream.app.install_hint import hint, shadowed
 
 # Not for terminals: control characters, line separators, marks that turn the direction of writing, half a character.
 _UNSHOWN = ("Cc", "Cf", "Cs", "Zl", "Zp")
@@ -71,7 +72,8 @@ def guarded(program: str, work: Callable[[], int]) -> int:
         work: the command; its exit code.
 
     Returns:
-        The exit code: that of the command; 2 where a limit ended it, 1 where its results could not be printed.
+        The exit code: that of the command; 2 where a limit ended it or a library is missing, 1 where its results could
+        not be printed.
 
     Raises:
         Exception: whatever ``work`` raises that no limit explains.
@@ -93,6 +95,9 @@ def _guarded(program: str, work: Callable[[], int]) -> int:
         problem = shortage(error)
         if problem is not None:
             say(f"{program}: {problem}")
+            return MISTAKE
+        if isinstance(error, ImportError):  # sinks and others are imported when the registry is read
+            say(f"{program}: {shadowed() or hint(error)}")
             return MISTAKE
         if not isinstance(error, OSError):
             raise
