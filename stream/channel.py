@@ -85,3 +85,10 @@ class Channel(Generic[T]):
         with self._change:
             self._closed = True
             self._change.notify_all()
+
+    def discard(self) -> None:
+        """Drop and count what waits, as its reader is gone: images of a sink that failed must not stay in memory."""
+        with self._change:
+            self.dropped += len(self._items)
+            self._items.clear()
+            self._change.notify_all()

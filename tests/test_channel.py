@@ -143,3 +143,14 @@ def test_close_wakes_a_writer_that_waits_and_its_item_is_not_kept():
 def test_a_channel_that_holds_nothing_is_refused():
     with pytest.raises(ValueError, match="size 0"):
         Channel("latest", 0)
+
+
+def test_what_nobody_will_read_is_dropped_and_counted():
+    channel = Channel("every", 4)
+    for item in range(3):
+        channel.put(item)
+    channel.close()
+    channel.discard()
+    assert (len(channel), channel.dropped) == (0, 3)
+    with pytest.raises(Closed):
+        channel.get()

@@ -237,6 +237,18 @@ def test_whatever_a_sink_raises_stops_that_sink_alone_and_is_told(fault, viewer,
     assert not running_threads()
 
 
+def test_a_sink_that_has_failed_keeps_no_images_in_memory_and_they_are_counted():
+    def late(n):
+        while len(worker.channel) < 2:
+            time.sleep(0.01)
+        explode(5)
+
+    pipe = pipeline([figure("synthetic:frames=30")])
+    worker = pipe.add(Collect(act=late), "broken")
+    summary = pipe.run()
+    assert len(worker.channel) == 0 and summary.drops["by broken"] >= 2 and summary.frame_sets == 30
+
+
 def test_live_even_the_recorder_stops_alone():
     pipe = pipeline([figure("synthetic:frames=20", realtime=True)])
     recorder, other = Collect(act=explode), Collect()

@@ -215,6 +215,18 @@ def test_live_one_camera_newest_wins_and_the_rest_is_counted():
     assert matcher.next() is None
 
 
+def test_live_every_frame_of_a_much_faster_camera_is_used_or_counted():
+    a, b = frames("a", np.arange(480) / 240), frames("b", np.arange(10) / 5 + 0.15)
+    arrivals = sorted([*((0, f) for f in a), *((1, f) for f in b)], key=lambda arrival: arrival[1].t)
+    matcher, used = LiveMatcher([240.0, 5.0]), set()
+    for camera, frame in arrivals:
+        matcher.add(camera, frame)
+        if (frame_set := matcher.next()) is not None:
+            used |= {(f.camera, f.index) for f in frame_set.frames if f is not None}
+    waiting = len(arrivals) - len(used) - matcher.superseded
+    assert 0 <= waiting <= 2 * SyncConfig().history + 2
+
+
 @pytest.mark.parametrize(
     ("shift", "frame_sets_before", "how"),
     [(-100.0, 30, "it ends at -99.03 s, a begins at 0.00 s"), (100.0, 30, "it begins at 100.00 s, a ends at 0.97 s")],

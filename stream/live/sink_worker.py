@@ -79,6 +79,7 @@ class SinkWorker:
         except (Exception, SystemExit) as error:
             self._drained = True
             self.channel.close()
+            self.channel.discard()
             self._failed(self, error)
             return
         try:
@@ -89,6 +90,7 @@ class SinkWorker:
         finally:
             self._drained = True
             self.channel.close()
+            self.channel.discard()
             try:
                 self.line = self.sink.close()
             except (Exception, SystemExit) as error:

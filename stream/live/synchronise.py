@@ -132,7 +132,7 @@ class LiveMatcher:
         frames = self._frames[camera]
         frames.append(frame)
         while len(frames) > self._config.history and frames[self._config.history].t <= frame.t - self._span:
-            frames.popleft()
+            self.superseded += frames.popleft().t > self._used[camera]
         self._intervals[camera].add(frame.t)
         self._first = min(self._first, frame.t - self._offsets[camera])
 
