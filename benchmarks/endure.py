@@ -213,6 +213,16 @@ def verdict(result: Mapping[str, Any]) -> list[tuple[str, str, str, bool]]:
     ]  # fmt: skip
 
 
+def conditions(result: Mapping[str, Any]) -> str:
+    """On what, with what and for how long."""
+    return (
+        f"{machine.title(result['machine'])}; {result['minutes']:g} minutes, seed {result['seed']}, "
+        f"{result['cameras']} cameras of {result['fps']:g} fps and {WIDTH} pixels width, "
+        "recorded with their images, movenet-lightning; "
+        f"{result['pace']:g} s between two faults of a kind, about."
+    )
+
+
 def report(result: Mapping[str, Any]) -> str:
     """Markdown, with a line of verdict at its end."""
     found = verdict(result)

@@ -7,12 +7,13 @@ import pytest
 
 from calibration.addresses import is_address, redact, scrub
 from calibration.errors import UserError
-from engines.argument_types import Parser
+from engines.argument_types import MISTAKE, Parser
 from stream.app import command_line, export, verbs
 from stream.app.calibrate import command_line as calibrate
 from stream.config import SourceConfig
 from stream.sources import make_source, parse_source, parse_sources
 from stream.types import StreamError
+from tests.faults.fault import row
 
 SECRET = "hush-7"
 HIDING = [
@@ -48,6 +49,7 @@ AMBIGUOUS = [
 
 
 @pytest.mark.parametrize("address", HIDING + AMBIGUOUS)
+@row("a password: {address}", 0, lambda values: redact(values["address"]), "the password is not shown")
 def test_no_secret_is_shown_of_an_address(address: str) -> None:
     assert SECRET not in redact(address)
     assert redact(redact(address)) == redact(address), "what was shown once may be shown again"
@@ -89,6 +91,12 @@ def test_what_holds_no_secret_is_shown_as_it_is(text: str) -> None:
         (["check", "--camera", "0", "--calibration"], calibrate.main, "calibration"),
     ],
 )
+@row(
+    lambda values: " ".join([values["name"], *values["flags"], "rtsp://user:password@host"]),
+    MISTAKE,
+    "one line",
+    "the password is not shown",
+)
 def test_a_misplaced_address_is_refused_without_its_secret(capsys, address, flags, main, name) -> None:
     for given in ([*flags, address], [*flags[:-1], f"{flags[-1]}={address}"] if flags else [f"left={address}"]):
         with pytest.raises(SystemExit) as left:
@@ -98,12 +106,14 @@ def test_a_misplaced_address_is_refused_without_its_secret(capsys, address, flag
         assert SECRET not in said.err and said.err.startswith(name) and said.err.count("\n") == 1
 
 
+@row("an address with a password in place of a verb", MISTAKE, "", "the password is not shown")
 def test_an_address_in_place_of_a_verb(capsys: pytest.CaptureFixture[str]) -> None:
     for address in HIDING:
         assert verbs.main([address]) == 2
         assert SECRET not in capsys.readouterr().err
 
 
+@row("an address that argparse complains of", MISTAKE, "rtsp://***@host/x", "the password is not shown")
 def test_argparse_s_own_errors_show_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
     parser = Parser(prog="x", addresses=("--camera",))
     parser.add_argument("--camera", type=int)
@@ -113,12 +123,14 @@ def test_argparse_s_own_errors_show_no_secret(capsys: pytest.CaptureFixture[str]
     assert "rtsp://***@host/x" in said and SECRET not in said and said.count("\n") == 1
 
 
+@row("an address in any of our exceptions", MISTAKE, "rtsp://***@host/x: no answer", "the password is not shown")
 def test_a_user_s_error_shows_no_secret_whoever_made_it() -> None:
     for kind in (UserError, StreamError):
         assert str(kind(f"rtsp://u:{SECRET}@host/x: no answer")) == "rtsp://***@host/x: no answer"
 
 
 @pytest.mark.parametrize("address", [f"u:{SECRET}@host/x", f"u:{SECRET}@host/\0", f"u:{SECRET}@{'h' * 5000}"])
+@row("an address in a chained exception: {address!a:.40}", MISTAKE, "", "the password is not shown")
 def test_no_secret_in_the_chain_of_an_error(address: str) -> None:
     with pytest.raises(StreamError) as caught:
         make_source(SourceConfig(address, "cam")).open()
@@ -129,6 +141,7 @@ def test_no_secret_in_the_chain_of_an_error(address: str) -> None:
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
+@row("--camera NAME=env:VARIABLE, not set", MISTAKE, "is not set, or empty", "ps shows no password")
 def test_a_camera_by_an_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     address = f"rtsp://u:{SECRET}@host/x"
     monkeypatch.setenv("LEFT", address)

@@ -20,6 +20,7 @@ from stream.app.flags import parser
 from stream.config import Config
 from stream.sinks import SinkOptions, frames, recorder
 from stream.types import StreamError
+from tests.faults.fault import row
 
 SECRET = "hush-7"
 FLAGS = [
@@ -138,6 +139,7 @@ def test_what_is_no_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="files have no such permissions there")
+@row("a --config with a password that others may read", MISTAKE, "others may read it: chmod 600", "it is not used")
 def test_a_file_with_a_password_is_for_its_owner_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "run.toml"
     for address in (f"a=rtsp://u:{SECRET}@host/x", f"http://host/x?{SECRET}", f"u:{SECRET}@host/x"):
@@ -152,6 +154,7 @@ def test_a_file_with_a_password_is_for_its_owner_alone(tmp_path: Path, capsys: p
         assert SECRET not in text and "its password is left out" in text
 
 
+@row("--print-config of a camera by env:VARIABLE", 0, "left=env:LEFT", "the password is not shown")
 def test_a_camera_by_a_variable_is_printed_as_it_was_given(tmp_path, capsys, monkeypatch) -> None:
     monkeypatch.setenv("LEFT", f"rtsp://u:{SECRET}@host/x")
     text = printed(capsys, "--camera", "left=env:LEFT")

@@ -21,6 +21,7 @@ from stream.sinks import CameraInfo, RunInfo
 from stream.sources import make_source
 from stream.types import StreamError
 from tests.calibration_scene import look_at
+from tests.faults.fault import row
 from tests.servers import MjpegServer
 from tests.walker import walker
 
@@ -84,6 +85,7 @@ def pose_of(estimate):
     return estimate.person.pose
 
 
+@row("one of several cameras stalls", 0, "", "the others go on; it comes back")
 def test_a_camera_that_stalls_leaves_the_others_go_on_and_it_comes_back():
     cameras = [
         look_at(name, centre, [0, 0, 900], f=110, size=SIZE, dist=(0, 0, 0, 0, 0))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from engines.argument_types import FAILED
 from engines.lifter import MDNLifter
 from engines.types import empty_detection
 from stream.app import outputs
@@ -21,6 +22,7 @@ from stream.recordings.takes import new_take, open_take
 from stream.recordings.writer import Recorder
 from stream.sinks import CameraInfo, RunInfo, SinkOptions, SinkStoppedError, recorder
 from stream.types import StreamError
+from tests.faults.fault import row
 from tests.known import KnownDetector, figure
 from tests.takes import same
 
@@ -211,6 +213,12 @@ def leave(n):
 
 @pytest.mark.parametrize("viewer", [False, True])
 @pytest.mark.parametrize("fault", ["open", "write", "exit", "event", "poll", "close"])
+@row(
+    "a sink that fails: {fault}",
+    FAILED,
+    "stopped by a fault of its own",
+    "the other sinks get every frame set; no thread is left",
+)
 def test_whatever_a_sink_raises_stops_that_sink_alone_and_is_told(fault, viewer, caplog):
     if fault == "poll" and not viewer:
         pytest.skip("only a viewer is polled")

@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 
+from engines.argument_types import FAILED
 from stream.app.recover import main as recover
 from stream.recordings.frames import FrameRecorder
 from stream.recordings.replay import read_frames
@@ -20,6 +21,7 @@ from stream.recordings.takes import new_take, open_take
 from stream.recordings.writer import Recorder
 from stream.sinks import SinkStoppedError
 from stream.types import Estimate, StreamError
+from tests.faults.fault import row
 from tests.takes import make_estimates, make_run_info
 from tests.walker import alone, frame_of
 
@@ -75,6 +77,7 @@ def record_video(directory: Path, count: int = 90) -> Path:
     return take
 
 
+@row("4 kB of zeros in a recorded video", FAILED, "that the table names are lost", "the other images, with their times")
 def test_images_after_damage_keep_their_own_index_and_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     take = record_video(tmp_path)
     assert recover([str(take)]) == 0
@@ -93,6 +96,7 @@ def test_images_after_damage_keep_their_own_index_and_time(tmp_path: Path, capsy
     assert "that the table names are lost" in capsys.readouterr().out
 
 
+@row("a recorded video cut off, or gone", FAILED, "that the table names are lost", "what is left of it")
 def test_a_video_that_is_gone_or_cut_is_a_loss(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     take = record_video(tmp_path)
     video = next(take.glob("*.mkv"))
@@ -166,6 +170,12 @@ def test_a_video_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     assert recover([str(take)]) == 1
 
 
+@row(
+    "a full disk while images are recorded",
+    FAILED,
+    "frames stopped: File too large",
+    "the images before, and the estimates",
+)
 def test_a_full_disk_stops_the_frames_loudly(tmp_path: Path) -> None:
     take = new_take(tmp_path)
     frames = FrameRecorder(take)

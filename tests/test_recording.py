@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from engines.argument_types import FAILED
 from engines.types import Mixture
 from stream.app.export import main as export
 from stream.app.recover import main as recover
@@ -27,6 +28,7 @@ from stream.recordings.takes import find_take, new_take, open_take
 from stream.recordings.writer import Recorder
 from stream.sinks import SinkStoppedError
 from stream.types import StreamError
+from tests.faults.fault import row
 from tests.takes import M, make_estimates, make_run_info, record, same
 from tests.walker import alone, only_view
 
@@ -230,6 +232,13 @@ def kill_while_recording(tmp_path: Path, at: int, pause: bool) -> tuple[int, flo
 
 
 @pytest.mark.parametrize("pause", [False, True])
+@row(
+    "kill -9 while recording (paused: {pause})",
+    -9,
+    "was not closed",
+    "all but the last second; paused, everything",
+    process=True,
+)
 def test_kill_9_loses_at_most_a_second(tmp_path: Path, pause: bool, capsys: pytest.CaptureFixture[str]) -> None:
     written, pace = kill_while_recording(tmp_path, 100, pause)
     take = open_take(tmp_path)
@@ -251,6 +260,7 @@ def test_kill_9_loses_at_most_a_second(tmp_path: Path, pause: bool, capsys: pyte
         assert len(data["time"]) >= sum(f is not None for e in whole for f in e.frames)
 
 
+@row("a full disk while recording", FAILED, "recording stopped: File too large", "every moment written up to then")
 def test_a_full_disk_stops_loudly_and_leaves_all_readable(tmp_path: Path) -> None:
     estimates = make_estimates(400)
     recorder = Recorder(new_take(tmp_path))
@@ -282,6 +292,7 @@ def test_a_full_disk_stops_loudly_and_leaves_all_readable(tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+@row("no space for the journal", FAILED, "No space left on device", "what was written before")
 def test_no_space_for_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = Recorder(new_take(tmp_path))
     recorder.open(make_run_info())
@@ -295,6 +306,7 @@ def test_no_space_for_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+@row("a full disk while nothing comes", FAILED, "No space left on device; the 0 moments", "what was written before")
 def test_a_disk_that_is_full_when_no_frame_set_comes_any_more_is_said_at_the_end(tmp_path: Path) -> None:
     recorder = Recorder(new_take(tmp_path))
     recorder.open(make_run_info())

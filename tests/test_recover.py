@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from engines.argument_types import FAILED
 from stream.app.export import main as export
 from stream.app.recover import main as recover
 from stream.app.replay import main as list_take
@@ -14,9 +15,11 @@ from stream.recordings.schema import ESTIMATES, EVENTS, MOMENTS
 from stream.recordings.segments import read_journal, segments
 from stream.recordings.takes import open_take
 from stream.types import StreamError
+from tests.faults.fault import row
 from tests.takes import flip, make_estimates, record, same
 
 
+@row("a flipped bit in a segment", FAILED, "corrupt", "all but the rows of one batch")
 def test_a_flipped_bit_costs_one_batch_and_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     take = record(tmp_path / "a", make_estimates(50))
     part = segments(take, ESTIMATES)[0]
@@ -37,6 +40,7 @@ def test_a_flipped_bit_costs_one_batch_and_is_said(tmp_path: Path, capsys: pytes
     assert recover([str(clean.folder)]) == 0
 
 
+@row("a flipped bit in every header of a stream", 0, "corrupt", "every row")
 def test_a_flipped_bit_in_the_schema(tmp_path: Path) -> None:
     take = record(tmp_path, make_estimates(50), max_bytes=30_000)
     part = segments(take, ESTIMATES)[0]
@@ -56,6 +60,7 @@ def test_a_flipped_bit_in_the_schema(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cut", [1, 7, 100, 5000])
 @pytest.mark.parametrize("journal", ["whole", "short", "none"])
+@row("a segment that is {cut} bytes short, journal {journal}", FAILED, "torn", "every whole batch")
 def test_truncated(tmp_path: Path, cut: int, journal: str, capsys: pytest.CaptureFixture[str]) -> None:
     estimates = make_estimates(40)
     take = record(tmp_path / "a", estimates)

@@ -7,6 +7,7 @@ import pytest
 
 from stream.app.calibrate.capture import Feed, frame_sets
 from tests import grid
+from tests.faults.fault import row
 from tests.reading import file_source, opened, read_all
 from tests.servers import decode
 
@@ -18,6 +19,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("case", list(grid.cases()), ids=str)
+@row(lambda v: f"a file: {v['case'].container} with {', '.join(v['case'].tracks)}", 0, "", "all 60 frames")
 def test_every_frame_and_no_complaint(case: grid.Case, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = grid.file(folder, case)
     capfd.readouterr()  # one of the encoders talks
@@ -34,6 +36,7 @@ def test_every_frame_and_no_complaint(case: grid.Case, folder: Path, capfd: pyte
     assert capfd.readouterr() == ("", "")
 
 
+@row("two video tracks", 0, "not used: 80x64", "the larger one")
 def test_of_two_video_tracks_the_other_is_named(folder: Path) -> None:
     source = file_source(grid.file(folder, grid.Case("mkv", "h264", ("video", "second"))))
     info = source.open()
@@ -44,6 +47,7 @@ def test_of_two_video_tracks_the_other_is_named(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("tracks", [("audio", "video"), ("video", "timecode"), ("video", "data")], ids="+".join)
+@row(lambda v: f"a calibration from a file with {', '.join(v['tracks'])}", 0, "", "all 60 frames")
 def test_a_calibration_sees_every_frame_too(tracks: tuple[str, ...], folder: Path) -> None:
     paths = [grid.file(folder, grid.Case("mp4", "h264", t)) for t in (tracks, ("video",))]
     sources = [file_source(path) for path in paths]

@@ -9,6 +9,7 @@ import pytest
 
 from stream.types import StreamError
 from tests import servers
+from tests.faults.fault import row
 from tests.reading import (
     FAST,
     PLAYLISTS,
@@ -71,6 +72,7 @@ def test_mjpeg_reconnects_after_a_cut(tmp_path):
     assert (np.diff([t for _, t, *_ in reading.frames]) > 0).all()
 
 
+@row("a camera that stays connected and sends nothing", 0, "no new frame for", "it is opened again")
 def test_a_stalled_stream_is_noticed_by_the_age_of_its_last_frame_and_comes_back():
     config = {**FAST, "stall_s": 1.0}
     with MjpegServer() as server, opened(file_source(server.url(), **config)) as source:
@@ -90,6 +92,7 @@ def test_a_stalled_stream_is_noticed_by_the_age_of_its_last_frame_and_comes_back
         reading.thread.join(20)
 
 
+@row("a camera that is switched off and on", 0, "refused", "it is opened again")
 def test_a_server_that_comes_back_on_its_port():
     with MjpegServer() as server:
         port = server.port

@@ -12,6 +12,7 @@ import pytest
 from stream.drawing.compose import Status
 from stream.recordings.run_info import RunInfo
 from stream.sinks.terminal import Terminal, status_line
+from tests.faults.fault import row
 from tests.reading import wait_until
 from tests.walker import alone, multi, only_pose, photograph, single, with_person
 
@@ -95,6 +96,7 @@ def test_an_output_that_breaks_ends_no_run(tty: bool, total: int | None, after: 
 
 
 @pytest.mark.parametrize("tty", [False, True])
+@row("the only camera dies", 0, "no new frame for 3 s", "the run, and what it has recorded")
 def test_what_is_wrong_is_said_while_no_frame_set_comes(tty: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stream.sinks.terminal._IDLE_S", 0.1)
     out, status = (Tty if tty else io.StringIO)(), [STATUS]

@@ -12,7 +12,7 @@ from av.packet import Packet
 from stream.live.files import FileMatcher
 from stream.types import Frame
 from tests import grid
-from tests.faults.fault import Fault
+from tests.faults.fault import Fault, row
 from tests.reading import file_source, opened, read_all
 from tests.servers import decode, write_video
 
@@ -74,6 +74,7 @@ WHOLE = [
 
 
 @pytest.mark.parametrize("fault", WHOLE, ids=str)
+@row("a video with {fault}")
 def test_a_good_file_with_odd_times_gives_every_frame_and_no_remark(fault: Fault, tmp_path: Path) -> None:
     path, places = fault.inject(tmp_path)
     with opened(file_source(path)) as source:
@@ -85,6 +86,7 @@ def test_a_good_file_with_odd_times_gives_every_frame_and_no_remark(fault: Fault
     assert np.allclose(steps, np.diff(places) / 30, atol=1.1e-3), "Matroska counts milliseconds"
 
 
+@row("a video that begins amid a group of pictures", 0, "10 corrupt", "the frames from the next keyframe on")
 def test_a_file_that_begins_amid_a_group_of_pictures_counts_what_is_lost(tmp_path: Path) -> None:
     path = copied(tmp_path / "a.mkv", b_frames(tmp_path), lambda packet, number: number >= 5)
     with opened(file_source(path)) as source:
@@ -112,6 +114,7 @@ MATCHED = [
 
 
 @pytest.mark.parametrize("fault", MATCHED, ids=str)
+@row("several files: {fault}")
 def test_files_that_differ_lose_nothing(fault: Fault) -> None:
     files, count = fault.inject()
     cells = [iter(items) for items in files]

@@ -11,10 +11,11 @@ from pathlib import Path
 import cv2
 import pytest
 
+from engines.argument_types import MISTAKE
 from stream.config import SourceConfig
 from stream.sources import make_source
 from stream.types import StreamError
-from tests.faults.fault import Fault
+from tests.faults.fault import Fault, row
 from tests.reading import CaptureDouble, camera_source, wait_until
 from tests.servers import coded, decode, write_video
 
@@ -138,6 +139,7 @@ def source(url: str):
 
 
 @pytest.mark.parametrize("fault", REFUSED, ids=str)
+@row("a camera that sends {fault}")
 def test_what_is_no_stream_is_named_and_soon(fault: Fault, server: Server, capfd: pytest.CaptureFixture[str]) -> None:
     server.serve = fault.inject
     start = time.monotonic()
@@ -150,6 +152,7 @@ def test_what_is_no_stream_is_named_and_soon(fault: Fault, server: Server, capfd
 
 
 @pytest.mark.parametrize("fault", MENDED, ids=str)
+@row("a camera that sends {fault}")
 def test_what_is_wrapped_wrongly_is_read_all_the_same(fault: Fault, server: Server) -> None:
     server.serve = fault.inject
     camera = source(server.url)
@@ -167,6 +170,7 @@ def test_what_is_wrapped_wrongly_is_read_all_the_same(fault: Fault, server: Serv
     assert (numbers[-1] - numbers[0]) % 1024 < 100, "the pictures are the right ones, and none of long ago"
 
 
+@row("an MP4 over HTTP without its end", MISTAKE, "it is an MP4 file that cannot be read from this server")
 def test_an_mp4_that_cannot_be_read_from_its_end_is_named(server: Server, tmp_path: Path) -> None:
     data = write_video(tmp_path / "a.mp4", 30).read_bytes()
     server.serve = once(data[:-900], "video/mp4")
@@ -174,6 +178,12 @@ def test_an_mp4_that_cannot_be_read_from_its_end_is_named(server: Server, tmp_pa
         source(server.url).open()
 
 
+@row(
+    "a stream whose images are noise from some moment on",
+    0,
+    "damaged",
+    "it is opened again; the images that come then",
+)
 def test_a_stream_that_goes_on_without_pictures_is_opened_again(server: Server) -> None:
     """Its bytes keep coming, so that no read ever waits."""
     bad = threading.Event()
@@ -190,6 +200,12 @@ def test_a_stream_that_goes_on_without_pictures_is_opened_again(server: Server) 
         camera.close()
 
 
+@row(
+    "a driver that hangs while it opens",
+    MISTAKE,
+    "hangs; it did not open in",
+    "the device is released when it comes back",
+)
 def test_a_driver_that_hangs_while_opening_is_given_up() -> None:
     device = CaptureDouble()
     device.hung.set()

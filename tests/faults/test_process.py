@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from engines.argument_types import FAILED, MISTAKE
 from stream.app import console
 from stream.recordings.takes import open_take
-from tests.faults.fault import Fault
+from tests.faults.fault import Fault, row
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = (
@@ -41,6 +42,7 @@ RUNS = [
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
 @pytest.mark.parametrize("fault", RUNS, ids=str)
+@row("a run with {fault}", process=True)
 def test_a_run_that_nobody_hears_is_no_less_good(fault: Fault, tmp_path: Path) -> None:
     done = fault.inject(tmp_path)
     assert done.returncode == fault.code and fault.words in done.stdout, done
@@ -63,12 +65,14 @@ PRINTED = [
 
 
 @pytest.mark.parametrize("fault", PRINTED, ids=str)
+@row("a command with {fault}", process=True)
 def test_a_command_that_lacks_something_says_what(fault: Fault, tmp_path: Path) -> None:
     done = fault.inject(tmp_path)
     assert done.returncode == fault.code, done
     assert fault.words in done.stderr and done.stderr.count("\n") == bool(fault.words), done.stderr
 
 
+@row("memory too little to load anything", MISTAKE, "out of memory before it began", "nothing was begun", process=True)
 def test_memory_too_little_to_load_anything_is_one_line(tmp_path: Path) -> None:
     done = shell("ulimit -v 600000; " + RUN, tmp_path)
     assert done.returncode == 2 and not done.stdout and not list(tmp_path.iterdir())
@@ -77,6 +81,7 @@ def test_memory_too_little_to_load_anything_is_one_line(tmp_path: Path) -> None:
     )
 
 
+@row("a closed stderr, and a file that is opened next", 0, "", "the file: no message is written into it", process=True)
 def test_what_is_opened_next_never_takes_the_place_of_an_output(tmp_path: Path) -> None:
     work = '[open("file", "w").fileno(), __import__("os").write(2, b"for the terminal")][0]'
     assert shell(GUARD + " 2>&-", tmp_path, work).returncode > 2
@@ -84,6 +89,7 @@ def test_what_is_opened_next_never_takes_the_place_of_an_output(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("often", [1, 2])
+@row("a closed terminal, SIGHUP {often}x", 0, "", "the take, as long as the summary says", process=True)
 def test_a_terminal_that_is_closed_ends_the_run_well(often: int, tmp_path: Path) -> None:
     command = RUN.replace("=4", "=100000").replace("{python}", sys.executable).replace("{root}", str(ROOT))
     running = subprocess.Popen(command.split(), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -100,6 +106,7 @@ def test_a_terminal_that_is_closed_ends_the_run_well(often: int, tmp_path: Path)
     assert int(out.split()[0]) == moments(tmp_path) > 0
 
 
+@row("a closed terminal under nohup", 0, "", "the run goes on", process=True)
 def test_a_run_under_nohup_goes_on_without_its_terminal() -> None:
     code = (
         "import signal\n"
@@ -122,6 +129,7 @@ def test_a_run_under_nohup_goes_on_without_its_terminal() -> None:
         ("Größe 日本 é 👩‍💻", "Größe 日本 é 👩‍💻"),
     ],
 )
+@row("a name that would command the terminal: {text!a}", 0, lambda values: values["line"], "one line")
 def test_a_name_is_shown_as_one_line_that_commands_nothing(
     text: str, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -142,6 +150,7 @@ def test_a_name_is_shown_as_one_line_that_commands_nothing(
         (ValueError("a fault of ours"), None),
     ],
 )
+@row("{error!r} deep in a library", lambda v: MISTAKE if v["says"] else FAILED, lambda v: v["says"] or "")
 def test_the_limit_that_an_error_means(error: Exception, says: str | None) -> None:
     found = console.shortage(error)
     assert found is None if says is None else says in (found or "")

@@ -13,11 +13,14 @@ from calibration.binding import parse_letterbox
 from calibration.errors import CalibrationError, UserError
 from calibration.formats import load_calibration
 from engines import cards
+from engines.argument_types import MISTAKE
 from engines.lifter import MDNLifter
+from engines.runtimes import NetworkOptions
 from engines.training.checkpoints import load_checkpoint
 from engines.types import EngineError
 from tests.faults import calibrations
 from tests.faults.calibrations import GOOD, WRITERS
+from tests.faults.fault import row
 from tests.faults.mutations import mutate
 
 MUTATIONS = range(200)
@@ -68,6 +71,7 @@ ABSURD: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.parametrize("fault", ABSURD)
+@row("a calibration: {fault}", MISTAKE, lambda values: ABSURD[values["fault"]][1].replace("|", " or "))
 def test_absurd_but_finite_cameras_are_refused(fault: str, name: str, tmp_path: Path) -> None:
     changes, word = ABSURD[fault]
     refused(WRITERS[name](GOOD | changes, tmp_path), name, word)
@@ -79,6 +83,7 @@ NOT_FINITE = {"NaN": float("nan"), "infinite": float("inf")}
 @pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.parametrize("value", NOT_FINITE)
 @pytest.mark.parametrize("key", ["f", "cx", "dist", "rvec", "t"])
+@row("a calibration: {value} as {key}", MISTAKE, "the file and what is wrong")
 def test_what_is_not_finite_is_refused(key: str, value: str, name: str, tmp_path: Path) -> None:
     number = NOT_FINITE[value]
     changes = {key: [number] * len(GOOD[key]) if isinstance(GOOD[key], list) else number}
@@ -139,6 +144,7 @@ TEXTS: dict[str, tuple[tuple[str, ...], bytes]] = {
 
 
 @pytest.mark.parametrize(("fault", "name"), [(fault, name) for fault, (names, _) in TEXTS.items() for name in names])
+@row("a calibration: {fault}", MISTAKE, "the file and what is wrong, within 2 s")
 def test_text_that_is_made_to_hurt_is_refused_at_once(fault: str, name: str, tmp_path: Path) -> None:
     path = tmp_path / {"opencv": "c.yml", "easymocap": "intri.yml", "qualisys": "c.qca.txt"}.get(name, "c.toml")
     path.write_bytes(head_of(name) + TEXTS[fault][1])
@@ -156,6 +162,7 @@ SPECIAL = {"a FIFO": make_fifo, "a link to a device": lambda path: path.symlink_
 
 @pytest.mark.parametrize("kind", SPECIAL)
 @pytest.mark.parametrize("name", [None, *WRITERS])
+@row("{kind} as a calibration", MISTAKE, lambda values: values["kind"].split()[-1], "it is not opened")
 def test_what_is_no_file_is_not_opened(kind: str, name: str | None, tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     SPECIAL[kind](path)
@@ -163,12 +170,14 @@ def test_what_is_no_file_is_not_opened(kind: str, name: str | None, tmp_path: Pa
 
 
 @pytest.mark.parametrize("unit", ["nan", "-1", "0", "1e308"])
+@row("a calibration in units of {unit} mm", MISTAKE, "unit of")
 def test_an_absurd_unit_is_refused(unit: str, tmp_path: Path) -> None:
     path = calibrations.pose2sim(GOOD, tmp_path)
     with pytest.raises(CalibrationError, match="unit of"):
         load_calibration(path, unit=float(unit))
 
 
+@row("a calibration: names with control characters", MISTAKE, "printable")
 def test_names_that_would_garble_a_terminal_are_refused(tmp_path: Path) -> None:
     for name in ("a\\nb", "\\u001b[2J", "x" * 101):
         path = calibrations.native(GOOD, tmp_path)
@@ -176,6 +185,7 @@ def test_names_that_would_garble_a_terminal_are_refused(tmp_path: Path) -> None:
         refused(path, None, "printable")
 
 
+@row("a calibration of a thousand cameras", MISTAKE, "1,001 cameras")
 def test_more_cameras_than_there_are_are_refused(tmp_path: Path) -> None:
     path = calibrations.native(GOOD, tmp_path)
     head, camera, _ = path.read_text().split("[[camera]]\n")
@@ -188,6 +198,7 @@ def test_more_cameras_than_there_are_are_refused(tmp_path: Path) -> None:
     ("box", "word"), [("1e308,0,0", "1e+308"), ("1e-300,0,0", "1e-300"), ("1,1e300,0", "1e+300"), ("nan,0,0", "nan"),
                       ("1,0,-inf", "-inf"), ("-1,0,0", "-1")],
 )  # fmt: skip
+@row("--letterbox {box}", MISTAKE, lambda values: values["word"])
 def test_an_absurd_letterbox_is_refused(box: str, word: str) -> None:
     with pytest.raises(CalibrationError) as caught:
         parse_letterbox(box)
@@ -195,6 +206,7 @@ def test_an_absurd_letterbox_is_refused(box: str, word: str) -> None:
 
 
 @pytest.mark.parametrize("name", WRITERS)
+@row("200 random mutations of a calibration, {name}", MISTAKE, "one line, or the file is read")
 def test_no_mutation_of_a_calibration_raises_anything_else(name: str, tmp_path: Path) -> None:
     read = 0
     for seed in MUTATIONS:
@@ -251,7 +263,7 @@ def card(path: Path, changes: dict[str, str] | None = None) -> Path:
 
 
 def test_the_network_that_the_faults_are_made_of_is_good(tmp_path: Path) -> None:
-    assert MDNLifter(network(tmp_path), "onnx").kernels == 5
+    assert MDNLifter(network(tmp_path), NetworkOptions("onnx")).kernels == 5
 
 
 NETWORKS: dict[str, tuple[dict[str, Any], str]] = {
@@ -263,10 +275,11 @@ NETWORKS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("fault", NETWORKS)
+@row("a network: {fault}", MISTAKE, lambda values: NETWORKS[values["fault"]][1])
 def test_a_network_that_is_not_what_its_card_says_is_refused(fault: str, tmp_path: Path) -> None:
     changes, word = NETWORKS[fault]
     with pytest.raises(EngineError) as caught:
-        MDNLifter(network(tmp_path, **changes), "onnx")
+        MDNLifter(network(tmp_path, **changes), NetworkOptions("onnx"))
     assert word in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -286,12 +299,13 @@ CARDS: dict[str, tuple[dict[str, str], str]] = {
 
 
 @pytest.mark.parametrize("fault", CARDS)
+@row("a card: {fault}", MISTAKE, lambda values: CARDS[values["fault"]][1])
 def test_a_card_that_makes_no_sense_is_refused(fault: str, tmp_path: Path) -> None:
     changes, word = CARDS[fault]
     path = network(tmp_path)
     card(path, changes)
     with pytest.raises(EngineError) as caught:
-        MDNLifter(path, "onnx")
+        MDNLifter(path, NetworkOptions("onnx"))
     said = str(caught.value)
     assert word in said and "\n" not in said and len(said) < 500 + 2 * len(str(path))
 
@@ -302,15 +316,22 @@ def make_folder(path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["a FIFO", "a folder"])
 @pytest.mark.parametrize("suffix", [".onnx", ".toml"])
+@row("{kind} as the {suffix} of a network", MISTAKE, lambda values: values["kind"], "it is not opened")
 def test_weights_and_cards_that_are_no_files_are_not_opened(kind: str, suffix: str, tmp_path: Path) -> None:
     path = network(tmp_path).with_suffix(suffix)
     path.unlink()
     (make_fifo if kind == "a FIFO" else make_folder)(path)
     with pytest.raises(EngineError, match=kind):
-        MDNLifter(path.with_suffix(".onnx"), "onnx")
+        MDNLifter(path.with_suffix(".onnx"), NetworkOptions("onnx"))
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 no archive", b"\x80\x02}q\x00.", b"text"])
+@row(
+    lambda v: "a FIFO as a checkpoint" if v["content"] is None else f"a checkpoint of the bytes {v['content']!r}",
+    MISTAKE,
+    "one line",
+    "no warning of a library comes before",
+)
 def test_a_checkpoint_that_is_none_is_refused_without_a_warning(content: bytes | None, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
     if content is None:
@@ -323,6 +344,7 @@ def test_a_checkpoint_that_is_none_is_refused_without_a_warning(content: bytes |
     assert not said and "\n" not in str(caught.value)
 
 
+@row("200 random mutations of a card", MISTAKE, "one line, or the card is read")
 def test_no_mutation_of_a_card_raises_anything_else(tmp_path: Path) -> None:
     path = tmp_path / "mine.onnx"
     path.write_bytes(b"weights")

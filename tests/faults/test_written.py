@@ -23,6 +23,7 @@ from stream.app.export import main as export
 from stream.app.recover import main as recover
 from stream.sinks.video import VideoSink
 from tests.faults import lens
+from tests.faults.fault import row
 from tests.takes import make_estimates, record
 from tests.walker import single
 
@@ -110,6 +111,7 @@ def small_files() -> Iterator[None]:
 
 @pytest.mark.parametrize("kind", WRITERS)
 @pytest.mark.parametrize("there", [True, False])
+@row("a full disk while a {kind} is written", MISTAKE, "the name of the file", "what was there before")
 def test_a_full_disk_leaves_what_was_there(
     kind: str, there: bool, take: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -129,6 +131,7 @@ def test_a_full_disk_leaves_what_was_there(
 
 
 @pytest.mark.parametrize("kind", WRITERS)
+@row("an old file of mode 600 where a {kind} is to be written", 0, "", "its mode; nothing is left beside it")
 def test_a_finished_file_replaces_the_old_one_and_nothing_is_left_beside_it(
     kind: str, take: Path, tmp_path: Path
 ) -> None:
@@ -177,6 +180,7 @@ TARGETS: dict[str, Callable[[Path], str]] = {
 
 @pytest.mark.parametrize("kind", WRITERS)
 @pytest.mark.parametrize("target", TARGETS)
+@row("a {target} where a file is to be written", MISTAKE, lambda v: v["target"].rsplit(" ", 1)[-1], "it")
 def test_only_regular_files_are_replaced(
     kind: str, target: str, take: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -194,6 +198,7 @@ def test_only_regular_files_are_replaced(
     assert {path.name: path.lstat().st_mode for path in out.parent.iterdir()} == before
 
 
+@row("a link where a file is to be written", 0, "", "the link; its file is replaced")
 def test_a_link_to_a_file_stays_one_and_the_file_is_replaced(tmp_path: Path) -> None:
     real, link = tmp_path / "a" / "real.txt", tmp_path / "link.txt"
     real.parent.mkdir()
@@ -214,6 +219,7 @@ with writing.aside(Path(sys.argv[1])) as part:
 """
 
 
+@row("kill -9 while a file is written", -9, "", "the old file; the next run removes the half one", process=True)
 def test_what_a_killed_program_leaves_is_removed_by_the_next(tmp_path: Path) -> None:
     out = tmp_path / "c.toml"
     out.write_bytes(OLD)
@@ -228,6 +234,7 @@ def test_what_a_killed_program_leaves_is_removed_by_the_next(tmp_path: Path) -> 
     assert {p.name for p in tmp_path.iterdir()} == {"c.toml", "another.txt", ".writing-mine"}
 
 
+@row("four writers of one file at once", 0, "", "one whole file")
 def test_two_programs_may_write_the_same_file(tmp_path: Path) -> None:
     out = tmp_path / "out.txt"
     failed: list[Exception] = []
@@ -249,6 +256,7 @@ def test_two_programs_may_write_the_same_file(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out.txt"]
 
 
+@row("a read-only file where one is to be written", MISTAKE, "read-only", "it")
 def test_a_read_only_file_is_kept(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may write to every file")
@@ -285,6 +293,7 @@ OWN: dict[str, Callable[[Path, Path], Path]] = {
 
 @pytest.mark.parametrize("own", OWN)
 @pytest.mark.parametrize("to", ["csv", "npz"])
+@row("export --force onto the take that is read: {own}", MISTAKE, "part of the take", "the take")
 def test_force_never_destroys_the_take_that_is_read(
     own: str, to: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -297,6 +306,7 @@ def test_force_never_destroys_the_take_that_is_read(
 
 
 @pytest.mark.parametrize("out", ["copy", "a/b/copy", "../{}/copy"])
+@row("recover --out into its take: {out}", MISTAKE, "lies in the take", "the take")
 def test_recover_never_writes_into_the_take(out: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     take = record(tmp_path / "takes", make_estimates(5))
     before = sorted(take.rglob("*"))
@@ -305,6 +315,7 @@ def test_recover_never_writes_into_the_take(out: str, tmp_path: Path, capsys: py
     assert sorted(take.rglob("*")) == before
 
 
+@row("a full disk during recover --out", MISTAKE, "cannot write", "no half copy")
 def test_a_copy_that_cannot_be_finished_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     take = record(tmp_path / "takes", make_estimates(30))
     (tmp_path / "o").mkdir()
