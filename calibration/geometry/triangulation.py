@@ -5,7 +5,8 @@ remaining axes (frames, joints). A view that does not see a point holds NaN ther
 
 The robust estimate starts from the best pair of views (of at most ``3 V`` pairs, those that look at each other
 most squarely: never all subsets, which hang at 16 cameras) and refines it by Gauss-Newton on the reprojection
-error, reweighted with Cauchy's loss. Hartley and Zisserman, *Multiple View Geometry*, 12.2 and A6.8.
+error in standard deviations, reweighted with Cauchy's loss, so that no weight makes an outlier count for more. Hartley
+and Zisserman, *Multiple View Geometry*, 12.2 and A6.8.
 """
 
 import math
@@ -109,7 +110,7 @@ def _best_start(R: Array, t: Array, f: Array, uv: Array, w: Array, scale: float)
         r = _residual(R, t, f, uv, X)[0]
         # A view that the point is behind disagrees as much as a view can.
         square = np.where(np.isfinite(r).all(-1), (np.nan_to_num(r) ** 2).sum(-1), 1e12)
-        cost = (w * np.log1p(square / scale**2)).sum(0)
+        cost = np.log1p(w * square / scale**2).sum(0)
         better = (cost < least) & np.isfinite(X).all(-1)
         best[better], least[better] = X[better], cost[better]
     return best
@@ -139,7 +140,7 @@ def triangulate_robust(
     noise_px: float = 4.0,
     iterations: int = 8,
 ) -> Triangulation:
-    """Minimise the weighted Cauchy loss of the reprojection error.
+    """Minimise the Cauchy loss of the reprojection error in standard deviations.
 
     Args:
         cameras: the V cameras.
@@ -178,7 +179,7 @@ def _step(
     r, projected, z = _residual(R, t, f, uv, X)
     front = np.isfinite(r).all(-1)
     rr = np.nan_to_num(r)
-    v = np.where(front, w / (1 + (rr**2).sum(-1) / scale**2), 0.0)
+    v = np.where(front, w / (1 + w * (rr**2).sum(-1) / scale**2), 0.0)
     depth = np.where(front, z, 1.0)[..., None, None]
     # d(x/z)/dX = (R1 - (x/z) R3) / z
     J = f[:, None, :, None] * (R[:, None, :2] - np.nan_to_num(projected)[..., None] * R[:, None, 2:3]) / depth
