@@ -10,15 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.arrays import Array, Bools, Image
-from engines import cards, preprocess, runtimes
+from calibration.arrays import Array, Image
+from engines import cards, movenet_heads, preprocess, runtimes
+from engines.movenet_heads import Crowd
 from engines.preprocess import Box
 from engines.runtimes import Open
 from engines.skeleton import LIMBS
 from engines.types import Detection, empty_detection
 
-Estimate = Callable[[Image, Box], tuple[Array, Array, Bools]]
-"""A top-down network: image and square box in, xy (17, 2), score (17,) and derived (17,) out."""
+See = Callable[[Image, Box], Detection]
+"""A top-down network: image and square box in, the person in it out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +93,17 @@ class Finder:
         return self._find(image, preprocess.square(centre, 1.6 * box.width), (192, 192))
 
     def _find(self, image: Image, box: Box, size: tuple[int, int]) -> list[Person]:
-        feed = preprocess.cut(image, box, size)[None].astype(np.int32)
-        people = self._run(**{"input:0": feed})["Identity:0"][0]
-        bounds = preprocess.to_image(box, people[:, 51:55].reshape(-1, 2, 2)[..., ::-1])
-        return [Person(b, float(s)) for b, s in zip(bounds, people[:, 55], strict=True) if s > self._options.found]
+        found = self._run(image=preprocess.cut(image, box, size)[None])
+        heads = Crowd(*(found[head][0] for head in Crowd._fields))
+        bounds, score = movenet_heads.people(heads, self._options.found)
+        return [Person(b, float(s)) for b, s in zip(preprocess.to_image(box, bounds), score, strict=True)]
 
 
 class TopDownSession:
     """Follows one person through one camera with a network that needs a box."""
 
-    def __init__(
-        self, origin: str, estimate: Estimate, finder: Finder, options: TopDownOptions = TopDownOptions()
-    ) -> None:
-        self._origin, self._estimate, self._finder = origin, estimate, finder
+    def __init__(self, origin: str, see: See, finder: Finder, options: TopDownOptions = TopDownOptions()) -> None:
+        self._origin, self._see, self._finder = origin, see, finder
         self._options = options
         self.reset()
 
@@ -127,15 +126,15 @@ class TopDownSession:
             if not any(_overlap(p.bounds, self._bounds) > 0.2 for p in self._finder.around(image, box)):
                 box = None
         if box is not None:
-            pose = self._estimate(image, box)
+            pose = self._see(image, box)
             if self._accept(pose, self._options.keep, t, same=True):
-                return Detection(*pose, self._origin)
+                return pose
         if self._following or self._due(t, self._searched, self._options.search_s):
             box = self._search(image, t)
             if box is not None:
-                pose = self._estimate(image, box)
+                pose = self._see(image, box)
                 if self._accept(pose, self._options.acquire, t, same=False):
-                    return Detection(*pose, self._origin)
+                    return pose
         self._following = False
         return empty_detection(self._origin)
 
@@ -163,9 +162,9 @@ class TopDownSession:
         ahead = np.clip(0.5 * self._velocity * (t - self._seen), -0.25 * self._side, 0.25 * self._side)
         return preprocess.square(self._bounds.mean(0) + ahead, self._side)
 
-    def _accept(self, pose: tuple[Array, Array, Bools], least: float, t: float, *, same: bool) -> bool:
+    def _accept(self, pose: Detection, least: float, t: float, *, same: bool) -> bool:
         """Whether the pose is a person (the same one), and if so follow it."""
-        xy, score, _ = pose
+        xy, score = pose.xy, pose.score
         limbs = np.array(LIMBS)
         strength = float(np.sort(score[limbs])[-8:].mean())
         seen = limbs[score[limbs] >= 0.15]

@@ -302,7 +302,10 @@ class KnownPerson:
         return xy, np.where(inside, self.score, 0.05).astype(np.float32), self.derived
 
     def session(self) -> TopDownSession:
-        return TopDownSession("known", self.estimate, self)  # type: ignore[arg-type]
+        return TopDownSession("known", self.see, self)  # type: ignore[arg-type]
+
+    def see(self, image: np.ndarray, box: Box) -> Detection:
+        return Detection(*self.estimate(image, box), "known")
 
 
 IMAGE = np.zeros((500, 4000, 3), np.uint8)

@@ -141,9 +141,14 @@ def test_every_runtime_gives_the_answer_of_the_lifter(name: str, wanted: dict[in
 @pytest.mark.parametrize("file", ["movenet_lightning", "movenet_multipose"])
 @pytest.mark.parametrize("name", runtimes.names())
 def test_every_runtime_gives_the_answer_of_the_detectors(name: str, file: str) -> None:
-    image = np.random.default_rng(0).integers(0, 256, (1, 192, 192, 3), np.int32)
-    got, want = (opened(n, f"{file}.onnx")(**{"input:0": image})["Identity:0"] for n in (name, "onnx"))
-    np.testing.assert_allclose(got, want, atol=1e-4)
+    """Of one view and of three, which OpenVINO compiles apart."""
+    images = np.random.default_rng(0).integers(0, 256, (3, 192, 192, 3), np.uint8)
+    network, other = opened(name, f"{file}.onnx"), opened("onnx", f"{file}.onnx")
+    for views in (images[:1], images):
+        got, want = network(image=views), other(image=views)
+        for head, values in want.items():
+            # Chances; the others are cells, four pixels wide.
+            np.testing.assert_allclose(got[head], values, atol=2e-4 if head in ("centre", "heatmaps") else 5e-3)
 
 
 @pytest.fixture

@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.arrays import Array, Bools, Image
-from engines import cards, preprocess, runtimes
+from engines import cards, covariance, preprocess, runtimes
+from engines.covariance import Calibration
 from engines.detectors._options import DetectorOptions
 from engines.preprocess import Box
 from engines.runtimes import Open
 from engines.skeleton import LSP, MPII, to_h36m
 from engines.top_down import Finder, TopDownOptions, TopDownSession
-from engines.types import EngineError
+from engines.types import Detection, EngineError
 
 WEIGHTS: Final = {"hourglass": "hourglass.onnx"}
 _JOINTS: Final = {m.name: m for m in (MPII, LSP)}
@@ -55,6 +56,7 @@ class Hourglass:
             raise EngineError(f"model card of {path.name}: joints must be one of {', '.join(_JOINTS)}, size a number")
         self._joints, self._side = _JOINTS[card.joints], int(cards.number(card, "size", 32, 2048))
         self._middle, self._slope = (float(card.values.get(f"score_{k}", 0)) for k in ("middle", "slope"))
+        self._calibration = Calibration.of(card.values)
         self._run = open_network(path)
         self._input = str(card.values.get("input_name", "image"))
         cells = self._side // 4
@@ -69,7 +71,7 @@ class Hourglass:
 
     def session(self) -> TopDownSession:
         """A new session, one a camera."""
-        return TopDownSession(self.name, self.estimate, self._finder, self._top_down)
+        return TopDownSession(self.name, self.see, self._finder, self._top_down)
 
     def describe(self) -> Mapping[str, str]:
         """What it is and runs on."""
@@ -77,6 +79,11 @@ class Hourglass:
 
     def estimate(self, image: Image, box: Box) -> tuple[Array, Array, Bools]:
         """The person in a square box of a BGR image: xy (17, 2) px of the full image, score (17,), derived (17,)."""
+        found = self.see(image, box)
+        return found.xy, found.score, found.derived
+
+    def see(self, image: Image, box: Box) -> Detection:
+        """The same, with the covariances."""
         crop = preprocess.cut(image, box, (self._side, self._side))
         heatmaps = self._heatmaps(crop)
         if self._flip:
@@ -84,7 +91,11 @@ class Hourglass:
         uv, height = decode(heatmaps)
         score = surety(height, self._middle, self._slope) if self._slope else height
         xy = preprocess.to_image(box, uv)
-        return to_h36m(self._joints, xy, preprocess.doubt_outside(xy, score, image))
+        cov = None
+        if self._calibration:
+            shape = self._calibration.covariance(covariance.shapes(heatmaps, uv), score)
+            cov = covariance.to_h36m(self._joints, shape * box.width**2)
+        return Detection(*to_h36m(self._joints, xy, preprocess.doubt_outside(xy, score, image)), self.name, cov=cov)
 
     def _heatmaps(self, crop: Image) -> Array:
         *_, heatmaps = self._run(**{self._input: as_feed(crop)}).values()

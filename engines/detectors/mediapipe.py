@@ -9,13 +9,15 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any, Final
 
 import numpy as np
 
 from calibration.arrays import Image
-from engines import cards, preprocess
+from engines import cards, covariance, preprocess
+from engines.covariance import Calibration
 from engines.detectors._options import DetectorOptions
 from engines.preprocess import Box
 from engines.skeleton import BLAZEPOSE, to_h36m
@@ -110,6 +112,7 @@ class MediaPipeSession:
 
     def __init__(self, card: cards.Card, origin: str, landmarkers: _Landmarkers) -> None:
         self._card, self._origin, self._landmarkers = card, origin, landmarkers
+        self._calibration = Calibration.of(card.values)
         self._start()
 
     def reset(self) -> None:
@@ -134,7 +137,13 @@ class MediaPipeSession:
         xy = landmarks[:, :2] * (image.shape[1], image.shape[0])
         # Visibility: not hidden; presence: in the picture at all. A joint has to be both.
         score = preprocess.doubt_outside(xy, np.clip(landmarks[:, 2:].min(-1), 0, 1), image)
-        return Detection(*to_h36m(BLAZEPOSE, xy, score), self._origin)
+        found = Detection(*to_h36m(BLAZEPOSE, xy, score), self._origin)
+        if self._calibration is None:
+            return found
+        # It has no heatmaps to show: their covariance is round, in sizes of the person.
+        round_ = self._calibration.covariance(np.broadcast_to(np.eye(2), (len(score), 2, 2)), score)
+        cov = covariance.to_h36m(BLAZEPOSE, round_ * covariance.extent(found.xy, found.score) ** 2)
+        return replace(found, cov=cov)
 
     def _start(self) -> None:
         from mediapipe.tasks import python as tasks

@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from typing import Final
 
-import numpy as np
-
 from calibration.arrays import Array, Bools, Image
-from engines import cards, preprocess
+from engines import cards, covariance, preprocess
+from engines.covariance import Calibration
 from engines.detectors._options import DetectorOptions
+from engines.movenet_heads import Single, decode
 from engines.preprocess import Box
 from engines.skeleton import COCO, to_h36m
 from engines.top_down import Finder, TopDownSession
+from engines.types import Detection
 
 WEIGHTS: Final = {"movenet-lightning": "movenet_lightning.onnx", "movenet-thunder": "movenet_thunder.onnx"}
 _SIDES: Final = {"movenet-lightning": 192, "movenet-thunder": 256}
@@ -32,12 +33,13 @@ class MoveNet:
         self.name = name
         self._side = _SIDES[name]
         self._run = options.open_network(cards.WEIGHTS / WEIGHTS[name])
+        self._calibration = Calibration.of(cards.load_card(cards.WEIGHTS / WEIGHTS[name]).values)
         self._top_down = options.top_down
         self._finder = Finder(options.open_network, options.top_down)
 
     def session(self) -> TopDownSession:
         """A new session, one a camera."""
-        return TopDownSession(self.name, self.estimate, self._finder, self._top_down)
+        return TopDownSession(self.name, self.see, self._finder, self._top_down)
 
     def describe(self) -> Mapping[str, str]:
         """What it is and runs on."""
@@ -45,9 +47,17 @@ class MoveNet:
 
     def estimate(self, image: Image, box: Box) -> tuple[Array, Array, Bools]:
         """The person in a square box of a BGR image: xy (17, 2) px of the full image, score (17,), derived (17,)."""
-        feed = preprocess.cut(image, box, (self._side, self._side))[None].astype(np.int32)
-        joints = self._run(**{"input:0": feed})["Identity:0"][0, 0]
-        # Normalised y, x count from the crop's edge, not from pixel centres: mirrored crops agree within 0.2 px so.
-        xy = preprocess.to_image(box, joints[:, 1::-1])
-        score = preprocess.doubt_outside(xy, np.clip(joints[:, 2], 0, 1), image)
-        return to_h36m(COCO, xy, score)
+        found = self.see(image, box)
+        return found.xy, found.score, found.derived
+
+    def see(self, image: Image, box: Box) -> Detection:
+        """The same, with the covariances."""
+        outputs = self._run(image=preprocess.cut(image, box, (self._side, self._side))[None])
+        uv, chance, shape = decode(Single(*(outputs[head][0] for head in Single._fields)))
+        # They count from the crop's edge, not from pixel centres: mirrored crops agree within 0.2 px so.
+        xy = preprocess.to_image(box, uv)
+        cov = None
+        if self._calibration:
+            cov = covariance.to_h36m(COCO, self._calibration.covariance(shape, chance) * box.width**2)
+        score = preprocess.doubt_outside(xy, chance, image)
+        return Detection(*to_h36m(COCO, xy, score), self.name, cov=cov)
