@@ -13,7 +13,7 @@ from torch import nn
 
 from calibration.errors import UserError
 from engines import cards, preprocess, runtimes
-from engines.build import card, hourglass, int8_detector, parity
+from engines.build import card, hourglass, int8_detector, int8_prepare, parity
 from engines.build.__main__ import main
 from engines.detectors.hourglass import Hourglass, surety
 from engines.models.hourglass import HourglassShape, StackedHourglass
@@ -145,7 +145,7 @@ def test_openvino_finds_them_with_int8(
 
 def test_preparing_for_int8_changes_nothing(built: Path, tmp_path: Path) -> None:
     model = onnx.load(built)
-    int8_detector.prepare(model)
+    int8_prepare.prepare(model)
     kinds = [node.op_type for node in model.graph.node]
     assert "BatchNormalization" not in kinds
     assert "Cast" not in kinds

@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from calibration.errors import UserError
-from engines import cards, movenet_heads, runtimes
+from engines import cards, detectors, movenet_heads, runtimes
 from engines.build import cut_movenet
 from engines.detectors.movenet import MoveNet
 from engines.movenet_heads import Crowd, Single, decode
@@ -70,7 +70,7 @@ def heads_of(outputs: Mapping[str, np.ndarray], row: int = 0) -> Single:
 
 
 def network(name: str) -> Runtime:
-    return runtimes.load(cards.WEIGHTS / f"movenet_{name}.onnx", "onnx", precision="fp32")
+    return runtimes.load(cards.WEIGHTS / f"movenet_{name}.onnx", runtimes.NetworkOptions("onnx", precision="fp32"))
 
 
 @pytest.mark.parametrize(("name", "side", "text"), [("lightning", 192, LIGHTNING), ("thunder", 256, THUNDER)])
@@ -151,7 +151,8 @@ def test_of_two_equal_peaks_one_is_the_joint_and_the_other_makes_it_unsure() -> 
 
 
 def test_a_crop_of_one_pixel_and_one_outside_the_picture_are_answered() -> None:
-    detector = MoveNet("movenet-lightning", lambda path: runtimes.load(path, "onnx"))
+    detector = detectors.load("movenet-lightning")
+    assert isinstance(detector, MoveNet)
     image = figure(192)[..., ::-1]
     for box in (Box(90, 90, 1, 1), Box(5000, -70, 40, 40)):
         found = detector.see(np.ascontiguousarray(image), box)

@@ -45,6 +45,23 @@ def write(path: Path, text: Text, values: Mapping[str, Value]) -> None:
     writing.write_text(path.with_suffix(".toml"), "\n".join(lines) + "\n")
 
 
+def amend(path: Path, values: Mapping[str, Value]) -> None:
+    """Put values into the table ``[values]``, which comes last, of a card; its other lines, with their remarks, stay.
+
+    Raises:
+        UserError: if the card is missing or damaged, or a figure is not finite.
+    """
+    if wrong := [key for key, v in values.items() if isinstance(v, float) and not math.isfinite(v)]:
+        raise UserError(f"{', '.join(wrong)} could not be measured on this data; {path.name} is not written")
+    cards.load_card(path)
+    card = path.with_suffix(".toml")
+    old = card.read_text(encoding="utf-8").rstrip().splitlines()
+    lines = [line for line in old if line.partition("=")[0].strip() not in values]
+    lines += [] if "[values]" in lines else ["", "[values]"]
+    lines += [f"{key} = {json.dumps(v, ensure_ascii=False)}" for key, v in values.items()]
+    writing.write_text(card, "\n".join(lines) + "\n")
+
+
 def place(built: Path, out: Path) -> None:
     """Copy a weights file and its card to ``out``, whole or not at all: the old ones stay good until then.
 

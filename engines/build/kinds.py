@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from calibration.errors import UserError
 from engines import cards, preprocess
-from engines.build import hourglass, int8_detector, int8_lifter, lifter
+from engines.build import covariance, cut_movenet, hourglass, int8_detector, int8_lifter, lifter
+from engines.build.reading import reading
 from engines.detectors.hourglass import WEIGHTS
 from engines.lifter import SHIPPED
 from engines.training.checkpoints import load_checkpoint
@@ -52,6 +53,44 @@ def build(
     return out, lifter.build_lifter(checkpoint, needed(data, "--data"), out, precision)
 
 
+def build_cut(whole: Path, out: Path, images: Path | None = None, joints: Path | None = None) -> tuple[Path, Report]:
+    """A whole MoveNet to the file that runs; the arguments are those of ``build``.
+
+    Args:
+        whole: the ONNX file as converted from Google's, its card beside it.
+        out: the file to write.
+        images: see ``build``.
+        joints: see ``build``.
+
+    Returns:
+        The file that was written, and the report.
+
+    Raises:
+        UserError: if something cannot be read or written, or the build was refused.
+    """
+    out = _checked(out)
+    if out.absolute() == whole.absolute():
+        raise UserError(f"{out} is the file to cut; give another --out")
+    return out, cut_movenet.build_cut(whole, _photographs(images, joints), out)
+
+
+def calibrate_covariance(weights: Path, images: Path | None = None, joints: Path | None = None) -> tuple[Path, Report]:
+    """Say in the card of a detector's weights how unsure its joints are; the arguments are those of ``build``.
+
+    Args:
+        weights: the file, its card beside it.
+        images: see ``build``.
+        joints: see ``build``.
+
+    Returns:
+        The card that was written, and the report.
+
+    Raises:
+        UserError: if something cannot be read or written, or the calibration was refused.
+    """
+    return weights.with_suffix(".toml"), covariance.calibrate(weights, _photographs(images, joints))
+
+
 def build_int8(
     source: Path,
     out: Path | None,
@@ -86,7 +125,7 @@ def build_int8(
         if calibration:
             raise UserError(f"{source} is a lifter, which needs no pictures: leave out --calibration")
         return out, int8_lifter.build_int8_lifter(source, needed(data, "--data"), out)
-    side = int8_detector.side_of(known, source)
+    side = reading(known).side
     pictures = _pictures(calibration, side) if calibration else None
     return out, int8_detector.build_int8_detector(source, _photographs(images, joints), out, pictures)
 
