@@ -43,6 +43,8 @@ HEADS = ("plain triangulation", "robust triangulation", "hypotheses", "hypothese
 # Chi-square quantiles with 3 degrees of freedom.
 COVERAGE = {"50": 2.366, "80": 4.642, "95": 7.815}
 MIN_SCORE = 0.1
+UNEVEN = 0.7
+"""Of the noise of each axis of a joint: two thirds are within a factor of 2."""
 
 
 def pixels(scene: scenes.Scene) -> Array:
@@ -120,6 +122,9 @@ def synthetic(poses: Poses, lifter: MDNLifter, count: int, seed: int) -> dict:
     plan = {name: (azimuths, scenes.Faults()) for name, azimuths in LAYOUTS.items()}
     plan["4, 90 apart, clean"] = (LAYOUTS["4, 90 apart"], scenes.CLEAN)
     plan["4, 90 apart, exact"] = (LAYOUTS["4, 90 apart"], replace(scenes.CLEAN, noise=0.0))
+    for told in (False, True):
+        name = f"4, 90 apart, uneven noise, covariances {'told' if told else 'not told'}"
+        plan[name] = (LAYOUTS["4, 90 apart"], scenes.Faults(uneven=UNEVEN, told=told))
     for name in ("2, 90 apart", "4, 90 apart"):
         plan[f"{name}, no spine, neck, head"] = (LAYOUTS[name], scenes.Faults(coco=True))
     return {

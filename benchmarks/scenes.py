@@ -36,6 +36,10 @@ class Faults:
     """How many of the eight elbows, wrists, knees and ankles a view does not see: least and most."""
     coco: bool = False
     """A detector that has neither spine, neck nor head."""
+    uneven: float = 0.0
+    """Standard deviation of the logarithm of a joint's noise, an axis; 0: the same everywhere."""
+    told: bool = False
+    """Whether the detector says how unsure each joint is: the covariance that its noise was drawn from."""
 
 
 CLEAN = Faults(outliers=0.0, missing=(0, 0))
@@ -91,14 +95,28 @@ def detect(truth: Array, cameras: Sequence[Camera], faults: Faults, rng: np.rand
     for camera in cameras:
         exact = world_to_image(camera, truth)[None]
         xy = views.detector_faults(exact, rng, faults.outliers, swaps=0.0, far_off=faults.far_off)
-        xy = xy + rng.normal(size=xy.shape) * views.box_diagonal(exact) * faults.noise / 200
+        noise = rng.normal(size=xy.shape) * views.box_diagonal(exact) * faults.noise / 200
+        cov = None
+        if faults.uneven:
+            stretch = _stretches(faults.uneven, rng)
+            noise = (stretch @ noise[..., None])[..., 0]
+            cov = stretch @ stretch.swapaxes(-1, -2) * np.square(views.box_diagonal(exact)[0] * faults.noise / 200)
+        xy = xy + noise
         seen = views.hide_limbs(1, int(rng.integers(faults.missing[0], faults.missing[1] + 1)), rng)[0]
         if faults.coco:
             seen[[sk.SPINE, sk.NECK, sk.HEAD]] = False
         score = np.where(seen, rng.uniform(0.6, 1.0, 17), 0.0)
         xy, score, derived = sk.derive(xy[0], score)
-        found.append(Detection(xy.astype(np.float32), score.astype(np.float32), derived, "synthetic"))
+        found.append(Detection(xy.astype(np.float32), score.astype(np.float32), derived, "synthetic",
+                               cov=cov.astype(np.float32) if cov is not None and faults.told else None))  # fmt: skip
     return found
+
+
+def _stretches(spread: float, rng: np.random.Generator) -> Array:
+    """(17, 2, 2) by which the noise of each joint is stretched along two axes at random; 1 in the geometric mean."""
+    angle = rng.uniform(0, np.pi, 17)
+    turn = np.stack([np.stack([np.cos(angle), -np.sin(angle)], -1), np.stack([np.sin(angle), np.cos(angle)], -1)], -2)
+    return turn * np.exp(spread * rng.normal(size=(17, 1, 2))) @ turn.swapaxes(-1, -2)
 
 
 def stand(pose: Array, rng: np.random.Generator) -> Array:

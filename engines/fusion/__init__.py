@@ -59,7 +59,7 @@ def fuse(
     """
     if method not in METHODS:
         raise EngineError(f"unknown fusion {method!r}; there are {', '.join(METHODS)}")
-    views = gather(detections, mixtures, cameras, min_score, options.min_joints)
+    views = gather(detections, mixtures, cameras, min_score, options)
     if views is None:
         return None
     if len(views.cameras) == 1:

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from calibration.arrays import Array
+from calibration.arrays import Array, Bools
 from engines.fusion.options import FusionOptions
 from engines.fusion.views import Views
 from engines.skeleton import L_HIP, LEFT, N_JOINTS, PARENTS, R_HIP, RIGHT
@@ -80,8 +80,10 @@ class Problem:
     """(V, 3)."""
     ray: Array
     """(V, 16, 2)."""
-    per_mm: Array
-    """(V, 16) how many standard deviations one unit of a ray is; 0 where not seen."""
+    whiten: Array
+    """(V, 16, 2, 2) from a unit of a ray to standard deviations; 0 where not seen."""
+    seen: Bools
+    """(V, 16)."""
     rows: Array
     """(Q, 16) with Q = L M 16: the whitened mixture residuals are ``exp(-s) rows @ x - target``."""
     target: Array
@@ -94,13 +96,14 @@ def pose_problem(views: Views, distance: Array, options: FusionOptions = FusionO
     """Prepare what does not change; at least one view is lifted, the person is ``distance`` (V,) mm from each."""
     sigma = options.spread * np.maximum(views.sigma[:, :, 1:], 1.0)
     rows = _whitener(options.chain) / sigma[..., None, :]
-    quality = np.sqrt(np.clip(views.score[:, 1:], 0.05, 1) / options.good_score)
+    whiten = np.linalg.cholesky(np.linalg.inv(views.noise[:, 1:])).swapaxes(-1, -2)
     return Problem(
         options,
         views.R,
         views.t,
         views.ray[:, 1:],
-        views.seen[:, 1:] * quality * distance[:, None] / options.noise_mm,
+        whiten * (views.seen[:, 1:] * distance[:, None] / options.noise_mm)[..., None, None],
+        views.seen[:, 1:],
         (rows @ _RELATIVE).reshape(-1, _N),
         (rows @ views.mean[:, :, 1:]).reshape(-1, 3),
         np.log(np.maximum(views.weight, 1e-9)) - 3 * np.log(sigma).sum(-1),
@@ -134,9 +137,9 @@ def sight(p: Problem, x: Array) -> Sight:
     local = x[:, None] @ p.R.transpose(0, 2, 1) + p.t[:, None]
     z = np.maximum(local[..., 2], NEAR_MM)
     projected = local[..., :2] / z[..., None]
-    r = (projected - p.ray) * p.per_mm[..., None]
+    r = (p.whiten @ (projected - p.ray)[..., None])[..., 0]
     # d(x/z)/dX = (R1 - (x/z) R3) / z
-    J = (p.R[:, None, :2] - projected[..., None] * p.R[:, None, 2:]) * (p.per_mm / z)[..., None, None]
+    J = p.whiten @ ((p.R[:, None, :2] - projected[..., None] * p.R[:, None, 2:]) / z[..., None, None])
     return Sight(r, (r**2).sum(-1), J)
 
 
@@ -148,7 +151,7 @@ def _tails(p: Problem, square: Array) -> tuple[Array, Array]:
     tail = p.options.degrees + square
     core = (1 - p.options.far) * (tail / p.options.degrees) ** (-(p.options.degrees + 2) / 2)
     far = p.options.far / p.options.far_width**2 * np.exp(-square / (2 * p.options.far_width**2))
-    energy = -(np.log(core + far) * (p.per_mm > 0)).sum((1, 2))
+    energy = -(np.log(core + far) * p.seen).sum((1, 2))
     return energy, (core * (p.options.degrees + 2) / tail + far / p.options.far_width**2) / (core + far)
 
 

@@ -25,6 +25,10 @@ class FusionOptions:
     """``map``: standard deviation of a joint of ``good_score`` at the person's distance: 1 % of a person's size."""
     good_score: float = 0.8
     """See ``noise_mm``."""
+    cov_trust: float = 0.5
+    """Power of the ratios of covariances that is believed; of 1 the four-camera recording jitters more than of none."""
+    cov_most: float = 16.0
+    """Largest ratio of variances that is believed."""
     degrees: float = 3.0
     """Degrees of freedom of the reprojection's Student-t."""
     far: float = 0.1

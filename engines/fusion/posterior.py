@@ -81,5 +81,5 @@ def maximise(views: Views, starts: Array, options: FusionOptions = FusionOptions
     x, scale = x[best], float(s[best])
     joints = np.concatenate([(x[[R_HIP - 1]] + x[[L_HIP - 1]]) / 2, x])
     residual = np.sqrt(sight(p, x[None]).square[0])
-    misfit = np.array([np.median(view[seen]) for view, seen in zip(residual, p.per_mm > 0, strict=True)])
+    misfit = np.array([np.median(view[seen]) for view, seen in zip(residual, p.seen, strict=True)])
     return Posterior(joints, _covariance(p, scale, H[best], one), misfit)

@@ -27,7 +27,7 @@ def triangulate(views: Views, noise_size: float) -> tuple[Array, Array]:
     Returns:
         joints (17, 3) mm and cov (17, 3, 3) mm2, NaN for a joint that fewer than two views see.
     """
-    found = triangulate_robust(views.cameras, views.xy, views.score, noise_px=_noise_px(views, noise_size))
+    found = triangulate_robust(views.cameras, views.xy, views.trust, noise_px=_noise_px(views, noise_size))
     joints, cov = found.points.copy(), found.cov.copy()
     for joint, (a, b) in DERIVED_FROM.items():
         if not np.isfinite(joints[joint]).all():
@@ -37,7 +37,7 @@ def triangulate(views: Views, noise_size: float) -> tuple[Array, Array]:
 
 def triangulate_fast(views: Views) -> Array:
     """Linear triangulation (17, 3) mm: a start for something that is robust itself; NaN as above."""
-    return triangulate_linear(views.cameras, views.xy, views.score)
+    return triangulate_linear(views.cameras, views.xy, views.trust)
 
 
 def root_of(pose: Array, joints: Array, views: Views, *, hips: bool = True) -> Array:

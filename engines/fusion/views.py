@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from calibration.arrays import Array, Bools
 from calibration.geometry.camera import Camera, image_to_ray
+from engines.fusion.options import FusionOptions
 from engines.skeleton import N_JOINTS, PELVIS
 from engines.types import Detection, Mixture
 
@@ -28,6 +29,10 @@ class Views:
     """(V, 17) joints that the detector really saw: those it derived from others are left out, and so is the pelvis."""
     score: Array
     """(V, 17) 0..1."""
+    noise: Array
+    """(V, 17, 2, 2) covariance of the pixels, where a good joint's variance is 1; see ``relative_noise``."""
+    trust: Array
+    """(V, 17) weight of each joint: its score, or by its covariance what a score would be worth; 0 where not seen."""
     lifted: NDArray[np.intp]
     """(L,) which views have a mixture."""
     mean: Array
@@ -65,9 +70,9 @@ def gather(
     mixtures: Sequence[Mixture | None],
     cameras: Sequence[Camera],
     min_score: float,
-    min_joints: int = 2,
+    options: FusionOptions = FusionOptions(),
 ) -> Views | None:
-    """Collect the usable views: a person of whom at least ``min_joints`` are seen.
+    """Collect the usable views: a person of whom at least ``options.min_joints`` are seen.
 
     Values that are not finite count as not seen; a mixture that holds one counts as absent.
 
@@ -86,7 +91,7 @@ def gather(
             seen = (detection.score >= min_score) & (detection.score > 0) & ~detection.derived
         seen &= np.isfinite(detection.xy).all(-1)
         seen[PELVIS] = False
-        if seen.sum() < min_joints:
+        if seen.sum() < options.min_joints:
             continue
         if mixture is not None and all(np.isfinite(a).all() for a in (mixture.mean, mixture.sigma, mixture.weight)):
             lifted.append(len(chosen))
@@ -98,6 +103,8 @@ def gather(
     ray = np.stack([image_to_ray(camera, xy)[:, :2] for camera, _, xy, _ in chosen])
     seen &= np.isfinite(ray).all(-1)
     ray = np.where(seen[..., None], ray, 0.0)
+    score = np.where(seen, np.stack([detection.score for _, detection, _, _ in chosen]), 0.0)
+    noise = relative_noise([detection for _, detection, _, _ in chosen], seen, score, options)
     empty = np.zeros((0, 1, N_JOINTS))
     return Views(
         tuple(camera for camera, *_ in chosen),
@@ -105,7 +112,9 @@ def gather(
         np.where(seen[..., None], np.stack([xy for _, _, xy, _ in chosen]), np.nan),
         ray,
         seen,
-        np.where(seen, np.stack([detection.score for _, detection, _, _ in chosen]), 0.0),
+        score,
+        noise,
+        seen * 2 * options.good_score / np.trace(noise, axis1=-2, axis2=-1),
         np.array(lifted, np.intp),
         np.stack([m.mean @ chosen[k][0].R for k, m in zip(lifted, kept, strict=True)])
         if kept
@@ -113,3 +122,44 @@ def gather(
         np.stack([m.sigma for m in kept]).astype(np.float64) if kept else empty,
         np.stack([m.weight for m in kept]).astype(np.float64) if kept else empty[..., 0],
     )
+
+
+def relative_noise(
+    detections: Sequence[Detection], seen: Bools, score: Array, options: FusionOptions = FusionOptions()
+) -> Array:
+    """What each joint's error is against the others', from their covariances; from their scores where one has none.
+
+    Only ratios count: how far off a good joint is differs from picture to picture more than detectors know.
+
+    Args:
+        detections: V of them.
+        seen: (V, 17) joints that are used.
+        score: (V, 17) 0..1.
+        options: ``good_score``, ``cov_most`` and ``cov_trust``.
+
+    Returns:
+        (V, 17, 2, 2); the median of the variances of what is seen is 1.
+    """
+    by_score = (options.good_score / np.clip(score, 0.05, 1))[..., None, None] * np.eye(2)
+    known = [detection.cov is not None for detection in detections]
+    if not any(known):
+        return by_score
+    cov = np.stack(
+        [by_score[k] if d.cov is None else _in_sizes(d.cov, d.xy, seen[k]) for k, d in enumerate(detections)]
+    )
+    usable = seen & np.array(known)[:, None] & np.isfinite(cov).all((-1, -2))
+    cov = np.where(usable[..., None, None], cov, np.eye(2))
+    usable &= (np.linalg.det(cov) > 0) & (cov[..., 0, 0] > 0)
+    if not usable.any():
+        return by_score
+    variance = np.sqrt(np.linalg.det(cov[usable]))
+    ratio = np.clip(variance / np.median(variance), 1 / options.cov_most, options.cov_most) ** options.cov_trust
+    out = by_score
+    out[usable] = cov[usable] * (ratio / variance)[:, None, None]
+    return out
+
+
+def _in_sizes(cov: Array, xy: Array, seen: Bools) -> Array:
+    """Covariances (17, 2, 2) px2 by the size of the person, so that near and far cameras compare."""
+    size = np.ptp(xy[seen], axis=0)
+    return np.asarray(cov, np.float64) / max(float(size @ size), 1.0)
