@@ -393,9 +393,10 @@ def test_a_run_records_what_it_runs_on_and_why(
 
 
 def test_int8_is_for_the_networks_that_have_it() -> None:
-    """MoveNet has no int8 file; that is no reason to refuse ``--precision int8``."""
+    """MultiPose, which finds the person, has no int8 file; that is no reason to refuse ``--precision int8``."""
     found = detectors.load("movenet-lightning", DetectorOptions(NetworkOptions("onnx", "int8"))).describe()
-    assert (found["precision"], found["choice"]) == ("fp32", "asked for")
+    assert (found["precision"], found["model"], found["choice"]) == ("int8", "movenet_lightning.int8.onnx", "asked for")
+    assert found["finder_runtime"].endswith(" fp32")
 
 
 @pytest.mark.parametrize("flags", [("--runtime", "abacus"), ("--precision", "int4")])

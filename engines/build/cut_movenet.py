@@ -150,9 +150,8 @@ def build_cut(source: Path, photographs: Photographs, out: Path, most: int = 200
         built = Path(scratch) / "built.onnx"
         onnx.save(model, built)
         compare = _compare_people if several else _compare
-        max_px, max_score = compare(
-            *(runtimes.load(path, runtimes.NetworkOptions("onnx")) for path in (source, built)), images
-        )
+        onnx_runtime = runtimes.NetworkOptions("onnx")
+        max_px, max_score = compare(runtimes.load(source, onnx_runtime), runtimes.load(built, onnx_runtime), images)
         if not (max_px <= MAX_PX and max_score <= MAX_SCORE):
             raise UserError(f"the cut moves joints by {max_px:.3f} px and scores by {max_score:.4f}: it was not kept")
         shape = "H, W, 3) RGB 0-255, H and W multiples of 32" if several else f"{side}, {side}, 3) RGB 0-255"
