@@ -276,7 +276,7 @@ def test_nothing_is_reported_or_kept_in_the_users_home(affine: Path, tmp_path: P
     home = tmp_path / "home"
     home.mkdir()
     env = {k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "ORT_"))} | {"HOME": str(home)}
-    code = "import sys; from engines import runtimes; runtimes.load(sys.argv[1], sys.argv[2])"
+    code = "import sys; from engines import runtimes; runtimes.load(sys.argv[1], runtimes.NetworkOptions(sys.argv[2]))"
     root = Path(__file__).resolve().parents[1]
     done = subprocess.run([sys.executable, "-c", code, affine, name], env=env, cwd=root, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
