@@ -385,7 +385,7 @@ def test_results_that_cannot_be_written_are_one_line(tmp_path, monkeypatch, caps
     for main, flags in ((pipeline.main, ["--only", "plain"]), (peers.main, ["--only", "movenet-lightning"])):
         assert main([*flags, "--video", "walk.mp4", "--json", str(tmp_path)]) == 2
         said = capsys.readouterr().err.splitlines()
-        assert "Is a directory" in said[-1]
+        assert "it is a folder" in said[-1]
         assert all(line.endswith("...") for line in said[:-1])
 
 

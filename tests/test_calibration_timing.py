@@ -236,6 +236,6 @@ def test_real_cameras_in_step_stay_so_whatever_is_done_to_their_times(tmp_path, 
     ],
 )
 def test_bad_input_is_one_line(tmp_path, capsys, arguments, message):
-    assert main(["sync", *(a.replace("{}", str(tmp_path)) for a in arguments)]) == 1
+    assert main(["sync", *(a.replace("{}", str(tmp_path)) for a in arguments)]) == 2
     error = capsys.readouterr().err.strip().splitlines()
     assert len(error) == 1 and message in error[0]
