@@ -20,7 +20,7 @@ from stream.live.pipeline import OpenSource, Pipeline
 from stream.recordings.replay import read_events, replay
 from stream.recordings.takes import new_take, open_take
 from stream.recordings.writer import Recorder
-from stream.sinks import CameraInfo, RunInfo, SinkOptions, SinkStoppedError, recorder
+from stream.sinks import CameraInfo, RunInfo, SinkOptions, SinkStoppedError, frames, recorder
 from stream.types import StreamError
 from tests.faults.fault import row
 from tests.known import KnownDetector, figure
@@ -245,6 +245,7 @@ def test_whatever_a_sink_raises_stops_that_sink_alone_and_is_told(fault, viewer,
     assert not running_threads()
 
 
+@row("a sink fails while images wait for it", FAILED, "", "no image stays in memory; they are counted as dropped")
 def test_a_sink_that_has_failed_keeps_no_images_in_memory_and_they_are_counted():
     def late(n):
         while len(worker.channel) < 2:
@@ -507,8 +508,10 @@ def test_a_recording_that_cannot_begin_does_not_end_the_run():
     assert summary.failures == ("cannot record: the disk is full",)
 
 
-def test_the_switch_begins_and_ends_takes_and_a_stopped_one_is_not_being_recorded(tmp_path):
-    """As the key r does, in a run; also after the recorder stopped by itself, as on a full disk."""
+@pytest.mark.parametrize("images", [False, True])
+@row("the recorder stops by itself (images recorded: {images})", FAILED, "", "a new take begins when it is asked for")
+def test_the_switch_begins_and_ends_takes_and_a_stopped_one_is_not_being_recorded(images, tmp_path):
+    """As the key r does, in a run; also after the recorder stopped by itself, as on a full disk, and images go on."""
     pipe = pipeline([figure("synthetic:frames=100000")])
     states = []
 
@@ -527,6 +530,8 @@ def test_the_switch_begins_and_ends_takes_and_a_stopped_one_is_not_being_recorde
             record(False)
             states.append(status().recording)
             record(False)
+            of_takes = [worker for worker in pipe._workers if worker.name in ("recorder", "frames")]
+            states.append(all(worker.channel.closed for worker in of_takes))
             record()
             states.append(len(list(tmp_path.iterdir())))
         if n == 20:
@@ -539,11 +544,11 @@ def test_the_switch_begins_and_ends_takes_and_a_stopped_one_is_not_being_recorde
         def make(self, run):
             told.append(run.status)
 
-    config = OutputConfig("none", (Tell(), recorder.Options(tmp_path)))
+    config = OutputConfig("none", (Tell(), recorder.Options(tmp_path), frames.Options(images)))
     assert outputs.add(config, pipe, Meter(), "", None) is None
     pipe.add(Collect(act=press))
     summary = pipe.run()
-    assert states == [True, 1, False, True, False, 3]
+    assert states == [True, 1, False, True, False, True, 3]
     assert len([line for line in summary.lines if line.startswith("recording: ")]) == 3
     before = len(list(tmp_path.iterdir()))
     pipe.control.record(True)

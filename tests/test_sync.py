@@ -7,6 +7,7 @@ from stream.config import SyncConfig
 from stream.live.files import FileMatcher
 from stream.live.synchronise import LiveMatcher, NoOverlapError, skew_warning
 from stream.types import Frame
+from tests.faults.fault import row
 
 IMAGE = np.zeros((2, 2, 3), np.uint8)
 
@@ -215,6 +216,7 @@ def test_live_one_camera_newest_wins_and_the_rest_is_counted():
     assert matcher.next() is None
 
 
+@row("a camera much faster than the other", 0, "", "every frame is in a frame set or counted")
 def test_live_every_frame_of_a_much_faster_camera_is_used_or_counted():
     a, b = frames("a", np.arange(480) / 240), frames("b", np.arange(10) / 5 + 0.15)
     arrivals = sorted([*((0, f) for f in a), *((1, f) for f in b)], key=lambda arrival: arrival[1].t)

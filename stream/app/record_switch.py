@@ -34,8 +34,12 @@ class RecordSwitch:
 
     @property
     def recording(self) -> bool:
-        """Whether a take is being written; one whose every sink stopped by itself, on a full disk, is not."""
-        return any(not worker.channel.closed for worker in self._workers)
+        """Whether a take is being written; one whose recorder stopped by itself, on a full disk, is not.
+
+        Images without their estimates are no take, so one whose images go on alone is begun anew.
+        """
+        needed = [worker for worker in self._workers if getattr(worker.sink, "essential", False)]
+        return any(not worker.channel.closed for worker in needed or self._workers)
 
     def begin(self) -> None:
         """Begin a take.
@@ -55,12 +59,12 @@ class RecordSwitch:
         """Begin a new take (True), end the one that is being written (False), or the other of the two."""
         with self._lock:
             recording = self.recording
-            if on == recording:
+            if on and recording:
                 return
             for worker in self._workers:
                 self._pipeline.remove(worker)
             self._workers = []
-            if recording:
+            if recording or on is False:
                 return
             try:
                 self.begin()
