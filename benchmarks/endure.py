@@ -50,6 +50,8 @@ FEW: Final = 3
 """Threads or file descriptors by which two moments may differ: a take may be written at one of them alone."""
 WAITING: Final = 13
 """Frames a camera that may be under way when a run is told to end: in its slot, the channel and the matcher."""
+KEPT: Final = 100
+"""Looks at the process that are kept of a run."""
 SHOTS: Final = 40
 """Images of the video that a camera sends in a loop."""
 WIDTH: Final = 320
@@ -150,9 +152,10 @@ def measure(
     result = json.loads(out.splitlines()[-1])
     injected = Counter(result["injected"]) + sum((c.injected for c in them), Counter[str]())
     result["injected"] = dict(injected + Counter({"stopped and continued": signals.count}))
+    rise = slope(result["log"]["t"], result["log"]["mb"])
     return result | {
+        "log": thinned(result["log"]), "slope_mb_a_minute": rise, "tracebacks": text.count("Traceback"),
         "minutes": minutes, "seed": seed, "cameras": cameras, "fps": fps, "pace": pace,
-        "tracebacks": text.count("Traceback"), "slope_mb_a_minute": slope(result["log"]["t"], result["log"]["mb"]),
     }  # fmt: skip
 
 
@@ -168,18 +171,24 @@ def slope(t: Sequence[float], mb: Sequence[float]) -> float | None:
     return float(np.polyfit(np.array(t)[late] / 60, np.array(mb)[late], 1)[0])
 
 
+def thinned(log: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    """As many looks as are worth keeping."""
+    every = max(1, len(log["t"]) // KEPT)
+    return {key: [round(value, 1) for value in values[::every]] for key, values in log.items()}
+
+
 def settled(t: Sequence[float]) -> slice:
     """The looks that count for growth."""
     return slice(int(np.searchsorted(t, SETTLED * t[-1])), None)
 
 
-def grown(t: Sequence[float], number: Sequence[int]) -> int | None:
+def grown(t: Sequence[float], number: Sequence[float]) -> int | None:
     """How many more there were, at the least, in the last third of a run than in the second; None of a short run."""
     if max(t, default=0) < SHORT_S:
         return None
     later = list(number[len(number) // 3 :])
     half = len(later) // 2
-    return min(later[half:]) - min(later[:half])
+    return round(min(later[half:]) - min(later[:half]))
 
 
 def verdict(result: Mapping[str, Any]) -> list[tuple[str, str, str, bool]]:

@@ -3,14 +3,17 @@
 import copy
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import endure
+from benchmarks import endure, endure_run
 from benchmarks.faulty_cameras import FAULTS
+from stream.live.metrics import Meter
 from tests.servers import write_video
+from tests.takes import make_estimates, record
 
 GOOD: dict[str, Any] = {
     "before": {"threads": 5, "files": 4}, "after": {"threads": 5, "files": 4},
@@ -60,6 +63,24 @@ def test_memory_that_grows_is_measured_after_it_has_settled() -> None:
     assert endure.slope(t, [300 + 3 * s / 60 for s in t]) == pytest.approx(3)
     assert endure.slope(t, [300 + min(s, 100.0) for s in t]) == pytest.approx(0, abs=1e-9)
     assert endure.slope(t[:20], [400.0] * 20) is None
+
+
+TAKES: dict[str, tuple[int, str, int, int]] = {
+    "whole": (20, "recording: {} (20 moments, 0.1 MB)", 0, 0),
+    "one less than was said": (20, "recording: {} (21 moments, 0.1 MB)", 0, 1),
+    "it ended in silence": (25, "recording: {} (20 moments, 0.1 MB)", 0, 1),
+    "it ended and said so": (25, "recording stopped: full; the 20 moments in {} are readable, nothing more", 5, 0),
+}
+"""Frame sets there were, what was said of the take of twenty; frame sets counted as not recorded, and complaints."""
+
+
+@pytest.mark.parametrize("case", TAKES)
+def test_takes_are_held_against_what_was_said_of_them(case: str, tmp_path: Path) -> None:
+    count, line, counted, complaints = TAKES[case]
+    take = record(tmp_path / "takes", make_estimates(20))
+    summary = Meter().summary({}, {}, (line.format(take),))
+    found = endure_run.held_against(tmp_path / "takes", replace(summary, frame_sets=count))
+    assert (found["recorded"], found.get("not recorded, said", 0), len(found["wrong"])) == (20, counted, complaints)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's limits and signals")
