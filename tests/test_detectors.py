@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from engines import cards, detectors, preprocess
-from engines.detectors import mediapipe
+from engines.detectors import fallback, mediapipe
 from engines.detectors.hourglass import Hourglass, decode
 from engines.preprocess import Box
 from engines.skeleton import COCO, HEAD, LEFT, LIMBS, LSP, MIRROR, NECK, PELVIS, RIGHT, SPINE, THORAX, to_h36m
@@ -62,7 +62,7 @@ def check(found: Detection, image: np.ndarray, name: str) -> None:
     assert list(np.flatnonzero(found.derived)) == [PELVIS, THORAX]
     np.testing.assert_allclose(found.xy[PELVIS], (found.xy[1] + found.xy[4]) / 2, atol=0.01)
     np.testing.assert_allclose(found.xy[THORAX], (found.xy[11] + found.xy[14]) / 2, atol=0.01)
-    assert (found.score[[SPINE, NECK]] == 0).all()
+    assert all(found.score[joint] == 0 for joint in (SPINE, NECK) if joint not in detectors.axial(name))
     surely = found.xy[found.score > 0.3]
     height, width = image.shape[:2]
     assert ((surely > -1) & (surely < (width, height))).all()
@@ -174,10 +174,12 @@ def test_odd_sizes_are_no_error(detector: Detector, shape: tuple[int, int, int])
 
 def test_says_what_it_is(detector: Detector) -> None:
     said = detector.describe()
+    assert said["runtime"]
     weights = detectors.weights(detector.name)
+    if weights is None:
+        return
     assert said["model"] in (weights, weights.replace(".onnx", ".int8.onnx"))  # auto may have measured int8 as faster
     assert said["sha256"] == cards.load_card(cards.WEIGHTS / said["model"]).sha256
-    assert said["runtime"]
 
 
 def test_an_unknown_name_lists_what_there_is() -> None:
@@ -189,9 +191,56 @@ def test_an_unknown_name_lists_what_there_is() -> None:
 
 @pytest.mark.parametrize("name", detectors.names())
 def test_missing_weights_are_named(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    weights = detectors.weights(name)
     monkeypatch.setattr(cards, "WEIGHTS", tmp_path)
-    with pytest.raises(EngineError, match=Path(detectors.weights(name)).stem):
+    if weights is None:
+        assert detectors.load(name).name == name, "it needs none"
+        return
+    with pytest.raises(EngineError, match=Path(weights).stem):
         detectors.load(name)
+
+
+NEW_DETECTOR = """
+import numpy as np
+from engines.skeleton import SPINE, derive
+from engines.types import Detection
+
+WEIGHTS = {"statue": None}
+AXIAL = (SPINE,)
+
+class Statue:
+    name = "statue"
+    def session(self): return self
+    def reset(self): pass
+    def describe(self): return {"model": "", "sha256": "", "runtime": "none"}
+    def __call__(self, image, t):
+        bright = 200 < image.mean()
+        xy = np.full((17, 2), 5, np.float32)
+        score = np.full(17, 0.9 * bright, np.float32)
+        score[[9, 10]] = 0
+        return Detection(*derive(xy, score), "statue")
+
+def load(name, options):
+    return Statue()
+"""
+
+
+def test_a_new_detector_is_one_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One without a weights file, that sees the spine: every test of the contract that asks for no person takes it."""
+    (tmp_path / "a_statue.py").write_text(NEW_DETECTOR)
+    monkeypatch.setattr(detectors, "__path__", [*detectors.__path__, str(tmp_path)])
+    assert "statue" in detectors.names()
+    statue = detectors.load("statue")
+    seen = watch(statue, [np.full((20, 20, 3), 255, np.uint8)])[0]
+    assert seen.person
+    assert seen.score[SPINE] > 0
+    check(seen, np.zeros((20, 20, 3)), "statue")
+    order = fallback.Fallback(("statue", "movenet-lightning"))
+    assert [order.describe_all()[name]["runtime"] for name in ("statue", "movenet-lightning")] == ["none", "not loaded"]
+    test_says_what_it_is(statue)
+    test_missing_weights_are_named("statue", monkeypatch, tmp_path)
+    test_nobody_in_noise_or_darkness(statue)
+    test_odd_sizes_are_no_error(statue, (1, 1, 3))
 
 
 # --- MediaPipe's noise

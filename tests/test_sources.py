@@ -10,15 +10,15 @@ import cv2
 import numpy as np
 import pytest
 
+from stream import sources
 from stream.app.build import not_taken
 from stream.config import SourceConfig
-from stream.sources import Source, kind_of, kinds, make_source, parse_source, parse_sources
+from stream.sources import Source, example, kind_of, kinds, make_source, parse_source, parse_sources
 from stream.types import StreamError
 from tests import servers
 from tests.reading import (
     FAST,
     SECRET,
-    SIZE,
     CaptureDouble,
     ReadingThread,
     camera_source,
@@ -44,11 +44,6 @@ def make_images(folder):
 
 
 @contextlib.contextmanager
-def make_synthetic(folder):
-    yield file_source("synthetic:frames=12", size=SIZE)
-
-
-@contextlib.contextmanager
 def make_network(folder):
     with MjpegServer(fps=60) as server:
         yield file_source(server.url(f"user:{SECRET}"), **FAST)
@@ -59,11 +54,21 @@ def make_camera(folder):
     yield camera_source([CaptureDouble()])
 
 
+@contextlib.contextmanager
+def source_of(kind, folder):
+    """One that has what it needs: a server or a device made here, or what its module says that it can be tried with."""
+    if maker := globals().get(f"make_{kind}"):
+        with maker(folder) as source:
+            yield source
+        return
+    text = example(kind, folder)
+    assert text, f"stream/sources/{kind}.py has no example(folder); or write make_{kind} here if it needs a server"
+    yield file_source(text)
+
+
 @pytest.fixture(params=kinds())
 def source(request, tmp_path):
-    maker = globals().get(f"make_{request.param}")
-    assert maker is not None, f"write make_{request.param}, which makes a source of the new kind"
-    with maker(tmp_path) as source:
+    with source_of(request.param, tmp_path) as source:
         yield source
         source.close()
     wait_until(lambda: not any(thread.name == "drain-cam" for thread in threading.enumerate()))
@@ -134,6 +139,45 @@ def test_contract_of_being_closed_while_reading(source):
     reading.thread.join(20)
     assert not reading.thread.is_alive() and reading.error is None
     assert time.monotonic() - start < 10
+
+
+NEW_SOURCE = """
+import numpy as np
+from stream.sources._sequence import SequenceSource, Shot
+from stream.sources._source import SourceInfo
+
+def claims(text):
+    return text.startswith("noise:")
+
+def make(config):
+    return Noise(config)
+
+def example(folder):
+    return "noise:12"
+
+class Noise(SequenceSource):
+    kind = "noise"
+    def _begin(self):
+        rng = np.random.default_rng(0)
+        count = int(self.config.source.partition(":")[2])
+        return (Shot(k, k / 30, rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)) for k in range(count))
+    def _describe(self, first):
+        return SourceInfo(self.name, "noise", self.config.shown, (64, 48), 30.0, None, self.live, "media")
+"""
+
+
+def test_a_new_source_is_one_file(monkeypatch, tmp_path):
+    (tmp_path / "noise.py").write_text(NEW_SOURCE)
+    monkeypatch.setattr(sources, "__path__", [*sources.__path__, str(tmp_path)])
+    assert "noise" in kinds() and kind_of("noise:3") == "noise"
+    for contract in (
+        test_contract_of_frames,
+        test_contract_of_close,
+        test_contract_of_misuse,
+        test_contract_of_the_end,
+    ):
+        with source_of("noise", tmp_path) as source:
+            contract(source)
 
 
 def test_no_kind_takes_a_setting_and_says_nothing(source):

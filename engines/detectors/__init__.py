@@ -1,8 +1,8 @@
 """2D joint detectors. The directory is the registry.
 
 A detector is a file here with ``WEIGHTS``, the names a user asks for it by and the file each needs from
-engines/weights, and ``load(name, options) -> Detector``, with DetectorOptions. A file imports
-what is heavy where it is used.
+engines/weights (None: it needs none), and ``load(name, options) -> Detector``, with DetectorOptions. One that really
+sees the spine or the neck says so with ``AXIAL``, those joints' indexes. A file imports what is heavy where it is used.
 """
 
 import importlib
@@ -13,11 +13,11 @@ from typing import Protocol, cast
 from engines.detectors._options import DetectorOptions
 from engines.types import Detector, EngineError
 
-__all__ = ["DetectorOptions", "load", "names", "weights"]
+__all__ = ["DetectorOptions", "axial", "load", "names", "weights"]
 
 
 class _Module(Protocol):
-    WEIGHTS: Mapping[str, str]
+    WEIGHTS: Mapping[str, str | None]
 
     def load(self, name: str, options: DetectorOptions) -> Detector: ...
 
@@ -27,13 +27,22 @@ def names() -> list[str]:
     return sorted(_registry())
 
 
-def weights(name: str) -> str:
-    """File name of a detector's weights.
+def weights(name: str) -> str | None:
+    """File name of a detector's weights; None for one that needs none.
 
     Raises:
         EngineError: if there is no detector of that name.
     """
     return _find(name).WEIGHTS[name]
+
+
+def axial(name: str) -> tuple[int, ...]:
+    """Which of spine and neck (indexes of engines.skeleton) a detector really sees.
+
+    Raises:
+        EngineError: if there is no detector of that name.
+    """
+    return tuple(getattr(_find(name), "AXIAL", ()))
 
 
 def load(name: str, options: DetectorOptions | None = None) -> Detector:

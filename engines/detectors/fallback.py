@@ -73,14 +73,15 @@ def _accuracy(name: str) -> float:
 
 
 def _card_values(name: str) -> Mapping[str, Any]:
-    """The numbers of a detector's card; none of one that is not of the registry, or whose card is damaged.
+    """The numbers of a detector's card; none of one that is not of the registry, has no weights, or a damaged card.
 
     Loading that detector says what is wrong with its card, and the others can answer.
     """
-    if name not in detectors.names():
+    weights = detectors.weights(name) if name in detectors.names() else None
+    if weights is None:
         return {}
     try:
-        return cards.load_card(cards.WEIGHTS / detectors.weights(name)).values
+        return cards.load_card(cards.WEIGHTS / weights).values
     except EngineError:
         return {}
 
@@ -240,8 +241,11 @@ class Fallback:
         detector = self._candidates[name].detector
         if detector is not None:
             return detector.describe()
+        weights = detectors.weights(name)
+        if weights is None:
+            return {"model": "", "sha256": "", "runtime": "not loaded"}
         try:
-            card = cards.load_card(cards.WEIGHTS / detectors.weights(name))
+            card = cards.load_card(cards.WEIGHTS / weights)
         except EngineError:
             return {"model": "", "sha256": "", "runtime": "not available"}
         return {"model": card.path.name, "sha256": card.sha256, "runtime": "not loaded"}

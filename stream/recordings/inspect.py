@@ -36,7 +36,9 @@ def inspect_take(path: Path) -> Iterator[str]:
         yield f"  camera {camera.name}: {camera.source} ({camera.kind}), {size}, {lens}"
     yield from (f"  {line}" for line in _contents(take))
     for name, said in info.detectors.items():
-        yield f"  detector {name}: {said.get('model', '')} on {said.get('runtime', 'what is not known')}"
+        runtime = said.get("runtime", "not known")
+        joint = ", " if runtime.startswith("not") else " on "
+        yield f"  detector {name}: {said.get('model') or 'no weights'}{joint}{runtime}"
     runtime = info.runtime or "what is not known"
     yield f"  lifter: {info.lifter.get('model', 'not known')} on {runtime}, {info.kernels} hypotheses"
     yield from (f"  {line}" for line in _faults(take))

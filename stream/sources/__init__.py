@@ -1,6 +1,8 @@
 """Where frames come from. The directory is the registry: each module without an underscore is one kind of source.
 
-A module has ``claims(source) -> bool``, whether a text can only be of its kind, and ``make(config) -> Source``.
+A module has ``claims(source) -> bool``, whether a text can only be of its kind, and ``make(config) -> Source``. It may
+have ``example(folder) -> str``, what to give to ``--camera`` for a source of twelve frames that needs nothing but an
+empty folder: the contract's tests then try it without being edited.
 """
 
 import importlib
@@ -23,6 +25,7 @@ __all__ = [
     "Source",
     "SourceInfo",
     "SourceStatus",
+    "example",
     "container_lines",
     "kind_of",
     "kinds",
@@ -39,6 +42,12 @@ _VARIABLE = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
 class _Module(Protocol):
     def claims(self, source: str) -> bool: ...
     def make(self, config: SourceConfig) -> Source: ...
+
+
+def example(kind: str, folder: Path) -> str | None:
+    """What to give to ``--camera`` to try a kind of source in an empty folder; None where its module does not say."""
+    maker = getattr(_module(kind), "example", None)
+    return maker(folder) if maker else None
 
 
 def kinds() -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """A walking stick figure whose joints are known: ``synthetic:`` or ``synthetic:frames=90,yaw=45,speed=0.5``."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import cv2
@@ -34,6 +35,11 @@ _LIMBS: Final = (((1, 2, 3), 1.0), ((4, 5, 6), -1.0), ((11, 12, 13), 0.8), ((14,
 def claims(source: str) -> bool:
     """Whether it asks for the synthetic figure."""
     return source.startswith(_PREFIX)
+
+
+def example(folder: Path) -> str:
+    """A short one."""
+    return f"{_PREFIX}frames=12"
 
 
 def make(config: SourceConfig) -> "SyntheticSource":
