@@ -68,6 +68,13 @@ MPII: Final = _joint_map(
     {HEAD: 9},
 )  # fmt: skip
 
+FACE_AND_FEET: Final = (
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_heel", "right_heel", "left_toe", "right_toe",
+)  # fmt: skip
+"""Joints that a detector may have beside those of MPII and that no pose here has: the toe is the tip of the foot."""
+MPII_FACE_FEET: Final = JointMap("mpii16+face+feet", MPII.source)
+"""MPII's joints, then FACE_AND_FEET."""
+
 
 def derive(xy: Array, score: Array) -> tuple[Array, Array, Bools]:
     """Put pelvis and thorax in the middle of the hips and of the shoulders.

@@ -13,17 +13,21 @@ from engines.covariance import Calibration
 from engines.detectors._options import DetectorOptions
 from engines.preprocess import Box
 from engines.runtimes import Open
-from engines.skeleton import LSP, MPII, to_h36m
+from engines.skeleton import FACE_AND_FEET, LSP, MPII, MPII_FACE_FEET, to_h36m
 from engines.top_down import Finder, TopDownOptions, TopDownSession
-from engines.types import Detection, EngineError
+from engines.types import Detection, EngineError, ExtraJoints
 
 WEIGHTS: Final = {"hourglass": "hourglass.onnx"}
-_JOINTS: Final = {m.name: m for m in (MPII, LSP)}
+_JOINTS: Final = {m.name: m for m in (MPII, MPII_FACE_FEET, LSP)}
+_MPII: Final = [5, 4, 3, 2, 1, 0, 6, 7, 8, 9, 15, 14, 13, 12, 11, 10]
 MIRRORS: Final = {
-    MPII.name: [5, 4, 3, 2, 1, 0, 6, 7, 8, 9, 15, 14, 13, 12, 11, 10],
+    MPII.name: _MPII,
+    MPII_FACE_FEET.name: [*_MPII, 16, 18, 17, 20, 19, 22, 21, 24, 23],
     LSP.name: [5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 7, 6, 12, 13],
 }
 """The heatmap that each becomes in the mirror image."""
+_FURTHER: Final = {MPII_FACE_FEET.name: FACE_AND_FEET}
+"""Joints beyond the 17 that a set ends with."""
 
 
 def load(name: str, options: DetectorOptions) -> "Hourglass":
@@ -83,23 +87,48 @@ class Hourglass:
         return found.xy, found.score, found.derived
 
     def see(self, image: Image, box: Box) -> Detection:
-        """The same, with the covariances."""
+        """The same, with the covariances, and with the face and the feet where the joint set has them.
+
+        What a peak's height means, and how a heatmap's shape becomes a covariance, was measured on limb joints. The
+        face and the feet are taken to be alike; nobody has measured that.
+        """
         crop = preprocess.cut(image, box, (self._side, self._side))
         heatmaps = self._heatmaps(crop)
         if self._flip:
             heatmaps = (heatmaps + self._heatmaps(crop[:, ::-1])[MIRRORS[self._joints.name], :, ::-1]) / 2
         uv, height = decode(heatmaps)
-        score = surety(height, self._middle, self._slope) if self._slope else height
-        xy = preprocess.to_image(box, uv)
-        cov = None
+        chance = surety(height, self._middle, self._slope) if self._slope else height
+        xy, cov = preprocess.to_image(box, uv), None
         if self._calibration:
-            shape = self._calibration.covariance(covariance.shapes(heatmaps, uv), score)
-            cov = covariance.to_h36m(self._joints, shape * box.width**2)
-        return Detection(*to_h36m(self._joints, xy, preprocess.doubt_outside(xy, score, image)), self.name, cov=cov)
+            # Only the shape counts: softmax times 2 pi SIGMA^2 has that of the distribution itself.
+            cov = self._calibration.covariance(covariance.shapes(heatmaps, uv), chance) * box.width**2
+        score = preprocess.doubt_outside(xy, chance, image)
+        return Detection(
+            *to_h36m(self._joints, xy, score),
+            self.name,
+            cov=None if cov is None else covariance.to_h36m(self._joints, cov),
+            extra=_further(self._joints.name, xy, score, cov),
+        )
 
     def _heatmaps(self, crop: Image) -> Array:
         *_, heatmaps = self._run(**{self._input: as_feed(crop)}).values()
         return heatmaps[0]
+
+
+def _further(joints: str, xy: Array, score: Array, cov: Array | None) -> ExtraJoints | None:
+    """Those of the K joints (K, ...) that the 17 lack; one whose heatmap is not finite is not seen."""
+    names = _FURTHER.get(joints, ())
+    if not names:
+        return None
+    xy, score = xy[-len(names) :], score[-len(names) :]
+    seen = np.isfinite(xy).all(-1) & np.isfinite(score) & (score > 0)
+    known = np.full((len(names), 2, 2), np.nan) if cov is None else cov[-len(names) :]
+    return ExtraJoints(
+        names,
+        np.where(seen[:, None], xy, 0).astype(np.float32),
+        np.where(seen, score, 0).astype(np.float32),
+        np.where(seen[:, None, None], known, np.nan).astype(np.float32),
+    )
 
 
 def as_feed(image: Image) -> NDArray[np.float32]:

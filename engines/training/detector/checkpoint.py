@@ -11,18 +11,22 @@ from numpy.typing import NDArray
 
 from engines.detectors.hourglass import Hourglass
 from engines.models.hourglass import HourglassShape, StackedHourglass
+from engines.models.movenet_trunk import SIDE
+from engines.models.trunk_hourglass import TrunkHourglass, TrunkShape
 from engines.runtimes import Open
-from engines.skeleton import LSP, MPII
+from engines.skeleton import LSP, MPII, MPII_FACE_FEET
 from engines.training.checkpoints import brief, load_checkpoint
 from engines.types import EngineError, Runtime
 
-_JOINT_SETS: Final = {16: MPII.name, 14: LSP.name}
+Network = StackedHourglass | TrunkHourglass
+JOINT_SETS: Final = {16: MPII.name, 14: LSP.name, 25: MPII_FACE_FEET.name}
+"""Name of the joint set of so many heatmaps."""
 
 
 class TorchNetwork:
-    """A StackedHourglass as a runtime, on the GPU where there is one."""
+    """A network of heatmaps as a runtime, on the GPU where there is one."""
 
-    def __init__(self, network: StackedHourglass, name: str) -> None:
+    def __init__(self, network: Network, name: str) -> None:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._network, self._name = network.eval().to(self._device), name
 
@@ -39,7 +43,7 @@ class TorchNetwork:
         return ran | ({"threads": str(torch.get_num_threads())} if self._device == "cpu" else {})
 
 
-def rebuild(state: Any, checkpoint: Path) -> tuple[StackedHourglass, int]:
+def rebuild(state: Any, checkpoint: Path) -> tuple[Network, int]:
     """The averaged network of what a checkpoint holds, and the side of its input in pixels.
 
     Raises:
@@ -47,14 +51,16 @@ def rebuild(state: Any, checkpoint: Path) -> tuple[StackedHourglass, int]:
     """
     try:
         settings = state["settings"]
-        shape = HourglassShape(**{f.name: settings[f.name] for f in fields(HourglassShape) if f.name in settings})
-        size = int(settings["size"])
-        if shape.joints not in _JOINT_SETS:
+        on_trunk = "trunk_rate" in settings
+        kind = TrunkShape if on_trunk else HourglassShape
+        shape = kind(**{f.name: settings[f.name] for f in fields(kind) if f.name in settings})
+        size = SIDE if on_trunk else int(settings["size"])
+        if shape.joints not in JOINT_SETS:
             raise ValueError(f"{shape.joints} joints")
-        network = StackedHourglass(shape)
+        network = TrunkHourglass(shape) if isinstance(shape, TrunkShape) else StackedHourglass(shape)
         network.load_state_dict(state["averaged"])
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise EngineError(f"{checkpoint} is not a checkpoint of train_hourglass ({brief(error)})") from error
+        raise EngineError(f"{checkpoint} is not a checkpoint of the hourglass ({brief(error)})") from error
     return network, size
 
 
@@ -74,7 +80,7 @@ def load(checkpoint: Path, scratch: Path, open_network: Open, threads: int) -> H
     if threads:
         torch.set_num_threads(threads)
     network, size = rebuild(load_checkpoint(checkpoint), checkpoint)
-    joints = _JOINT_SETS[network.shape.joints]
+    joints = JOINT_SETS[network.shape.joints]
     weights, run = scratch / "checkpoint.onnx", TorchNetwork(network, checkpoint.name)
     card = 'source = "a checkpoint"\nlicence = ""\nsha256 = ""\ninput = ""\n'
     weights.with_suffix(".toml").write_text(card + f'joints = "{joints}"\n\n[values]\nsize = {size}\n')

@@ -40,7 +40,7 @@ from engines.training.checkpoints import (
 from engines.training.data import where
 from engines.training.data.lspet import Photographs
 from engines.training.detector import crops
-from engines.training.detector.checkpoint import rebuild
+from engines.training.detector.checkpoint import Network, rebuild
 from engines.training.detector.widen import widened
 
 
@@ -126,6 +126,8 @@ def copied(checkpoint: Path, shape: HourglassShape, seed: int) -> tuple[StackedH
     """
     state = load_checkpoint(checkpoint)
     narrow, side = rebuild(state, checkpoint)
+    if not isinstance(narrow, StackedHourglass):
+        raise UserError(f"--widen: {checkpoint} is of train_on_thunder, whose network cannot be widened")
     if narrow.shape.stacks != shape.stacks:
         raise UserError(f"--widen: {checkpoint} has {narrow.shape.stacks} stacks, this training {shape.stacks}")
     before = f", itself begun with {state['origin']}" if state.get("origin") else ""
@@ -159,8 +161,8 @@ def learning_rate(settings: HourglassSettings, done: float) -> float:
 
 
 @torch.inference_mode()
-def predict(network: StackedHourglass, images: NDArray[np.uint8], batch: int = 50) -> tuple[NDArray, NDArray]:
-    """Joints (N, 16, 2) in pixels from the edge, and heights of their peaks (N, 16), of crops (N, S, S, 3) RGB."""
+def predict(network: Network, images: NDArray[np.uint8], batch: int = 50) -> tuple[NDArray, NDArray]:
+    """Joints (N, K, 2) in pixels from the edge, and heights of their peaks (N, K), of crops (N, S, S, 3) RGB."""
     network.eval()
     device, side = next(network.parameters()).device, images.shape[1]
     xy, score = [], []
@@ -175,12 +177,17 @@ def predict(network: StackedHourglass, images: NDArray[np.uint8], batch: int = 5
 
 
 def pck(xy: NDArray, labels: NDArray) -> float:
-    """PCK@0.2 of the torso, per cent: the twelve limb joints of fully visible people; labels (N, 16, 3)."""
+    """PCK@0.2 of the torso, per cent: the twelve limb joints of fully visible people.
+
+    Args:
+        xy: (N, K, 2) found, MPII's joints first.
+        labels: (N, 16, 3).
+    """
     limbs = np.array(MPII.source)[list(LIMBS)]
     whole = (labels[:, [*limbs, 8, 9], 2] > 0).all(1)
     if not whole.any():
         return float("nan")
-    xy, labels = xy[whole], labels[whole, :, :2]
+    xy, labels = xy[whole, : labels.shape[1]], labels[whole, :, :2]
     torso = np.linalg.norm(labels[:, 12] - labels[:, 3], axis=-1)
     return 100 * float((np.linalg.norm((xy - labels)[:, limbs], axis=-1) < 0.2 * torso[:, None]).mean())
 
