@@ -409,7 +409,7 @@ def test_weights_whose_card_cannot_be_placed_are_taken_back(
 def test_mistakes_are_one_line(tmp_path: Path, exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = tmp_path / "other.pt"
     torch.save({"settings": {"a": 1}}, other)
-    assert "not a checkpoint of train_mdn or train_hourglass" in run(capsys, "--checkpoint", other)
+    assert "not a checkpoint of a training of the lifter or of the hourglass" in run(capsys, "--checkpoint", other)
     assert "there is no checkpoint" in run(capsys, "--checkpoint", tmp_path / "none.pt")
     checkpoint = lifter_checkpoint(tmp_path / "c.pt", lifter_network(width=32))
     assert "must end in .onnx" in run(capsys, "--checkpoint", checkpoint, "--out", tmp_path / "x")

@@ -114,6 +114,42 @@ def test_depthwise_layers_get_whole_blocks() -> None:
     assert (weights["w1"][0], weights["w2"][0], weights["w3"][:2], weights["w5"][:2]) == (32, 32, (24, 32), (4, 24))
 
 
+def normed() -> onnx.ModelProto:
+    """Two layers side by side, 9 channels in all, a norm of them and a last layer."""
+    rng, make = np.random.default_rng(4), helper.make_node
+    weights = {
+        "factor": np.array(1 / 255), "w1": rng.normal(size=(5, 3, 3, 3)), "w2": rng.normal(size=(4, 5, 3, 3)) / 3,
+        "b1": np.zeros(5), "b2": np.zeros(4), "gain": rng.uniform(0.5, 2, 9), "shift": rng.normal(size=9),
+        "mean": rng.normal(size=9), "variance": rng.uniform(0.5, 2, 9), "w3": rng.normal(size=(4, 9, 1, 1)),
+        "b3": np.zeros(4),
+    }  # fmt: skip
+    same = {"pads": [1, 1, 1, 1]}
+    nodes = [
+        make("Cast", ["image"], ["f"], to=TensorProto.FLOAT), make("Mul", ["f", "factor"], ["m"]),
+        make("Transpose", ["m"], ["x"], perm=[0, 3, 1, 2]), make("Conv", ["x", "w1", "b1"], ["c1"], **same),
+        make("Relu", ["c1"], ["r1"]), make("Conv", ["r1", "w2", "b2"], ["c2"], **same),
+        make("Concat", ["r1", "c2"], ["both"], axis=1),
+        make("BatchNormalization", ["both", "gain", "shift", "mean", "variance"], ["n"]),
+        make("Conv", ["n", "w3", "b3"], ["y"]),
+    ]  # fmt: skip
+    graph = helper.make_graph(
+        nodes, "net", [helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", SIDE, SIDE, 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4, SIDE, SIDE])],
+        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
+
+
+def test_a_norm_of_layers_side_by_side_goes_to_int8(tmp_path: Path) -> None:
+    """What it reads has no whole blocks of channels and gets none, so neither has what it makes."""
+    model, out = normed(), tmp_path / "n.int8.onnx"
+    want = answers(model, images(30, seed=9))
+    onnx.save(model, tmp_path / "n.onnx")
+    quantise(tmp_path / "n.onnx", images(40), out)
+    got = answers(onnx.load(out), images(30, seed=9))
+    assert np.abs(got - want).mean() < 0.05 * np.abs(want).mean()
+
+
 def test_int8_is_nearer_than_what_the_tool_makes_by_itself(tmp_path: Path) -> None:
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 

@@ -305,7 +305,7 @@ def test_a_checkpoint_of_the_hourglass(tmp_path: Path, capsys: pytest.CaptureFix
     capsys.readouterr()
     torch.save({"settings": {**shape, "size": 64, "features": 32}, "averaged": network.state_dict()}, checkpoint)
     assert evaluate_detector.main([*base, str(checkpoint)]) == 2
-    assert "is not a checkpoint of train_hourglass" in capsys.readouterr().err
+    assert "is not a checkpoint of the hourglass" in capsys.readouterr().err
     checkpoint.write_bytes(b"nothing")
     assert evaluate_detector.main([*base, str(checkpoint)]) == 2
     assert capsys.readouterr().err.count("\n") == 1

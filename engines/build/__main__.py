@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m engines.build", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     wanted = parser.add_mutually_exclusive_group(required=True)
-    wanted.add_argument("--checkpoint", type=Path, help="checkpoint.pt of train_mdn or train_hourglass")
+    wanted.add_argument("--checkpoint", type=Path, help="checkpoint.pt of a training of the lifter or of the hourglass")
     wanted.add_argument("--int8", type=Path, metavar="ONNX", help="weights with their card, to make int8 for the CPU")
     wanted.add_argument("--movenet", type=Path, metavar="ONNX",
                         help="a whole MoveNet as converted from Google's, with its card, to cut at its heads; "

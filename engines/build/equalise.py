@@ -124,7 +124,7 @@ def _scale(top: Array, dense: list[Array]) -> Array:
 def fill_blocks(graph: onnx.GraphProto) -> None:
     """Give depthwise convolutions whole blocks of channels, in place; those that are added are always zero."""
     weights = _Weights(graph)
-    for group in groups(graph):
+    for group in _whole(groups(graph), weights):
         channels = len(weights[group.producers[0].input[1]])
         missing = -channels % BLOCK
         if not missing or not any(weights.depthwise(node) for node in (*group.producers, *group.consumers)):
@@ -139,6 +139,17 @@ def fill_blocks(graph: onnx.GraphProto) -> None:
             if not weights.depthwise(node):  # those are extended as producers
                 weights.extend(node.input[1], missing, 1)
     del graph.value_info[:]
+
+
+def _whole(found: list[Group], weights: "_Weights") -> list[Group]:
+    """Those groups whose depthwise convolutions have both sides among them: what it reads grows with what it makes."""
+    while True:
+        made, read = ({n.output[0] for nodes in side for n in nodes if weights.depthwise(n)}
+                      for side in ([g.producers for g in found], [g.consumers for g in found]))  # fmt: skip
+        kept = [g for g in found if not any(n.output[0] in made ^ read for n in (*g.producers, *g.consumers))]
+        if len(kept) == len(found):
+            return kept
+        found = kept
 
 
 class _Weights:

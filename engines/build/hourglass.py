@@ -19,8 +19,8 @@ from engines.models.hourglass import SIGMA, StackedHourglass
 from engines.skeleton import LIMBS, MPII
 from engines.training.checkpoints import load_checkpoint
 from engines.training.data.lspet import Photographs
-from engines.training.detector import crops
-from engines.training.detector.checkpoint import rebuild
+from engines.training.detector import crops, train_on_thunder
+from engines.training.detector.checkpoint import JOINT_SETS, Network, rebuild
 from engines.training.detector.train import HourglassSettings, command, pck, predict
 from engines.types import Runtime
 
@@ -32,6 +32,14 @@ _MOST = 1000
 """Photographs that a build is compared and measured on."""
 
 
+ON_THUNDER = (
+    "Apache-2.0: the trunk of MoveNet Thunder (Google, Apache-2.0) with stacks of our own (MIT) on top; trained on the "
+    "photographs of Leeds Sports Pose Extended (Johnson and Everingham, CVPR 2011), COCO 2017 (labels CC BY 4.0), Open "
+    "Images (CC BY 2.0) and GMDCSA24 (MIT), their labels repaired, and the face and feet labelled, by MoveNet Thunder, "
+    "PP-TinyPose and MediaPipe (all Apache-2.0)"
+)
+
+
 class LastHeatmaps(nn.Module):
     """The network as it runs: batch norms folded where they can be, the heatmaps of the last stack.
 
@@ -40,7 +48,7 @@ class LastHeatmaps(nn.Module):
         half: whether weights and features are float16; inputs, outputs and the softmax stay float32.
     """
 
-    def __init__(self, network: StackedHourglass, half: bool = False) -> None:
+    def __init__(self, network: Network, half: bool = False) -> None:
         super().__init__()
         self._dtype = torch.float16 if half else torch.float32
         self.body = fold_norms(_LastLogits(network)).to(self._dtype)
@@ -53,7 +61,7 @@ class LastHeatmaps(nn.Module):
 
 
 class _LastLogits(nn.Module):
-    def __init__(self, network: StackedHourglass) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
 
@@ -61,24 +69,34 @@ class _LastLogits(nn.Module):
         return self.network.logits(image)[-1]
 
 
-def read(checkpoint: Path) -> tuple[StackedHourglass, dict]:
+def read(checkpoint: Path) -> tuple[Network, dict]:
     """The averaged network of a checkpoint in evaluation mode, and the settings of its training.
 
     Raises:
-        UserError: if it is missing or is none of train_hourglass.
+        UserError: if it is missing or is none of the hourglass.
     """
     state = load_checkpoint(checkpoint)
-    network, _ = rebuild(state, checkpoint)
-    return network.eval(), state["settings"] | {"epoch": state.get("epoch", 0), "origin": state.get("origin", "")}
+    network, side = rebuild(state, checkpoint)
+    more = {"size": side, "epoch": state.get("epoch", 0), "origin": state.get("origin", "")}
+    more["crops"] = state.get("step", 0) * state["settings"].get("batch", 0) if "epoch" not in state else 0
+    return network.eval(), state["settings"] | more
 
 
 def _command(settings: dict) -> str:
+    if "trunk_rate" in settings:
+        known = {f.name: settings[f.name] for f in fields(train_on_thunder.OnThunderSettings) if f.name in settings}
+        return train_on_thunder.command(train_on_thunder.OnThunderSettings(**known), settings["origin"])
     known = {f.name: settings[f.name] for f in fields(HourglassSettings) if f.name in settings}
     return command(HourglassSettings(**known), settings["origin"])
 
 
+def _length(settings: dict) -> dict[str, int]:
+    """How long it was trained."""
+    return {"crops": settings["crops"]} if settings["crops"] else {"epochs": settings["epoch"]}
+
+
 def find(runtime: Runtime, images: NDArray[np.uint8]) -> tuple[NDArray, NDArray]:
-    """Joints (N, 16, 2) in pixels from the edge and heights of their peaks (N, 16), of crops (N, S, S, 3) RGB."""
+    """Joints (N, K, 2) in pixels from the edge and heights of their peaks (N, K), of crops (N, S, S, 3) RGB."""
     found = []
     for image in images:
         (maps,) = runtime(image=as_feed(image)).values()
@@ -98,11 +116,12 @@ def meaning(xy: NDArray, height: NDArray, labels: NDArray) -> dict[str, float]:
     Right is within 0.2 of the torso, for the twelve limb joints that are labelled as visible.
 
     Args:
-        xy: (N, 16, 2) found, pixels.
-        height: (N, 16) of the peaks.
+        xy: (N, K, 2) found, pixels; those of MPII first.
+        height: (N, K) of the peaks.
         labels: (N, 16, 3) x, y, visible, pixels.
     """
-    limbs = np.array(MPII.source)[list(LIMBS)]
+    limbs, K = np.array(MPII.source)[list(LIMBS)], labels.shape[1]
+    xy, height = xy[:, :K], height[:, :K]
     torso = np.linalg.norm(labels[:, 12, :2] - labels[:, 3, :2], axis=-1)
     right = np.linalg.norm(xy - labels[..., :2], axis=-1) < 0.2 * torso[:, None]
     counted = (labels[..., 2] > 0) & (labels[:, 12, 2] > 0)[:, None] & (labels[:, 3, 2] > 0)[:, None]
@@ -154,13 +173,13 @@ def build_hourglass(
         values: dict[str, card.Value] = {
             "size": side, "input_name": "image", **meaning(xy, height, labels),
             "lspet_pck": round(pck(xy, labels), 2), **found.report(), "precision": precision,
-            "stacks": network.shape.stacks, "features": network.shape.features, "epochs": settings["epoch"],
+            "stacks": network.shape.stacks, "features": network.shape.features, **_length(settings),
             "seed": settings.get("seed", 0),
         }  # fmt: skip
         text = card.Text(
             source=f"trained here: {_command(settings)}",
-            licence=LICENCE,
-            joints=MPII.name,
+            licence=LICENCE if isinstance(network, StackedHourglass) else ON_THUNDER,
+            joints=JOINT_SETS[network.shape.joints],
             input=f"float32 image (batch, 3, {side}, {side}) RGB 0..1, a square around one person",
         )
         card.write(built, text, values)

@@ -24,8 +24,7 @@ from engines import cards, preprocess, runtimes
 from engines.build import card, parity
 from engines.build.hourglass import meaning
 from engines.build.int8_quantise import quantise
-from engines.build.reading import Reading, reading
-from engines.skeleton import MPII
+from engines.build.reading import HOURGLASS, Reading, reading
 from engines.training.data import lspet
 from engines.training.data.lspet import Photographs
 from engines.training.detector import crops
@@ -105,4 +104,4 @@ def build_int8_detector(
 
 def _meaning(kind: Reading, xy: Array, height: Array, labels: Array) -> dict[str, float]:
     """Of an hourglass, whose peaks are no chances by themselves."""
-    return meaning(xy, height, labels) if kind.joints is MPII else {}
+    return meaning(xy, height, labels) if kind.joints in HOURGLASS else {}

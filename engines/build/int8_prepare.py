@@ -27,7 +27,8 @@ def prepare(model: onnx.ModelProto) -> None:
         if node.op_type != "BatchNormalization":
             continue
         scale, shift = _affine(node, weights)
-        names = f"{node.output[0]}_scale", f"{node.output[0]}_shift"
+        # Not _scale: that is what ONNX Runtime's tool names the scale of the tensor itself.
+        names = f"{node.output[0]}_norm_weight", f"{node.output[0]}_norm_bias"
         arrays = scale.reshape(-1, 1, 1, 1), shift
         graph.initializer.extend(numpy_helper.from_array(a, n) for a, n in zip(arrays, names, strict=True))
         channels = helper.make_node(

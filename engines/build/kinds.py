@@ -30,7 +30,7 @@ def build(
     """A checkpoint to ONNX.
 
     Args:
-        checkpoint: of train_mdn or train_hourglass.
+        checkpoint: of a training of the lifter or of the hourglass.
         out: the file to write; None for the shipped one of its kind.
         precision: "fp32" or "fp16".
         data: of a lifter, which needs it: folder of the motion capture.
@@ -48,7 +48,7 @@ def build(
         out = _checked(out or cards.WEIGHTS / WEIGHTS["hourglass"])
         return out, hourglass.build_hourglass(checkpoint, _photographs(images, joints), out, precision)
     if "kernels" not in settings:
-        raise UserError(f"{checkpoint} is not a checkpoint of train_mdn or train_hourglass")
+        raise UserError(f"{checkpoint} is not a checkpoint of a training of the lifter or of the hourglass")
     out = _checked(out or SHIPPED)
     return out, lifter.build_lifter(checkpoint, needed(data, "--data"), out, precision)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +12,12 @@ from engines.cards import Card
 from engines.covariance import shapes
 from engines.detectors import hourglass
 from engines.movenet_heads import Joints, Single, decode
-from engines.skeleton import COCO, LIMBS, MPII, JointMap
+from engines.skeleton import COCO, LIMBS, MPII, MPII_FACE_FEET, JointMap
 from engines.types import EngineError, Runtime
 
 Outputs = Mapping[str, NDArray]
+HOURGLASS: Final = (MPII, MPII_FACE_FEET)
+"""Joint sets of hourglasses; MPII's sixteen come first in both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,8 @@ class Reading:
 
     def to_mpii(self, xy: Array) -> Array:
         """Joints (N, K, 2) in MPII's order (N, 16, 2); NaN for those that are none of a limb."""
-        if self.joints is MPII:
-            return xy
+        if self.joints in HOURGLASS:
+            return xy[:, :16]
         limbs, out = list(LIMBS), np.full((len(xy), 16, 2), np.nan)
         out[:, np.array(MPII.source)[limbs]] = xy[:, np.array(self.joints.source)[limbs]]
         return out
@@ -52,8 +55,8 @@ def reading(card: Card) -> Reading:
     """
     side = card.values.get("size")
     if isinstance(side, int) and card.values.get("input_name") == "image":
-        if card.joints == MPII.name:
-            return Reading(side, MPII, lambda image: {"image": hourglass.as_feed(image)}, _read_hourglass)
+        if known := next((joints for joints in HOURGLASS if joints.name == card.joints), None):
+            return Reading(side, known, lambda image: {"image": hourglass.as_feed(image)}, _read_hourglass)
         if card.joints == COCO.name:
             return Reading(side, COCO, lambda image: {"image": image[None]}, _read_movenet)
     raise EngineError(f"{card.path} is not a heatmap detector: its card has no size and input_name 'image' in [values]")
