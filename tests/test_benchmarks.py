@@ -163,9 +163,9 @@ def test_int8_of_the_hourglass_is_compared_at_the_best_of_each(monkeypatch):
 
 
 def test_what_int8_costs_is_read_from_the_card():
-    known = cards.load_card(cards.WEIGHTS / "hourglass.int8.onnx").values
-    assert detectors.int8_loss("hourglass") == pytest.approx(known["float_lspet_pck"] - known["lspet_pck"])
-    assert detectors.int8_loss("movenet-lightning") is None
+    known = cards.load_card(cards.WEIGHTS / "movenet_thunder.int8.onnx").values
+    assert detectors.int8_loss("movenet-thunder") == pytest.approx(known["float_lspet_pck"] - known["lspet_pck"])
+    assert detectors.int8_loss("mediapipe") is None
 
 
 def test_the_pipelines_goals_on_known_results():

@@ -13,10 +13,25 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from engines import cards, detectors, preprocess
-from engines.detectors import fallback, mediapipe
+from engines.detectors import fallback, hourglass, mediapipe, movenet
 from engines.detectors.hourglass import Hourglass, decode
+from engines.detectors.movenet import MoveNet
 from engines.preprocess import Box
-from engines.skeleton import COCO, HEAD, LEFT, LIMBS, LSP, MIRROR, NECK, PELVIS, RIGHT, SPINE, THORAX, to_h36m
+from engines.skeleton import (
+    COCO,
+    FACE_AND_FEET,
+    HEAD,
+    LEFT,
+    LIMBS,
+    LSP,
+    MIRROR,
+    NECK,
+    PELVIS,
+    RIGHT,
+    SPINE,
+    THORAX,
+    to_h36m,
+)
 from engines.top_down import Finder, Person, TopDownSession
 from engines.types import Detection, Detector, EngineError
 from tests.media import lspet, walker_frames
@@ -47,6 +62,16 @@ def watch(detector: Detector, frames: list[np.ndarray]) -> list[Detection]:
 
 def check(found: Detection, image: np.ndarray, name: str) -> None:
     """The contract of one detection."""
+    check_joints(found, name)
+    if not found.person:
+        return
+    surely = found.xy[found.score > 0.3]
+    height, width = image.shape[:2]
+    assert ((surely > -1) & (surely < (width, height))).all()
+
+
+def check_joints(found: Detection, name: str) -> None:
+    """What holds wherever the joints are."""
     assert found.origin == name
     assert found.xy.shape == (17, 2)
     assert found.xy.dtype == np.float32
@@ -63,9 +88,6 @@ def check(found: Detection, image: np.ndarray, name: str) -> None:
     np.testing.assert_allclose(found.xy[PELVIS], (found.xy[1] + found.xy[4]) / 2, atol=0.01)
     np.testing.assert_allclose(found.xy[THORAX], (found.xy[11] + found.xy[14]) / 2, atol=0.01)
     assert all(found.score[joint] == 0 for joint in (SPINE, NECK) if joint not in detectors.axial(name))
-    surely = found.xy[found.score > 0.3]
-    height, width = image.shape[:2]
-    assert ((surely > -1) & (surely < (width, height))).all()
 
 
 @pytest.mark.video
@@ -170,6 +192,39 @@ def test_equal_times_are_no_error(detector: Detector) -> None:
 @pytest.mark.parametrize("shape", [(1, 1, 3), (7, 900, 3), (900, 7, 3)])
 def test_odd_sizes_are_no_error(detector: Detector, shape: tuple[int, int, int]) -> None:
     assert not detector.session()(np.zeros(shape, np.uint8), 0.0).person
+
+
+@pytest.mark.parametrize("name", [*hourglass.WEIGHTS, *movenet.WEIGHTS])
+@pytest.mark.parametrize(("size", "corner"), [(1, 0), (64, 20), (64, 63), (64, 500)])
+def test_a_crop_of_one_pixel_is_no_error(name: str, size: int, corner: int) -> None:
+    """One colour all over the crop: joints somewhere on that pixel, unsure to its size, or nothing at all."""
+    network = detectors.load(name)
+    assert isinstance(network, Hourglass | MoveNet)
+    image = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    found = network.see(image, Box(corner, corner, 1, 1))
+    check_joints(found, name)
+    assert found.cov is not None
+    known = np.isfinite(found.cov).all((1, 2))
+    assert known[LIMB].all()
+    assert (np.linalg.eigvalsh(found.cov[known]) > 0).all()
+    assert np.abs(found.xy[found.score > 0] - corner).max(initial=0) < 2
+
+
+@pytest.mark.video
+def test_the_hourglass_sees_face_and_feet(waving: list[np.ndarray]) -> None:
+    found = watch(detectors.load("hourglass"), waving)[-1]
+    extra = found.extra
+    assert extra is not None and extra.names == FACE_AND_FEET
+    assert (extra.xy.dtype, extra.score.dtype, extra.cov.dtype) == (np.float32,) * 3
+    assert (extra.score > 0.3).all() and (extra.score <= 1).all()
+    assert (np.linalg.eigvalsh(extra.cov) > 0).all()
+    at, height = dict(zip(extra.names, extra.xy, strict=True)), np.ptp(found.xy[LIMB, 1])
+    # He faces the camera: his left eye is on the right of the picture. His face is above his shoulders.
+    assert at["left_eye"][0] > at["right_eye"][0]
+    assert at["nose"][1] < found.xy[THORAX, 1]
+    for side, ankle in (("left", 6), ("right", 3)):
+        for part in ("heel", "toe"):
+            assert np.linalg.norm(at[f"{side}_{part}"] - found.xy[ankle]) < 0.2 * height
 
 
 def test_says_what_it_is(detector: Detector) -> None:
