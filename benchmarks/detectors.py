@@ -97,7 +97,7 @@ def load(wanted: Sequence[str], on: Sequence[str], threads: Sequence[int]) -> tu
     left_out |= {name: why for name in usable if (why := runtimes.module(name).obstacle())}
     usable = [name for name in usable if name not in left_out]
     for name in wanted:
-        file = cards.WEIGHTS / detectors.weights(name)
+        file = detectors.weights_file(name)
         own = file.suffix != ".onnx"
         kinds = ("fp32", "int8") if runtimes.has_int8(file) else ("fp32",)
         for runtime, precision, n in [(OWN, "-", 0)] if own else itertools.product(usable, kinds, threads):
@@ -160,7 +160,7 @@ def int8_loss(name: str) -> float | None:
     Raises:
         EngineError: if the card of its int8 file is damaged.
     """
-    file = cards.WEIGHTS / detectors.weights(name)
+    file = detectors.weights_file(name)
     known = cards.load_card(file.with_suffix(".int8.onnx")).values if runtimes.has_int8(file) else {}
     before, after = (known.get(key) for key in ("float_lspet_pck", "lspet_pck"))
     return None if before is None or after is None else float(before) - float(after)

@@ -54,7 +54,7 @@ class TopDownOptions:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Person:
+class FoundPerson:
     """Somebody that MultiPose sees."""
 
     bounds: Array
@@ -83,20 +83,20 @@ class Finder:
             "finder_runtime": f"{said['runtime']} {said['precision']}",
         }
 
-    def everywhere(self, image: Image, long_side: int) -> list[Person]:
+    def everywhere(self, image: Image, long_side: int) -> list[FoundPerson]:
         """People in the whole image, resized so that its long side is ``long_side`` pixels (a multiple of 32)."""
         return self._find(image, *preprocess.letterbox(image.shape[1], image.shape[0], long_side, 32))
 
-    def around(self, image: Image, box: Box) -> list[Person]:
+    def around(self, image: Image, box: Box) -> list[FoundPerson]:
         """People in and near a box: finds those who are too small for ``everywhere``. 15 ms on one thread."""
         centre = np.array([box.left + box.width / 2, box.top + box.height / 2]) - 0.5
         return self._find(image, preprocess.square(centre, 1.6 * box.width), (192, 192))
 
-    def _find(self, image: Image, box: Box, size: tuple[int, int]) -> list[Person]:
+    def _find(self, image: Image, box: Box, size: tuple[int, int]) -> list[FoundPerson]:
         found = self._run(image=preprocess.cut(image, box, size)[None])
         heads = Crowd(*(found[head][0] for head in Crowd._fields))
         bounds, score = movenet_heads.people(heads, self._options.found)
-        return [Person(b, float(s)) for b, s in zip(preprocess.to_image(box, bounds), score, strict=True)]
+        return [FoundPerson(b, float(s)) for b, s in zip(preprocess.to_image(box, bounds), score, strict=True)]
 
 
 class TopDownSession:

@@ -32,7 +32,7 @@ from engines.skeleton import (
     THORAX,
     to_h36m,
 )
-from engines.top_down import Finder, Person, TopDownSession
+from engines.top_down import Finder, FoundPerson, TopDownSession
 from engines.types import Detection, Detector, EngineError
 from tests.media import lspet, walker_frames
 from tests.test_runtimes import write_card
@@ -380,17 +380,17 @@ class KnownPerson:
         self.score = 0.8
         self.searches = self.checks = self.cut_off = self.slips = 0
 
-    def _person(self) -> list[Person]:
+    def _person(self) -> list[FoundPerson]:
         if self.centre is None:
             return []
         joints = self.shape[LIMB] + self.centre
-        return [Person(np.stack([joints.min(0), joints.max(0)]), 0.5)]
+        return [FoundPerson(np.stack([joints.min(0), joints.max(0)]), 0.5)]
 
-    def everywhere(self, image: np.ndarray, long_side: int) -> list[Person]:
+    def everywhere(self, image: np.ndarray, long_side: int) -> list[FoundPerson]:
         self.searches += 1
         return self._person()
 
-    def around(self, image: np.ndarray, box: Box) -> list[Person]:
+    def around(self, image: np.ndarray, box: Box) -> list[FoundPerson]:
         self.checks += 1
         return self._person()
 

@@ -8,12 +8,14 @@ sees the spine or the neck says so with ``AXIAL``, those joints' indexes. A file
 import importlib
 import pkgutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Protocol, cast
 
+from engines import cards
 from engines.detectors._options import DetectorOptions
 from engines.types import Detector, EngineError
 
-__all__ = ["DetectorOptions", "axial", "load", "names", "weights"]
+__all__ = ["DetectorOptions", "axial", "load", "names", "weights", "weights_file"]
 
 
 class _Module(Protocol):
@@ -34,6 +36,17 @@ def weights(name: str) -> str | None:
         EngineError: if there is no detector of that name.
     """
     return _find(name).WEIGHTS[name]
+
+
+def weights_file(name: str) -> Path:
+    """Where the weights of a detector that has some are.
+
+    Raises:
+        EngineError: if there is no detector of that name, or it needs none.
+    """
+    if (file := weights(name)) is None:
+        raise EngineError(f"the detector {name} has no weights")
+    return cards.WEIGHTS / file
 
 
 def axial(name: str) -> tuple[int, ...]:

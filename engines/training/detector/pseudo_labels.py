@@ -49,7 +49,7 @@ def answers(photographs: Photographs, cache: Path) -> tuple[Array, Array]:
     Raises:
         EngineError: if a photograph or the teacher's weights cannot be read.
     """
-    of = f"{cards.load_card(cards.WEIGHTS / detectors.weights(NAME)).sha256} {photographs.digest()}"
+    of = f"{cards.load_card(detectors.weights_file(NAME)).sha256} {photographs.digest()}"
     with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile), np.load(cache) as kept:
         if str(kept["of"]) == of:
             return kept["xy"], kept["score"]

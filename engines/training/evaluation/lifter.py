@@ -29,13 +29,13 @@ from engines.training.evaluation.lifters import EvaluatedLifter, Lifted, PixelLi
 from engines.training.evaluation.plots import plot_reliability
 from engines.training.evaluation.tables import TABLES, Observe, as_json
 from engines.training.lifter.sources import is_mocap
-from engines.training.lifter.synthetic_views import Observations, laboratory_views, random_views, sequence_views
+from engines.training.lifter.synthetic_views import ObservedPoses, laboratory_views, random_views, sequence_views
 from engines.types import EngineError
 
 VIEWS = {"random": random_views, "h36m4": laboratory_views}
 
 
-def score(lifter: EvaluatedLifter, observations: Observations, lifted: Lifted | None = None) -> dict:
+def score(lifter: EvaluatedLifter, observations: ObservedPoses, lifted: Lifted | None = None) -> dict:
     """All figures of one lifter on one set of views.
 
     Returns:

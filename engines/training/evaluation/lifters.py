@@ -15,7 +15,7 @@ from calibration.geometry import virtual
 from engines import cards, lifter, runtimes
 from engines.training.checkpoints import load_checkpoint
 from engines.training.lifter import paper, views
-from engines.training.lifter.synthetic_views import Observations
+from engines.training.lifter.synthetic_views import ObservedPoses
 from engines.training.lifter.train import rebuild
 from engines.types import EngineError
 
@@ -45,7 +45,7 @@ class EvaluatedLifter(Protocol):
     training: dict[str, Any]
     """What is known of its training: kernels, prior, missing ..."""
 
-    def lift(self, observations: Observations) -> Lifted:
+    def lift(self, observations: ObservedPoses) -> Lifted:
         """Mixtures in the cameras' axes."""
         ...
 
@@ -57,7 +57,7 @@ class VirtualLifter:
         self._network, self._decoding = network, decoding
         self.name, self.training, self.probabilistic = name, training, training.get("loss") != "mse"
 
-    def lift(self, observations: Observations) -> Lifted:
+    def lift(self, observations: ObservedPoses) -> Lifted:
         """Pelvis and thorax are derived from hips and shoulders first, as live."""
         o = observations
         xy, seen = views.derive(np.where(o.seen[..., None], o.rays, 0), o.seen)
@@ -80,7 +80,7 @@ class PixelLifter:
         self._network, self._norm, self._decoding = network, normalisation, decoding
         self.name, self.training, self.probabilistic = name, training, training.get("loss") != "mse"
 
-    def lift(self, observations: Observations) -> Lifted:
+    def lift(self, observations: ObservedPoses) -> Lifted:
         """Whatever the camera is, its pixels are compared with those of the training."""
         out = _batched(self._network, self._norm.encode(observations.xy, observations.seen))
         mean, sigma = self._norm.decode(out["mean"], out["sigma"] * self._decoding.sigma_scale)

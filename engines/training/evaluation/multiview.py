@@ -9,7 +9,7 @@ from calibration.arrays import Array
 from engines.fusion import hypotheses
 from engines.training import metrics
 from engines.training.evaluation.lifters import Lifted
-from engines.training.lifter.synthetic_views import Observations
+from engines.training.lifter.synthetic_views import ObservedPoses
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +24,7 @@ class Fused:
     """(K,) index of one of its views, for the labels."""
 
 
-def fuse(observations: Observations, lifted: Lifted) -> Fused:
+def fuse(observations: ObservedPoses, lifted: Lifted) -> Fused:
     """Select and average, frame set by frame set; with the hypotheses turned into the world's axes."""
     o = observations
     order = np.argsort(o.frame_set, kind="stable")

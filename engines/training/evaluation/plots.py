@@ -7,13 +7,13 @@ import numpy as np
 from calibration import writing
 from engines.training.evaluation import reliability
 from engines.training.evaluation.lifters import Lifted
-from engines.training.lifter.synthetic_views import Observations
+from engines.training.lifter.synthetic_views import ObservedPoses
 from engines.types import EngineError
 
 _BLUE, _RED, _GREY = "#2864a0", "#c8501e", "#8c8c8c"
 
 
-def plot_reliability(path: Path, observations: Observations, lifted: Lifted, title: str) -> None:
+def plot_reliability(path: Path, observations: ObservedPoses, lifted: Lifted, title: str) -> None:
     """Write the plot as an image; the ending says of which kind.
 
     Raises:

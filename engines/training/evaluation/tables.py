@@ -17,10 +17,10 @@ from engines.training import metrics
 from engines.training.data import h36m
 from engines.training.evaluation import multiview
 from engines.training.evaluation.lifters import EvaluatedLifter, Lifted
-from engines.training.lifter.synthetic_views import Observations
+from engines.training.lifter.synthetic_views import ObservedPoses
 from engines.types import EngineError
 
-Observe = Callable[[int], Observations]
+Observe = Callable[[int], ObservedPoses]
 """Views with so many limb joints missing."""
 
 ANSWERS = {"best": "best of M", "argmax": "most probable", "mean": "mixture mean"}
@@ -117,7 +117,7 @@ def missing_joints(lifters: Sequence[EvaluatedLifter], observe: Observe) -> Tabl
     return Table("Missing limb joints; MPJPE in mm", rows)
 
 
-def _errors(lifter: EvaluatedLifter, o: Observations) -> dict[str, float]:
+def _errors(lifter: EvaluatedLifter, o: ObservedPoses) -> dict[str, float]:
     lifted = lifter.lift(o)
     error = metrics.errors(lifted.mean, lifted.weight, o.truth)
     return {text: float(error[name].mean()) for name, text in ANSWERS.items()}
@@ -173,7 +173,7 @@ def by_prior(lifters: Sequence[EvaluatedLifter], observe: Observe) -> Table:
     return Table("Prior on the mixing coefficients (lambda 1 = none); MPJPE in mm", rows)
 
 
-def low(o: Observations) -> NDArray[np.bool_]:
+def low(o: ObservedPoses) -> NDArray[np.bool_]:
     """(N,) whether the person sits or lies; False where gravity is not known."""
     with np.errstate(invalid="ignore"):
         height = np.einsum("njc,nc->nj", o.truth, o.up)
@@ -189,7 +189,7 @@ def reprojection(lifters: Sequence[EvaluatedLifter], observe: Observe) -> Table:
     return Table("Reprojection of the hypotheses, PCKh@0.5 in per cent", rows)
 
 
-def pckh(o: Observations, lifted: Lifted) -> dict[str, float]:
+def pckh(o: ObservedPoses, lifted: Lifted) -> dict[str, float]:
     """PCKh@0.5 of all hypotheses, of the best, the most probable and the worst a pose.
 
     A hypothesis is put where it fits the seen joints best (least squares), then projected. The head's length is that of

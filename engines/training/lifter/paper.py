@@ -15,7 +15,7 @@ from calibration.arrays import Array
 from engines import skeleton as sk
 from engines.training.lifter import views
 from engines.training.lifter.batches import Batch
-from engines.training.lifter.synthetic_views import Observations
+from engines.training.lifter.synthetic_views import ObservedPoses
 from engines.types import EngineError
 
 INPUT_JOINTS: Final = np.array([j for j in range(17) if j != sk.NECK])
@@ -77,7 +77,7 @@ def normalisation_from(numbers: Mapping[str, Any], where: str) -> Normalisation:
     return Normalisation(*out)
 
 
-def measure(observations: Observations) -> Normalisation:
+def measure(observations: ObservedPoses) -> Normalisation:
     """Mean and deviation over a training set; 2D over the views in which the joint is seen."""
     seen = observations.seen[:, INPUT_JOINTS, None]
     xy = observations.xy[:, INPUT_JOINTS]
@@ -95,7 +95,7 @@ class EpochSampler:
     """
 
     def __init__(
-        self, data: Observations, normalisation: Normalisation, batch: int, seed: int, max_noise: float, missing: int
+        self, data: ObservedPoses, normalisation: Normalisation, batch: int, seed: int, max_noise: float, missing: int
     ) -> None:
         if len(data) < batch:
             raise EngineError(f"{len(data)} views are fewer than one batch of {batch}")

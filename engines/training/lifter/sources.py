@@ -14,7 +14,7 @@ from engines.training.data.sequences import Sequence
 from engines.training.lifter import views
 from engines.training.lifter.batches import Batch, TrainingSampler, evaluation_batch
 from engines.training.lifter.paper import EpochSampler, Normalisation, measure
-from engines.training.lifter.synthetic_views import Observations, laboratory_views, sequence_views
+from engines.training.lifter.synthetic_views import ObservedPoses, laboratory_views, sequence_views
 from engines.types import EngineError
 
 _MOST_VALIDATED = 20_000
@@ -116,7 +116,7 @@ class PixelSource:
 
 def _pixel_views(
     folder: Path, detections: Path | None, seed: int, validation_too: bool
-) -> tuple[Observations, Observations]:
+) -> tuple[ObservedPoses, ObservedPoses]:
     if is_mocap(folder):
         if detections:
             raise EngineError("--detections is of a data set with images; motion capture has none")

@@ -24,7 +24,7 @@ _NOMINAL_PX = 1147.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Observations:
+class ObservedPoses:
     """N single views of people, with the truth."""
 
     rays: Array
@@ -52,18 +52,18 @@ class Observations:
         """How many views."""
         return len(self.rays)
 
-    def select(self, keep: NDArray) -> "Observations":
+    def select(self, keep: NDArray) -> "ObservedPoses":
         """The views where keep (N,) is true, or at these indices."""
-        return Observations(*(getattr(self, f.name)[keep] for f in fields(Observations)))
+        return ObservedPoses(*(getattr(self, f.name)[keep] for f in fields(ObservedPoses)))
 
 
-def _together(parts: Several[Observations]) -> Observations:
-    return Observations(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Observations)))
+def _together(parts: Several[ObservedPoses]) -> ObservedPoses:
+    return ObservedPoses(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(ObservedPoses)))
 
 
 def random_views(
     poses: Poses, noise: float = 0.0, missing: int = 0, seed: int = 0, gravity: bool = True
-) -> Observations:
+) -> ObservedPoses:
     """One random level view a pose; pixels are those of a camera with a focal length of 1147 px.
 
     Args:
@@ -79,7 +79,7 @@ def random_views(
     seen = views.hide_limbs(n, missing, rng)
     rays = views.add_noise(rays, noise, rng)
     up = cameras.R[:, :, 2] if gravity else np.full((n, 3), np.nan)
-    return Observations(rays, rays * _NOMINAL_PX + 499.5, seen, local, up, cameras.R, np.arange(n), poses.subject,
+    return ObservedPoses(rays, rays * _NOMINAL_PX + 499.5, seen, local, up, cameras.R, np.arange(n), poses.subject,
                         poses.action, np.full(n, ""))  # fmt: skip
 
 
@@ -96,7 +96,7 @@ def place(poses: Poses, rng: np.random.Generator) -> Array:
 
 def laboratory_views(
     poses: Poses, noise: float = 0.0, missing: int = 0, seed: int = 0, gravity: bool = True
-) -> Observations:
+) -> ObservedPoses:
     """Four views a pose, see ``place`` and ``h36m.laboratory``; the arguments are those of ``random_views``."""
     rng = np.random.default_rng(seed)
     joints, frame_set = place(poses, rng), np.arange(len(poses))
@@ -114,7 +114,7 @@ def sequence_views(
     seed: int = 0,
     gravity: bool = True,
     every: int = 1,
-) -> Observations:
+) -> ObservedPoses:
     """Every camera of every sequence, every ``every``-th frame; views in which nothing is seen are left out.
 
     Raises:
@@ -143,7 +143,7 @@ def sequence_views(
 def _see(
     camera: Camera, joints: Array, xy: Array | None, seen: Bools | None, noise: float, missing: int,
     rng: np.random.Generator, gravity: bool, frame_set: NDArray[np.intp], subject: NDArray, action: NDArray, scene: str,
-) -> Observations:  # fmt: skip
+) -> ObservedPoses:  # fmt: skip
     n = len(joints)
     hidden = views.hide_limbs(n, missing, rng)
     if xy is None or seen is None:
@@ -152,7 +152,7 @@ def _see(
         xy = views.add_noise(np.nan_to_num(projected), noise, rng, seen)
     local = world_to_camera(camera, joints)
     up = camera.up_in_camera if gravity else None
-    return Observations(
+    return ObservedPoses(
         image_to_ray(camera, xy)[..., :2], xy, seen & hidden, local - local[:, :1],
         np.broadcast_to(np.full(3, np.nan) if up is None else up, (n, 3)), np.broadcast_to(camera.R, (n, 3, 3)),
         frame_set, subject, action, np.full(n, scene),
