@@ -1,7 +1,9 @@
 """Threads: order, completeness, errors and stopping, with real sources and sinks that are slow, broken or impatient."""
 
+import gc
 import threading
 import time
+import weakref
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
 
@@ -253,8 +255,13 @@ def test_a_sink_that_has_failed_keeps_no_images_in_memory_and_they_are_counted()
         explode(5)
 
     pipe = pipeline([figure("synthetic:frames=30")])
-    worker = pipe.add(Collect(act=late), "broken")
+    broken = Collect(act=late)
+    gone = weakref.ref(broken)
+    worker = pipe.add(broken, "broken")
+    del broken
     summary = pipe.run()
+    gc.collect()
+    assert gone() is None, "nor the sink itself, with all that it has"
     assert len(worker.channel) == 0 and summary.drops["by broken"] >= 2 and summary.frame_sets == 30
 
 

@@ -38,7 +38,7 @@ class RecordSwitch:
 
         Images without their estimates are no take, so one whose images go on alone is begun anew.
         """
-        needed = [worker for worker in self._workers if getattr(worker.sink, "essential", False)]
+        needed = [worker for worker in self._workers if worker.essential]
         return any(not worker.channel.closed for worker in needed or self._workers)
 
     def begin(self) -> None:

@@ -200,7 +200,7 @@ class Pipeline:
 
     def _sink_failed(self, worker: SinkWorker, error: BaseException) -> None:
         # What cannot be recorded of a file can be tried again from its beginning; what is live is gone, so it goes on.
-        essential = getattr(worker.sink, "essential", False) and not self.live and not worker.late
+        essential = worker.essential and not self.live and not worker.late
         if essential and not isinstance(error, SinkStoppedError):
             self._fail(error)
             return
@@ -330,10 +330,10 @@ class Pipeline:
         }
         for opened, unused in zip(self._sources, self._file_matcher.unused, strict=True):
             drops[f"frames of {opened.info.name} at the time of no moment"] = unused
-        return drops | _total(worker.dropped for worker in self._workers if worker.sink.policy == "every")
+        return drops | _total(worker.dropped for worker in self._workers if worker.policy == "every")
 
     def _skips(self) -> dict[str, int]:
-        return _total(worker.dropped for worker in self._workers if worker.sink.policy == "latest")
+        return _total(worker.dropped for worker in self._workers if worker.policy == "latest")
 
 
 def _total(counts: Iterable[Counter[str]]) -> dict[str, int]:

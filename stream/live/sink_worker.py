@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from calibration.arrays import Image
-from stream.channel import Channel, Closed
+from stream.channel import Channel, Closed, Policy
 from stream.sinks import EventSink, RunInfo, Sink
 from stream.types import Estimate, Event
 
@@ -38,7 +38,12 @@ class SinkWorker:
         *,
         late: bool = False,
     ) -> None:
-        self.sink, self.name, self.late = sink, name, late
+        self.name, self.late = name, late
+        self.policy: Policy = sink.policy
+        self.essential: bool = getattr(sink, "essential", False)
+        """Whether its fault ends a run over files."""
+        self._sink: Sink | None = sink
+        self._wants_images = sink.wants_images
         self.channel: Channel[Packet] = Channel(sink.policy, size)
         self.line: str | None = None
         """What the sink said of itself when it was closed."""
@@ -65,7 +70,7 @@ class SinkWorker:
     def put(self, packet: Packet, *, block: bool) -> None:
         """Hand over one frame set; a sink that has ended takes nothing."""
         with suppress(Closed):
-            self.channel.put(packet if self.sink.wants_images else (packet[0], {}), block=block)
+            self.channel.put(packet if self._wants_images else (packet[0], {}), block=block)
 
     def event(self, event: Event) -> None:
         """Hand over an event, if the sink takes them; never waits."""
@@ -73,9 +78,16 @@ class SinkWorker:
             self._events.append(event)
 
     def run(self, poll: Callable[[], None] | None = None) -> None:
-        """Open, write until the channel is closed, close; ``poll`` is called while nothing comes."""
+        """Open, write until the channel is closed, close; ``poll`` is called while nothing comes.
+
+        The sink is let go then: the worker stays for the summary, and an encoder or the images in the traceback of a
+        fault that a sink keeps must not stay with it, a take after another.
+        """
+        sink, self._sink = self._sink, None
+        if sink is None:
+            raise RuntimeError(f"{self.name} was run twice")
         try:
-            self.sink.open(self._run_info)
+            sink.open(self._run_info)
         except (Exception, SystemExit) as error:
             self._drained = True
             self.channel.close()
@@ -83,7 +95,7 @@ class SinkWorker:
             self._failed(self, error)
             return
         try:
-            self._feed(poll)
+            self._feed(sink, poll)
         except (Exception, SystemExit) as error:
             self.channel.close()
             self._failed(self, error)
@@ -92,14 +104,14 @@ class SinkWorker:
             self.channel.close()
             self.channel.discard()
             try:
-                self.line = self.sink.close()
+                self.line = sink.close()
             except (Exception, SystemExit) as error:
                 self._failed(self, error)
 
-    def _feed(self, poll: Callable[[], None] | None) -> None:
+    def _feed(self, sink: Sink, poll: Callable[[], None] | None) -> None:
         patience = _POLL_S if poll else _EVENT_S if self._events is not None else None
         while True:
-            self._pass_events()
+            self._pass_events(sink)
             try:
                 packet = self.channel.get(patience)
             except Closed:
@@ -108,9 +120,9 @@ class SinkWorker:
                 if poll:
                     poll()
                 continue
-            self.sink.write(*packet)
-        self._pass_events()
+            sink.write(*packet)
+        self._pass_events(sink)
 
-    def _pass_events(self) -> None:
-        while self._events and isinstance(self.sink, EventSink):
-            self.sink.event(self._events.popleft())
+    def _pass_events(self, sink: Sink) -> None:
+        while self._events and isinstance(sink, EventSink):
+            sink.event(self._events.popleft())
