@@ -418,7 +418,7 @@ def test_mistakes_are_one_line(tmp_path: Path, exported: Path, capsys: pytest.Ca
     )
     assert "cannot be read" in run(capsys, "--int8", tmp_path / "none.onnx")
     assert "model card" in run(capsys, "--int8", exported)
-    shipped = cards.WEIGHTS / "movenet_lightning.onnx"
+    shipped = cards.WEIGHTS / "movenet_multipose.onnx"
     assert "is not a heatmap detector" in refused(
         capsys, main, "build", "--int8", shipped, "--out", tmp_path / "m.int8.onnx"
     )
