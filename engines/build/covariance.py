@@ -36,7 +36,7 @@ _SAME: Final = 0.2
 """Share of the person's size: where the joints are further away in the median, MediaPipe has found somebody else."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Errors:
     """Limb joints that are labelled as visible, N of them, in sides of the crop."""
 

@@ -20,7 +20,7 @@ HOURGLASS: Final = (MPII, MPII_FACE_FEET)
 """Joint sets of hourglasses; MPII's sixteen come first in both."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Reading:
     """One kind of network."""
 

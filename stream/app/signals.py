@@ -48,11 +48,12 @@ def finish_on_interrupt(control: Control) -> Iterator[None]:
         yield
         return
 
-    asked = False
+    asked = hung_up = False
 
     def handle(number: int, _frame: FrameType | None) -> None:
         # Not ``control.stopping``: a run that is at its end is stopping, too, and then closes its files.
-        nonlocal asked
+        nonlocal asked, hung_up
+        hung_up = hung_up or number == _HANGUP
         if asked and number != _HANGUP:  # the shell and the system each send one
             os._exit(INTERRUPTED)
         asked = True
@@ -69,4 +70,5 @@ def finish_on_interrupt(control: Control) -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # The second SIGHUP of a closed terminal may come while the summary is printed, and must not end that.
+            signal.signal(number, signal.SIG_IGN if hung_up and number == _HANGUP else handler)

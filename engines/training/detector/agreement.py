@@ -42,7 +42,7 @@ _LEGS: Final = ((29, 31, 25, 27, 4, 5), (30, 32, 26, 28, 1, 0))
 """MediaPipe's heel, toe, knee and ankle of the left leg and of the right, and MPII's knee and ankle."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Looks:
     """What the detectors saw on N photographs: x and y in pixels of the photograph and a score, 0 = nothing."""
 
