@@ -19,7 +19,7 @@ _KEYS: Final = ("cov_level", "cov_spread", "cov_surety", "cov_round")
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class EllipseCalibration:
     """From the shape of a heatmap and its score to the covariance of the joint.
 
     With ``v`` the mean variance of the shape and ``L`` the score's logit, the mean variance of the joint is
@@ -32,7 +32,7 @@ class Calibration:
     round: float
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "Calibration | None":
+    def of(cls, values: Mapping[str, Any]) -> "EllipseCalibration | None":
         """Of a card's values; None where it has none, such as one of before."""
         found = [values.get(key) for key in _KEYS]
         if not all(isinstance(value, int | float) for value in found):

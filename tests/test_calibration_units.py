@@ -126,7 +126,7 @@ def test_every_command_says_at_its_start_what_was_guessed(tmp_path: Path, capsys
     sources = [f for k in range(3) for f in ("--camera", f"c{k}=synthetic:frames=2,yaw={k}")]
     flags = ["--view", "none", "--detector", "movenet-lightning", "--runtime", "onnx", "--up", "0,0,1"]
     assert run([*sources, *flags, "--calibration", str(path)]) == 0
-    lines = capsys.readouterr().err.partition("2/2 frames")
+    lines = capsys.readouterr().err.partition("/2 frames")
     assert said in lines[0] and lines[1], "said before the first frame set is done"
     assert run([*sources, *flags, "--calibration", str(tmp_path / "o.toml")]) == 0
     captured = capsys.readouterr()

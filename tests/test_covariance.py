@@ -10,7 +10,7 @@ from calibration.errors import UserError
 from engines import cards
 from engines.build import card
 from engines.build.covariance import Errors, fit
-from engines.covariance import Calibration, shapes, to_h36m
+from engines.covariance import EllipseCalibration, shapes, to_h36m
 from engines.fusion.views import gather, relative_noise
 from engines.lifter import MDNLifter
 from engines.skeleton import COCO, HEAD, L_HIP, PELVIS, R_HIP
@@ -35,7 +35,7 @@ def test_the_shape_of_a_gaussian_is_its_covariance() -> None:
 def test_a_calibration_is_found_again() -> None:
     rng = np.random.default_rng(0)
     count = 4000
-    true = Calibration(-1.0, 0.8, -0.6, 0.2)
+    true = EllipseCalibration(-1.0, 0.8, -0.6, 0.2)
     turn = rng.normal(size=(count, 2, 2)) * np.exp(rng.normal(-3, 0.5, (count, 1, 1)))
     shape, score = turn @ turn.swapaxes(1, 2) + 1e-4 * np.eye(2), rng.uniform(0.1, 0.95, count)
     error = (np.linalg.cholesky(true.covariance(shape, score)) @ rng.normal(size=(count, 2, 1)))[..., 0]
@@ -52,21 +52,21 @@ def test_a_card_says_it_and_an_older_one_says_nothing(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(b"weights")
     write_card(path, extra="[values]\nsize = 256  # a remark\ncov_level = 9.0\n")
-    assert Calibration.of(cards.load_card(path).values) is None
-    card.amend(path, Calibration(-1.0, 0.5, -0.25, 0.125).values())
+    assert EllipseCalibration.of(cards.load_card(path).values) is None
+    card.amend(path, EllipseCalibration(-1.0, 0.5, -0.25, 0.125).values())
     text = path.with_suffix(".toml").read_text()
     assert "size = 256  # a remark" in text
     assert text.count("cov_level") == 1
-    assert Calibration.of(cards.verify(path).values) == Calibration(-1.0, 0.5, -0.25, 0.125)
+    assert EllipseCalibration.of(cards.verify(path).values) == EllipseCalibration(-1.0, 0.5, -0.25, 0.125)
     with pytest.raises(UserError, match="cov_level could not be measured"):
         card.amend(path, {"cov_level": float("nan")})
-    assert Calibration.of({"cov_level": "high"}) is None
+    assert EllipseCalibration.of({"cov_level": "high"}) is None
 
 
 @pytest.mark.parametrize("name", ["movenet_thunder", "movenet_lightning", "hourglass"])
 def test_the_shipped_ellipses_hold_what_they_should_of_photographs_that_were_not_fitted(name: str) -> None:
     values = cards.load_card(cards.WEIGHTS / f"{name}.onnx").values
-    assert Calibration.of(values)
+    assert EllipseCalibration.of(values)
     assert 45 <= values["held_in_ellipse_50"] <= 55
     assert 75 <= values["held_in_ellipse_80"] <= 85
     assert 90 <= values["held_in_ellipse_95"] <= 98

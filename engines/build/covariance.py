@@ -20,7 +20,7 @@ from calibration.errors import UserError
 from engines import cards, preprocess, runtimes
 from engines.build import card
 from engines.build.reading import reading
-from engines.covariance import Calibration, extent
+from engines.covariance import EllipseCalibration, extent
 from engines.detectors import mediapipe
 from engines.detectors.hourglass import surety
 from engines.skeleton import LIMBS
@@ -49,7 +49,7 @@ class Errors:
     fitted: Bools
     """(N,) whether its photograph is one of those to fit on."""
 
-    def squares(self, calibration: Calibration) -> Array:
+    def squares(self, calibration: EllipseCalibration) -> Array:
         """(N,) squared distances in standard deviations."""
         inverse = np.linalg.inv(calibration.covariance(self.shape, self.score))
         return np.einsum("ni,nij,nj->n", self.error, inverse, self.error)
@@ -90,15 +90,15 @@ def calibrate(weights: Path, photographs: Photographs, most: int = 1000) -> dict
     return values
 
 
-def fit(errors: Errors) -> Calibration:
+def fit(errors: Errors) -> EllipseCalibration:
     """The most likely calibration under a Student-t, then scaled to hold half of the labels as a Gaussian does."""
     flat = not np.ptp(errors.shape, axis=0).any()
     half = errors.fitted
     part = Errors(errors.error[half], errors.shape[half], errors.score[half], half[half])
 
-    def made(parameters: Array) -> Calibration:
+    def made(parameters: Array) -> EllipseCalibration:
         level, surety, spread, roundness = parameters
-        return Calibration(level, 0.0 if flat else spread, surety, 1.0 if flat else 1 / (1 + np.exp(-roundness)))
+        return EllipseCalibration(level, 0.0 if flat else spread, surety, 1.0 if flat else 1 / (1 + np.exp(-roundness)))
 
     def cost(parameters: Array) -> float:
         calibration = made(parameters)

@@ -24,7 +24,7 @@ from engines import cards, preprocess, runtimes
 from engines.build import card, parity
 from engines.build.hourglass import meaning
 from engines.build.int8_quantise import quantise
-from engines.build.reading import HOURGLASS, Reading, reading
+from engines.build.reading import HOURGLASS, HeatmapNetwork, reading
 from engines.training.data import lspet
 from engines.training.data.lspet import Photographs
 from engines.training.detector import crops
@@ -102,6 +102,6 @@ def build_int8_detector(
     return found.report() | {"pck_loss": round(before - after, 2)}
 
 
-def _meaning(kind: Reading, xy: Array, height: Array, labels: Array) -> dict[str, float]:
+def _meaning(kind: HeatmapNetwork, xy: Array, height: Array, labels: Array) -> dict[str, float]:
     """Of an hourglass, whose peaks are no chances by themselves."""
     return meaning(xy, height, labels) if kind.joints in HOURGLASS else {}

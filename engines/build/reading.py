@@ -21,7 +21,7 @@ HOURGLASS: Final = (MPII, MPII_FACE_FEET)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reading:
+class HeatmapNetwork:
     """One kind of network."""
 
     side: int
@@ -47,7 +47,7 @@ class Reading:
         return out
 
 
-def reading(card: Card) -> Reading:
+def reading(card: Card) -> HeatmapNetwork:
     """How a network with this card is read.
 
     Raises:
@@ -56,9 +56,9 @@ def reading(card: Card) -> Reading:
     side = card.values.get("size")
     if isinstance(side, int) and card.values.get("input_name") == "image":
         if known := next((joints for joints in HOURGLASS if joints.name == card.joints), None):
-            return Reading(side, known, lambda image: {"image": hourglass.as_feed(image)}, _read_hourglass)
+            return HeatmapNetwork(side, known, lambda image: {"image": hourglass.as_feed(image)}, _read_hourglass)
         if card.joints == COCO.name:
-            return Reading(side, COCO, lambda image: {"image": image[None]}, _read_movenet)
+            return HeatmapNetwork(side, COCO, lambda image: {"image": image[None]}, _read_movenet)
     raise EngineError(f"{card.path} is not a heatmap detector: its card has no size and input_name 'image' in [values]")
 
 

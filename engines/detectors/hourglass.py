@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from calibration.arrays import Array, Bools, Image
 from engines import cards, covariance, preprocess, runtimes
-from engines.covariance import Calibration
+from engines.covariance import EllipseCalibration
 from engines.detectors._options import DetectorOptions
 from engines.preprocess import Box
 from engines.runtimes import Open
@@ -60,7 +60,7 @@ class Hourglass:
             raise EngineError(f"model card of {path.name}: joints must be one of {', '.join(_JOINTS)}, size a number")
         self._joints, self._side = _JOINTS[card.joints], int(cards.number(card, "size", 32, 2048))
         self._middle, self._slope = (float(card.values.get(f"score_{k}", 0)) for k in ("middle", "slope"))
-        self._calibration = Calibration.of(card.values)
+        self._calibration = EllipseCalibration.of(card.values)
         self._run = open_network(path)
         self._input = str(card.values.get("input_name", "image"))
         cells = self._side // 4

@@ -17,7 +17,7 @@ import numpy as np
 
 from calibration.arrays import Image
 from engines import cards, covariance, preprocess
-from engines.covariance import Calibration
+from engines.covariance import EllipseCalibration
 from engines.detectors._options import DetectorOptions
 from engines.preprocess import Box
 from engines.skeleton import BLAZEPOSE, to_h36m
@@ -112,7 +112,7 @@ class MediaPipeSession:
 
     def __init__(self, card: cards.Card, origin: str, landmarkers: _Landmarkers) -> None:
         self._card, self._origin, self._landmarkers = card, origin, landmarkers
-        self._calibration = Calibration.of(card.values)
+        self._calibration = EllipseCalibration.of(card.values)
         self._start()
 
     def reset(self) -> None:

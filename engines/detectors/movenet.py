@@ -5,7 +5,7 @@ from typing import Final
 
 from calibration.arrays import Array, Bools, Image
 from engines import cards, covariance, preprocess
-from engines.covariance import Calibration
+from engines.covariance import EllipseCalibration
 from engines.detectors._options import DetectorOptions
 from engines.movenet_heads import Single, decode
 from engines.preprocess import Box
@@ -33,7 +33,7 @@ class MoveNet:
         self.name = name
         self._side = _SIDES[name]
         self._run = options.open_network(cards.WEIGHTS / WEIGHTS[name])
-        self._calibration = Calibration.of(cards.load_card(cards.WEIGHTS / WEIGHTS[name]).values)
+        self._calibration = EllipseCalibration.of(cards.load_card(cards.WEIGHTS / WEIGHTS[name]).values)
         self._top_down = options.top_down
         self._finder = Finder(options.open_network, options.top_down)
 

@@ -53,14 +53,14 @@ class Residual(nn.Module):
         return y + self.skip(x)
 
 
-class Hourglass(nn.Module):
+class HourglassStack(nn.Module):
     """One encoder and decoder: at each of ``depth`` resolutions a residual module down, one up and one across."""
 
     def __init__(self, depth: int, features: int) -> None:
         super().__init__()
         self.across = Residual(features, features)
         self.down = Residual(features, features)
-        self.inner = Hourglass(depth - 1, features) if depth > 1 else Residual(features, features)
+        self.inner = HourglassStack(depth - 1, features) if depth > 1 else Residual(features, features)
         self.up = Residual(features, features)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ class StackedHourglass(nn.Module):
             nn.Conv2d(3, first, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(first), nn.ReLU(),
             Residual(first, half), nn.MaxPool2d(2, ceil_mode=True), Residual(half, half), Residual(half, F),
         )  # fmt: skip
-        self.hourglasses = nn.ModuleList(Hourglass(shape.depth, F) for _ in range(shape.stacks))
+        self.hourglasses = nn.ModuleList(HourglassStack(shape.depth, F) for _ in range(shape.stacks))
         self.after = nn.ModuleList(
             nn.Sequential(
                 Residual(F, F), nn.BatchNorm2d(F), nn.ReLU(),
