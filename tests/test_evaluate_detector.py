@@ -268,7 +268,7 @@ def test_real_photographs_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixtu
     folder = data_folder / "lspet"
     flags = ["--images", str(folder / "images.tar"), "--joints", str(folder / "joints.npz"), "--subset", "first:12"]
     # By name: "auto" would first measure which is the fastest.
-    flags += ["--runtime", "onnx", "--threads", "1"]
+    flags += ["--runtime", "onnx", "--precision", "fp32", "--threads", "1"]
     out = tmp_path / "out.json"
     done = evaluate_detector.main([*flags, "--detector", "movenet-lightning", "--json", str(out)])
     assert done == 0
