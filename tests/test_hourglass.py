@@ -2,7 +2,6 @@
 
 import io
 import tarfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,15 +23,6 @@ from engines.training.detector.widen import widened
 RIGHT_ARM, LEFT_ARM = [10, 11, 12], [15, 14, 13]
 pytestmark = pytest.mark.usefixtures("one_thread")
 COLOURS = np.random.default_rng(5).integers(60, 256, (14, 3))
-
-
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """Two threads of torch are ten times slower than one while another process is busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("side", [64, 96, 192])

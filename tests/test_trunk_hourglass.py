@@ -1,6 +1,5 @@
 """The hourglass on MoveNet Thunder: the trunk, the stacks, their labels and their training."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -29,15 +28,6 @@ HEATMAPS = "kpt_heatmap_0/conv2d_5/BiasAdd"
 KINDS = {"tensor(int32)": np.int32, "tensor(uint8)": np.uint8}
 MIRROR = MIRRORS[MPII_FACE_FEET.name]
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.timeout(600)]
-
-
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """Two threads of torch are ten times slower than one while another process is busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
