@@ -48,6 +48,22 @@ def test_the_difference_of_two_detectors_on_the_same_people() -> None:
     assert detector_metrics.difference(detector_metrics.labels(joints[:1]), better[:1], worse[:1]) is None
 
 
+def test_the_interval_of_a_difference_by_joint() -> None:
+    joints = people(40)
+    better, worse = perfect(joints), perfect(joints)
+    worse[:10, [L_KNEE, R_KNEE]] = np.nan  # a quarter of the knees, and a twenty-fourth of all limb joints
+    joints[:, 0, 2] = 0  # LSP's right ankle: labelled in nobody
+    found = detector_metrics.paired(detector_metrics.labels(joints), better, worse)
+    assert found["knee"]["points"] == pytest.approx(25)
+    assert found["pooled"]["points"] == pytest.approx(100 * 20 / (40 * 11))
+    # A quarter of 40 people, drawn with replacement: 25 with a standard deviation of 6.8 points.
+    assert found["knee"]["low"] == pytest.approx(25 - 1.96 * 6.8, abs=3)
+    assert found["knee"]["high"] == pytest.approx(25 + 1.96 * 6.8, abs=3)
+    assert found["ankle"] == {"points": 0.0, "low": 0.0, "high": 0.0}
+    joints[:, 5, 2] = 0
+    assert "ankle" not in detector_metrics.paired(detector_metrics.labels(joints), better, worse)
+
+
 def test_who_counts() -> None:
     joints = people(4)
     joints[1, 6, 2] = 0  # no right wrist: counts "of everybody" only, without the wrist

@@ -91,6 +91,18 @@ def test_subsets(tmp_path: Path) -> None:
     assert len(evaluate_detector.rows(full, "all")) == 8999
 
 
+def test_people_of_one_source(tmp_path: Path) -> None:
+    images, labels = write(tmp_path, people(4), [1, 2, 3, 4])
+    photographs = Photographs(images, labels)
+    with pytest.raises(EngineError, match=r"--source b: nobody in .* its sources: none named"):
+        evaluate_detector.of_source(labels, 4, "b")
+    np.savez(labels, joints=photographs.joints, image_id=[1, 2, 3, 4], source=["a", "b", "a", "b"])
+    assert evaluate_detector.rows(photographs, None, evaluate_detector.of_source(labels, 4, "b")) == [1, 3]
+    assert evaluate_detector.rows(photographs, "first:1", evaluate_detector.of_source(labels, 4, "b")) == [1]
+    with pytest.raises(EngineError, match=r"--source c: nobody in .* its sources: a, b"):
+        evaluate_detector.of_source(labels, 4, "c")
+
+
 # Running: detectors whose answers are known.
 
 

@@ -155,3 +155,16 @@ def to_h36m(joints: Array) -> tuple[Array, NDArray[np.bool_]]:
     source = np.array(LSP.source)
     seen = np.where(source >= 0, joints[..., source, 2] > 0, False)
     return np.where(seen[..., None], joints[..., source, :2], 0), seen
+
+
+def words(joints: Path, key: str, count: int) -> NDArray[np.str_]:
+    """An array of words (N,) of a joints file, such as where each person is from; empty ones where it has none.
+
+    Raises:
+        EngineError: if it is something else.
+    """
+    with np.load(joints, allow_pickle=False) as file:
+        words = np.asarray(file[key]) if key in file.files else np.full(count, "")
+    if words.shape != (count,) or words.dtype.kind != "U":
+        raise EngineError(f"{key} of {joints} must be {count} words, one a person")
+    return words

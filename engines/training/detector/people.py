@@ -15,7 +15,6 @@ from engines.training.data import lspet
 from engines.training.data.lspet import Photographs
 from engines.training.detector import agreement, augment
 from engines.training.detector.crops import Crops
-from engines.types import EngineError
 
 CANVAS: Final = 320
 """Side of a canvas, pixels: the person's box fills 200, about what it has in the photographs."""
@@ -29,17 +28,8 @@ def rows(photographs: Photographs, joints: Path) -> NDArray[np.intp]:
     kept = np.ones(len(photographs), bool)
     if len(photographs) == LSPET_PEOPLE:
         kept = ~np.array([lspet.validation(row) for row in range(len(photographs))])
-    source = _words(joints, "source", len(photographs))
+    source = lspet.words(joints, "source", len(photographs))
     return np.flatnonzero(kept & (source != TESTING))
-
-
-def _words(joints: Path, key: str, count: int) -> NDArray[np.str_]:
-    """An array of words (N,) of the joints file; empty ones where it has none."""
-    with np.load(joints, allow_pickle=False) as file:
-        words = np.asarray(file[key]) if key in file.files else np.full(count, "")
-    if words.shape != (count,) or words.dtype.kind != "U":
-        raise EngineError(f"{key} of {joints} must be {count} words, one a person")
-    return words
 
 
 def prepare(sets: Sequence[tuple[Path, Path]], cache: Path, tinypose: Path | None = None, repeats: int = 1) -> Crops:
@@ -59,7 +49,7 @@ def prepare(sets: Sequence[tuple[Path, Path]], cache: Path, tinypose: Path | Non
     for images, joints in sets:
         photographs = Photographs(images, joints)
         chosen = rows(photographs, joints)
-        label = _words(joints, "label", len(photographs))
+        label = lspet.words(joints, "label", len(photographs))
         xy, weight, exchanged = agreement.merge(
             photographs.joints, (label == "human") | (label == ""), agreement.look(photographs, cache, tinypose)
         )

@@ -3,6 +3,8 @@
     python -m engines.training.evaluation.detector --detector movenet-thunder,movenet-lightning
     python -m engines.training.evaluation.detector --detector hourglass --weights runs/hourglass/checkpoint.pt
     python -m engines.training.evaluation.detector --images TAR_OR_DIR --joints NPZ --detector hourglass --json F
+    python -m engines.training.evaluation.detector --images data/people/images.tar --joints data/people/joints.npz \
+        --source coco/val2017 --detector movenet-thunder,hourglass
 
 Photographs in the layout of Leeds Sports Pose Extended (engines/training/data/lspet.py); of its own 9,000 only the
 1,000 that are never trained on, unless told otherwise. docs/detectors.md says how each figure is defined. Agreement
@@ -18,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from calibration import writing
@@ -38,13 +41,14 @@ SHOWN = ("ankle", "knee", "hip", "wrist", "elbow", "shoulder", "head")
 LSPET_PEOPLE = 9000
 
 
-def rows(photographs: Photographs, subset: str | None) -> list[int]:
+def rows(photographs: Photographs, subset: str | None, source: NDArray[np.bool_] | None = None) -> list[int]:
     """The photographs to look at: those with a labelled torso, by which distances are measured.
 
     Args:
         photographs: all there are.
         subset: "validation" (``lspet.validation``), "all", or "first:N" of those taken by default: the validation
             photographs of a file of 9,000 people, all of any other. None: that default.
+        source: (N,) which of them are of the wanted source; None: all.
 
     Raises:
         EngineError: for another word, or if nobody is left.
@@ -57,7 +61,7 @@ def rows(photographs: Photographs, subset: str | None) -> list[int]:
     elif kind not in ("", "first", "all"):
         raise EngineError(f"unknown subset {subset!r}; there are validation, all and first:N")
     torso = detector_metrics.labels(photographs.joints).torso
-    usable = [row for row in wanted if torso[row] > 0]
+    usable = [row for row in wanted if torso[row] > 0 and (source is None or source[row])]
     if kind == "first":
         if not count.isdecimal() or not int(count):
             raise EngineError(f"subset {subset!r} does not say how many; first:60 takes sixty")
@@ -65,6 +69,19 @@ def rows(photographs: Photographs, subset: str | None) -> list[int]:
     if not usable:
         raise EngineError("nobody among these photographs has a labelled torso (right shoulder and left hip)")
     return usable
+
+
+def of_source(joints: Path, count: int, wanted: str) -> NDArray[np.bool_]:
+    """(N,) whose word ``source`` in the joints file of so many people is this one.
+
+    Raises:
+        EngineError: if nobody is of this source.
+    """
+    known = lspet.words(joints, "source", count)
+    if not (known == wanted).any():
+        there = ", ".join(sorted({word for word in known.tolist() if word})) or "none named"
+        raise EngineError(f"--source {wanted}: nobody in {joints} is from there; its sources: {there}")
+    return known == wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +149,7 @@ def evaluate(found: Mapping[str, Detector], photographs: Photographs, chosen: Se
         name: detector_trials.summary(trial, truth)
         | {
             "to_first": detector_metrics.difference(truth, trial.in_box, first.in_box),
+            "everybody_to_first": detector_metrics.paired(truth, trial.in_box, first.in_box),
             "ran": dict(found[name].describe()),
         }
         for name, trial in trials.items()
@@ -156,11 +174,30 @@ def markdown(results: Mapping[str, dict]) -> str:
     if compared:
         told = [f"{name} {points['pck_0.2']:+.1f} ± {points['se']:.1f}" for name, points in compared]
         lines += ["", f"PCK@0.2 less that of {next(iter(results))} on the same people: {', '.join(told)}."]
+    lines += _everybody(results)
     lines += ["", "PCK@0.2 with true boxes, by joint:", "", "| detector | " + " | ".join(SHOWN) + " |"]
     lines.append("|---" * (1 + len(SHOWN)) + "|")
     for name, row in results.items():
         lines.append(f"| {name} | " + " | ".join(_cell(_both(row["by_joint"], part)) for part in SHOWN) + " |")
     return "\n".join(lines)
+
+
+def _everybody(results: Mapping[str, dict]) -> list[str]:
+    """Lines of a table of what the others have more than the first; none where there is one alone."""
+    first, *others = results
+    if not others:
+        return []
+    told = ["pooled", *(part for part in SHOWN if part in results[others[0]]["everybody_to_first"])]
+    lines = ["", f"PCK@0.2 of everybody less that of {first}, true boxes, and its 95 % interval over people:", "",
+             "| detector | " + " | ".join(told) + " |", "|---" * (1 + len(told)) + "|"]  # fmt: skip
+    for name in others:
+        points = results[name]["everybody_to_first"]
+        cells = [
+            f"{points[part]['points']:+.1f} ({points[part]['low']:+.1f} to {points[part]['high']:+.1f})"
+            for part in told
+        ]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return lines
 
 
 def _both(by_joint: Mapping[str, Mapping[str, float | None]], part: str) -> float | None:
@@ -224,6 +261,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
                         help="hourglasses other than the shipped one: .onnx with its card, or .pt")  # fmt: skip
     parser.add_argument("--subset", metavar="validation|all|first:N",
                         help="default: validation for a file of 9,000 people, else all")  # fmt: skip
+    parser.add_argument("--source", metavar="NAME", help="only the people that the joints file says are from there")
     parser.add_argument("--runtime", default="auto")
     parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "int8"))
     parser.add_argument("--threads", type=int, default=2, help="of the networks; MediaPipe chooses its own")
@@ -243,8 +281,11 @@ def main(arguments: list[str] | None = None) -> int:
         for path in (args.json, args.plot):
             if path and not path.absolute().parent.is_dir():
                 raise EngineError(f"cannot write {path}: there is no folder {path.parent}")
-        photographs = Photographs(where.needed(args.images, "--images"), where.needed(args.joints, "--joints"))
-        chosen = rows(photographs, args.subset)
+        joints = where.needed(args.joints, "--joints")
+        photographs = Photographs(where.needed(args.images, "--images"), joints)
+        chosen = rows(
+            photographs, args.subset, of_source(joints, len(photographs), args.source) if args.source else None
+        )
         with tempfile.TemporaryDirectory() as scratch:
             running = Running(args.runtime, args.threads, args.precision)
             found = load(names, args.weights, running, Path(scratch))
