@@ -1,0 +1,34 @@
+"""When somebody is found, followed and doubted."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class TopDownOptions:
+    """When somebody is found, followed and doubted. Times are in the frames' own."""
+
+    search_sides: tuple[int, ...] = (256, 384)
+    """Long side of the whole image for MultiPose, in turn: the second finds smaller people, at twice the cost."""
+    found: float = 0.2
+    """MultiPose score of a person: 90 % of Leeds Sports Pose people are above, at 256 px; noise is below 0.03."""
+    acquire: float = 0.3
+    """Mean score of the best eight limb joints for a box to be taken up."""
+    keep: float = 0.2
+    """The same for a followed box; 1 % of Leeds Sports Pose people are below."""
+    doubt: float = 0.45
+    """Below this a followed box is checked every ``doubt_s`` instead of every ``check_s``; half of backgrounds are
+    below 0.3."""
+    search_s: float = 0.1
+    """Between two searches of the whole image while nobody is followed."""
+    check_s: float = 1.0
+    """Between two checks that somebody is in a followed box."""
+    doubt_s: float = 0.2
+    """The same where that is doubtful."""
+    remember_s: float = 2.0
+    """Somebody found again within this time where the person was lost is the same person."""
+    pad: float = 1.4
+    """Side of the followed square over the long side of the limbs' box, which lacks the head: about 1.25 with it.
+
+    1.15 to 1.3 with it score best on Leeds Sports Pose."""
+    finder_pad: float = 1.2
+    """The same over MultiPose's box, which has the head and some room."""

@@ -1,0 +1,87 @@
+"""A session that follows one person: the most prominent, as long as they are there."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from calibration.arrays import Array, Image
+from engines import preprocess
+from engines.preprocess import Box
+from engines.top_down.finder import Finder
+from engines.top_down.followed import FollowedBox, due, overlap
+from engines.top_down.options import TopDownOptions
+from engines.types import Detection, empty_detection
+
+See = Callable[[Image, Box], Detection]
+"""A top-down network: image and square box in, the person in it out."""
+
+
+class TopDownSession:
+    """Follows one person through one camera with a network that needs a box."""
+
+    def __init__(self, origin: str, see: See, finder: Finder, options: TopDownOptions = TopDownOptions()) -> None:
+        self._origin, self._see, self._finder = origin, see, finder
+        self._options = options
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the person."""
+        self._person = FollowedBox(self._options)
+        self._following = False
+        self._searched = -np.inf
+        self._misses = 0
+
+    def __call__(self, image: Image, t: float) -> Detection:
+        """Detect the followed person in a BGR image at t seconds, or find somebody; nobody() when there is none."""
+        person = self._person
+        box = person.predict(t) if self._following else None
+        if box is not None and person.check_due(t):
+            person.checked = t
+            if not any(overlap(p.bounds, person.bounds) > 0.2 for p in self._finder.around(image, box)):
+                box = None
+        if box is not None:
+            pose = self._see(image, box)
+            if person.accept(pose, self._options.keep, t, same=True):
+                return self._follow(pose, t)
+        if self._following or due(t, self._searched, self._options.search_s):
+            box = self._search(image, t)
+            if box is not None:
+                pose = self._see(image, box)
+                if person.accept(pose, self._options.acquire, t, same=False):
+                    return self._follow(pose, t)
+        self._following = False
+        return empty_detection(self._origin)
+
+    def _follow(self, pose: Detection, t: float) -> Detection:
+        if self._person.seen == t:  # else its joints are not finite, and nothing was learnt of the person
+            self._following, self._misses = True, 0
+        return pose
+
+    def _search(self, image: Image, t: float) -> Box | None:
+        self._searched = self._person.checked = t
+        sides = self._options.search_sides
+        people = self._finder.everywhere(image, sides[self._misses % len(sides)])
+        self._person.stop()
+        self._following = False
+        if not people:
+            self._misses += 1
+            return None
+        bounds = max((p.bounds for p in people), key=lambda b: prominence(b, image))
+        last = self._person.bounds
+        if last is not None and t - self._person.seen < self._options.remember_s:
+            nearest = max((p.bounds for p in people), key=lambda b: overlap(b, last))
+            bounds = nearest if overlap(nearest, last) > 0.1 else bounds
+        return found_box(bounds, self._options)
+
+
+def found_box(bounds: Array, options: TopDownOptions) -> Box:
+    """Where a top-down network looks at somebody whom MultiPose found."""
+    return preprocess.square(bounds.mean(0), options.finder_pad * np.ptp(bounds, axis=0).max())
+
+
+def prominence(bounds: Array, image: Image) -> float:
+    """Area in the image, less the further it is from the middle."""
+    full = np.array([image.shape[1], image.shape[0]], float)
+    inside = np.clip(bounds, 0, full)
+    off = (inside.mean(0) - full / 2) / (full / 2)
+    return float(np.prod(np.ptp(inside, axis=0)) * np.exp(-(off**2).sum()))
