@@ -42,7 +42,7 @@ def test_what_is_no_cut(walk, what, rng):
     elif what == "darker":
         now = (now * 0.3).astype(np.uint8)
     elif what == "flash":
-        now = np.clip(now.astype(int) * 2 + 90, 0, 255).astype(np.uint8)
+        now = np.clip(now * 1.5 + 40, 0, 255).astype(np.uint8)
     elif what == "noise":
         now = np.clip(now + rng.normal(0, 40, now.shape), 0, 255).astype(np.uint8)
     film = [before, np.zeros_like(now), now] if what == "black" else [before, now, walk[12]]
