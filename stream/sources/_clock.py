@@ -1,57 +1,102 @@
 """Times of frames: pure rules, given the time stamps and, for live sources, when they arrived."""
 
 from collections import deque
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 _WAITED_S: Final = 0.005
 """Frames of a buffer follow each other faster than this, those of a camera slower."""
 _JOINED: Final = 3
 """So many stamps that increase, all before the last: the file goes on with another clock."""
+_BACK_S: Final = 1.0
+"""A stamp that is further back is another clock at once."""
+_HELD: Final = 32
+"""So many images wait for a stamp: 200 MB of full HD."""
+
+Item = TypeVar("Item")
 
 
-class MediaClock:
-    """Makes a file's time stamps strictly increasing and fills in the missing ones.
+class MediaClock(Generic[Item]):
+    """Makes a file's time stamps strictly increasing and fills in the missing ones, also those before the first.
 
-    The first time stamp is kept as it is in the container.
+    The first time stamp is kept as it is in the container. Images without a time of their own (no stamp, or none after
+    that of the image before) wait for the next that has one and share what lies between, at most a frame's time each.
+
+    Args:
+        step_s: seconds between two images, where no stamp says so.
+        wait: whether stamps are to be waited for; without, an image without one follows the last.
     """
 
-    def __init__(self, step_s: float) -> None:
+    def __init__(self, step_s: float, wait: bool = True) -> None:
         self._step = step_s
         self._last: float | None = None
+        self._stamp: float | None = None
         self._shift = 0.0
-        self._back: list[float] = []
-        """The stamps that came after the last one that was ahead."""
+        self._most = _HELD if wait else 0
+        self._held: list[tuple[float | None, Item]] = []
+        self.filled = 0
+        """Images in a row, up to the last one, that no stamp placed."""
 
-    def time(self, pts: float | None) -> float:
-        """Seconds of the next frame in order of presentation; ``pts`` (seconds) is None where there is none.
+    def place(self, pts: float | None, item: Item) -> list[tuple[float, Item]]:
+        """Images whose time is known now, in order of presentation, with their seconds.
 
-        A missing stamp follows the last one at the last known distance. A stamp more than a second before the last
-        is a file joined from several: it goes on from there, and so it does after three in a row that increase and are
-        before the last. A smaller step back, or none, becomes a hundredth of a frame, so that one bad stamp does not
-        move all those after it.
+        Args:
+            pts: seconds of the next image by its stamp, or None where there is none.
+            item: the image.
         """
-        last = self._last
-        if last is None:
-            self._last = 0.0 if pts is None else pts
-            return self._last
-        if pts is None:
-            self._last = last + self._step
-            return self._last
-        t = pts + self._shift
-        self._back = [*self._back, pts] if t < last else []
-        joined = len(self._back) == _JOINED and self._back == sorted(set(self._back))
-        if t < last - 1.0 or joined:
-            self._shift += last + self._step - t
-            t = pts + self._shift
-            self._back = []
-        elif len(self._back) == _JOINED:
-            self._back = self._back[1:]
-        if t <= last:
-            t = last + 0.01 * self._step
-        elif t - last < 1.0:
-            self._step = t - last
-        self._last = t
-        return t
+        t = None if pts is None else pts + self._shift
+        again, self._stamp = pts is not None and pts == self._stamp, self._stamp if pts is None else pts
+        if t is not None and (self._last is None or t > self._last):
+            return [*self._between(t), self._found(t, item)]
+        self._held.append((pts, item))
+        if self._last is not None and not again and (start := self._joined()) is not None:
+            return self._from(start)
+        if len(self._held) <= self._most:
+            return []
+        self._most = 0  # nor is one waited for again: the next stamp that is ahead is taken all the same
+        return self.rest()
+
+    def rest(self) -> list[tuple[float, Item]]:
+        """At the end: the images that still wait, each a frame's time after the one before."""
+        held, self._held = self._held, []
+        return [self._follow(item) for _, item in held]
+
+    def _between(self, t: float) -> list[tuple[float, Item]]:
+        held, self._held = self._held, []
+        if self._last is None:
+            return [(t - (len(held) - k) * self._step, item) for k, (_, item) in enumerate(held)]
+        step = min((t - self._last) / (len(held) + 1), self._step)
+        start = self._last
+        return [(start + (k + 1) * step, item) for k, (_, item) in enumerate(held)]
+
+    def _found(self, t: float, item: Item) -> tuple[float, Item]:
+        if self._last is not None and t - self._last < 1.0 and not self.filled:
+            self._step = t - self._last
+        self._last, self.filled = t, 0
+        return t, item
+
+    def _follow(self, item: Item) -> tuple[float, Item]:
+        self._last = 0.0 if self._last is None else self._last + self._step
+        self.filled += 1
+        return self._last, item
+
+    def _joined(self) -> int | None:
+        """Where among the images that wait another clock begins, if it is known: a file joined from several."""
+        last, stamps = self._last or 0.0, [pts for pts, _ in self._held]
+        newest = stamps[-1]
+        if newest is not None and newest + self._shift < last - _BACK_S:
+            return len(stamps) - 1
+        few = [pts for pts in stamps[-_JOINED:] if pts is not None]
+        return len(stamps) - _JOINED if len(few) == _JOINED and few == sorted(set(few)) else None
+
+    def _from(self, start: int) -> list[tuple[float, Item]]:
+        """The images that wait, those from ``start`` on by another clock that goes on from here."""
+        held, self._held = self._held, []
+        placed = [self._follow(item) for _, item in held[: start + 1]]
+        first = held[start][0]
+        if first is None or self._last is None:
+            raise RuntimeError("a clock begins at an image without a stamp")
+        self._shift, self.filled = self._last - first, 0
+        return placed + [self._found(pts + self._shift, item) for pts, item in held[start + 1 :] if pts is not None]
 
 
 class EnvelopeClock:

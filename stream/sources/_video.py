@@ -1,6 +1,5 @@
 """Containers through PyAV: opened with only what is allowed, decoded to upright BGR images, errors in plain words."""
 
-import heapq
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from calibration.arrays import Image
+from stream.sources._order import PresentationOrder
 from stream.types import StreamError
 
 # PyAV leaves FFmpeg's own log off, and it must stay off: FFmpeg logs URLs with their passwords.
@@ -64,90 +64,6 @@ class Decoded:
     """Whether the decoder had to fill in damaged parts."""
 
 
-class _Lost:
-    """Counts the images that went in and never came out.
-
-    The H.264 decoder drops most of what it cannot make sense of without an error. Its images come out in order of
-    presentation, so that a packet is lost once a later one is out. Only for codecs that give one image a packet.
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._waiting: list[int] = []
-
-    def expect(self, packet: Packet) -> bool:
-        """A packet goes in; whether it will be counted here if it is lost."""
-        if packet.stream.codec_context.name not in ("h264", "hevc") or packet.pts is None or packet.is_discard:
-            return False
-        heapq.heappush(self._waiting, packet.pts)
-        return True
-
-    def came(self, frame: VideoFrame) -> None:
-        """An image came out."""
-        while self._waiting and frame.pts is not None and self._waiting[0] <= frame.pts:
-            # Interlaced images may come as two packets, one a field.
-            self.count += heapq.heappop(self._waiting) < frame.pts and not frame.interlaced_frame
-
-    def end(self) -> None:
-        """Nothing more comes out."""
-        self.count += len(self._waiting)
-        self._waiting.clear()
-
-
-class _DecodingOrder:
-    """The times and losses of a container that stores only the order of decoding (AVI, and Matroska made from it).
-
-    FFmpeg makes presentation times up for it, which are wrong where B-frames refer to B-frames. But the decoder knows
-    the order of presentation from the stream itself, so the n-th image to come out has the n-th time that went in.
-    """
-
-    _REACH = 16
-    """No image comes out later than so many that were decoded after it: the most that H.264 and H.265 hold back."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        """Images that went in and never came out."""
-        self._times: list[int] = []
-        self._inside: dict[int, int] = {}
-        """Number in decoding order of each packet that is not out yet, by its mark."""
-        self._number = self._newest = 0
-
-    def expect(self, packet: Packet) -> bool:
-        """A packet goes in and is marked; whether it will be counted here if it is lost."""
-        if packet.dts is None:
-            return False
-        heapq.heappush(self._times, packet.dts)
-        packet.pts = packet.dts
-        if packet.stream.codec_context.name not in ("h264", "hevc"):
-            return False
-        self._inside[packet.dts] = self._number
-        self._number += 1
-        return True
-
-    def came(self, frame: VideoFrame) -> int | None:
-        """An image came out; its time in the stream's units, or None where there is none for it."""
-        number = self._inside.pop(frame.pts, -1) if frame.pts is not None else -1
-        self._newest = max(self._newest, number)
-        for mark in [mark for mark, number in self._inside.items() if number < self._newest - self._REACH]:
-            self._gone(mark, frame)
-        return heapq.heappop(self._times) if self._times else None
-
-    def failed(self) -> None:
-        """A packet gave an error instead of an image."""
-        if self._times:
-            heapq.heappop(self._times)
-
-    def end(self) -> None:
-        """Nothing more comes out."""
-        self.count += len(self._inside)
-        self._inside.clear()
-
-    def _gone(self, mark: int, frame: VideoFrame) -> None:
-        del self._inside[mark]
-        self.count += not frame.interlaced_frame  # which may come as two packets, one a field
-        self.failed()
-
-
 class OpenVideo:
     """An open container and its first real video stream.
 
@@ -180,7 +96,6 @@ class OpenVideo:
         """When the last image came, at first when it began to open."""
         self._errors = 0
         self._tracks = ""
-        self._lost = _Lost()
         problem = ""
         try:
             self.container: InputContainer = av.open(
@@ -198,8 +113,10 @@ class OpenVideo:
             raise
         self.format = self.container.format.name
         self.untimed = self.format in UNTIMED
-        self._order = _DecodingOrder() if self.format == "avi" else None
         codec = self.stream.codec_context
+        # Matroska keeps AVI's name of a codec where it keeps its way to store frames, too.
+        decoding = self.format == "avi" or ("matroska" in self.format and codec.codec_tag.strip("\0") != "")
+        self._order = PresentationOrder(self.stream, decoding, patient=timeout is None)
         # Frame threads hold a frame back each, which is nothing in a file and half a second in a live view.
         codec.thread_type = "SLICE" if low_delay else "AUTO"
         codec.thread_count = _THREADS
@@ -226,7 +143,7 @@ class OpenVideo:
     @property
     def corrupt(self) -> int:
         """Images of which nothing could be decoded, so far."""
-        return self._errors + self._lost.count + (self._order.count if self._order else 0)
+        return self._errors + self._order.count
 
     @property
     def rate(self) -> float | None:
@@ -261,7 +178,6 @@ class OpenVideo:
         to_open, between = self._timeout or (float("inf"), float("inf"))
         patience = to_open
         packets = self.container.demux()  # every stream: a wait for video among endless audio would have no timeout
-        first = True
         while True:
             problem = ""
             packet: Packet | None = None
@@ -272,7 +188,8 @@ class OpenVideo:
             if problem:
                 raise StreamError(f"{self.shown}: {problem}")
             if packet is None:
-                (self._order or self._lost).end()
+                for image, pts in self._order.end():
+                    yield self._decoded(image, pts, time.monotonic())
                 return
             if time.monotonic() - self._since > patience:
                 raise StreamError(f"{self.shown}: it sends, but not one image in {patience:g} s that can be decoded")
@@ -283,30 +200,25 @@ class OpenVideo:
             if packet.stream.index != self.stream.index:
                 continue
             arrival = time.monotonic()
-            if first and packet.pts is None and packet.dts is not None:
-                self._order = _DecodingOrder()
-            first = False
-            counted = (self._order or self._lost).expect(packet)
+            counted = self._order.expect(packet)
             try:
                 frames = packet.decode()
             except av.error.FFmpegError:
                 self._errors += not counted
-                if self._order and not counted:
+                if not counted:
                     self._order.failed()
                 frames = []
             for frame in frames:
                 if isinstance(frame, VideoFrame):
-                    yield Decoded(self._seconds(frame), arrival, self._bgr(frame), frame.is_corrupt)
-                    # Now: it may have been long before the next one was asked for.
-                    self._since, patience = time.monotonic(), between
+                    for image, pts in self._order.came(frame):
+                        yield self._decoded(image, pts, arrival)
+                        # Now: it may have been long before the next one was asked for.
+                        self._since, patience = time.monotonic(), between
 
-    def _seconds(self, frame: VideoFrame) -> float | None:
-        """The time of an image that came out of the decoder."""
-        if self._order is None:
-            self._lost.came(frame)
-            return frame.time
-        pts, base = self._order.came(frame), self.stream.time_base
-        return None if pts is None or base is None else float(pts * base)
+    def _decoded(self, frame: VideoFrame, pts: int | None, arrival: float) -> Decoded:
+        base = self.stream.time_base
+        seconds = None if pts is None or base is None else float(pts * base)
+        return Decoded(seconds, arrival, self._bgr(frame), frame.is_corrupt)
 
     def _bgr(self, frame: VideoFrame) -> Image:
         image = np.asarray(self._reformatter.reformat(frame, format="bgr24", threads=1).to_ndarray(), np.uint8)

@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from calibration.arrays import Image
 from stream.config import SourceConfig
 from stream.sources._clock import MediaClock
 from stream.sources._sequence import SequenceSource, Shot
@@ -66,24 +67,31 @@ class FileSource(SequenceSource):
         return video.rate or self.config.fps or _DEFAULT_FPS
 
     def _run(self, video: OpenVideo) -> Iterator[Shot]:
-        clock = MediaClock(1.0 / self._fps(video))
+        shown = self.config.shown
+        clock: MediaClock[tuple[int, Image]] = MediaClock(1.0 / self._fps(video), wait=not video.untimed)
         damaged = 0
         index = 0
         try:
             for decoded in video.images():
                 damaged += decoded.corrupt
                 self.corrupt = damaged + video.corrupt
-                t = clock.time(None if video.untimed else decoded.pts)
-                yield Shot(index + video.corrupt, t, decoded.image)
+                placed = clock.place(None if video.untimed else decoded.pts, (index + video.corrupt, decoded.image))
                 index += 1
+                yield from (Shot(number, t, image) for t, (number, image) in placed)
         except StreamError as error:
             if index == 0:
                 raise
             # What came so far is good: it ends here, and says so.
             self.note = f"{error}, after {index} frames"
+        yield from (Shot(number, t, image) for t, (number, image) in clock.rest())
         self.corrupt = damaged + video.corrupt
+        if clock.filled > 1 and not video.untimed and not self.note:
+            self.note = (
+                f"{shown}: its last {clock.filled} frames have no times of their own; taken as "
+                f"{self._fps(video):g} frames a second"
+            )
         if not self.note and (missing := self._missing(video)):
-            self.note = f"{self.config.shown}: ends after {index} frames: {missing}; is the file cut off?"
+            self.note = f"{shown}: ends after {index} frames: {missing}; is the file cut off?"
 
     def _missing(self, video: OpenVideo) -> str:
         """What is missing at the end: FFmpeg takes the end of a truncated file for the end of the video."""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from calibration.arrays import Image
 from stream.config import SourceConfig
 from stream.sources import _http, _video
 from stream.sources._clock import EnvelopeClock, MediaClock
@@ -133,7 +134,7 @@ class _NetworkConnection:
 
     def captures(self) -> Iterator[Capture]:
         """See ``Connection.captures``."""
-        media = MediaClock(1.0 / (self._video.rate or 25.0))
+        media: MediaClock[Image] = MediaClock(1.0 / (self._video.rate or 25.0), wait=not self._video.untimed)
         decoded, self._first = self._first, None
         while decoded is not None:
             self.given += 1
@@ -142,7 +143,7 @@ class _NetworkConnection:
                 yield Capture(decoded.arrival, None, "corrupt")
             self._undecodable = self._video.corrupt
             if not self._live:
-                yield Capture(media.time(pts), decoded.image)
+                yield from (Capture(t, image) for t, image in media.place(pts, decoded.image))
             else:
                 t = self._clock.time(pts, decoded.arrival)
                 if decoded.corrupt:
@@ -152,6 +153,7 @@ class _NetworkConnection:
                 else:
                     yield Capture(t, decoded.image)
             decoded = next(self._images, None)
+        yield from (Capture(t, image) for t, image in media.rest())
         if self._live:
             raise StreamError(f"{self._shown}: the stream ended; opening it again")
 

@@ -1,6 +1,7 @@
 """Video files with odd times, or that do not fit each other. A row a fault; the good ones are in ``tests/grid.py``."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -11,10 +12,10 @@ from av.packet import Packet
 
 from stream.live.files import FileMatcher
 from stream.types import Frame
-from tests import grid
+from tests import grid, matroska
 from tests.faults.fault import Fault, row
 from tests.reading import file_source, opened, read_all
-from tests.servers import decode, write_video
+from tests.servers import coded, decode, write_video
 
 COUNT = 60
 
@@ -49,6 +50,43 @@ def b_frames(folder: Path, suffix: str = "mp4") -> Path:
     return grid.write(folder / f"b.{suffix}", grid.Case(suffix, "h264-b"))
 
 
+def again(folder: Path, change: Callable[[int, int], int], codec: str = "h264-b") -> Path:
+    """A Matroska file whose block times, in milliseconds, are of (number in order of decoding, right time)."""
+    source = grid.write(folder / "s.mp4", grid.Case("mp4", codec))
+    extra, found = matroska.packets(source)
+    blocks = [(change(number, ms), data) for number, (ms, data) in enumerate(found)]
+    return matroska.write(folder / "again.mkv", "V_MPEG4/ISO/AVC", extra, blocks)
+
+
+def packed(folder: Path) -> Path:
+    """MPEG-4 in AVI as DivX and XviD wrote it: a B-frame shares the packet of the frame that it refers to."""
+    source = folder / "s.avi"
+    with av.open(str(source), "w") as container:
+        track = container.add_stream("mpeg4", rate=30, options={"g": "15", "qscale": "3", "bf": "1"})
+        track.width, track.height, track.pix_fmt = *grid.SIZE, "yuv420p"
+        for number in range(COUNT):
+            frame = av.VideoFrame.from_ndarray(coded(number), format="bgr24")
+            frame.pts = number
+            container.mux(track.encode(frame))
+        container.mux(track.encode(None))
+    start, kept = b"\0\0\1\xb6", list[bytes]()
+    for _, data in matroska.packets(source)[1]:
+        if data[data.find(start) + 4] >> 6 == 2:
+            kept[-1] += data
+            kept.append(start + b"\x50\x00\x7f")  # an image that is not coded: shown again
+        else:
+            kept.append(data)
+    kept[0] = kept[0].replace(start, b"\0\0\1\xb2DivX503b1393p" + start, 1)
+    with av.open(str(source)) as read, av.open(str(folder / "packed.avi"), "w") as write:
+        target = write.add_stream_from_template(read.streams.video[0])
+        for number, data in enumerate(kept):
+            packet = Packet(data)
+            packet.pts = packet.dts = number
+            packet.stream, packet.time_base, packet.is_keyframe = target, Fraction(1, 30), number % 15 == 0
+            write.mux(packet)
+    return folder / "packed.avi"
+
+
 def uneven(folder: Path, suffix: str, pts: list[int]) -> Path:
     return write_video(folder / f"a.{suffix}", len(pts), codec="mpeg4", pts=pts)
 
@@ -57,6 +95,22 @@ EVEN = list(range(COUNT))
 SLOW = [2 * number for number in EVEN]
 WHOLE = [
     Fault("B-frames in AVI", lambda d: (b_frames(d, "avi"), EVEN), 0, "", "60 frames, even steps"),
+    Fault("packed B-frames", lambda d: (packed(d), EVEN), 0, "", "60 frames, even steps"),
+    Fault("B-frames in Matroska made from AVI",
+          lambda d: (matroska.of_avi(d / "a.mkv", b_frames(d, "avi"), b"H264"), EVEN), 0, "", "60 frames, even steps"),
+    Fault("MPEG-4 with B-frames in Matroska made from AVI",
+          lambda d: (matroska.of_avi(d / "a.mkv", grid.write(d / "b.avi", grid.Case("avi", "mpeg4-b")), b"XVID"), EVEN),
+          0, "", "60 frames, even steps"),
+    Fault("times of decoding where those of presentation belong",
+          lambda d: (again(d, lambda n, ms: round(n * 1000 / 30)), EVEN), 0, "", "60 frames, even steps"),
+    Fault("leading frames that have no time",
+          lambda d: (again(d, lambda n, ms: ms - 500), EVEN), 0, "", "60 frames, even steps"),
+    Fault("leading frames that all have one time",
+          lambda d: (again(d, lambda n, ms: ms if ms > 400 else 0), EVEN), 0, "", "60 frames, even steps"),
+    Fault("times that start again after half a second",
+          lambda d: (again(d, lambda n, ms: ms - 500 * (n >= 15), "h264"), EVEN), 0, "", "60 frames, even steps"),
+    Fault("times that start again every half second",
+          lambda d: (again(d, lambda n, ms: ms - 500 * (n // 15), "h264"), EVEN), 0, "", "60 frames, even steps"),
     Fault("half the frames that the rate promises", lambda d: (uneven(d, "mkv", SLOW), SLOW), 0, "", "their own times"),
     Fault("empty places in AVI", lambda d: (uneven(d, "avi", SLOW), SLOW), 0, "", "their own times"),
     Fault("an hour without a frame", lambda d: (uneven(d, "mkv", [0, 1, 108_000]), [0, 1, 108_000]), 0, "",
@@ -124,3 +178,12 @@ def test_files_that_differ_lose_nothing(fault: Fault) -> None:
     assert len(frame_sets) == count and matcher.unused == (0,) * len(files)
     for k, items in enumerate(files):
         assert {m.frames[k].index for m in frame_sets if m.frames[k]} == {frame.index for frame in items}
+
+
+@row("a video all of whose frames have one time", 0, "have no times of their own", "60 frames, even steps")
+def test_a_file_without_times_in_a_container_that_has_them_says_so(tmp_path: Path) -> None:
+    with opened(file_source(again(tmp_path, lambda n, ms: 0))) as source:
+        frames, note = read_all(source), source.status().note
+    assert [decode(frame.image) for frame in frames] == EVEN
+    assert np.allclose(np.diff([frame.t for frame in frames]), 1 / 30, atol=1e-3)
+    assert "its last 59 frames have no times of their own; taken as 30 " in note
