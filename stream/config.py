@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from calibration.addresses import redact
+from calibration.types import Calibration
 from engines.detectors.fallback import FallbackOptions
 from engines.fusion import FusionOptions
 from engines.runtimes import NetworkOptions
@@ -86,8 +87,8 @@ class OutputConfig:
 class CameraSetupConfig:
     """Several cameras: where they stand, how they are matched and fused."""
 
-    calibration: Path | None = None
-    """File of the calibration, in any format that ``python -m calibration convert`` reads."""
+    calibration: Path | Calibration | None = None
+    """The calibration, or its file in any format that ``python -m calibration convert`` reads."""
     up: tuple[float, float, float] | None = None
     """Unit vector against gravity in the calibration's world, where its file does not say."""
     letterbox: tuple[str, ...] = ()

@@ -4,11 +4,16 @@ What holds arrays is equal to itself alone (``eq=False``): ``==`` of arrays has 
 all. So packets can stand in sets and be looked for in lists.
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import numpy as np
 
 from calibration.arrays import Array, Image
 from calibration.errors import UserError
+from engines.skeleton import JOINTS
 from engines.types import Detection, Mixture, Pose
 
 
@@ -114,7 +119,7 @@ class Person:
     """The person in the world, or None where nothing is fused."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
 class Estimate:
     """The result of one frame set. Holds references to frames, never images."""
 
@@ -141,6 +146,19 @@ class Estimate:
         views = (person.views[camera_index] for person in self.people)
         return tuple(view for view in views if view is not None)
 
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as dictionaries, lists, numbers and text, which ``json.dumps`` takes.
+
+        The keys are the names of the fields here and of what they hold; ``joints`` names the 17 rows of every array of
+        joints. What is not finite is None.
+        """
+        return {**_plain(self), "joints": list(JOINTS)}
+
+    def __repr__(self) -> str:
+        """In a line: the arrays would fill a screen."""
+        cameras = ", ".join("-" if frame is None else frame.camera for frame in self.frames)
+        return f"Estimate(index={self.index}, t={self.t:.3f}, cameras=({cameras}), people={len(self.people)})"
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -152,3 +170,16 @@ class Event:
     """Who says so, such as "user" or the name of a sink."""
     text: str
     """One line."""
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses as dictionaries, arrays as lists, what is not finite as None."""
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

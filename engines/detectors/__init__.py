@@ -7,15 +7,21 @@ sees the spine or the neck says so with ``AXIAL``, those joints' indexes. A file
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, cast
+from types import SimpleNamespace
+from typing import Final, Protocol, cast
 
 from engines import cards
 from engines.detectors._options import DetectorOptions
+from engines.plugins import Plugins
 from engines.types import Detector, EngineError
 
-__all__ = ["DetectorOptions", "axial", "load", "names", "weights", "weights_file"]
+__all__ = ["GROUP", "DetectorOptions", "axial", "load", "names", "register", "unregister", "weights", "weights_file"]
+
+GROUP: Final = "hypothesis_stream.detectors"
+"""The entry-point group of detectors in other packages."""
+_PLUGINS: Final = Plugins(GROUP, ("WEIGHTS", "load"))
 
 
 class _Module(Protocol):
@@ -72,12 +78,34 @@ def load(name: str, options: DetectorOptions | None = None) -> Detector:
     return _find(name).load(name, options or DetectorOptions())
 
 
+def register(name: str, load: Callable[[str, DetectorOptions], Detector], *, axial: Sequence[int] = ()) -> None:
+    """Make a detector known by a name, for this process; the same name again replaces it.
+
+    Args:
+        name: what a user asks for it by.
+        load: makes it, of its name and how it is to run.
+        axial: which of spine and neck (indexes of ``engines.skeleton``) it really sees.
+
+    Raises:
+        EngineError: for a name that is taken or none, or for what cannot be called.
+    """
+    if not callable(load):
+        raise EngineError(f"detector {name!r}: load is {type(load).__name__}; give what makes it: load(name, options)")
+    _PLUGINS.register(name, SimpleNamespace(WEIGHTS={name: None}, load=load, AXIAL=tuple(axial)), names())
+
+
+def unregister(name: str) -> None:
+    """Take out a detector that was registered."""
+    _PLUGINS.unregister(name)
+
+
 def _registry() -> dict[str, _Module]:
     files = [
         m.name for m in pkgutil.iter_modules(__path__) if m.name != "fallback" and not m.name.startswith("_")
     ]  # the order's owner, no detector
     modules = [cast(_Module, importlib.import_module(f"{__name__}.{file}")) for file in files]
-    return {name: module for module in modules for name in module.WEIGHTS}
+    # Ours last: a package takes no name of theirs away.
+    return {name: module for module in (*_PLUGINS.found().values(), *modules) for name in module.WEIGHTS}
 
 
 def _find(name: str) -> _Module:

@@ -169,8 +169,8 @@ class Fuser:
         self, detections: Sequence[Detection | None], mixtures: Sequence[Mixture | None], t: float
     ) -> Pose | None:
         """The person at ``t`` seconds, or None where no view has one."""
-        # Also when time goes back: a file that begins again.
-        if self._last is not None and not 0 <= t - self._last[0] <= self._options.gap_s:
+        # Also when time does not go on: a file that begins again.
+        if self._last is not None and not 0 < t - self._last[0] <= self._options.gap_s:
             self._last = None
         previous = self._last[1] if self._last else None
         pose = fuse(

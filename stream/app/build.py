@@ -9,9 +9,11 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
+from calibration.geometry.camera import Camera
 from engines.detectors import DetectorOptions, fallback
 from engines.fusion import Fuser
 from engines.lifter import MDNLifter
+from engines.types import Detector, Lifter
 from stream.app import camera_setup, outputs
 from stream.app.signals import finish_on_interrupt, leave_on_interrupt
 from stream.config import Config, SourceConfig
@@ -68,11 +70,7 @@ def prepare(config: Config, stack: ExitStack) -> tuple[Pipeline, MainSink | None
     _log.info(f"lifter {runs_on(lifter.describe())}")
 
     lenses = [fitted.camera for fitted in cameras]
-    fuse = None if setup.method == "none" else Fuser(lenses, setup.method, config.detect.min_score, config.fusion)
-    estimator = Estimator(
-        lenses, detector, lifter, config.detect, config.tracks, fuse, side_by_side(len(opened), stack),
-        max_interpolated_s=config.sync.max_interpolated_s,
-    )  # fmt: skip
+    estimator = make_estimator(config, lenses, setup.method, detector, lifter, side_by_side(len(opened), stack))
     run_info = RunInfo(
         cameras=tuple(camera_info(o, fitted, config) for o, fitted in zip(opened, cameras, strict=True)),
         kernels=lifter.kernels,
@@ -97,6 +95,26 @@ def prepare(config: Config, stack: ExitStack) -> tuple[Pipeline, MainSink | None
     return pipeline, outputs.add(config.output, pipeline, meter, run_info.runtime, frames)
 
 
+def make_estimator(
+    config: Config, lenses: Sequence[Camera], method: str, detector: Detector, lifter: Lifter, each: Each
+) -> Estimator:
+    """The estimator of a fixed set of cameras.
+
+    Args:
+        config: the whole run.
+        lenses: one a camera.
+        method: how views are fused, or "none".
+        detector: loaded.
+        lifter: loaded.
+        each: goes over the views, see ``side_by_side``.
+    """
+    fuse = None if method == "none" else Fuser(lenses, method, config.detect.min_score, config.fusion)
+    return Estimator(
+        lenses, detector, lifter, config.detect, config.tracks, fuse, each,
+        max_interpolated_s=config.sync.max_interpolated_s,
+    )  # fmt: skip
+
+
 def frame_set_rate(fps: Sequence[float | None], assumed: float) -> float:
     """Frame sets a second of live cameras: one comes when *every* camera has a new frame, at the slowest one's rate.
 
@@ -118,7 +136,7 @@ def load_detector(config: Config, rate: float | None) -> fallback.Fallback:
         EngineError: for an unknown name, or if none can be loaded.
     """
     # Several views are detected side by side, a core each.
-    share = max(1, (os.cpu_count() or 1) // len(config.sources))
+    share = max(1, (os.cpu_count() or 1) // max(1, len(config.sources)))
     threads = config.detect.threads or min(config.detect.most_threads, share)
     options = DetectorOptions(replace(config.network, threads=threads), config.top_down)
     return fallback.Fallback(config.detect.names, rate=rate, options=config.fallback, detector=options)

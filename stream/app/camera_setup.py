@@ -89,13 +89,15 @@ def load(config: CameraSetupConfig, sources: Sequence[SourceConfig]) -> CameraSe
             if given:
                 raise StreamError(f"{flag} needs --calibration FILE; make one with python -m calibration")
         return CameraSetup(None, {}, "none", named)
-    calibration = load_calibration(config.calibration)
+    calibration = config.calibration
+    if not isinstance(calibration, Calibration):
+        calibration = load_calibration(calibration)
     if config.up is not None:
         calibration = with_up(calibration, np.array(config.up))
     letterboxes = parse_letterboxes(config.letterbox, calibration.names)
     if not calibration.placed and config.fusion != "auto":
         raise StreamError(
-            f"--fusion {config.fusion} needs cameras with a place, but {config.calibration} holds lenses only; "
+            f"--fusion {config.fusion} needs cameras with a place, but the calibration holds lenses only; "
             "place them with python -m calibration extrinsics"
         )
     method = config.fusion if calibration.placed else "none"

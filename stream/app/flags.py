@@ -10,9 +10,9 @@ from stream import sinks
 from stream.config import LiftConfig
 
 
-def parser(about: str = "") -> Parser:
-    """Every flag; ``about`` is what a mistake begins with."""
-    p = Parser(
+def parser(about: str = "", kind: type[Parser] = Parser) -> Parser:
+    """Every flag; ``about`` is what a mistake begins with, ``kind`` says it."""
+    p = kind(
         addresses=("--camera",),
         about=about,
         prog="run_stream.py",

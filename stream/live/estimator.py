@@ -2,6 +2,7 @@
 
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count, repeat
@@ -15,8 +16,9 @@ from engines.lifter import lifter_input, place_root
 from engines.skeleton import LIMBS
 from engines.types import Detection, Detector, DetectorSession, ExtraJoints, Lifter, Mixture, Pose, TimedSession
 from stream.config import DetectConfig, SyncConfig, TrackConfig
+from stream.live.frame_checks import check_cameras, check_frames
 from stream.live.tracks import Tracker
-from stream.types import Estimate, Frame, FrameReference, FrameSet, Person, View
+from stream.types import Estimate, Frame, FrameReference, FrameSet, Person, StreamError, View
 
 Each = Callable[..., Iterable[Any]]
 """``map``, or something that gives the same in the same order."""
@@ -41,6 +43,8 @@ class _Eye:
     """Its frames are looked at one after another: a session takes no two at once."""
     frame_index: int = -1
     t: float = -np.inf
+    image: Callable[[], object] = lambda: None
+    """The image that was looked at last, while anybody else keeps it."""
     detection: Detection | None = None
     before: tuple[float, Detection] | None = None
 
@@ -90,6 +94,9 @@ class Estimator:
         each: applies a function to every view, like ``map``; that of a pool detects views side by side.
         clock: seconds; only to measure stages, nothing depends on it.
         max_interpolated_s: 2D joints are not interpolated between frames further apart.
+
+    Raises:
+        StreamError: without a camera.
     """
 
     def __init__(
@@ -104,6 +111,7 @@ class Estimator:
         clock: Callable[[], float] = time.perf_counter,
         max_interpolated_s: float = SyncConfig().max_interpolated_s,
     ) -> None:
+        check_cameras(cameras)
         self._cameras = tuple(cameras)
         self._lifter = lifter
         self._detect = detect or DetectConfig()
@@ -118,7 +126,11 @@ class Estimator:
         self._detected = -np.inf  # when the last look ended
 
     def __call__(self, frame_set: FrameSet) -> Estimate:
-        """Estimate one frame set. The images are not kept."""
+        """Estimate one frame set. The images are not kept.
+
+        Raises:
+            StreamError: for frames that are not of these cameras, or no images, see ``stream.live.frame_checks``.
+        """
         return self.result(self.submit(frame_set))
 
     def submit(self, frame_set: FrameSet) -> PendingFrameSet:
@@ -127,6 +139,7 @@ class Estimator:
         The next frame set may be submitted before the result of this one is asked for: a camera that is done goes on
         with its next frame, and need not wait for the others.
         """
+        check_frames(frame_set, self._cameras)
         looks = self._each(self._look, self._eyes, frame_set.frames, repeat(frame_set.t))
         self._pending = PendingFrameSet(frame_set, looks)
         return self._pending
@@ -181,7 +194,11 @@ class Estimator:
             return _Look(None)
         start, anew = self._clock(), False
         # A slow camera's frame is in several frame sets.
-        fresh = frame.index != eye.frame_index or eye.detection is None
+        fresh = (frame.index, frame.t) != (eye.frame_index, eye.t) or eye.detection is None
+        if not fresh and eye.image() is not frame.image:
+            raise StreamError(
+                f"camera {frame.camera}: two images are frame {frame.index} at {frame.t:g} s; give each its own index"
+            )
         if fresh:
             if eye.detection is not None:
                 eye.before = (eye.t, eye.detection)
@@ -191,7 +208,7 @@ class Estimator:
                 eye.session.reset()
                 eye.before = None
             eye.detection = eye.session(frame.image, frame.t)
-            eye.frame_index, eye.t = frame.index, frame.t
+            eye.frame_index, eye.t, eye.image = frame.index, frame.t, weakref.ref(frame.image)
         before, now = eye.before, eye.detection
         if (
             now is not None

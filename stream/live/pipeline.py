@@ -58,7 +58,7 @@ class Pipeline:
         self.control.connect(event=self._event)
         self._sources = sources
         self._estimator = estimator
-        self._run_info = run_info
+        self.run_info = run_info
         self._meter = meter
         self._ahead = max(2, round(buffer_s * (run_info.fps or 30.0)))
         self._workers: list[SinkWorker] = []
@@ -196,7 +196,7 @@ class Pipeline:
             # A second of full HD images is 180 MB a camera; what encodes images must keep up.
             size = 16
         name = name or type(sink).__name__.lower()
-        return SinkWorker(sink, name, self._run_info, size, self._sink_failed, late=self._running)
+        return SinkWorker(sink, name, self.run_info, size, self._sink_failed, late=self._running)
 
     def _sink_failed(self, worker: SinkWorker, error: BaseException) -> None:
         # What cannot be recorded of a file can be tried again from its beginning; what is live is gone, so it goes on.

@@ -32,13 +32,15 @@ class Reading:
         take: from ``open_take``.
         start: seconds after the take's first moment from which on moments are read.
         end: seconds after it from which on they are not.
+        bar: whether a terminal is shown how far it is.
 
     Raises:
         StreamError: if there is no moment in that part.
     """
 
-    def __init__(self, take: Take, start: float | None = None, end: float | None = None) -> None:
+    def __init__(self, take: Take, start: float | None = None, end: float | None = None, *, bar: bool = True) -> None:
         self.take = take
+        self._no_bar = None if bar else True  # None: no bar where nobody looks at a terminal
         self._faults: dict[tuple[str, int], Span] = {}
         self._unverified: dict[tuple[str, int], Span] = {}
         self._whole = start is None and end is None
@@ -61,8 +63,7 @@ class Reading:
         """The batches of a stream, gathered to a few thousand rows each."""
         journals = [path.with_suffix(".journal") for path in segments(self.take.folder, stream)]
         total = sum(entry[2] for journal in journals for entry in read_journal(journal))
-        # disable=None: no bar where nobody looks at a terminal.
-        with tqdm(total=total, unit="rows", desc=stream, disable=None, leave=False) as bar:
+        with tqdm(total=total, unit="rows", desc=stream, disable=self._no_bar, leave=False) as bar:
             # The empty one tells the columns of a take in which nothing was recorded.
             waiting = [self.take.empty_batch(stream)]
             if not journals and stream in self.take.streams:

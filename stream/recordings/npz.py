@@ -2,6 +2,7 @@
 
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,26 +27,53 @@ from stream.recordings.schema import ESTIMATES, EVENTS, MOMENTS
 from stream.recordings.tables import MAIN
 
 
-def write_npz(read: Read, folder: Path) -> list[str]:
-    """Arrays go through files in the folder, not through memory."""
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """What of a stream goes into arrays."""
+
+    what: str
+    stream: str
+    columns: Callable[[pa.RecordBatch], Columns]
+    keys: Sequence[str]
+
+
+def _streams(read: Read) -> tuple[list[_Stream], dict[str, tuple[str, ...]]]:
+    """The streams of a take as arrays, and the names of further joints, of which there are any."""
     there = contents_of(read)
     names = {"extra_names": there.extra, "pose_extra_names": there.pose_extra}
     keys = (*ESTIMATE_KEYS, *(EXTRA_KEYS if there.extra else ()))
     pose_keys = (*POSE_KEYS, *(POSE_EXTRA_KEYS if there.pose_extra else ()))
-    parts: list[tuple[str, str, Callable[[pa.RecordBatch], Columns], Sequence[str]]]
-    parts = [("rows", ESTIMATES, lambda batch: estimate_columns(batch, there.extra), keys)]
+    parts = [_Stream("rows", ESTIMATES, lambda batch: estimate_columns(batch, there.extra), keys)]
     if there.fused:
-        parts.append(("fused poses", MOMENTS, lambda batch: pose_columns(batch, there.pose_extra), pose_keys))
+        parts.append(_Stream("fused poses", MOMENTS, lambda batch: pose_columns(batch, there.pose_extra), pose_keys))
     if there.events:
-        parts.append(("events", EVENTS, event_columns, EVENT_KEYS))
+        parts.append(_Stream("events", EVENTS, event_columns, EVENT_KEYS))
+    return parts, {key: value for key, value in names.items() if value}
+
+
+def arrays(read: Read) -> Columns:
+    """What ``write_npz`` writes, in memory."""
+    parts, names = _streams(read)
+    found: Columns = {}
+    for part in parts:
+        batches = [part.columns(batch) for batch in read(part.stream)]
+        for key in part.keys:
+            whole = np.concatenate([columns[key] for columns in batches])
+            found[key] = whole.astype(str) if whole.dtype == object else whole
+    return found | {key: np.array(value) for key, value in names.items()}
+
+
+def write_npz(read: Read, folder: Path) -> list[str]:
+    """Arrays go through files in the folder, not through memory."""
+    parts, names = _streams(read)
     said = []
     with zipfile.ZipFile(folder / MAIN, "w", allowZip64=True) as archive:
-        for what, stream, columns_of, wanted in parts:
-            said.append(f"{_part(archive, (columns_of(batch) for batch in read(stream)), wanted, folder)} {what}")
+        for part in parts:
+            rows = _part(archive, (part.columns(batch) for batch in read(part.stream)), part.keys, folder)
+            said.append(f"{rows} {part.what}")
         for key, value in names.items():
-            if value:
-                with archive.open(f"{key}.npy", "w") as member:
-                    np.lib.format.write_array(member, np.array(value), allow_pickle=False)
+            with archive.open(f"{key}.npy", "w") as member:
+                np.lib.format.write_array(member, np.array(value), allow_pickle=False)
     return [", ".join(said)]
 
 

@@ -162,6 +162,17 @@ def _parquet_table(stream: str, batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch
 
 
+def arrow_table(read: Read, stream: str) -> pa.Table:
+    """What ``write_parquet`` writes of a stream, in memory."""
+    return pa.Table.from_batches([_parquet_table(stream, batch) for batch in read(stream)])
+
+
+def flat_table(read: Read, stream: str) -> pa.Table:
+    """What ``write_csv`` writes of a stream, in memory: one column a number."""
+    there = contents_of(read)
+    return pa.Table.from_batches([_csv_table(there, stream, batch) for batch in read(stream)])
+
+
 def write_parquet(read: Read, folder: Path) -> list[str]:
     """The recording's own columns, header, units and shapes; 2D joints NaN where there is nobody; ``pose_sigma``."""
     return _write(read, folder, any_fused(read), any_event(read), _parquet_table, pyarrow.parquet.ParquetWriter)

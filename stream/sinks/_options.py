@@ -49,11 +49,13 @@ class SinkOptions:
     """
 
     role: ClassVar[Role] = "output"
+    kind: ClassVar[str] = ""
+    """What the kind is called where its module is not called so, as in a script or a notebook."""
 
     @classmethod
     def name(cls) -> str:
-        """The name of the kind: that of its module."""
-        return cls.__module__.rpartition(".")[2]
+        """The name of the kind."""
+        return cls.kind or cls.__module__.rpartition(".")[2]
 
     @classmethod
     def missing(cls) -> str | None:

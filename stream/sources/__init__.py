@@ -3,17 +3,22 @@
 A module has ``claims(source) -> bool``, whether a text can only be of its kind, and ``make(config) -> Source``. It may
 have ``example(folder) -> str``, what to give to ``--camera`` for a source of twelve frames that needs nothing but an
 empty folder: the contract's tests then try it without being edited.
+
+Sources from elsewhere are found too, and asked first what they claim: modules like these that an entry point of
+``GROUP`` names, and what a program registers.
 """
 
 import importlib
 import os
 import pkgutil
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, cast
+from types import SimpleNamespace
+from typing import Final, Protocol, cast
 
+from engines.plugins import Plugins
 from stream.config import SourceConfig
 from stream.sources._container import container_lines
 from stream.sources._devices import CameraDevice, list_cameras
@@ -21,6 +26,7 @@ from stream.sources._source import NAME, Source, SourceInfo, SourceStatus
 from stream.types import StreamError
 
 __all__ = [
+    "GROUP",
     "CameraDevice",
     "Source",
     "SourceInfo",
@@ -33,7 +39,13 @@ __all__ = [
     "make_source",
     "parse_source",
     "parse_sources",
+    "register",
+    "unregister",
 ]
+
+GROUP: Final = "hypothesis_stream.sources"
+"""The entry-point group of sources in other packages."""
+_PLUGINS: Final = Plugins(GROUP, ("claims", "make"))
 
 _NAMED = re.compile(rf"({NAME})=(.*)", re.DOTALL)
 _VARIABLE = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
@@ -52,16 +64,50 @@ def example(kind: str, folder: Path) -> str | None:
 
 def kinds() -> tuple[str, ...]:
     """The kinds of source there are."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")))
+    return tuple(sorted({*_own(), *_PLUGINS.found()}))
+
+
+def _own() -> set[str]:
+    return {module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")}
 
 
 def _module(kind: str) -> _Module:
-    return cast(_Module, importlib.import_module(f"{__name__}.{kind}"))
+    if kind in _own():
+        return cast(_Module, importlib.import_module(f"{__name__}.{kind}"))
+    return cast(_Module, _PLUGINS.found()[kind])
 
 
 def kind_of(source: str) -> str:
-    """The kind of a source's text. What no module claims is a file."""
-    return next((kind for kind in kinds() if _module(kind).claims(source)), "file")
+    """The kind of a source's text: of other packages' kinds the first that claims it, then of ours, else a file."""
+    ordered = sorted(kinds(), key=lambda kind: (kind in _own(), kind))
+    return next((kind for kind in ordered if _module(kind).claims(source)), "file")
+
+
+def register(
+    kind: str,
+    claims: Callable[[str], bool],
+    make: Callable[[SourceConfig], Source],
+    *,
+    example: Callable[[Path], str] | None = None,
+) -> None:
+    """Make a kind of source known, for this process; the same kind again replaces it.
+
+    Args:
+        kind: its name, as in ``SourceInfo.kind``.
+        claims: whether a text can only be of its kind. It is asked before the kinds that are here.
+        make: the source of a ``--camera``, not open.
+        example: what to give to ``--camera`` for twelve frames of it, in an empty folder.
+
+    Raises:
+        EngineError: for a name that is taken or none.
+    """
+    has_example = {} if example is None else {"example": example}
+    _PLUGINS.register(kind, SimpleNamespace(claims=claims, make=make, **has_example), kinds())
+
+
+def unregister(kind: str) -> None:
+    """Take out a kind of source that was registered."""
+    _PLUGINS.unregister(kind)
 
 
 def make_source(config: SourceConfig) -> Source:

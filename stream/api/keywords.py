@@ -1,0 +1,146 @@
+"""Keywords of the Python interface to a Config: they are the flags of the program, so they mean and refuse the same."""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from os import PathLike
+from typing import Any, Final, NoReturn, TypedDict
+
+from calibration.types import Calibration
+from engines.argument_types import Parser
+from stream.app.command_line import config_of
+from stream.app.config_file import merged
+from stream.app.flags import parser
+from stream.config import Config
+from stream.types import StreamError
+
+_OF_THE_PROGRAM: Final = {
+    "camera": "give sources as the first arguments",
+    "quiet": "nothing is printed here: the logger 'stream' tells what a run has to say",
+    "verbose": "give the logger 'stream' a level and a handler",
+    "log_file": "give the logger 'stream' a logging.FileHandler",
+    "list_cameras": "stream.list_cameras() lists them",
+    "print_config": "hypothesis-stream --print-config prints it",
+    "help": "help(stream.Flags) lists them",
+}
+"""Flags that are no keywords, and what does the same here."""
+
+
+class Flags(TypedDict, total=False):
+    """The keywords of ``open_stream`` and ``Estimator``: the flags of the program, with ``_`` for ``-``.
+
+    ``hypothesis-stream --help`` has a line on each, and the fields of a sink that was registered are keywords too. A
+    flag that takes several values takes a list here, one of ``NAME=VALUE`` also a mapping.
+    """
+
+    size: tuple[int, int] | str
+    """Width and height to ask a local camera for."""
+    fps: float
+    """Rate to ask a local camera for; rate of a folder of images."""
+    realtime: bool
+    """Play files at their own pace, dropping what comes late."""
+    demo: bool | str
+    """A real video, fetched once: True or "single", or "multi"."""
+    fov: float
+    """Degrees along the long side of the image, where nothing is calibrated."""
+    calibration: str | PathLike[str] | Calibration
+    """A calibration, or its file in any format that is read."""
+    up: Sequence[float] | str
+    """(3,) against gravity in the calibration's world."""
+    letterbox: Sequence[str]
+    """``[NAME=]SCALE,DX,DY`` or ``[NAME=]fit``: how the calibrated picture lies in frames of another shape."""
+    fusion: str
+    """"auto", "map", "hypotheses" or "triangulate"."""
+    sync_offset: Mapping[str, float] | Sequence[str]
+    """Seconds added to the times of a camera, by its name."""
+    sync_delay: int
+    """1: live, too, 2D joints are interpolated to one time."""
+    detector: str | Sequence[str]
+    """"auto", or the fallback order by names."""
+    weights: str | PathLike[str]
+    """Another lifter, with its card beside it."""
+    runtime: str
+    """"auto" or the name of a runtime."""
+    precision: str
+    """"auto", "fp32" or "int8"."""
+    view: str
+    """"window" or another viewer, which shows what is iterated over; none unless it is given."""
+    record: str | PathLike[str]
+    """A folder; every take gets a folder in it."""
+    record_video: bool
+    """Record the cameras' frames beside the hypotheses."""
+    video_out: str | PathLike[str]
+    """A video of what the window would show."""
+    still_out: str | PathLike[str]
+    """A picture of the last moment."""
+    config: str | PathLike[str]
+    """A file with flags and thresholds; keywords win."""
+
+
+class _Keywords(Parser):
+    """Raises what a command line would leave with, in terms of keywords."""
+
+    def error(self, message: str) -> NoReturn:
+        said = re.sub(r"(?:argument )?--([a-z-]+)", lambda flag: flag[1].replace("-", "_"), message)
+        raise StreamError(f"{self.about}{said}")
+
+
+def config(sources: Iterable[object], keywords: Mapping[str, Any], *, needed: bool = True) -> Config:
+    """The Config of sources and keywords.
+
+    Args:
+        sources: each as ``--camera`` takes it; a number or a path will do.
+        keywords: as ``Flags``; None is as if it were not given.
+        needed: whether there must be a source.
+
+    Raises:
+        StreamError: for keywords that there are not, and whatever else cannot be right.
+    """
+    given = {key: value for key, value in keywords.items() if value is not None}
+    known = vars(parser().parse_args([]))
+    for key in given:
+        if key in _OF_THE_PROGRAM:
+            raise StreamError(f"{key} is no keyword: {_OF_THE_PROGRAM[key]}")
+        if key not in known and key != "config":
+            near = difflib.get_close_matches(key, known, 1, 0.5)
+            raise StreamError(f"there is no keyword {key!r}" + (f"; did you mean {near[0]}?" if near else ""))
+    calibration = given.pop("calibration", None)
+    words = [f"--camera={_text('source', source)}" for source in sources]
+    words += [word for key, value in ({"view": "none"} | given).items() for word in _words(key, value)]
+    if calibration is not None:
+        # For what the flags refuse together with it; the calibration itself takes its place below.
+        words += _words("calibration", "given" if isinstance(calibration, Calibration) else calibration)
+    args = merged(lambda about: parser(about, _Keywords), words)
+    made = config_of(args, sources=needed)
+    # The line of the terminal is the program's.
+    outputs = tuple(o for o in made.output.sinks if getattr(o, "name", str)() != "terminal")
+    made = replace(made, output=replace(made.output, sinks=outputs))
+    if isinstance(calibration, Calibration):
+        made = replace(made, setup=replace(made.setup, calibration=calibration))
+    return made
+
+
+def _words(key: str, value: Any) -> Iterator[str]:
+    """The flag as on the command line."""
+    flag = "--" + key.replace("_", "-")
+    if value is True:
+        yield flag
+    elif value is False:
+        return
+    elif key in ("letterbox", "sync_offset"):
+        each = value.items() if isinstance(value, Mapping) else [value] if isinstance(value, str) else value
+        for one in each:
+            yield f"{flag}={one if isinstance(one, str) else '='.join(_text(key, part) for part in one)}"
+    elif isinstance(value, str) or not isinstance(value, Iterable):
+        yield f"{flag}={_text(key, value)}"
+    else:
+        yield f"{flag}={('x' if key == 'size' else ',').join(_text(key, part) for part in value)}"
+
+
+def _text(key: str, value: object) -> str:
+    if isinstance(value, str | PathLike):
+        return str(value)
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        raise StreamError(f"{key}: {value!r} is {type(value).__name__}; give text, a path or a number")
+    return repr(value.item()) if hasattr(value, "item") else repr(value)  # a number, also one of NumPy's

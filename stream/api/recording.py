@@ -1,0 +1,174 @@
+"""A take as something to iterate over, and as arrays and tables: ``open_recording``."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
+
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from stream.recordings import npz, tables
+from stream.recordings.export import Reading
+from stream.recordings.replay import read_events, read_frames, replay
+from stream.recordings.run_info import RunInfo
+from stream.recordings.schema import ESTIMATES, EVENTS, MOMENTS
+from stream.recordings.segments import Span
+from stream.recordings.takes import Take, open_take
+from stream.types import Estimate, Event, Frame, StreamError
+
+if TYPE_CHECKING:
+    import pandas
+
+_log = logging.getLogger(__name__)
+
+Table = Literal["estimates", "poses", "events"]
+_STREAMS: Final = {"estimates": ESTIMATES, "poses": MOMENTS, "events": EVENTS}
+
+
+class Recording(Iterable[Estimate]):
+    """A take on disk; ``open_recording`` makes it.
+
+    It can be iterated over as often as wanted, from several places at once. Of a damaged take everything is given that
+    can be read, and ``faults`` says what could not. It keeps no file open but while something of it is read.
+    """
+
+    def __init__(self, take: Take) -> None:
+        self._take = take
+        self._faults: dict[tuple[str, int], Span] = {}
+
+    @property
+    def path(self) -> Path:
+        """The folder of the take."""
+        return self._take.folder
+
+    @property
+    def run_info(self) -> RunInfo:
+        """What was known of the run: cameras, networks, settings."""
+        return self._take.run_info
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What could not be read so far, a line each; empty when all could."""
+        return tuple(str(span) for span in self._faults.values())
+
+    def __iter__(self) -> Iterator[Estimate]:
+        """Every estimate, in order, arrays bit for bit as they were recorded (float32)."""
+        return replay(self._take, self._fault)
+
+    def events(self) -> Iterator[Event]:
+        """What happened in the run, in order: marks of the user, sinks that stopped."""
+        return read_events(self._take, self._fault)
+
+    def frames(self, camera: str) -> Iterator[Frame]:
+        """The images of a camera that were recorded with ``record_video``.
+
+        Args:
+            camera: its name.
+
+        Raises:
+            StreamError: if there are none.
+        """
+        return read_frames(self._take, camera, self._fault)
+
+    def to_numpy(self, *, start: float | None = None, end: float | None = None) -> dict[str, NDArray[Any]]:
+        """All of it, by the keys of the npz export: one row a moment, camera and person, and ``pose_*`` of fused poses.
+
+        Args:
+            start: seconds after the first moment at which the part begins; None for all before ``end``.
+            end: seconds after it at which the part ends, itself not in it; None for the rest.
+
+        Raises:
+            StreamError: if no moment lies in that part.
+        """
+        reading = self._reading(start, end)
+        found = npz.arrays(reading)
+        self._keep(reading)
+        return found
+
+    def to_arrow(self, table: Table = "estimates", *, start: float | None = None, end: float | None = None) -> pa.Table:
+        """A table with the columns of the parquet export, arrays as lists of fixed length.
+
+        Args:
+            table: "estimates" (one row a moment, camera and person), "poses" (fused) or "events".
+            start: as in ``to_numpy``.
+            end: as in ``to_numpy``.
+
+        Raises:
+            StreamError: for another table, or if no moment lies in that part.
+        """
+        reading = self._reading(start, end)
+        found = tables.arrow_table(reading, _stream(table))
+        self._keep(reading)
+        return found
+
+    def to_pandas(
+        self, table: Table = "estimates", *, start: float | None = None, end: float | None = None
+    ) -> "pandas.DataFrame":
+        """A table with the columns of the csv export: one a number, such as ``answer_left_wrist_x_mm``.
+
+        Args:
+            table: as in ``to_arrow``.
+            start: as in ``to_numpy``.
+            end: as in ``to_numpy``.
+
+        Raises:
+            StreamError: as ``to_arrow``, and if pandas is not installed.
+        """
+        stream = _stream(table)
+        try:
+            import pandas  # noqa: F401 - an extra
+        except ImportError:
+            raise StreamError("pandas is not installed; pip install pandas, or use to_arrow or to_numpy") from None
+        reading = self._reading(start, end)
+        found = tables.flat_table(reading, stream).to_pandas()
+        self._keep(reading)
+        return found
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Nothing is open."""
+
+    def __repr__(self) -> str:
+        names = ", ".join(camera.name for camera in self.run_info.cameras)
+        return f"<recording {self.path} of {names}>"
+
+    def _reading(self, start: float | None, end: float | None) -> Reading:
+        if start is not None and end is not None and start >= end:
+            raise StreamError(f"end {end:g} is not after start {start:g}")
+        return Reading(self._take, start, end, bar=False)
+
+    def _keep(self, reading: Reading) -> None:
+        for span in reading.faults:
+            self._fault(span)
+
+    def _fault(self, span: Span) -> None:
+        if (span.segment, span.offset) not in self._faults:
+            _log.warning(f"{self.path}: unreadable: {span}")
+        self._faults[span.segment, span.offset] = span
+
+
+def _stream(table: str) -> str:
+    if table not in _STREAMS:
+        raise StreamError(f"there is no table {table!r}; there are {', '.join(_STREAMS)}")
+    return _STREAMS[table]
+
+
+def open_recording(path: str | PathLike[str]) -> Recording:
+    """Open a take.
+
+        for estimate in stream.open_recording("takes/20260102T030405Z"):
+            print(estimate.t, estimate.person)
+
+    Args:
+        path: folder of the take, or one with a single take in it.
+
+    Raises:
+        StreamError: if there is none, there are several, or it cannot be read.
+    """
+    return Recording(open_take(Path(path)))
