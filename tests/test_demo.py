@@ -38,19 +38,23 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DemoSet:
 
 
 def test_one_line_is_said_and_the_users_pip_settings_decide(
-    shelf: DemoSet, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    shelf: DemoSet, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     cache = tmp_path / "cache"
+    caplog.set_level("INFO", "stream")
     folder = fetch(shelf, cache)
     assert sorted(path.name for path in folder.iterdir()) == ["demo.mp4", "other.txt"]
-    said = capfd.readouterr()
-    assert said.out == f"fetching the demo video (walker==1.0, 3 MB, once, into {cache}) ...\n" and said.err == ""
-    assert fetch(shelf, cache) == folder and capfd.readouterr().out == ""
+    assert caplog.messages == [f"fetching the demo video (walker==1.0, 3 MB, once, into {cache}) ..."]
+    assert fetch(shelf, cache) == folder and len(caplog.messages) == 1
+    assert capfd.readouterr() == ("", ""), "a program that uses it says what it wants itself"
     assert [path.name for path in cache.iterdir()] == [folder.name], "nothing else is left"
 
 
 def test_on_a_terminal_the_bar_is_ours_and_nothing_is_pips(shelf: DemoSet, tmp_path: Path) -> None:
-    code = f"from pathlib import Path; from stream.app.demo import *; fetch({shelf!r}, Path({str(tmp_path / 'c')!r}))"
+    code = (
+        "from pathlib import Path; from stream.app.demo import *; from stream.app.logs import lines_shown\n"
+        f"with lines_shown(): fetch({shelf!r}, Path({str(tmp_path / 'c')!r}))"
+    )
     termios = pytest.importorskip("termios", reason="a terminal of Unix")
     master, slave = os.openpty()
     termios.tcsetwinsize(slave, (24, 100))

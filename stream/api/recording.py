@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stream.recordings import npz, tables
-from stream.recordings.export import Reading
+from stream.recordings.export import Reading, fault_line
 from stream.recordings.replay import read_events, read_frames, replay
 from stream.recordings.run_info import RunInfo
 from stream.recordings.schema import ESTIMATES, EVENTS, MOMENTS
@@ -52,7 +52,7 @@ class Recording(Iterable[Estimate]):
     @property
     def faults(self) -> tuple[str, ...]:
         """What could not be read so far, a line each; empty when all could."""
-        return tuple(str(span) for span in self._faults.values())
+        return tuple(map(fault_line, self._faults.values()))
 
     def __iter__(self) -> Iterator[Estimate]:
         """Every estimate, in order, arrays bit for bit as they were recorded (float32)."""
@@ -149,7 +149,7 @@ class Recording(Iterable[Estimate]):
 
     def _fault(self, span: Span) -> None:
         if (span.segment, span.offset) not in self._faults:
-            _log.warning(f"{self.path}: unreadable: {span}")
+            _log.warning(f"{self.path}: {fault_line(span)}")
         self._faults[span.segment, span.offset] = span
 
 

@@ -6,6 +6,7 @@ Whole or damaged, closed or killed takes are read alike; what cannot be read is 
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ class Reading:
 
     def __init__(self, take: Take, start: float | None = None, end: float | None = None, *, bar: bool = True) -> None:
         self.take = take
-        self._no_bar = None if bar else True  # None: no bar where nobody looks at a terminal
+        self._bar = bar
         self._faults: dict[tuple[str, int], Span] = {}
         self._unverified: dict[tuple[str, int], Span] = {}
         self._whole = start is None and end is None
@@ -63,13 +64,14 @@ class Reading:
         """The batches of a stream, gathered to a few thousand rows each."""
         journals = [path.with_suffix(".journal") for path in segments(self.take.folder, stream)]
         total = sum(entry[2] for journal in journals for entry in read_journal(journal))
-        with tqdm(total=total, unit="rows", desc=stream, disable=self._no_bar, leave=False) as bar:
+        with self._progress(total, stream) as bar:
             # The empty one tells the columns of a take in which nothing was recorded.
             waiting = [self.take.empty_batch(stream)]
             if not journals and stream in self.take.streams:
                 self._fault(Span(f"{stream}-00000.arrows", 0, 0, 0, "missing"))
             for batch in self.take.batches(stream, self._fault, self._not_verified):
-                bar.update(batch.num_rows)
+                if bar is not None:
+                    bar.update(batch.num_rows)
                 if not self._whole:
                     batch = batch.filter(pa.array(self._inside(array_of(batch, _TIMES[stream]))))
                 if batch.num_rows:
@@ -79,6 +81,10 @@ class Reading:
                     waiting.clear()
             if waiting:
                 yield pa.concat_batches(waiting)
+
+    def _progress(self, total: int, stream: str) -> AbstractContextManager[tqdm | None]:
+        # disable=None: no bar where nobody looks at a terminal. Even a bar that is not shown leaves a thread of tqdm's.
+        return tqdm(total=total, unit="rows", desc=stream, disable=None, leave=False) if self._bar else nullcontext()
 
     @property
     def faults(self) -> list[Span]:
@@ -99,6 +105,14 @@ class Reading:
 
     def _fault(self, span: Span) -> None:
         self._faults[span.segment, span.offset] = span
+
+
+def fault_line(fault: Span) -> str:
+    """What cannot be read, for the user."""
+    gone = fault.state == "missing"
+    rows = f"{fault.rows} rows are" if fault.rows else "its rows are" if gone else "what follows is"
+    where = "" if gone else f" at byte {fault.offset}"
+    return f"{fault.segment} is {fault.state}{where}: {rows} left out"
 
 
 def export(
@@ -166,11 +180,7 @@ def export(
             notes.append(f"wrote {out}")
     except OSError as error:
         raise StreamError(f"cannot write {out}: {error.strerror or error}") from None
-    for fault in reading.faults:
-        gone = fault.state == "missing"
-        rows = f"{fault.rows} rows are" if fault.rows else "its rows are" if gone else "what follows is"
-        where = "" if gone else f" at byte {fault.offset}"
-        notes.append(f"{fault.segment} is {fault.state}{where}: {rows} left out (see python -m stream recover)")
+    notes += [f"{fault_line(fault)} (see python -m stream recover)" for fault in reading.faults]
     if reading.unverified:
         notes.append(f"{reading.unverified} rows have no line in the journal: read, but not verified")
     if any(camera.fov_assumed for camera in take.run_info.cameras):
