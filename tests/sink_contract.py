@@ -14,7 +14,7 @@ import numpy as np
 from engines.lifter import MDNLifter
 from stream.app.command_line import config_of, parser
 from stream.control import Control
-from stream.drawing.compose import Status
+from stream.drawing.facts import Status
 from stream.live.estimator import Estimator
 from stream.live.metrics import Meter
 from stream.live.pipeline import OpenSource, Pipeline

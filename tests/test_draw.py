@@ -11,8 +11,11 @@ from calibration.geometry.camera import world_to_camera
 from engines.skeleton import HEAD, L_ANKLE, L_SHOULDER, L_WRIST, PELVIS, R_ANKLE, R_SHOULDER, R_WRIST, SPINE
 from engines.types import Detection
 from stream.drawing import primitives as draw
-from stream.drawing.compose import Status, _layout, compose, draw_skeleton, status_facts
-from stream.drawing.scene import ViewState, camera_to_stage, eye, figure, follow, gravity_known, world_axes
+from stream.drawing.compose import _layout, compose
+from stream.drawing.facts import Status, status_facts
+from stream.drawing.figures import Figure, figures, follow
+from stream.drawing.scene import ViewState, camera_to_stage, eye, gravity_known, world_axes
+from stream.drawing.tiles import draw_skeleton
 from stream.recordings.run_info import CameraInfo
 from stream.types import Estimate
 from tests.walker import (
@@ -32,6 +35,11 @@ from tests.walker import (
 )
 
 STATUS = Status(fps=29.8, latency_ms=41, drops=3, detector="movenet-thunder", runtime="onnxruntime")
+
+
+def figure(estimate: Estimate, view: ViewState) -> Figure | None:
+    """The first person as they stand in the scene."""
+    return next(iter(figures(estimate, view)), None)
 
 
 def near(image: np.ndarray, colour: draw.Colour) -> np.ndarray:

@@ -9,12 +9,13 @@ from dataclasses import replace
 
 import pytest
 
-from stream.drawing.compose import Status
+from stream.drawing.facts import Status
 from stream.recordings.run_info import RunInfo
 from stream.sinks.terminal import Terminal, status_line
+from stream.types import View
 from tests.faults.fault import row
 from tests.reading import wait_until
-from tests.walker import alone, multi, only_pose, photograph, single, with_person
+from tests.walker import alone, crowd, multi, only_pose, photograph, single, with_person
 
 
 class Tty(io.StringIO):
@@ -128,3 +129,32 @@ def test_the_line_says_how_many_cameras_are_fused_and_when_only_one_is_left() ->
     one = with_person(estimate, pose=replace(pose, method="single", cameras=pose.cameras[:1]))
     assert f"single view, 1 of {count} cameras" in status_line(STATUS, one)
     assert "single view" not in status_line(STATUS, single()[0])
+
+
+def test_the_line_tells_several_people_apart() -> None:
+    assert "2 people: 0 p 0.62, 4 p 0.62" in status_line(STATUS, crowd([0, 4])[0])
+    estimate = crowd([0, 4, 9], 4)[0]
+    assert "3 people: 0 map of 4/4, 4 map of 4/4, 9 map of 4/4" in status_line(STATUS, estimate)
+    first, second, third = estimate.people
+    assert second.pose is not None and third.views[0] is not None
+    seen = View(detection=third.views[0].detection)
+    some = (
+        first,
+        replace(second, pose=replace(second.pose, method="single", cameras=("cam01",))),
+        replace(third, pose=None, views=(seen, None, None, None)),
+    )
+    line = status_line(replace(STATUS, note="cam02 contradicts"), replace(estimate, people=some))
+    assert "0 map of 4/4, 4 single view, 9 too little seen" in line
+    assert line.startswith("cam02 contradicts"), "a terminal cuts the end off"
+
+
+def test_a_bar_counts_people() -> None:
+    out = Tty()
+    terminal = Terminal(lambda: replace(STATUS, total=230), out=out)
+    terminal.open(single()[2])
+    for k, estimate in enumerate((alone(None), single()[0], crowd([0, 1])[0])):
+        terminal.write(replace(estimate, index=k * 60), {})
+        time.sleep(0.25)
+    terminal.close()
+    for said in ("nobody", "1 person", "2 people"):
+        assert said in out.getvalue()

@@ -18,6 +18,7 @@ from stream.drawing import primitives as draw
 from stream.sinks import open3d, window
 from stream.types import StreamError
 from tests.reading import wait_until
+from tests.walker import crowd
 
 HERE = Path(__file__).parent
 ENV = {**os.environ, "PYTHONPATH": str(HERE.parent)}
@@ -93,7 +94,7 @@ DRIVER = """
 import sys, time
 from tests.walker import single
 from stream.control import Control
-from stream.drawing.compose import Status
+from stream.drawing.facts import Status
 from stream.sinks.window import Window
 
 class Recording:
@@ -306,3 +307,34 @@ def test_tubes_are_closed_and_face_outwards() -> None:
         volume = np.einsum("ni,ni->n", p[:, 0], np.cross(p[:, 1], p[:, 2])).sum() / 6
         assert volume == pytest.approx(prism * radius[k] ** 2 * length, rel=1e-6)
     assert (vertices[2 * 24 :] == 0).all(), "a joint that is not known makes no tube"
+
+
+def test_open3d_shows_everybody_with_a_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    o3d = pytest.importorskip("open3d", reason="needs requirements-open3d.txt")
+    real = o3d.visualization.VisualizerWithKeyCallback
+
+    class OffScreen:
+        """The real visualizer, drawing where no display is."""
+
+        def __init__(self) -> None:
+            self.real = real()
+
+        def create_window(self, title: str, width: int, height: int) -> bool:
+            return self.real.create_window(title, width, height, visible=False)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.real, name)
+
+    monkeypatch.setattr(o3d.visualization, "VisualizerWithKeyCallback", OffScreen)
+    monkeypatch.setattr(open3d, "available", lambda: None)
+    viewer = open3d.Open3D()
+    (one, _, run_info), (both, _, _) = crowd([0]), crowd([0, 1])
+    viewer.open(run_info)
+    for estimate in (one, one, both, both, both):
+        viewer.write(estimate, {})
+    shown = np.asarray(viewer._visualizer.capture_screen_float_buffer(True))
+    viewer.close()
+    for colour in draw.PEOPLE[:2]:
+        r, g, b = np.array(colour[::-1]) / 255
+        near = (np.abs(shown - [r, g, b]) < 0.03).all(-1)
+        assert near.sum() > 20, "the label is of exactly that colour, the body is shaded"

@@ -1,5 +1,6 @@
 """A synthetic person for tests of pictures: a walker facing the camera with the right arm raised. No networks."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -144,4 +145,40 @@ def multi(count: int, t: float = 0.1, size: tuple[int, int] = (1280, 720), absen
     headers = tuple(CameraInfo(c.name, "synthetic", "synthetic", size, c) for c in cameras)
     people = (Person(person_id=0, views=views, pose=pose),)
     estimate = Estimate(index=0, t=t, frames=frames, people=people, spread_s=0.004)
+    return estimate, images, RunInfo(headers, KERNELS, datetime.now(UTC), 0.0)
+
+
+SPOTS = np.array([[-700, 200], [900, -300], [250, 1500], [-1700, 1500], [1900, 1200], [-200, -1200]], float)
+"""(6, 2) mm: where people of a crowd stand, none hidden behind another."""
+
+
+def standing_at(k: int, t: float) -> np.ndarray:
+    """(17, 3) mm: one of a crowd, each turned and striding in a way of their own."""
+    a = 0.7 * k
+    R = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
+    return walker(t + 0.21 * k) @ R.T + [*SPOTS[k], 0]
+
+
+def crowd(
+    ids: Sequence[int], cameras: int = 1, t: float = 0.1, size: tuple[int, int] = (1280, 720), fused: bool = True
+) -> tuple[Estimate, dict[str, np.ndarray], RunInfo]:
+    """Several people: in one camera that nobody calibrated, or in calibrated ones; estimate, images, header."""
+    if cameras > 1:
+        views = ring(cameras, size)
+        headers = tuple(CameraInfo(c.name, "synthetic", "synthetic", size, c) for c in views)
+    else:
+        views = [looking_at("cam0", np.array([0, -6500.0, 1700]), np.array([0, 0, 900.0]), size, None)]
+        headers = (CameraInfo("cam0", "synthetic", "synthetic", size, None, 55.0),)
+    frames = tuple(frame_of(c.name, size, 0, t) for c in views)
+    people = []
+    for k, person_id in enumerate(ids):
+        world = standing_at(k, t)
+        cov = np.repeat(np.diag([900.0, 900.0, 400.0])[None], 17, 0) * (1 + k)
+        seen = [view_of(c, world) for c in views]
+        tracks = tuple(replace(track, id=100 * person_id + track.id) for track in seen[0].tracks)
+        shown = tuple(replace(view, tracks=tracks) for view in seen)
+        pose = Pose(world, cov, tuple(c.name for c in views), "map") if cameras > 1 and fused else None
+        people.append(Person(person_id=person_id, views=shown, pose=pose))
+    estimate = Estimate(index=0, t=t, frames=frames, people=tuple(people), spread_s=0.004)
+    images = {c.name: photograph(size) for c in views}
     return estimate, images, RunInfo(headers, KERNELS, datetime.now(UTC), 0.0)

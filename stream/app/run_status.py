@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from stream.drawing.compose import Status
+from stream.drawing.facts import Status
 from stream.live.metrics import Meter
 from stream.live.pipeline import Pipeline
 

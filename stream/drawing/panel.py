@@ -1,4 +1,4 @@
-"""The drawing of the 3D panel: floor, shadow, ghosts, sigmas, cameras and the person."""
+"""The drawing of the 3D panel: floor, shadows, ghosts, sigmas, cameras and the people."""
 
 from dataclasses import replace
 from typing import Final
@@ -10,12 +10,15 @@ from calibration.arrays import Array, Image
 from calibration.geometry.camera import Camera
 from engines.skeleton import EDGES, HEAD, L_HIP, L_SHOULDER, NECK, R_HIP, R_SHOULDER
 from stream.drawing import primitives as draw
-from stream.drawing.primitives import Layer
-from stream.drawing.scene import Eye, Figure, Stage, ViewState, calibrated, eye, figure, follow, volume, world_axes
+from stream.drawing.figures import Figure, figures, own_colour, shift
+from stream.drawing.primitives import Colour, Layer
+from stream.drawing.scene import Eye, Stage, ViewState, calibrated, eye, volume, world_axes
 from stream.types import Estimate
 
 _EXTENT: Final = 2400.0  # mm that fit into the smaller side of the panel: a person with both arms up, and air
 _FARTHEST: Final = 5200.0  # mm: cameras beyond this are not worth a smaller person
+_MOST_EXTENT: Final = 12_000.0  # mm: people farther apart than this are not all shown
+_ARMS: Final = 1200.0  # mm: what two people at the rims of a group reach beyond their pelvises
 _FLOOR_RADIUS: Final = 1900.0
 _GRID: Final = 500.0
 
@@ -61,40 +64,44 @@ def _draw_shadow(panel: Image, look: Eye, joints: Array, floor: float) -> None:
     part[:] = cv2.multiply(part, keep, scale=1 / 255)
 
 
-def _draw_ghosts(layer: Layer, look: Eye, person: Figure, shift: Array) -> None:
+def _draw_ghosts(layer: Layer, look: Eye, person: Figure, moved: Array, own: Colour | None) -> None:
     for joints, probability in person.ghosts:
         opacity = 0.22 + 0.78 * min(max(probability, 0.0), 1.0)
-        xy, depth = look.project(joints + shift)
-        order = sorted(EDGES, key=lambda e: -np.nan_to_num(depth[e[0]] + depth[e[1]]))
-        for a, b in order:
+        xy, depth = look.project(joints + moved)
+        ends = np.array(EDGES).T
+        for a, b in np.array(EDGES)[np.argsort(-np.nan_to_num(depth[ends[0]] + depth[ends[1]]), kind="stable")]:
             if np.isfinite(depth[[a, b]]).all():
                 width = max(round(24 * look.scale(float(depth[b]))), 1)
-                layer.line(xy[a], xy[b], draw.mix(draw.side_colour(b), draw.MIDDLE, 0.35), width, opacity)
+                colour = own or draw.mix(draw.side_colour(b), draw.MIDDLE, 0.35)
+                layer.line(xy[a], xy[b], colour, width, opacity)
         if np.isfinite(depth[HEAD]):
             middle = (xy[HEAD] + xy[NECK]) / 2
-            layer.disc(middle, 80 * look.scale(float(depth[HEAD])), draw.MIDDLE, opacity * 0.6)
+            layer.disc(middle, 80 * look.scale(float(depth[HEAD])), own or draw.MIDDLE, opacity * 0.6)
 
 
-def _draw_sigma(layer: Layer, look: Eye, person: Figure, shift: Array) -> None:
+def _draw_sigma(layer: Layer, look: Eye, person: Figure, moved: Array, own: Colour | None) -> None:
     """One standard deviation of each joint as an ellipse, the covariance seen from the eye."""
     if person.cov is None:
         return
-    xy, depth = look.project(person.joints + shift)
+    xy, depth = look.project(person.joints + moved)
     seen = look.axes[:2]
     for joint in np.flatnonzero(np.isfinite(depth) & np.isfinite(person.cov).all((1, 2))):
         values, vectors = np.linalg.eigh(seen @ person.cov[joint] @ seen.T)
         half = np.sqrt(np.maximum(values, 0)) * look.scale(float(depth[joint]))
         angle = float(np.degrees(np.arctan2(-vectors[1, 1], vectors[0, 1])))
-        layer.ellipse(xy[joint], (float(half[1]), float(half[0])), angle, draw.side_colour(int(joint)), 0.28)
+        layer.ellipse(xy[joint], (float(half[1]), float(half[0])), angle, own or draw.side_colour(int(joint)), 0.28)
 
 
-def _draw_person(panel: Image, look: Eye, joints: Array) -> None:
-    """The answer: bones as shaded capsules and joints as discs, the farthest first, darker with depth."""
+def _draw_person(panel: Image, look: Eye, joints: Array, own: Colour | None) -> None:
+    """The answer: bones as shaded capsules and joints as discs, the farthest first, darker with depth.
+
+    By the sides of the body, or in the person's own colour; the joints then tell the sides.
+    """
     xy, depth = look.project(joints)
     if np.isfinite(depth[[R_HIP, L_HIP, R_SHOULDER, L_SHOULDER]]).all():
         torso = Layer.like(panel)
         corners = xy[[R_SHOULDER, L_SHOULDER, L_HIP, R_HIP]]
-        draw.polygon(torso.colour, corners, draw.MIDDLE)
+        draw.polygon(torso.colour, corners, own or draw.MIDDLE)
         draw.polygon(torso.alpha, corners, 34)
         torso.onto(panel)
     near, far = np.nanmin(depth), np.nanmax(depth)
@@ -104,7 +111,7 @@ def _draw_person(panel: Image, look: Eye, joints: Array) -> None:
     for distance, a, b in sorted((i for i in items if np.isfinite(i[0])), key=lambda i: -i[0]):
         # 0.62 at the back keeps the far arm readable on the dark ground.
         light = 1 - 0.38 * (distance - near) / max(far - near, 300.0)
-        colour = draw.mix(draw.PANEL, draw.side_colour(b), float(light))
+        colour = draw.mix(draw.PANEL, own or draw.side_colour(b), float(light))
         dark, bright = draw.mix(colour, draw.BACK, 0.75), draw.mix(colour, (255, 255, 255), 0.45)
         scale = look.scale(distance)
         if a == b:
@@ -114,7 +121,7 @@ def _draw_person(panel: Image, look: Eye, joints: Array) -> None:
             draw.disc(panel, middle + [-0.3 * radius, -0.35 * radius], radius * 0.35, bright)
         elif a == -1:
             draw.disc(panel, xy[b], 33 * scale + 1, dark)
-            draw.disc(panel, xy[b], 30 * scale, bright)
+            draw.disc(panel, xy[b], 30 * scale, draw.side_mark(b, colour) if own else bright)
         else:
             width = max(round(46 * scale), 2)
             draw.line(panel, xy[a], xy[b], dark, width + 3)
@@ -170,51 +177,76 @@ def _fit_cameras(view: ViewState, area: draw.Rect, target: Array, centres: Array
         extent *= 1.08
 
 
-def draw_scene(panel: Image, area: draw.Rect, estimate: Estimate, view: ViewState) -> Figure | None:
-    """Draw the 3D panel in place; text is left to the caller.
+def _draw_label(
+    panel: Image, look: Eye, person_id: int, joints: Array, own: Colour, chosen: bool, taken: list[draw.Rect]
+) -> None:
+    """The person's id above the head, higher where another one's stands already."""
+    top = joints[np.nanargmax(joints[:, 2])] + [0, 0, 190.0]
+    xy, _ = look.project(top)
+    if not np.isfinite(xy).all():
+        return
+    words = str(person_id)
+    width, height = draw.text_size(words, 13, 650) + 11, 18
+    x, y = round(float(xy[0])) - width // 2, round(float(xy[1])) - height
+    x, y = draw.free_place((x, y, width, height), taken, (0, 44, panel.shape[1], panel.shape[0] - 30 - 44))
+    taken.append(draw.badge(panel, words, (x, y), own, framed=chosen))
+
+
+def draw_scene(panel: Image, area: draw.Rect, estimate: Estimate, view: ViewState) -> tuple[Figure, ...]:
+    """Draw the 3D panel in place; text but for names and ids is left to the caller.
 
     Args:
         panel: (H, W, 3) BGR to draw on.
-        area: the part of it in which the person belongs; the floor may reach beyond.
+        area: the part of it in which the people belong; the floor may reach beyond.
         estimate: what to draw.
-        view: from where, and the stage remembered so far.
+        view: from where, and the stage remembered so far, this estimate included.
 
     Returns:
-        The person that was drawn, or None when there is nobody.
+        The people that were drawn, in the estimate's order.
     """
-    person = figure(estimate, view)
+    people = tuple(p for p in figures(estimate, view) if np.isfinite(p.joints).any())
     cameras = calibrated(view)
-    stage = view.stage or (follow(view, estimate).stage if person else None)
-    stage = stage or Stage(estimate.t, np.array([0, 4000.0, 0]), -900.0)
+    stage = view.stage
+    known = stage is not None and bool(np.isfinite(stage.root).all())
+    if stage is None or not known:
+        stage = replace(stage or Stage(0, np.zeros(3), 0), root=np.array([0, 4000.0, 0]), floor=-900.0)
     world = len(cameras) > 1
     R = world_axes(cameras)[0] if world else np.eye(3)
     floor = stage.floor
     if world:
-        # The middle of what the cameras see, not the person: the cameras stay where they are in the picture.
+        # The middle of what the cameras see, not the people: the cameras stay where they are in the picture.
         place, reach = volume(cameras, R)
-        floor = floor if view.stage or person else place[2] - 900
+        floor = floor if known else place[2] - 900
         middle, radius = np.array([*place[:2], floor]), max(reach * 0.95, _FLOOR_RADIUS)
         centres = np.array([R @ c.centre for c in cameras])
         height = min(max(float(centres[:, 2].mean() - floor) * 0.5, 800.0), 1300.0)
         look = _fit_cameras(replace(view, zoom=1.0), area, middle + [0, 0, height], centres)
         look = replace(look, focal=look.focal * view.zoom)
     else:
-        middle, radius = np.array([*stage.root[:2], floor]), _FLOOR_RADIUS
+        extent = min(max(_EXTENT, _ARMS + 2 * stage.reach), _MOST_EXTENT)
+        middle, radius = np.array([*stage.root[:2], floor]), max(_FLOOR_RADIUS, stage.reach + 900)
         # Looked at above the middle of a person, which leaves room for raised arms.
-        look = eye(view, area, middle + [0, 0, 1000.0], _EXTENT)
+        look = eye(view, area, middle + [0, 0, 1000.0], extent)
     _draw_floor(panel, look, middle, radius)
-    used = set(person.used) if person is not None and person.method else {c.name for c in cameras}
+    used = {name for p in people for name in p.used} if any(p.method for p in people) else {c.name for c in cameras}
     taken: list[draw.Rect] = []
     for camera in cameras if world else ():
         _draw_camera(panel, look, camera, R, camera.name in used, taken)
-    if person is None or not np.isfinite(person.joints).any():
-        return None
-    # A single camera's person is drawn at its smoothed place; a fused one where it is.
-    shift = np.zeros(3) if world else stage.root - person.joints[0]
-    _draw_shadow(panel, look, person.joints + shift, float(middle[2]))
-    layer = Layer.like(panel)
-    _draw_ghosts(layer, look, person, shift)
-    _draw_sigma(layer, look, person, shift)
-    layer.onto(panel)
-    _draw_person(panel, look, person.joints + shift)
-    return person
+    moves = {p.person_id: shift(p, view) for p in people}
+    for person in people:
+        _draw_shadow(panel, look, person.joints + moves[person.person_id], float(middle[2]))
+    # The farthest first, each with what is known of them: who stands in front covers who stands behind.
+    order = sorted(people, key=lambda p: -float(look.axes[2] @ np.nanmean(p.joints + moves[p.person_id], axis=0)))
+    for person in order:
+        moved, own = moves[person.person_id], own_colour(view, person.person_id)
+        layer = Layer.like(panel)
+        _draw_ghosts(layer, look, person, moved, own)
+        _draw_sigma(layer, look, person, moved, own)
+        layer.onto(panel)
+        _draw_person(panel, look, person.joints + moved, own)
+    for person in reversed(order):
+        person_id, own = person.person_id, own_colour(view, person.person_id)
+        if own is not None:
+            joints = person.joints + moves[person_id]
+            _draw_label(panel, look, person_id, joints, own, person_id == view.selected, taken)
+    return people

@@ -1,26 +1,37 @@
-"""The scene of the 3D panel: where the person stands and from where one looks. Pure geometry, no drawing.
+"""The scene of the 3D panel: its axes, what is remembered of it and from where one looks. Pure geometry, no drawing.
 
 Everything is drawn in *stage* axes, millimetres: x right and y forward of the (first) camera, both level, z up. Up
 is gravity where the calibration knows it; otherwise the image's up is taken for it and the floor is marked as assumed.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 
 from calibration.arrays import Array
 from calibration.geometry.camera import Camera, camera_to_world
-from engines.skeleton import L_ANKLE, R_ANKLE
 from stream.recordings.run_info import CameraInfo
-from stream.types import Estimate
 
 YAW: Final = 30.0
 PITCH: Final = 12.0
 STEP: Final = 5.0
-_SOLE: Final = 75.0  # mm from the middle of the ankle down to the floor
 _FORWARD, _RIGHT, _IMAGE_UP = np.array([0.0, 0, 1]), np.array([1.0, 0, 0]), np.array([0.0, -1, 0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Place:
+    """What is remembered of one person, so that they are drawn calmly and always in one colour."""
+
+    t: float
+    """Seconds, ``Estimate.t`` of the frame in which they were last seen."""
+    slot: int
+    """Which of ``primitives.PEOPLE`` they are drawn in."""
+    root: Array
+    """(3,) mm, stage axes: smoothed position of the pelvis; NaN before it is known."""
+    floor: float
+    """mm, stage z: slow causal minimum of their soles; NaN before it is known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,9 +41,15 @@ class Stage:
     t: float
     """Seconds, ``Estimate.t`` of the frame."""
     root: Array
-    """(3,) mm, stage axes: smoothed position of the pelvis."""
+    """(3,) mm, stage axes: smoothed middle of the people's pelvises; NaN before anybody was lifted."""
     floor: float
     """mm, stage z: slow causal minimum of the soles."""
+    reach: float = 0.0
+    """mm: smoothed level distance from the middle to the person farthest from it."""
+    places: Mapping[int, Place] = field(default_factory=dict)
+    """Of each person who was seen lately, by ``person_id``."""
+    several: bool = False
+    """Whether more than one person was ever seen: from then on each has a colour and a label of their own."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,30 +70,20 @@ class ViewState:
     """Whether the picture is held."""
     stage: Stage | None = None
     """None before the first person."""
+    selected: int | None = None
+    """``person_id`` of the person whose hypotheses are told of; None for the first."""
 
     def turned(self, yaw: float, pitch: float) -> "ViewState":
         """The view with the eye moved by these degrees."""
         return replace(self, yaw=(self.yaw + yaw + 180) % 360 - 180, pitch=min(max(self.pitch + pitch, -85), 85))
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Figure:
-    """A person to draw."""
-
-    joints: Array
-    """(17, 3) mm, stage axes: the answer. NaN where there is none."""
-    probability: float
-    """Of the answer; NaN for a fused pose."""
-    ghosts: tuple[tuple[Array, float], ...] = ()
-    """The other hypotheses, least probable first: (17, 3) mm in stage axes, and probability."""
-    cov: Array | None = None
-    """(17, 3, 3) mm2, stage axes; None where only the mixture is known."""
-    camera: str = ""
-    """Which camera's view it is; empty for a fused pose."""
-    method: str = ""
-    """How a fused pose was made."""
-    used: tuple[str, ...] = ()
-    """Names of the cameras that a fused pose was made of."""
+    def next_person(self) -> "ViewState":
+        """The view that tells of the next of those who are there, after the last of the first again."""
+        places = self.stage.places if self.stage else {}
+        latest = max((place.t for place in places.values()), default=0.0)
+        there = sorted(person_id for person_id, place in places.items() if place.t == latest)
+        before = self.selected if self.selected in there else there[0] if there else None
+        return replace(self, selected=next((i for i in there if before is not None and i > before), None))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,53 +157,6 @@ def camera_to_stage(view: ViewState, camera_index: int, points: Array) -> Array:
     if run_info is None or run_info.calibration is None:
         return points @ stage_from(_FORWARD, _IMAGE_UP, _RIGHT).T
     return camera_to_world(run_info.calibration, points) @ world_axes(calibrated(view))[0].T
-
-
-def figure(estimate: Estimate, view: ViewState) -> Figure | None:
-    """The person of an estimate in stage axes: the fused pose where there is one, else the first camera's answer."""
-    cameras, person = calibrated(view), estimate.person
-    if person is None:
-        return None
-    if person.pose is not None and cameras:
-        R, _ = world_axes(cameras)
-        pose = person.pose
-        return Figure(pose.joints @ R.T, np.nan, cov=R @ pose.cov @ R.T, method=pose.method, used=pose.cameras)
-    for index, (frame, seen) in enumerate(zip(estimate.frames, person.views, strict=True)):
-        if frame is None or seen is None or seen.answer is None:
-            continue
-        if seen.root is None or not np.isfinite(seen.root).all():
-            continue
-        tracks = sorted(seen.tracks, key=lambda track: track.probability)
-        ghosts = tuple((camera_to_stage(view, index, t.pose + seen.root), t.probability) for t in tracks[:-1])
-        answer = camera_to_stage(view, index, seen.answer + seen.root)
-        return Figure(answer, tracks[-1].probability if tracks else np.nan, ghosts, camera=frame.camera)
-    return None
-
-
-def follow(view: ViewState, estimate: Estimate) -> ViewState:
-    """The view after an estimate: the person's place low-passed, the floor as a slow minimum of the soles.
-
-    Only for drawing: a single camera's depth is noisy by centimetres from frame to frame, which would make the person
-    slide on the grid. The pose itself is left as it is.
-    """
-    person = figure(estimate, view)
-    if person is None or not np.isfinite(person.joints[0]).all():
-        return view
-    root = person.joints[0]
-    ankles = person.joints[[R_ANKLE, L_ANKLE], 2]
-    lowest = float(np.nanmin(ankles)) if np.isfinite(ankles).any() else float(root[2]) - 850
-    sole = lowest - _SOLE
-    last = view.stage
-    # A jump of more than 1.5 m, or of the clock, is another person or another take: begin again.
-    if last is None or not 0 <= estimate.t - last.t < 2 or np.linalg.norm(root - last.root) > 1500:
-        return replace(view, stage=Stage(estimate.t, root, sole))
-    dt = estimate.t - last.t
-    near = 1 - np.exp(-dt / 0.25)
-    slow = 1 - np.exp(-dt / (0.15 if sole < last.floor else 4.0))
-    return replace(
-        view,
-        stage=Stage(estimate.t, last.root + near * (root - last.root), last.floor + slow * (sole - last.floor)),
-    )
 
 
 def volume(cameras: Sequence[Camera], R: Array) -> tuple[Array, float]:

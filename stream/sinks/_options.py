@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from stream.config import Config
 from stream.control import Control
-from stream.drawing.compose import Status
+from stream.drawing.facts import Status
 from stream.sinks._sink import Sink
 
 Role = Literal["output", "viewer", "take"]

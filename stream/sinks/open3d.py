@@ -2,7 +2,7 @@
 
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -14,7 +14,8 @@ from engines.skeleton import EDGES
 from stream.channel import Policy
 from stream.control import Control
 from stream.drawing import primitives as draw
-from stream.drawing.scene import ViewState, calibrated, figure, follow, world_axes
+from stream.drawing.figures import Figure, figures, follow, own_colour, shift
+from stream.drawing.scene import ViewState, calibrated, world_axes
 from stream.recordings.run_info import RunInfo
 from stream.sinks import Role, Run, SinkOptions, window
 from stream.types import Estimate, StreamError
@@ -22,6 +23,7 @@ from stream.types import Estimate, StreamError
 INSTALL: Final = "pip install -r requirements-open3d.txt"
 _SIDES: Final = 12
 _BONE_MM, _GHOST_MM = 24.0, 9.0
+_LABEL_MM, _TEXT_UNITS = 150.0, 11.0  # height of a digit, and in what Open3D makes
 _GLFW: Final = {"q": 81, "r": 82, "space": 32}
 
 
@@ -83,7 +85,7 @@ def _rgb(colour: draw.Colour) -> Array:
 
 
 class Open3D:
-    """Shows the person, the ghosts and the cameras in Open3D. Every call comes from the main thread."""
+    """Shows the people, their ghosts and the cameras in Open3D. Every call comes from the main thread."""
 
     policy: Policy = "latest"
     wants_images = False
@@ -107,6 +109,7 @@ class Open3D:
         self._view = ViewState()
         self._visualizer: Any = None
         self._aimed = False
+        self._texts: dict[str, tuple[Array, NDArray[np.int_]]] = {}
 
     def open(self, run_info: RunInfo) -> None:
         """Open the window. Raises StreamError when Open3D cannot."""
@@ -122,11 +125,12 @@ class Open3D:
         option.mesh_show_back_face = True
         self._visualizer = visualizer
         self._ghosts = max(run_info.kernels - 1, 0)
-        tubes_in_all = len(EDGES) * (1 + self._ghosts)
         self._mesh = o3d.geometry.TriangleMesh()
-        self._mesh.vertices = o3d.utility.Vector3dVector(np.zeros((tubes_in_all * 2 * _SIDES, 3)))
-        self._mesh.triangles = o3d.utility.Vector3iVector(tube_triangles(tubes_in_all))
+        self._room_for(1)
         visualizer.add_geometry(self._mesh)
+        nothing = o3d.utility.Vector3dVector(np.zeros((1, 3))), o3d.utility.Vector3iVector(np.zeros((1, 3), np.int32))
+        self._labels = o3d.geometry.TriangleMesh(*nothing)
+        visualizer.add_geometry(self._labels)
         self._floor = o3d.geometry.LineSet()
         at = np.arange(-2000.0, 2001.0, 500.0)
         ends = [[[x, -2000, 0], [x, 2000, 0]] for x in at] + [[[-2000, y, 0], [2000, y, 0]] for y in at]
@@ -162,45 +166,92 @@ class Open3D:
             self._visualizer = None
         return None
 
-    def _update(self, estimate: Estimate) -> None:
-        o3d = self._o3d
-        person, stage = figure(estimate, self._view), self._view.stage
-        bodies = np.full((1 + self._ghosts, 17, 3), np.nan)
-        opacity = np.ones(1 + self._ghosts)
-        if person is not None and stage is not None:
-            single = len(calibrated(self._view)) < 2
-            shift = stage.root - person.joints[0] if single else np.zeros(3)
-            bodies[0] = person.joints + shift
-            # The most probable ghosts, should there be more of them than were announced.
-            for k, (joints, probability) in enumerate(person.ghosts[::-1][: self._ghosts], 1):
-                bodies[k], opacity[k] = joints + shift, 0.2 + 0.6 * probability
-        a, b = np.array(EDGES).T
-        radius = np.repeat(np.where(np.arange(len(bodies)) == 0, _BONE_MM, _GHOST_MM), len(EDGES))
-        vertices = tubes(bodies[:, a].reshape(-1, 3), bodies[:, b].reshape(-1, 3), radius)
-        sides = np.array([_rgb(draw.side_colour(int(j))) for j in b])
+    def _room_for(self, people: int) -> None:
+        """Make the mesh large enough; it never shrinks, people who are not there being points where nobody looks."""
+        o3d, count = self._o3d, people * (1 + self._ghosts) * len(EDGES)
+        self._people = people
+        self._mesh.vertices = o3d.utility.Vector3dVector(np.zeros((count * 2 * _SIDES, 3)))
+        self._mesh.triangles = o3d.utility.Vector3iVector(tube_triangles(count))
+
+    def _body(self, person: Figure) -> tuple[Array, Array]:
+        """The answer and the ghosts, (1 + ghosts, 17, 3) mm, and the colours of their bones, (1 + ghosts, 16, 3)."""
+        bodies, opacity = np.full((1 + self._ghosts, 17, 3), np.nan), np.ones(1 + self._ghosts)
+        moved, own = shift(person, self._view), own_colour(self._view, person.person_id)
+        bodies[0] = person.joints + moved
+        # The most probable ghosts, should there be more of them than were announced.
+        for k, (joints, probability) in enumerate(person.ghosts[::-1][: self._ghosts], 1):
+            bodies[k], opacity[k] = joints + moved, 0.2 + 0.6 * probability
+        colours = np.array([_rgb(own or draw.side_colour(joint)) for _, joint in EDGES])
         # The legacy renderer has no transparency: a ghost is mixed with the background instead.
-        colours = _rgb(draw.PANEL) * (1 - opacity[:, None, None]) + sides * opacity[:, None, None]
+        share = opacity[:, None, None]
+        return bodies, _rgb(draw.PANEL) * (1 - share) + colours * share
+
+    def _label(self, people: Sequence[Figure]) -> None:
+        """Everybody's id over the head, upright in the picture from wherever one looks."""
+        o3d, view = self._o3d, self._visualizer.get_view_control().convert_to_pinhole_camera_parameters()
+        # Never empty, which Open3D warns of.
+        vertices, triangles, colours, count = [np.zeros((1, 3))], [np.zeros((1, 3), int)], [np.zeros((1, 3))], 1
+        for person in people:
+            own = own_colour(self._view, person.person_id)
+            joints = person.joints + shift(person, self._view)
+            if own is None or not np.isfinite(joints[:, 2]).any():
+                continue
+            flat, corners = self._words(str(person.person_id))
+            top = joints[np.nanargmax(joints[:, 2])] + [0, 0, 120.0]
+            vertices.append(flat @ (view.extrinsic[:2, :3] * [[1], [-1]]) + top)
+            triangles.append(corners + count)
+            colours.append(np.repeat(_rgb(own)[None], len(flat), 0))
+            count += len(flat)
+        self._labels.vertices = o3d.utility.Vector3dVector(np.concatenate(vertices))
+        self._labels.triangles = o3d.utility.Vector3iVector(np.concatenate(triangles).astype(np.int32))
+        self._labels.vertex_colors = o3d.utility.Vector3dVector(np.concatenate(colours))
+        self._visualizer.update_geometry(self._labels)
+
+    def _words(self, words: str) -> tuple[Array, NDArray[np.int_]]:
+        """Text in a plane, (V, 2) mm, its foot in the middle at the origin, and its triangles, (T, 3)."""
+        if words not in self._texts:
+            made = self._o3d.t.geometry.TriangleMesh.create_text(words, depth=0).to_legacy()
+            flat = np.asarray(made.vertices)[:, :2] * (_LABEL_MM / _TEXT_UNITS)
+            self._texts[words] = flat - [np.ptp(flat[:, 0]) / 2 + flat[:, 0].min(), 0], np.asarray(made.triangles)
+        return self._texts[words]
+
+    def _update(self, estimate: Estimate) -> None:
+        o3d, stage = self._o3d, self._view.stage
+        people = figures(estimate, self._view)
+        if len(people) > self._people:
+            self._room_for(len(people))
+            self._aimed = False  # more people than ever: nobody shall stand outside of the picture
+        bodies = np.full((self._people, 1 + self._ghosts, 17, 3), np.nan)
+        colours = np.zeros((self._people, 1 + self._ghosts, len(EDGES), 3))
+        for k, person in enumerate(people):
+            bodies[k], colours[k] = self._body(person)
+        a, b = np.array(EDGES).T
+        radius = np.full((self._people, 1 + self._ghosts, len(EDGES)), _GHOST_MM)
+        radius[:, 0] = _BONE_MM
+        vertices = tubes(bodies[..., a, :].reshape(-1, 3), bodies[..., b, :].reshape(-1, 3), radius.reshape(-1))
         self._mesh.vertices = o3d.utility.Vector3dVector(vertices)
         self._mesh.vertex_colors = o3d.utility.Vector3dVector(np.repeat(colours.reshape(-1, 3), 2 * _SIDES, 0))
         self._mesh.compute_vertex_normals()
         self._visualizer.update_geometry(self._mesh)
-        if stage is not None:
+        if stage is not None and np.isfinite(stage.root).all():
             corner = np.array([*(np.round(stage.root[:2] / 500) * 500), stage.floor])
             self._floor.points = o3d.utility.Vector3dVector(self._grid + corner)
             self._visualizer.update_geometry(self._floor)
             if not self._aimed:
-                self._aim(stage.root)
+                roots = bodies[: len(people), 0, 0]
+                self._aim((roots.min(0) + roots.max(0)) / 2 if np.isfinite(roots).all() and len(roots) else stage.root)
                 self._aimed = True
+        self._label(people)
 
     def _aim(self, target: Array) -> None:
-        """Look at the person from the same side as the drawn panel does; from then on the mouse decides."""
+        """Look at the people from the same side as the drawn panel does; from then on the mouse decides."""
         self._visualizer.reset_view_point(True)
         yaw, pitch = np.radians(self._view.yaw), np.radians(self._view.pitch)
         control = self._visualizer.get_view_control()
         control.set_front([np.sin(yaw) * np.cos(pitch), -np.cos(yaw) * np.cos(pitch), np.sin(pitch)])
         control.set_lookat(target)
         control.set_up([0, 0, 1])
-        control.set_zoom(0.7)
+        control.set_zoom(0.7 if self._people == 1 else 0.9)
 
     def _add_cameras(self) -> None:
         o3d = self._o3d

@@ -13,10 +13,11 @@ from tqdm import tqdm
 
 from calibration.arrays import Image
 from stream.channel import Policy
-from stream.drawing.compose import Status, status_facts
+from stream.drawing.facts import Status, status_facts
 from stream.recordings.run_info import RunInfo
 from stream.sinks import Run, SinkOptions
-from stream.types import Estimate
+from stream.types import Estimate, HypothesisTrack, Person
+from stream.words import people
 
 _TTY_S = 0.2
 _LOG_S = 5.0
@@ -32,8 +33,21 @@ def status_line(status: Status, estimate: Estimate | None) -> str:
     if estimate is None:
         # First what is wrong: a terminal cuts the rest off.
         return ", ".join([status.note, "no new frames", *words, *(["recording"] if status.recording else [])])
-    answers = [view.best_track for k in range(len(estimate.frames)) for view in estimate.views_of(k)]
-    answers = [f"{track.probability:.2f}" for track in answers if track is not None]
+    words.append(_people(estimate))
+    if status.recording:
+        words.append("recording")
+    if status.note:
+        words.insert(0, status.note)
+    return ", ".join(words)
+
+
+def _people(estimate: Estimate) -> str:
+    """Who is seen, and how sure that is: one person's views one by one, of several what there is of each."""
+    if len(estimate.people) > 1:
+        said = ", ".join(f"{person.person_id} {_briefly(person, len(estimate.frames))}" for person in estimate.people)
+        return f"{people(len(estimate.people))}: {said}"
+    words = []
+    answers = [f"{track.probability:.2f}" for person in estimate.people for track in _answers(person)]
     poses = [person.pose for person in estimate.people if person.pose is not None]
     if answers:
         words.append("p " + "/".join(answers))
@@ -42,11 +56,20 @@ def status_line(status: Status, estimate: Estimate | None) -> str:
     for pose in poses:
         how = "single view" if pose.method == "single" else f"fused by {pose.method}"
         words.append(f"{how}, {len(pose.cameras)} of {len(estimate.frames)} cameras")
-    if status.recording:
-        words.append("recording")
-    if status.note:
-        words.append(status.note)
     return ", ".join(words)
+
+
+def _answers(person: Person) -> list[HypothesisTrack]:
+    tracks = [view.best_track for view in person.views if view is not None]
+    return [track for track in tracks if track is not None]
+
+
+def _briefly(person: Person, cameras: int) -> str:
+    if person.pose is not None:
+        used = len(person.pose.cameras)
+        return "single view" if person.pose.method == "single" else f"{person.pose.method} of {used}/{cameras}"
+    answers = "/".join(f"{track.probability:.2f}" for track in _answers(person))
+    return f"p {answers}" if answers else "too little seen"
 
 
 class Terminal:
@@ -158,7 +181,8 @@ class Terminal:
         # This sink skips frame sets, so the number comes from the frame set, not from counting calls.
         if estimate is not None:
             self._bar.update(max(estimate.index + 1 - self._bar.n, 0))
-        words = [f"drops {status.drops}"] if status.drops else []
+        words = [people(len(estimate.people))] if estimate is not None else []
+        words += [f"drops {status.drops}"] if status.drops else []
         words += [status.detector] if status.detector else []
         words += [status.note] if status.note else []
         self._bar.set_postfix_str(", ".join(words), refresh=estimate is None)

@@ -19,8 +19,10 @@ from calibration.writing import WriteError, check_target, put, write_bytes
 from engines.skeleton import LIMBS
 from stream.channel import Policy
 from stream.config import Config
-from stream.drawing.compose import Status, compose
-from stream.drawing.scene import ViewState, follow
+from stream.drawing.compose import compose
+from stream.drawing.facts import Status
+from stream.drawing.figures import follow
+from stream.drawing.scene import ViewState
 from stream.recordings.run_info import RunInfo
 from stream.sinks import Run, SinkOptions, SinkStoppedError, flag
 from stream.types import Estimate, StreamError, View
@@ -47,13 +49,14 @@ def _writable(path: Path, suffix: str, what: str) -> Path:
 
 
 def representative(estimate: Estimate) -> float:
-    """How well a frame set shows what this is about, 0..1: all limbs seen well inside the image, and ghosts to be seen.
+    """How well a frame set shows what this is about: all limbs seen well inside the image, and ghosts to be seen.
 
-    The product, averaged over the cameras, of the mean limb score cubed (a joint out of the image counts 0), the
-    person's height in the image (best from half of it on), and how far the hypotheses are apart (0.5 at 60 mm).
+    The sum over all people, averaged over the cameras, of a product of three shares: the mean limb score cubed (a joint
+    out of the image counts 0), the person's height in the image (best from half of it on), and how far the hypotheses
+    are apart (0.5 at 60 mm).
     """
     values = [
-        0.0 if frame is None else max((_shows(view, frame.size) for view in estimate.views_of(k)), default=0.0)
+        0.0 if frame is None else sum(_shows(view, frame.size) for view in estimate.views_of(k))
         for k, frame in enumerate(estimate.frames)
     ]
     return float(np.mean(values)) if values else 0.0

@@ -13,13 +13,15 @@ import cv2
 from calibration.arrays import Image
 from stream.channel import Policy
 from stream.control import Control
-from stream.drawing.compose import Status, compose
-from stream.drawing.scene import STEP, ViewState, follow
+from stream.drawing.compose import compose
+from stream.drawing.facts import Status
+from stream.drawing.figures import follow
+from stream.drawing.scene import STEP, ViewState
 from stream.recordings.run_info import RunInfo
 from stream.sinks import Role, Run, SinkOptions
 from stream.types import Estimate, StreamError
 
-KEYS_HELP: Final = "q quit, space pause, r record on/off, arrows turn, + - zoom, 0 back to the first view"
+KEYS_HELP: Final = "q quit, space pause, r record on/off, n next person, arrows turn, + - zoom, 0 first view"
 """Stands in the window's title."""
 
 # What waitKeyEx gives for an arrow: X11 keysyms (Qt and GTK), Win32 virtual keys << 16, Cocoa function keys.
@@ -191,6 +193,8 @@ class Window:
         elif key in ("+", "=", "-"):
             factor = 1 / 1.15 if key == "-" else 1.15
             self._view = replace(self._view, zoom=min(max(self._view.zoom * factor, 0.4), 4.0))
+        elif key == "n":
+            self._view = self._view.next_person()
         elif key == "0":
             fresh = ViewState()
             self._view = replace(self._view, yaw=fresh.yaw, pitch=fresh.pitch, zoom=fresh.zoom)
