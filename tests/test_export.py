@@ -224,6 +224,24 @@ def test_trc_of_the_fused_pose(tmp_path: Path, capsys: pytest.CaptureFixture[str
             np.testing.assert_allclose(found, pose.joints[:, [1, 2, 0]] / 1000, atol=1e-6)
 
 
+@pytest.mark.parametrize("to", ["trc", "c3d"])
+def test_a_take_at_times_of_day_is_exported_from_0_and_says_its_start(
+    tmp_path: Path, to: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if to == "c3d":
+        pytest.importorskip("ezc3d")
+    start = 1.7e9
+    estimates = [replace(e, t=start + e.index / 240) for e in make_estimates(40)]
+    record(tmp_path, estimates)
+    assert run(tmp_path, to, tmp_path / f"out.{to}") == 0
+    said = capsys.readouterr().out
+    assert "240 Hz" in said and "is 1700000000.000000 s of the recording" in said
+    if to == "trc":
+        head, _, time, _ = read_trc(tmp_path / "out.trc")
+        assert float(head["DataRate"]) == pytest.approx(240, rel=1e-4)
+        np.testing.assert_allclose(time, np.arange(40) / 240, atol=1e-6)
+
+
 def test_trc_of_one_camera(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     estimates = make_estimates(30, fused=False)
     record(tmp_path, estimates, make_run_info(2, calibrated=False))

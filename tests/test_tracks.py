@@ -111,3 +111,13 @@ def test_one_euro_uses_the_frames_own_times(poses):
     b(poses[0], 0.0)
     step = poses[0] + 100
     assert np.abs(a(step, 0.01) - step).max() > np.abs(b(step, 0.2) - step).max()
+
+
+def test_times_of_day_change_nothing(poses, rng):
+    """1.7e9 s: a float32 would step by 128 s there."""
+    steps = [mixture(poses + rng.normal(size=poses.shape) * 20 + [k * 20.0, 0, 0], [0.5, 0.3, 0.2]) for k in range(40)]
+    early, late = Tracker(), Tracker()
+    for k, step in enumerate(steps):
+        _, _, answer = early(step, k / 240)
+        _, _, same = late(step, 1.7e9 + k / 240)
+        np.testing.assert_allclose(same, answer, atol=0.05)

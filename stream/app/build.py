@@ -20,6 +20,7 @@ from stream.config import Config, SourceConfig
 from stream.live.estimator import Each, Estimator
 from stream.live.metrics import Meter, Summary
 from stream.live.pipeline import OpenSource, Pipeline
+from stream.live.starts import common_starts
 from stream.sinks import CameraInfo, MainSink, RunInfo
 from stream.sources import SourceInfo, make_source
 from stream.types import StreamError
@@ -177,6 +178,10 @@ def open_sources(config: Config, stack: ExitStack) -> list[OpenSource]:
         for message in (*info.messages, *not_taken(source_config, info, len(config.sources))):
             _log.warning(f"{info.name}: {message}")
         opened.append(OpenSource(source, info, offsets.get(info.name, 0.0)))
+    shifts, lines = common_starts([o.info for o in opened], offsets)
+    for line in lines:
+        _log.info(line)
+    opened = [replace(o, offset_s=shifts.get(o.info.name, o.offset_s)) for o in opened]
     # A file played in real time keeps its own time, from 0: a camera's is never near it.
     if len({(o.info.live, o.info.clock) for o in opened}) > 1:
         raise StreamError(

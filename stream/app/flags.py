@@ -82,7 +82,7 @@ def rate(text: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 < value <= 1000:
+    if not 0 < value <= 1e5:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of frames a second such as 30")
     return value
 

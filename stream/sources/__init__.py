@@ -22,7 +22,7 @@ from engines.plugins import Plugins
 from stream.config import SourceConfig
 from stream.sources._container import container_lines
 from stream.sources._devices import CameraDevice, list_cameras
-from stream.sources._source import NAME, Source, SourceInfo, SourceStatus
+from stream.sources._source import NAME, Source, SourceInfo, SourceStatus, Start
 from stream.types import StreamError
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Source",
     "SourceInfo",
     "SourceStatus",
+    "Start",
     "example",
     "container_lines",
     "kind_of",

@@ -11,6 +11,18 @@ Clock = Literal["monotonic", "media"]
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """Where the times of a video file begin."""
+
+    t: float
+    """``Frame.t`` of its first frame, seconds."""
+    habit: float
+    """By how much of that its writer begins late out of habit, seconds: it says nothing of when the recording began."""
+    format: str
+    """The container, as FFmpeg calls it."""
+
+
+@dataclass(frozen=True, slots=True)
 class SourceInfo:
     """What is known of a source once it is open."""
 
@@ -34,6 +46,8 @@ class SourceInfo:
     """Path of a local camera that survives a reboot where the system has one."""
     serial: str | None = None
     """Serial number of a local camera. Cheap ones often share one."""
+    start: Start | None = None
+    """Where the times of a file begin; None for what is live, and where they begin at 0 by our own count."""
     messages: tuple[str, ...] = ()
     """One-line notes for the user, such as a setting that the camera did not take."""
 

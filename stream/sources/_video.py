@@ -24,6 +24,8 @@ from stream.types import StreamError
 
 # Formats whose time stamps the demuxer invents (always 25 a second), so that they mean nothing.
 UNTIMED = frozenset({"mpjpeg", "mjpeg", "h264", "hevc", "m4v", "mpegvideo", "obu", "av1", "dirac", "cavsvideo"})
+# Formats whose clock may begin at any time.
+ANYWHERE = frozenset({"mpegts", "mpeg", "wtv"})
 # Each decoder thread holds about a dozen images of its own; four decode 1080p several times faster than real time.
 _THREADS = 4
 _ROTATE = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
@@ -91,6 +93,7 @@ class OpenVideo:
         self.shown = shown
         self.end = 0.0
         """Seconds from its start up to which there were packets, of any track, so far."""
+        self._late: float | None = None
         self._timeout = timeout
         self._since = time.monotonic()
         """When the last image came, at first when it began to open."""
@@ -149,7 +152,7 @@ class OpenVideo:
     def rate(self) -> float | None:
         """Frames a second by the container's time stamps, or None where it has none or they make no sense."""
         rate = self.stream.average_rate
-        return float(rate) if rate and not self.untimed and 0.1 <= rate <= 1000 else None
+        return float(rate) if rate and not self.untimed and rate > 0 else None
 
     @property
     def duration(self) -> float | None:
@@ -158,6 +161,18 @@ class OpenVideo:
         if "matroska" in self.format and 0 < start < duration:
             duration -= start  # FFmpeg writes the time of the end into it
         return duration / av.time_base if duration > 0 else None
+
+    @property
+    def habit(self) -> float:
+        """Seconds by which its writer begins late out of habit, once there was an image."""
+        return self._late or 0.0
+
+    def _habit(self, pts: int, dts: int | None) -> int:
+        # The clock of a transport stream begins anywhere, with FFmpeg at 1.4 s; and where no time of decoding may be
+        # below 0 (FLV, MP4 in fragments), B-frames move all times of presentation.
+        if self.format in ANYWHERE:
+            return self.stream.start_time if self.stream.start_time is not None else pts
+        return pts if dts == 0 else 0
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -200,6 +215,8 @@ class OpenVideo:
             if packet.stream.index != self.stream.index:
                 continue
             arrival = time.monotonic()
+            if self._late is None and packet.pts is not None and packet.time_base is not None:
+                self._late = float(self._habit(packet.pts, packet.dts) * packet.time_base)
             counted = self._order.expect(packet)
             try:
                 frames = packet.decode()

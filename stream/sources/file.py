@@ -10,7 +10,7 @@ from calibration.arrays import Image
 from stream.config import SourceConfig
 from stream.sources._clock import MediaClock
 from stream.sources._sequence import SequenceSource, Shot
-from stream.sources._source import NAME, SourceInfo
+from stream.sources._source import NAME, SourceInfo, Start
 from stream.sources._truncation import missing_bytes
 from stream.sources._video import OpenVideo
 from stream.types import StreamError
@@ -39,6 +39,8 @@ class FileSource(SequenceSource):
 
     kind = "file"
     _video: OpenVideo | None = None
+    _measured: float | None = None
+    """Frames a second by the first two times, where the container has times and says no rate."""
 
     def _begin(self) -> Iterator[Shot]:
         shown = self.config.shown
@@ -64,7 +66,7 @@ class FileSource(SequenceSource):
         return self._run(self._video)
 
     def _fps(self, video: OpenVideo) -> float:
-        return video.rate or self.config.fps or _DEFAULT_FPS
+        return video.rate or self._measured or self.config.fps or _DEFAULT_FPS
 
     def _run(self, video: OpenVideo) -> Iterator[Shot]:
         shown = self.config.shown
@@ -109,17 +111,22 @@ class FileSource(SequenceSource):
 
     def _expected(self, video: OpenVideo) -> int | None:
         """About how many frames there are, by the container's header."""
-        if video.stream.frames > 0:
-            return video.stream.frames
-        return round(video.duration * self._fps(video)) if video.duration is not None and not video.untimed else None
+        stream, fps = video.stream, self._fps(video)
+        if stream.frames > 0:
+            # An edit list may leave out some of them.
+            shown = round(stream.duration * stream.time_base * fps) if stream.duration and stream.time_base else 0
+            return min(stream.frames, shown) or stream.frames
+        return round(video.duration * fps) if video.duration is not None and not video.untimed else None
 
     def _describe(self, first: Shot) -> SourceInfo:
         video = self._video
         if video is None:
             raise RuntimeError("described before it was opened")
+        if video.rate is None and not video.untimed:
+            self._measure(first)
         messages = list(video.notes)
         fps = self._fps(video)
-        if video.rate is None:
+        if video.untimed:
             messages.append(f"{self.config.shown}: it holds no times; taken as {fps:g} frames a second (--fps)")
         return SourceInfo(
             name=self.name,
@@ -130,12 +137,25 @@ class FileSource(SequenceSource):
             frames=self._expected(video),
             live=self.live,
             clock="media",
+            start=None if video.untimed else Start(first.t, video.habit, video.format),
             messages=tuple(messages),
         )
+
+    def _measure(self, first: Shot) -> None:
+        shots = self._shots
+        second = next(shots, None)
+        if second is not None:
+            self._measured = 1 / (second.t - first.t)
+            self._shots = _before(second, shots)
 
     def _release(self) -> None:
         if self._video is not None:
             self._video.close()
+
+
+def _before(shot: Shot, shots: Iterator[Shot]) -> Iterator[Shot]:
+    yield shot
+    yield from shots
 
 
 def _no_name(shown: str) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from av.container import InputContainer
 from av.packet import Packet
 
 from stream.live.files import FileMatcher
@@ -15,35 +14,10 @@ from stream.types import Frame
 from tests import grid, matroska
 from tests.faults.fault import Fault, row
 from tests.reading import file_source, opened, read_all
+from tests.remux import copied, moved
 from tests.servers import coded, decode, write_video
 
 COUNT = 60
-
-
-def copied(path: Path, source: Path, change: Callable[[Packet, int], bool] = lambda packet, number: True) -> Path:
-    """A video re-muxed without encoding; ``change`` moves a packet's times, or leaves the packet out."""
-    with av.open(str(source)) as read, av.open(str(path), "w") as write:
-        track = read.streams.video[0]
-        target = write.add_stream_from_template(track)
-        for number, packet in enumerate(_packets(read)):
-            if change(packet, number):
-                packet.stream = target
-                write.mux(packet)
-    return path
-
-
-def _packets(container: InputContainer) -> list[Packet]:
-    return [packet for packet in container.demux(container.streams.video[0]) if packet.size]
-
-
-def moved(seconds: float) -> Callable[[Packet, int], bool]:
-    def change(packet: Packet, _: int) -> bool:
-        assert packet.pts is not None and packet.dts is not None and packet.time_base is not None
-        shift = round(seconds / packet.time_base)
-        packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
-        return True
-
-    return change
 
 
 def b_frames(folder: Path, suffix: str = "mp4") -> Path:

@@ -21,6 +21,7 @@ from engines.detectors import load as load_detector
 from stream.app.calibrate.capture import Feed, Together, collect_joints, collect_together
 from stream.app.calibrate.results import warn
 from stream.app.camera_setup import parse_offsets
+from stream.live.starts import common_starts
 from stream.sinks import window
 from stream.sources import Source, SourceInfo, make_source, parse_sources
 
@@ -73,6 +74,10 @@ def open_cameras(args: argparse.Namespace, several: bool = False) -> Iterator[li
             out.append(OpenCamera(source, info, given, offsets.get(config.name, 0.0)))
             for message in info.messages:
                 _log.warning(f"{config.name}: {message}")
+        shifts, lines = common_starts([one.info for one in out], offsets)
+        for line in lines:
+            _log.info(line)
+        out = [replace(one, offset=shifts.get(one.info.name, one.offset)) for one in out]
         if any(one.info.live for one in out) and not getattr(args, "no_window", True):
             reason = window.available()
             if reason is None:
