@@ -5,7 +5,7 @@ import pytest
 
 from stream.config import SyncConfig
 from stream.live.files import FileMatcher
-from stream.live.synchronise import LiveMatcher, NoOverlapError, skew_warning
+from stream.live.synchronise import Interval, LiveMatcher, NoOverlapError, match, skew_warning
 from stream.types import Frame
 from tests.faults.fault import row
 
@@ -253,3 +253,109 @@ def test_a_suspicious_skew_is_said_only_where_the_rates_agree():
     assert skew_warning([30.0, 25.0], 10.0) is None
     assert skew_warning([30.0, None], 10.0) is None
     assert skew_warning([30.0], 10.0) is None
+
+
+@pytest.mark.parametrize(("off", "there"), [(0.0166, True), (0.0168, False), (-0.0166, True), (-0.0168, False)])
+def test_a_frame_belongs_to_a_time_up_to_half_a_frame_from_it(off, there):
+    (found,) = match(1.0, [frames("a", [1.0 + off])], [0.5 / 30], after=False)
+    assert (found is not None) == there
+    (found,) = match(1.0, [frames("a", [0.9, 1.0 + off, 1.1])], [0.5 / 30], after=True)
+    assert (found is not None) == there
+
+
+@pytest.mark.parametrize(
+    ("times", "within", "wanted"),
+    [([0.99, 1.02], 0.1, 1.02), ([0.99, 1.033], 0.1, 1.033), ([0.99, 1.034], 0.1, 0.99), ([0.99, 1.02], 0.02, 0.99),
+     ([0.99, 1.009], 0.02, 1.009), ([1.0, 1.02], 0.1, 1.0), ([1.01, 1.02], 0.1, 1.01)],
+)  # fmt: skip
+def test_the_frame_after_is_taken_within_one_frame_and_as_near_as_can_be_interpolated(times, within, wanted):
+    (found,) = match(1.0, [frames("a", times)], [0.5 / 30], after=True, within=within)
+    assert found.t == wanted
+    (nearest,) = match(1.0, [frames("a", times)], [0.5 / 30], after=False)
+    assert nearest.t == min(times, key=lambda t: abs(t - 1.0))
+
+
+def test_joints_are_interpolated_over_a_tenth_of_a_second_at_most():
+    assert match(1.0, [frames("a", [0.96, 1.059])], [0.05], after=True)[0].t == 1.059
+    assert match(1.0, [frames("a", [0.96, 1.061])], [0.05], after=True)[0].t == 0.96
+
+
+def test_the_interval_is_the_median_of_the_last_fifteen_steps_and_a_thirtieth_before():
+    interval = Interval(None)
+    assert interval.seconds == pytest.approx(1 / 30)
+    interval.add(5.0)
+    assert interval.seconds == pytest.approx(1 / 30)
+    for t in (5.1, 5.2, 5.2, 5.1, 9.0, 9.1, 9.2):  # a pause, a time twice, one that goes back
+        interval.add(t)
+    assert interval.seconds == pytest.approx(0.1)
+    interval = Interval(50.0)
+    assert interval.seconds == pytest.approx(0.02)
+    for k in range(30):
+        interval.add(k * 0.05)
+    assert interval.seconds == pytest.approx(0.05)
+    for k in range(9):
+        assert interval.seconds == (pytest.approx(0.05) if k < 8 else pytest.approx(0.2))
+        interval.add(1.45 + (k + 1) * 0.2)
+
+
+@pytest.mark.parametrize(("behind", "waits"), [(0.099, True), (0.101, False)])
+def test_live_a_camera_is_left_out_after_a_tenth_of_a_second(behind, waits):
+    matcher = LiveMatcher([60.0, 60.0])
+    for k in range(10):
+        for camera in (0, 1):
+            matcher.add(camera, frames("ab"[camera], np.arange(10) / 60)[k])
+        assert matcher.next() is not None
+    matcher.add(0, Frame("a", 10, 9 / 60 + behind, IMAGE))
+    assert (matcher.next() is None) == waits
+
+
+@pytest.mark.parametrize(("behind", "waits"), [(0.39, True), (0.41, False)])
+def test_live_a_slow_camera_is_left_out_after_two_of_its_frames(behind, waits):
+    matcher = LiveMatcher([60.0, 5.0])
+    for k in range(4):
+        matcher.add(0, Frame("a", k, k / 5, IMAGE))
+        matcher.add(1, Frame("b", k, k / 5, IMAGE))
+        assert matcher.next() is not None
+    matcher.add(0, Frame("a", 9, 0.6 + behind, IMAGE))
+    assert (matcher.next() is None) == waits
+
+
+@pytest.mark.parametrize(("alone", "waits"), [(0.099, True), (0.101, False)])
+def test_live_a_camera_that_has_not_come_yet_is_waited_for_a_tenth_of_a_second(alone, waits):
+    matcher = LiveMatcher([30.0, 30.0])
+    matcher.add(0, Frame("a", 0, 5.0, IMAGE))
+    assert matcher.next() is None
+    matcher.add(0, Frame("a", 1, 5.0 + alone, IMAGE))
+    assert (matcher.next() is None) == waits
+
+
+def test_live_eight_frames_of_a_camera_are_kept_and_the_others_counted():
+    matcher = LiveMatcher([30.0, 30.0])
+    for frame in frames("a", np.arange(20) / 300):
+        matcher.add(0, frame)
+    assert [f.index for f in matcher._frames[0]] == list(range(12, 20)) and matcher.superseded == 12
+
+
+def test_live_frames_that_were_used_are_not_counted_when_they_are_let_go():
+    matcher = LiveMatcher([30.0])
+    for frame in frames("a", np.arange(40) / 30):
+        matcher.add(0, frame)
+        assert matcher.next().frames == (frame,)
+    assert matcher.superseded == 0
+
+
+def test_live_a_tolerance_that_is_given_is_the_one_that_counts():
+    times = np.arange(30) / 30
+    events = [*((0, f) for f in frames("a", times)), *((1, f) for f in frames("b", times + 0.012))]
+    for tolerance_s, together in ((0.013, True), (0.011, False)):
+        found, _ = run_live(events, [30, 30], SyncConfig(interpolate=False, tolerance_s=tolerance_s))
+        assert any(None not in m.frames for m in found) == together
+
+
+def test_a_skew_of_a_quarter_of_a_frame_is_none():
+    assert skew_warning([25.0, 25.0], 10.0) is None and skew_warning([25.0, 25.0], 10.1)
+    assert skew_warning([25.0, 25.0], 30.0) is None and skew_warning([25.0, 25.0], 29.9)
+    assert skew_warning([25.0, 25.0], 50.0) is None and skew_warning([25.0, 25.0], 50.1), "a whole frame is one"
+    assert skew_warning([25.0, 25.2, None], 15.0) is None, "of some nothing is known"
+    assert skew_warning([25.0, 25.24], 15.0) and skew_warning([25.0, 25.26], 15.0) is None
+    assert "15.0 ms apart" in skew_warning([25.0, 25.0], 15.0) and "15.0 ms apart" in skew_warning([25.0, 25.0], 25.0)
