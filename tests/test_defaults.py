@@ -65,7 +65,7 @@ def test_the_field_of_view_without_a_calibration_is_sixty_degrees():
         config = config_of(parser().parse_args(["--camera", "synthetic:frames=2", "--view", "none"]))
         config = replace(config, detect=DetectConfig(("movenet-lightning",)))
         pipeline, _ = build.prepare(config, stack)
-        (camera,) = pipeline._run_info.cameras
+        (camera,) = pipeline.run_info.cameras
         assert camera.fov_degrees == 60
         (lens,) = pipeline._estimator._cameras
         assert 2 * np.degrees(np.arctan(max(lens.size) / 2 / lens.K[0, 0])) == pytest.approx(60, abs=0.5)
