@@ -30,6 +30,13 @@ class SourceConfig:
     """Requested rate of a local camera; the rate of an image folder (30 when None) and of a file without times."""
     realtime: bool = False
     """Play a file at its own pace, as if it were live, instead of at the pace of processing."""
+    speed: float = 1.0
+    """How many times slower than life a file plays: true seconds are its own divided by this."""
+    rotate: int | None = None
+    """Degrees clockwise by which every image is turned, after the mark of the file; 0, 90, 180 or 270. None where the
+    user says nothing."""
+    times: tuple[float | None, ...] | None = field(default=None, repr=False)
+    """Seconds of each frame of a file, in place of its own; None in it for one that has none."""
     stall_s: float = 3.0
     """A live source whose last new frame is older is stalled: it is closed and opened again."""
     retry_s: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0)

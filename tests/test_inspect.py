@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from stream.app.inspect import main
+from tests import grid
+from tests.remux import copied, moved
 from tests.servers import write_video
 from tests.takes import make_estimates, record
 
@@ -19,11 +21,22 @@ def lines(capsys: pytest.CaptureFixture[str], *flags: object, code: int = 0) -> 
 
 def test_a_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_video(tmp_path / "a.mp4", 30)
-    head, images, container, track = lines(capsys, tmp_path / "a.mp4")
+    head, images, times, container, track = lines(capsys, tmp_path / "a.mp4")
     assert head.endswith("a.mp4: file, a recording")
     assert images == "  images: 160x120 upright, 30 frames a second, about 30 frames, 1.00 s"
+    assert times == "  times: the first image at 0.000 s"
     assert container.startswith("  container: mov,") and "1.000 s, times from 0.000 s" in container
     assert track.startswith("  track 0: video, h264, 160x120 yuv420p, 30 frames a second on average")
+
+
+def test_a_timecode_and_a_late_start_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grid.write(tmp_path / "a.mov", grid.Case("mov", "h264", ("video", "timecode")))
+    said = lines(capsys, tmp_path / "a.mov")
+    assert "  times: the first image at 0.000 s, timecode 01:00:00:00" in said
+    assert any(line.startswith("  track 1: data, no decoder") for line in said)
+    copied(tmp_path / "a.ts", grid.write(tmp_path / "s.mp4", grid.Case("mp4", "h264-b")), moved(1.4))
+    (times,) = [line for line in lines(capsys, tmp_path / "a.ts") if line.startswith("  times")]
+    assert times.startswith("  times: the first image at 1.4") and times.endswith("s of it a habit of the container")
 
 
 def test_other_sources_and_what_cannot_be_opened(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -159,7 +159,7 @@ class Estimator:
 
 _OF_A_RUN: Final = frozenset({
     "size", "fps", "realtime", "demo", "sync_offset", "sync_delay", "view", "record", "record_video", "video_out",
-    "still_out",
+    "still_out", "speed", "rotate", "times",
 })  # fmt: skip
 
 

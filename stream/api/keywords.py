@@ -11,7 +11,7 @@ from calibration.types import Calibration
 from engines.argument_types import Parser
 from stream.app.command_line import config_of
 from stream.app.config_file import merged
-from stream.app.flags import parser
+from stream.app.flags import REPEATED, parser
 from stream.config import Config
 from stream.types import StreamError
 
@@ -54,6 +54,12 @@ class Flags(TypedDict, total=False):
     """"auto", "map", "hypotheses" or "triangulate"."""
     sync_offset: Mapping[str, float] | Sequence[str]
     """Seconds added to the times of a camera, by its name."""
+    times: str | PathLike[str]
+    """A table of the times of every frame of videos: sync_index, camera, time."""
+    speed: Mapping[str, float] | Sequence[str] | float
+    """How many times slower than life files play, of all or by the camera's name."""
+    rotate: Mapping[str, int] | Sequence[str] | int
+    """Degrees clockwise by which pictures are turned, of all cameras or by the camera's name."""
     sync_delay: int
     """1: live, too, 2D joints are interpolated to one time."""
     detector: str | Sequence[str]
@@ -128,10 +134,11 @@ def _words(key: str, value: Any) -> Iterator[str]:
         yield flag
     elif value is False:
         return
-    elif key in ("letterbox", "sync_offset"):
-        each = value.items() if isinstance(value, Mapping) else [value] if isinstance(value, str) else value
+    elif key in REPEATED:
+        single = isinstance(value, str) or not isinstance(value, Iterable)
+        each = value.items() if isinstance(value, Mapping) else [value] if single else value
         for one in each:
-            yield f"{flag}={one if isinstance(one, str) else '='.join(_text(key, part) for part in one)}"
+            yield f"{flag}={'='.join(_text(key, part) for part in (one if isinstance(one, tuple) else (one,)))}"
     elif isinstance(value, str) or not isinstance(value, Iterable):
         yield f"{flag}={_text(key, value)}"
     else:

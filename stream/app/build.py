@@ -85,6 +85,8 @@ def prepare(config: Config, stack: ExitStack) -> tuple[Pipeline, MainSink | None
         settings={"fusion": setup.method, "engine": asdict(config.network), "detect": asdict(config.detect),
                   "top_down": asdict(config.top_down), "fallback": asdict(config.fallback),
                   "sync": asdict(config.sync), "fusing": asdict(config.fusion), "tracks": asdict(config.tracks),
+                  "speed": {s.name: s.speed for s in config.sources},
+                  "rotate": {s.name: s.rotate or 0 for s in config.sources},
                   "sync_offset": {o.info.name: o.offset_s for o in opened}},
     )  # fmt: skip
     meter = Meter()

@@ -13,6 +13,7 @@ from stream.app.config_file import as_toml, merged, with_thresholds
 from stream.app.console import guarded, say, shortage, tell
 from stream.app.flags import parser
 from stream.app.logs import PRINTED, lines_shown
+from stream.app.per_camera import with_settings
 from stream.config import CameraSetupConfig, Config, DetectConfig, LiftConfig, OutputConfig
 from stream.live.metrics import report
 from stream.sources import list_cameras, parse_sources
@@ -54,7 +55,8 @@ def config_of(args: argparse.Namespace, *, sources: bool = True) -> Config:
     if args.demo:
         config = demo.configure(config, args.demo)
     asked = {"size": args.size, "fps": args.fps, "realtime": args.realtime}
-    config = replace(config, sources=tuple(replace(source, **asked) for source in config.sources))
+    settled = with_settings(config.sources, args.speed, args.rotate, args.times)
+    config = replace(config, sources=tuple(replace(source, **asked) for source in settled))
     return with_thresholds(config, getattr(args, "thresholds", {}))
 
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from calibration.addresses import HIDDEN, redact
 from engines.argument_types import Parser
+from stream.app.flags import REPEATED
 from stream.config import Config
 from stream.sources import parse_source
 from stream.types import StreamError
@@ -183,7 +184,7 @@ def _words(key: str, value: Any, path: Path) -> list[str]:
     if isinstance(value, dict):
         raise StreamError(f"{path}: {key} is to be a value, not a table")
     if isinstance(value, list):
-        if key in ("camera", "letterbox", "sync-offset"):
+        if key in ("camera", *map(_key, REPEATED)):
             return [f"--{key}={_plain(part)}" for part in value]
         return [f"--{key}={('x' if key == 'size' else ',').join(map(_plain, value))}"]
     return [f"--{key}={_plain(value)}"]

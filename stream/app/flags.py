@@ -9,6 +9,9 @@ from engines.argument_types import Parser
 from stream import sinks
 from stream.config import LiftConfig
 
+REPEATED = ("letterbox", "sync_offset", "speed", "rotate")
+"""Flags of one camera, or of all: a list, each with a name or without."""
+
 
 def parser(about: str = "", kind: type[Parser] = Parser) -> Parser:
     """Every flag; ``about`` is what a mistake begins with, ``kind`` says it."""
@@ -36,6 +39,10 @@ def parser(about: str = "", kind: type[Parser] = Parser) -> Parser:
     source.add_argument("--fov", type=float, metavar="DEGREES",
                         help=f"field of view along the long side, uncalibrated (default {LiftConfig().fov_degrees:g}; "
                              "the demo's own is known)")  # fmt: skip
+    source.add_argument("--speed", action="append", default=[], metavar="[NAME=]N",
+                        help="a file plays N times slower than life: 8 for 240 fps stored as 30")  # fmt: skip
+    source.add_argument("--rotate", action="append", default=[], metavar="[NAME=]90|180|270",
+                        help="degrees clockwise to turn the pictures of a camera that hangs on its side")  # fmt: skip
     setup = p.add_argument_group("several cameras")
     setup.add_argument(
         "--calibration", type=Path, metavar="FILE", help="made by python -m calibration, or another tool"
@@ -45,6 +52,8 @@ def parser(about: str = "", kind: type[Parser] = Parser) -> Parser:
                      help="how the calibrated picture lies in frames of another shape; or [NAME=]fit")  # fmt: skip
     setup.add_argument("--fusion", default="auto", metavar="METHOD", help="hypotheses, map, triangulate or auto (map)")
     setup.add_argument("--sync-offset", action="append", default=[], metavar="NAME=SECONDS", help="added to its times")
+    setup.add_argument("--times", type=Path, metavar="CSV",
+                       help="sync_index, camera, time of videos' frames, in place of their own times")  # fmt: skip
     setup.add_argument("--sync-delay", type=int, default=0, choices=[0, 1],
                      help="1: live too, 2D joints are interpolated to one time")  # fmt: skip
     engine = p.add_argument_group("detection and lifting")

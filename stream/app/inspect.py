@@ -57,6 +57,11 @@ def source_lines(text: str) -> Iterator[str]:
     count = "" if info.frames is None else f", about {info.frames} frames"
     long = f", {info.frames / info.fps:.2f} s" if info.frames and info.fps else ""
     yield f"  images: {info.size[0]}x{info.size[1]} upright, {rate}{count}{long}"
+    if info.start is not None or info.timecode:
+        begin = "" if info.start is None else f"the first image at {info.start.t:.3f} s"
+        begin += f", {info.start.habit:.3f} s of it a habit of the container" if info.start and info.start.habit else ""
+        code = f"timecode {info.timecode}" if info.timecode else ""
+        yield f"  times: {', '.join(filter(None, (begin, code)))}"
     if info.device or info.serial:
         yield f"  device: {info.device or 'not known'}, serial {info.serial or 'not known'}"
     if kind_of(config.source) == "file":

@@ -23,11 +23,13 @@ from stream.config import SourceConfig
 from stream.sources._container import container_lines
 from stream.sources._devices import CameraDevice, list_cameras
 from stream.sources._source import NAME, Source, SourceInfo, SourceStatus, Start
+from stream.sources._timecode import DAY_S, timecode_seconds
 from stream.types import StreamError
 
 __all__ = [
     "GROUP",
     "CameraDevice",
+    "DAY_S",
     "Source",
     "SourceInfo",
     "SourceStatus",
@@ -40,6 +42,7 @@ __all__ = [
     "make_source",
     "parse_source",
     "parse_sources",
+    "timecode_seconds",
     "register",
     "unregister",
 ]
@@ -117,7 +120,11 @@ def make_source(config: SourceConfig) -> Source:
     Raises:
         StreamError: if its text cannot be right, or if it is to be played in real time and is live by itself.
     """
-    make = _module(kind_of(config.source)).make
+    kind = kind_of(config.source)
+    make = _module(kind).make
+    for flag, given in (("--speed", config.speed != 1), ("--times", config.times is not None)):
+        if given and kind in ("camera", "network"):
+            raise StreamError(f"{flag} is for files and folders of images, and {config.shown} is none; leave it out")
     if config.realtime and make(replace(config, realtime=False)).live:
         raise StreamError(
             f"--realtime plays files at their own pace, and {config.shown} is live by itself; leave out --realtime"

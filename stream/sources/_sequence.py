@@ -3,13 +3,14 @@
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
 
 from calibration.arrays import Image
 from stream.config import SourceConfig
 from stream.sources._clock import RateMeter
 from stream.sources._source import SourceInfo, SourceStatus
+from stream.sources._turn import turned
 from stream.types import Frame, StreamError
 
 # In real time, a frame this many frames late is passed over; but never more than ten in a row, so that a machine
@@ -77,11 +78,48 @@ class SequenceSource(ABC):
                 self._first = next(self._shots, None)
                 if self._first is None:
                     raise StreamError(f"{self.config.shown}: there is not one image in it that can be read")
-                self._info = self._describe(self._first)
+                self._info = self._settled(self._describe(self._first))
             except BaseException:
                 self._finish()
                 raise
         return self._info
+
+    def _settled(self, info: SourceInfo) -> SourceInfo:
+        """What there is to say after --speed, --rotate and --times."""
+        speed, times = self.config.speed, self.config.times
+        size = info.size if self.config.rotate in (None, 0, 180) else (info.size[1], info.size[0])
+        fps, start = info.fps and info.fps * speed, info.start
+        if times is not None:
+            known = [t for t in times if t is not None]
+            fps = (len(known) - 1) / (known[-1] - known[0]) if len(known) > 1 else fps
+            start = None
+        elif start is not None:
+            start = replace(start, t=start.t / speed, habit=start.habit / speed)
+        self._shots = self._timed(self._first, self._shots)
+        self._first = next(self._shots, None)
+        if self._first is None:
+            raise StreamError(f"{self.config.shown}: --times has no time for any of its frames")
+        return replace(info, size=size, fps=fps, start=start)
+
+    def _timed(self, first: Shot | None, shots: Iterator[Shot]) -> Iterator[Shot]:
+        """The images at true times, and turned."""
+        times, left = self.config.times, 0
+        try:
+            while (shot := first or next(shots, None)) is not None:
+                first, t = None, shot.t / self.config.speed
+                if times is not None:
+                    given = times[shot.index] if shot.index < len(times) else None
+                    left += given is None
+                    if given is None:
+                        continue
+                    t = given
+                yield Shot(shot.index, t, turned(shot.image, self.config.rotate))
+        finally:
+            if isinstance(shots, Generator):
+                shots.close()
+        if left:
+            said = f"{self.config.shown}: {left} of its frames have no time in --times and are left out"
+            self.note = f"{self.note}; {said}" if self.note else said
 
     def read(self) -> Frame | None:
         """See ``Source.read``."""

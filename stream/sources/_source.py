@@ -48,6 +48,8 @@ class SourceInfo:
     """Serial number of a local camera. Cheap ones often share one."""
     start: Start | None = None
     """Where the times of a file begin; None for what is live, and where they begin at 0 by our own count."""
+    timecode: str | None = None
+    """Of a file's first frame, such as "01:00:00:00"; None without."""
     messages: tuple[str, ...] = ()
     """One-line notes for the user, such as a setting that the camera did not take."""
 

@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 
 from calibration.arrays import Image
 from stream.sources._order import PresentationOrder
+from stream.sources._timecode import timecode_of
 from stream.types import StreamError
 
 # PyAV leaves FFmpeg's own log off, and it must stay off: FFmpeg logs URLs with their passwords.
@@ -173,6 +174,12 @@ class OpenVideo:
         if self.format in ANYWHERE:
             return self.stream.start_time if self.stream.start_time is not None else pts
         return pts if dts == 0 else 0
+
+    @property
+    def timecode(self) -> str | None:
+        """Of its first frame, such as "01:00:00:00"; None without."""
+        chosen = [self.stream, *(s for s in self.container.streams if s.index != self.stream.index)]
+        return timecode_of([*(stream.metadata for stream in chosen), self.container.metadata])
 
     @property
     def notes(self) -> tuple[str, ...]:

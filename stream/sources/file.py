@@ -138,6 +138,7 @@ class FileSource(SequenceSource):
             live=self.live,
             clock="media",
             start=None if video.untimed else Start(first.t, video.habit, video.format),
+            timecode=video.timecode,
             messages=tuple(messages),
         )
 

@@ -63,6 +63,12 @@ _SOURCE_FLAGS: Mapping[str, Mapping[str, Any]] = {
                       "help": "added to the times of a recording that started earlier or later"},
     "--letterbox": {"action": "append", "default": [], "metavar": "[NAME=]SCALE,DX,DY",
                     "help": "how the calibrated picture lies in frames of another shape, or [NAME=]fit"},
+    "--speed": {"action": "append", "default": [], "metavar": "[NAME=]N",
+                "help": "a file plays N times slower than life: 8 for 240 fps stored as 30"},
+    "--rotate": {"action": "append", "default": [], "metavar": "[NAME=]90|180|270",
+                 "help": "degrees clockwise to turn the pictures of a camera that hangs on its side, as in runs"},
+    "--times": {"type": Path, "metavar": "CSV",
+                "help": "sync_index, camera, time of the frames of videos, in place of their own times"},
     "--picture": {"type": Path, "metavar": "FILE.png", "help": "write a picture of coverage or errors"},
     "--no-window": {"action": "store_true", "help": "no window with the coverage of live cameras"},
 }  # fmt: skip
@@ -207,7 +213,7 @@ def _sources(parser: argparse.ArgumentParser, *flags: str) -> None:
     group.add_argument("--camera", action="append", required=True, metavar="[NAME=]SOURCE",
                        help="device number or path, video, folder of images, or URL; once a camera")  # fmt: skip
     group.add_argument("--size", type=size, metavar="WxH", help="size to ask of local cameras")
-    for flag in flags:
+    for flag in (*flags, "--speed", "--rotate", "--times"):
         group.add_argument(flag, **_SOURCE_FLAGS[flag])
 
 

@@ -1,6 +1,7 @@
 """The commands that look at cameras as they are: ``check`` and ``sync``."""
 
 import argparse
+from collections.abc import Sequence
 
 from calibration.solving.check import check_board, check_person, picture
 from engines import skeleton
@@ -9,10 +10,12 @@ from engines.detectors import load as load_detector
 from stream.app.calibrate.arguments import board_of
 from stream.app.calibrate.results import check_outputs, keep_picture, warn
 from stream.app.calibrate.session import boards_seen, bound, joints_seen, open_cameras
-from stream.app.calibrate.synchronise import collect_tracks, flags, synchronise, write_offsets
+from stream.app.calibrate.synchronise import by_timecode, collect_tracks, flags, synchronise, write_offsets
 
 # Positions of the board. Live, somebody stands there and holds it still in each, before every session.
 _LIVE_COUNT, _COUNT = 10, 60
+_AGREE_S = 0.02
+"""Timecodes count whole frames."""
 
 
 def check(args: argparse.Namespace) -> int:
@@ -39,6 +42,10 @@ def sync(args: argparse.Namespace) -> int:
     with open_cameras(args, several=True) as opened:
         cameras = bound(args, opened, placed=True)[1] if args.calibration is not None else None
         detector = load_detector(args.detector)
+        codes = by_timecode([one.info for one in opened])
+        if codes is not None:
+            told = flags([one.info.name for one in opened], codes) or "no offset"
+            print(f"by their timecodes ({', '.join(str(one.info.timecode) for one in opened)}): {told}")
         feeds = [one.feed(one.info.name) for one in opened]
         frames = [one.info.frames for one in opened]
         tracks = collect_tracks(feeds, [detector.session() for _ in feeds], skeleton.LIMBS, args.seconds, frames)
@@ -48,6 +55,8 @@ def sync(args: argparse.Namespace) -> int:
     seconds = [float(s) + o.offset - opened[0].offset for s, o in zip(result.seconds, opened, strict=True)]
     for name, s, sigma, confidence in zip(names, seconds, result.sigma, result.confidence, strict=True):
         print(f"{name}: {1e3 * s:+.1f} ms (+- {1e3 * sigma:.1f}), confidence {confidence:.3f}")
+    if codes is not None:
+        print(_beside_timecodes(names, seconds, codes, result.sigma))
     warn(result.remarks)
     if all(abs(s) <= 3 * sigma for s, sigma in zip(seconds, result.sigma, strict=True)):
         print("no camera is found to be out of step at this precision: best left as they are")
@@ -57,3 +66,17 @@ def sync(args: argparse.Namespace) -> int:
         write_offsets(args.out, names, seconds, result)
         print(f"wrote {args.out}")
     return 0
+
+
+def _beside_timecodes(
+    names: Sequence[str], seconds: Sequence[float], codes: Sequence[float], sigma: Sequence[float]
+) -> str:
+    """How what the movement says and what the timecodes say agree."""
+    apart = [m - c for m, c in zip(seconds, codes, strict=True)]
+    k = max(range(len(apart)), key=lambda i: abs(apart[i]))
+    if abs(apart[k]) <= _AGREE_S + 3 * sigma[k]:
+        return "the timecodes agree with the movement"
+    return (
+        f"the timecodes differ from the movement by up to {1e3 * abs(apart[k]):.0f} ms ({names[k]}): the "
+        "cameras' clocks were not set to each other that well, so trust the movement"
+    )

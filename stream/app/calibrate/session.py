@@ -21,6 +21,7 @@ from engines.detectors import load as load_detector
 from stream.app.calibrate.capture import Feed, Together, collect_joints, collect_together
 from stream.app.calibrate.results import warn
 from stream.app.camera_setup import parse_offsets
+from stream.app.per_camera import with_settings
 from stream.live.starts import common_starts
 from stream.sinks import window
 from stream.sources import Source, SourceInfo, make_source, parse_sources
@@ -60,7 +61,7 @@ def open_cameras(args: argparse.Namespace, several: bool = False) -> Iterator[li
     Raises:
         UserError: for one camera where ``several`` are needed, or one that cannot be opened.
     """
-    configs = parse_sources(args.camera)
+    configs = with_settings(parse_sources(args.camera), args.speed, args.rotate, args.times)
     if several and len(configs) < 2:
         raise CalibrationError(f"{args.command} compares cameras; give --camera at least twice")
     offsets = parse_offsets(getattr(args, "sync_offset", []), [config.name for config in configs])

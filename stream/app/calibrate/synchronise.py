@@ -17,6 +17,7 @@ from calibration.solving.timing_epipolar import refine_offset
 from calibration.writing import write_text
 from stream.app.calibrate.capture import Feed
 from stream.app.calibrate.show import progress
+from stream.sources import DAY_S, SourceInfo, timecode_seconds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,6 +104,22 @@ def synchronise(
             pairs[i, j] = placed
     result = reconcile(names, pairs)
     return Offsets(result.seconds, result.sigma, result.confidence, (*remarks, *result.remarks))
+
+
+def by_timecode(infos: Sequence[SourceInfo]) -> list[float] | None:
+    """Seconds to add to the times of each file by its container's timecode, the first's as they are.
+
+    None where not every file has one and two are needed.
+    """
+    begins = [timecode_seconds(i.timecode, i.fps) if i.timecode and i.fps else None for i in infos]
+    starts = [info.start for info in infos]
+    seconds = []
+    for begin, start in zip(begins, starts, strict=True):
+        if begin is None or start is None or begins[0] is None or starts[0] is None:
+            return None
+        apart = (begin - begins[0] + DAY_S / 2) % DAY_S - DAY_S / 2  # over midnight
+        seconds.append(apart - (start.t - starts[0].t))
+    return seconds if len(seconds) > 1 else None
 
 
 def flags(names: Sequence[str], seconds: Sequence[float]) -> str:

@@ -1,0 +1,127 @@
+"""A table of the times of every camera's frames, as caliscope and skellycam write it beside videos of one rate."""
+
+import csv
+import io
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from stream.config import SourceConfig
+from stream.types import StreamError
+
+Times = dict[str, list[float | None]]
+"""By camera as the table calls it: the time of each frame in order, seconds; None where the table has none."""
+
+_CAMERA = ("camera", "camera_name", "camera_id", "cam", "cam_id", "port")
+_TIME = ("time", "frame_time", "time_s", "timestamp", "timestamp_s", "time_seconds")
+_SCALED = {"timestamp_ns": 1e-9, "time_ns": 1e-9, "timestamp_unix_ns": 1e-9, "timestamp_ms": 1e-3, "time_ms": 1e-3}
+_FRAME = ("frame_index", "frame", "frame_number", "frame_id")
+_SYNC = "sync_index"
+_MOST_BYTES = 1 << 28
+
+
+def read_times(path: Path) -> Times:
+    """Read a table: ``camera`` (also ``port``, ``cam_id``), ``time`` (also ``frame_time``, ``timestamp_ns`` ...).
+
+    With a column ``frame_index`` that is the frame's number in its video, counted from a camera's first row; without,
+    the rows of a camera are its frames in order. Rows without a time are moments without a frame of it.
+
+    Raises:
+        StreamError: if it cannot be read, lacks a column or holds times that do not increase.
+    """
+    rows = _rows(path)
+    head = [cell.strip().lower() for cell in (rows[0] if rows else [])]
+    camera, frame = _column(head, _CAMERA), _column(head, _FRAME)
+    time, factor = _column(head, _TIME), 1.0
+    if time is None:
+        time, factor = next(((head.index(name), by) for name, by in _SCALED.items() if name in head), (None, 1.0))
+    if camera is None or time is None:
+        raise StreamError(
+            f"--times {path}: needs columns camera and time (sync_index and frame_index are used, too); it has "
+            f"{', '.join(head)[:200] or 'none'}"
+        )
+    if _SYNC in head and frame is None:
+        at = head.index(_SYNC)
+        rows = [rows[0], *sorted(rows[1:], key=lambda row: _number(row, at, path) or 0.0)]
+    found: dict[str, dict[int, float | None]] = {}
+    for row in rows[1:]:
+        t = _number(row, time, path)
+        if t is None:
+            continue
+        mine = found.setdefault(row[camera].strip(), {})
+        number = len(mine) if frame is None else _number(row, frame, path)
+        mine[len(mine) if number is None else int(number)] = t * factor
+    times: Times = {}
+    for name, mine in found.items():
+        first = min(mine)
+        times[name] = [mine.get(number) for number in range(first, max(mine) + 1)][:10_000_000]
+        _check(name, times[name], path)
+    if not times:
+        raise StreamError(f"--times {path}: there is not one time in it")
+    return times
+
+
+def times_of(table: Mapping[str, Sequence[float | None]], source: SourceConfig, path: Path) -> tuple[float | None, ...]:
+    """The times of one camera: by its name, by the name of its file, or by the number that either ends in.
+
+    Raises:
+        StreamError: if the table has none for it.
+    """
+    stem = Path(source.source).stem
+    for name in ([source.name] if source.named else []) + [stem, source.name]:
+        if name in table:
+            return tuple(table[name])
+    for text in ([source.name] if source.named else []) + [stem]:
+        number = re.search(r"(?<!\d)0*(\d+)$", text)
+        same = [name for name in table if number and re.fullmatch(rf"(?:.*\D)?0*{number[1]}", name)]
+        if len(same) == 1:
+            return tuple(table[same[0]])
+    raise StreamError(
+        f"--times {path}: it has no times of {source.name}; it has those of {', '.join(sorted(table))[:200]}; "
+        "name the camera so: --camera NAME=SOURCE"
+    )
+
+
+def _rows(path: Path) -> list[list[str]]:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise StreamError(f"--times {path}: cannot be read: {error.strerror}") from None
+    if len(data) > _MOST_BYTES:
+        raise StreamError(f"--times {path}: too large for a table of times")
+    try:
+        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+        comma = max(",;\t", key=text.partition("\n")[0].count)
+        return [row for row in csv.reader(io.StringIO(text), delimiter=comma) if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        problem = " ".join(str(error).split())[:100]
+    raise StreamError(f"--times {path}: not a table of comma-separated values ({problem})")
+
+
+def _column(head: Sequence[str], names: Sequence[str]) -> int | None:
+    return next((head.index(name) for name in names if name in head), None)
+
+
+def _number(row: Sequence[str], at: int, path: Path) -> float | None:
+    text = row[at].strip() if at < len(row) else ""
+    if text.lower() in ("", "nan", "none", "null"):
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.inf
+    if not math.isfinite(value) or abs(value) > 1e19:
+        raise StreamError(f"--times {path}: {text[:40]!r} is not a number")
+    return value
+
+
+def _check(name: str, times: Sequence[float | None], path: Path) -> None:
+    known = [t for t in times if t is not None]
+    for number, (before, after) in enumerate(zip(known, known[1:], strict=False)):
+        if after <= before:
+            raise StreamError(
+                f"--times {path}: the times of {name} do not increase: {before:.6f}, then {after:.6f} at its "
+                f"{number + 2}th frame"
+            )
