@@ -1,6 +1,6 @@
 """What the stages of the pipeline hand to each other, and the protocols of what stands behind them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -70,6 +70,28 @@ def empty_detection(origin: str) -> Detection:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Sighting:
+    """One of the people whom one camera sees."""
+
+    track: int
+    """The same from frame to frame as long as this camera does not lose the person; never used again in a session."""
+    detection: Detection
+    """Their 2D joints."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """Everybody whom a detector follows in one image."""
+
+    origin: str
+    """Which detector looked."""
+    people: tuple[Sighting, ...]
+    """Everybody, each once."""
+    left_out: int = 0
+    """How many more were found when it last looked for people, and are not followed because there are too many."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LifterInput:
     """A 2D pose as the lifter's virtual camera sees it."""
 
@@ -123,8 +145,20 @@ class DetectorSession(Protocol):
         ...
 
 
+class CrowdSession(Protocol):
+    """A detector looking at one camera: it follows everybody from frame to frame."""
+
+    def __call__(self, image: Image, t: float) -> Seen:
+        """Detect everybody in a BGR image (H, W, 3) taken at t seconds; times must increase."""
+        ...
+
+    def reset(self) -> None:
+        """Forget everybody followed so far."""
+        ...
+
+
 @runtime_checkable
-class TimedSession(DetectorSession, Protocol):
+class TimedSession(Protocol):
     """A session that wants to know how long it took, because it has no clock of its own."""
 
     def report(self, seconds: float) -> None:
@@ -144,6 +178,20 @@ class Detector(Protocol):
 
     def describe(self) -> Mapping[str, str]:
         """What it is and runs on: at least ``model`` (file name), ``sha256`` and ``runtime``."""
+        ...
+
+
+@runtime_checkable
+class CrowdDetector(Detector, Protocol):
+    """A detector that can follow several people."""
+
+    def crowd(self, most: int, tracks: Iterator[int]) -> CrowdSession:
+        """A new session, one a camera.
+
+        Args:
+            most: people who are followed at a time.
+            tracks: numbers of its tracks, each used once.
+        """
         ...
 
 

@@ -7,8 +7,10 @@ from calibration.addresses import redact
 from calibration.types import Calibration
 from engines.detectors.fallback import FallbackOptions
 from engines.fusion import FusionOptions
+from engines.identity import IdentityOptions
 from engines.runtimes import NetworkOptions
 from engines.top_down import TopDownOptions
+from stream.selection import Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,23 @@ class DetectConfig:
     """Beyond them the small networks here do not gain."""
     assumed_fps: float = 30.0
     """Rate of a live camera that does not say its own, where it decides whether a detector keeps up."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleConfig:
+    """Who is followed."""
+
+    number: int | None = None
+    """How many people; 1: today's one followed person, and the fastest; None: all."""
+    most: int = 6
+    """Of all, no more than so many are followed at a time in one camera: each costs a detection and a lift."""
+    select: Selection = field(default_factory=Selection)
+    """Whom an estimate shows of those who are followed."""
+
+    @property
+    def limit(self) -> int:
+        """People who are followed at a time."""
+        return self.most if self.number is None else min(self.number, self.most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +184,14 @@ class Config:
 
     sources: tuple[SourceConfig, ...]
     detect: DetectConfig = field(default_factory=DetectConfig)
+    people: PeopleConfig = field(default_factory=PeopleConfig)
     lift: LiftConfig = field(default_factory=LiftConfig)
     network: NetworkOptions = NetworkOptions(precision="auto")
     """What executes the networks. Of the threads a detector gets its own share, see ``DetectConfig``."""
     setup: CameraSetupConfig = field(default_factory=CameraSetupConfig)
     sync: SyncConfig = field(default_factory=SyncConfig)
     fusion: FusionOptions = field(default_factory=FusionOptions)
+    identity: IdentityOptions = field(default_factory=IdentityOptions)
     tracks: TrackConfig = field(default_factory=TrackConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
     top_down: TopDownOptions = field(default_factory=TopDownOptions)

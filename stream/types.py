@@ -135,6 +135,8 @@ class Estimate:
     """``FrameSet.spread_s``."""
     stages: Mapping[str, float] | None = None
     """Seconds each stage took: "detect", "lift", "fuse", "track"."""
+    left_out: int = 0
+    """How many more people were found than are followed, in the camera with the most of them."""
 
     @property
     def person(self) -> Person | None:

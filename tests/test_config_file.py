@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engines.argument_types import MISTAKE
-from engines.detectors.fallback import FallbackOptions, FallbackSession
+from engines.detectors.fallback import FallbackCrowd, FallbackOptions
 from engines.runtimes import NetworkOptions
 from engines.top_down import TopDownOptions, TopDownSession
 from stream.app import build
@@ -192,7 +192,8 @@ def test_settings_go_down_only() -> None:
         pipeline, _ = build.prepare(config, stack)
         estimator = pipeline._estimator
     session = estimator._eyes[0].session
-    assert isinstance(session, FallbackSession) and session._owner._options is config.fallback
+    assert isinstance(session, FallbackCrowd) and session._owner._options is config.fallback
     inner = session._owner.choose(0.0)[1].session()
     assert isinstance(inner, TopDownSession) and inner._options is config.top_down
-    assert estimator._detect is config.detect
+    assert estimator._detect is config.detect and estimator._people is config.people
+    assert estimator._identify._options is config.identity

@@ -13,11 +13,15 @@ from types import SimpleNamespace
 from typing import Final, Protocol, cast
 
 from engines import cards
+from engines.detectors._crowd import OnePersonSession, crowd
 from engines.detectors._options import DetectorOptions
 from engines.plugins import Plugins
 from engines.types import Detector, EngineError
 
-__all__ = ["GROUP", "DetectorOptions", "axial", "load", "names", "register", "unregister", "weights", "weights_file"]
+__all__ = [
+    "GROUP", "DetectorOptions", "OnePersonSession", "axial", "crowd", "load", "names", "register", "unregister",
+    "weights", "weights_file",
+]  # fmt: skip
 
 GROUP: Final = "hypothesis_stream.detectors"
 """The entry-point group of detectors in other packages."""

@@ -6,17 +6,18 @@ It has no clock: frames bring their own time, and who runs it measures how long 
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from calibration.arrays import Image
 from engines import cards, detectors
+from engines.detectors._crowd import crowd
 from engines.detectors._options import DetectorOptions
-from engines.types import Detection, Detector, DetectorSession, EngineError
+from engines.types import CrowdSession, Detection, Detector, DetectorSession, EngineError, Seen
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class FallbackOptions:
 
 
 Load = Callable[[str], Detector]
+_Session = TypeVar("_Session", DetectorSession, CrowdSession)
 
 
 def order(names: Sequence[str]) -> tuple[str, ...]:
@@ -139,9 +141,17 @@ class Fallback:
 
     def session(self) -> "FallbackSession":
         """A new session, one a camera."""
+        self._count()
+        return FallbackSession(self, lambda detector: detector.session())
+
+    def crowd(self, most: int, tracks: Iterator[int]) -> "FallbackCrowd":
+        """A new session, one a camera, that follows up to ``most`` people where the one that answers can."""
+        self._count()
+        return FallbackCrowd(self, lambda detector: crowd(detector, most, tracks))
+
+    def _count(self) -> None:
         self._sessions += 1
         self._skip = self._options.skip * self._sessions
-        return FallbackSession(self)
 
     def describe(self) -> Mapping[str, str]:
         """What the detector that answers now is and runs on, and the order."""
@@ -251,17 +261,22 @@ class Fallback:
         return {"model": card.path.name, "sha256": card.sha256, "runtime": "not loaded"}
 
 
-class FallbackSession:
-    """A session of whichever detector answers."""
+class _Sessions(Generic[_Session]):
+    """Sessions of one camera, one a detector that has answered.
 
-    def __init__(self, owner: Fallback) -> None:
-        self._owner = owner
-        self._inner: dict[str, DetectorSession] = {}
+    Args:
+        owner: knows who is to answer.
+        start: a new session of a detector.
+    """
+
+    def __init__(self, owner: Fallback, start: Callable[[Detector], _Session]) -> None:
+        self._owner, self._start = owner, start
+        self._inner: dict[str, _Session] = {}
         self._used: str | None = None
         self._t = -np.inf
 
-    def __call__(self, image: Image, t: float) -> Detection:
-        """Detect in a BGR image at t seconds with the first detector that can.
+    def _ask(self, image: Image, t: float) -> Any:
+        """The answer of the first detector that can.
 
         Raises:
             EngineError: if every detector of the order fails.
@@ -271,24 +286,24 @@ class FallbackSession:
             name, detector = self._owner.choose(t)
             try:
                 if name not in self._inner:
-                    self._inner[name] = detector.session()
+                    self._inner[name] = self._start(detector)
                 elif name != self._used:
                     self._inner[name].reset()  # it has not watched for a while
                 self._used = name
-                detection = self._inner[name](image, t)
+                answer = self._inner[name](image, t)
             except Exception as error:  # whatever a network raises: the next one answers, and the reason is said
                 reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
                 self._inner.pop(name, None)
             else:
-                if np.isfinite(detection.xy).all() and np.isfinite(detection.score).all():
+                if all(map(_finite, _detections(answer))):
                     self._owner.answered(name)
-                    return detection
+                    return answer
                 reason = "joints that are not finite"
                 self._inner[name].reset()
             self._owner.failed(name, reason, t)
 
     def reset(self) -> None:
-        """Forget the person."""
+        """Forget everybody."""
         for session in self._inner.values():
             session.reset()
 
@@ -296,3 +311,35 @@ class FallbackSession:
         """Say how long the last call took."""
         if self._used is not None:
             self._owner.report(self._used, seconds, self._t)
+
+
+def _detections(answer: Detection | Seen) -> Sequence[Detection]:
+    return [answer] if isinstance(answer, Detection) else [sighting.detection for sighting in answer.people]
+
+
+def _finite(detection: Detection) -> bool:
+    return bool(np.isfinite(detection.xy).all() and np.isfinite(detection.score).all())
+
+
+class FallbackSession(_Sessions[DetectorSession]):
+    """A session of whichever detector answers."""
+
+    def __call__(self, image: Image, t: float) -> Detection:
+        """Detect in a BGR image at t seconds with the first detector that can.
+
+        Raises:
+            EngineError: if every detector of the order fails.
+        """
+        return self._ask(image, t)
+
+
+class FallbackCrowd(_Sessions[CrowdSession]):
+    """The same, following everybody."""
+
+    def __call__(self, image: Image, t: float) -> Seen:
+        """Detect everybody in a BGR image at t seconds with the first detector that can.
+
+        Raises:
+            EngineError: if every detector of the order fails.
+        """
+        return self._ask(image, t)

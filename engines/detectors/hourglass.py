@@ -1,6 +1,6 @@
 """The stacked hourglass (Newell et al. 2016): heatmaps of a crop, decoded here."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +14,7 @@ from engines.detectors._options import DetectorOptions
 from engines.preprocess import Box
 from engines.runtimes import Open
 from engines.skeleton import FACE_AND_FEET, LSP, MPII, MPII_FACE_FEET, to_h36m
-from engines.top_down import Finder, TopDownOptions, TopDownSession
+from engines.top_down import Finder, TopDownCrowd, TopDownOptions, TopDownSession
 from engines.types import Detection, EngineError, ExtraJoints
 
 WEIGHTS: Final = {"hourglass": "hourglass.onnx"}
@@ -76,6 +76,10 @@ class Hourglass:
     def session(self) -> TopDownSession:
         """A new session, one a camera."""
         return TopDownSession(self.name, self.see, self._finder, self._top_down)
+
+    def crowd(self, most: int, tracks: Iterator[int]) -> TopDownCrowd:
+        """A new session, one a camera, that follows up to ``most`` people."""
+        return TopDownCrowd(self.name, self.see, self._finder, most, tracks, self._top_down)
 
     def describe(self) -> Mapping[str, str]:
         """What it is and runs on."""

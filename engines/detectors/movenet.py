@@ -1,6 +1,6 @@
 """MoveNet single-pose: Lightning (192 px, fast) and Thunder (256 px, the most accurate that is shipped)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from calibration.arrays import Array, Bools, Image
@@ -10,7 +10,7 @@ from engines.detectors._options import DetectorOptions
 from engines.movenet_heads import Single, decode
 from engines.preprocess import Box
 from engines.skeleton import COCO, to_h36m
-from engines.top_down import Finder, TopDownSession
+from engines.top_down import Finder, TopDownCrowd, TopDownSession
 from engines.types import Detection
 
 WEIGHTS: Final = {"movenet-lightning": "movenet_lightning.onnx", "movenet-thunder": "movenet_thunder.onnx"}
@@ -40,6 +40,10 @@ class MoveNet:
     def session(self) -> TopDownSession:
         """A new session, one a camera."""
         return TopDownSession(self.name, self.see, self._finder, self._top_down)
+
+    def crowd(self, most: int, tracks: Iterator[int]) -> TopDownCrowd:
+        """A new session, one a camera, that follows up to ``most`` people."""
+        return TopDownCrowd(self.name, self.see, self._finder, most, tracks, self._top_down)
 
     def describe(self) -> Mapping[str, str]:
         """What it is and runs on."""

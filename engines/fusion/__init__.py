@@ -165,6 +165,10 @@ class Fuser:
         self._options = options
         self._last: tuple[float, Pose] | None = None
 
+    def another(self) -> "Fuser":
+        """One with the same settings, for another person."""
+        return Fuser(self._cameras, self._method, self._min_score, self._options)
+
     def __call__(
         self, detections: Sequence[Detection | None], mixtures: Sequence[Mixture | None], t: float
     ) -> Pose | None:

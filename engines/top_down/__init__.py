@@ -5,9 +5,10 @@ believed while MultiPose sees somebody in it. Every interval is in the frames' o
 same answer.
 """
 
+from engines.top_down.crowd import TopDownCrowd
 from engines.top_down.finder import Finder, FoundPerson
 from engines.top_down.followed import FollowedBox
 from engines.top_down.options import TopDownOptions
 from engines.top_down.session import See, TopDownSession
 
-__all__ = ["Finder", "FollowedBox", "FoundPerson", "See", "TopDownOptions", "TopDownSession"]
+__all__ = ["Finder", "FollowedBox", "FoundPerson", "See", "TopDownCrowd", "TopDownOptions", "TopDownSession"]

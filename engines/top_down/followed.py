@@ -52,7 +52,7 @@ class FollowedBox:
         """
         xy, score = pose.xy, pose.score
         limbs = np.array(LIMBS)
-        strength = float(np.sort(score[limbs])[-8:].mean())
+        strength = self.strength_of(pose)
         seen = limbs[score[limbs] >= 0.15]
         if not np.isfinite(xy).all() or not np.isfinite(strength):
             return True  # whoever asked hears of it, and forgets this person
@@ -67,6 +67,11 @@ class FollowedBox:
         self._side = max(self._options.pad * float(np.ptp(bounds, axis=0).max()), 0.95 * self._side, 16.0)
         self.bounds, self.seen, self.strength = bounds, t, strength
         return True
+
+    @staticmethod
+    def strength_of(pose: Detection) -> float:
+        """Mean score of the best eight limb joints."""
+        return float(np.sort(pose.score[np.array(LIMBS)])[-8:].mean())
 
     def stop(self) -> None:
         """Know no more how large the person is and where they go, only where they were."""

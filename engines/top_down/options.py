@@ -32,3 +32,13 @@ class TopDownOptions:
     1.15 to 1.3 with it score best on Leeds Sports Pose."""
     finder_pad: float = 1.2
     """The same over MultiPose's box, which has the head and some room."""
+    others_s: float = 0.25
+    """Between two searches of the whole image for others while somebody is followed."""
+    same_oks: float = 0.5
+    """Two poses more alike than this are one person seen twice."""
+    stays_oks: float = 0.05
+    """A pose less alike than this to where a followed person was to be is somebody else's."""
+    larger: float = 1.25
+    """Where there are too many people, somebody so much larger takes the place of the smallest."""
+    motion_s: float = 0.2
+    """Where somebody goes is the mean of about so long."""

@@ -41,7 +41,7 @@ class Flags(TypedDict, total=False):
     realtime: bool
     """Play files at their own pace, dropping what comes late."""
     demo: bool | str
-    """A real video, fetched once: True or "single", or "multi"."""
+    """A real video, fetched once: True or "single", or "multi" or "people"."""
     fov: float
     """Degrees along the long side of the image, where nothing is calibrated."""
     calibration: str | PathLike[str] | Calibration
@@ -70,6 +70,12 @@ class Flags(TypedDict, total=False):
     """"auto" or the name of a runtime."""
     precision: str
     """"auto", "fp32" or "int8"."""
+    people: int | str
+    """How many people are followed, or "all"."""
+    max_people: int
+    """Of all, at most so many at a time."""
+    select: str
+    """Whom the results show of those who are followed: "largest", "central" or "all"."""
     view: str
     """"window" or another viewer, which shows what is iterated over; none unless it is given."""
     record: str | PathLike[str]

@@ -87,6 +87,7 @@ def prepare(config: Config, stack: ExitStack) -> tuple[Pipeline, MainSink | None
                   "sync": asdict(config.sync), "fusing": asdict(config.fusion), "tracks": asdict(config.tracks),
                   "speed": {s.name: s.speed for s in config.sources},
                   "rotate": {s.name: s.rotate or 0 for s in config.sources},
+                  "people": config.people.limit, "identity": asdict(config.identity),
                   "sync_offset": {o.info.name: o.offset_s for o in opened}},
     )  # fmt: skip
     meter = Meter()
@@ -114,7 +115,7 @@ def make_estimator(
     fuse = None if method == "none" else Fuser(lenses, method, config.detect.min_score, config.fusion)
     return Estimator(
         lenses, detector, lifter, config.detect, config.tracks, fuse, each,
-        max_interpolated_s=config.sync.max_interpolated_s,
+        max_interpolated_s=config.sync.max_interpolated_s, people=config.people, identity=config.identity,
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from stream.app.console import guarded, say, shortage, tell
 from stream.app.flags import parser
 from stream.app.logs import PRINTED, lines_shown
 from stream.app.per_camera import with_settings
-from stream.config import CameraSetupConfig, Config, DetectConfig, LiftConfig, OutputConfig
+from stream.config import CameraSetupConfig, Config, DetectConfig, LiftConfig, OutputConfig, PeopleConfig
 from stream.live.metrics import report
 from stream.sources import list_cameras, parse_sources
 
@@ -37,14 +37,15 @@ def config_of(args: argparse.Namespace, *, sources: bool = True) -> Config:
         raise UserError(
             "no camera; give --camera 0, --camera FILE.mp4 or --demo (--list-cameras shows those there are)"
         )
-    if args.fov is not None and (args.calibration or args.demo == "multi"):
-        lens = "--calibration" if args.calibration else "the calibration of --demo multi"
+    if args.fov is not None and (args.calibration or args.demo in ("multi", "people")):
+        lens = "--calibration" if args.calibration else f"the calibration of --demo {args.demo}"
         raise UserError(f"--fov is for lenses that are not known, and {lens} knows them; leave out --fov")
     default = demo.WALKER_FOV if args.demo == "single" else LiftConfig().fov_degrees
     options = sinks.options_of(vars(args), sinks.kinds().values())
     config = Config(
         sources=parse_sources(args.camera),
         detect=DetectConfig(names=tuple(name.strip() for name in args.detector.split(",") if name.strip())),
+        people=PeopleConfig(None if args.people in (None, "all") else args.people, args.max_people, args.select),
         lift=LiftConfig(args.weights, default if args.fov is None else args.fov),
         network=NetworkOptions(args.runtime, args.precision),
         setup=CameraSetupConfig(

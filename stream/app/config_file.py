@@ -25,7 +25,7 @@ from stream.types import StreamError
 
 _NOT_IN_A_FILE: Final = ("help", "config", "print_config", "list_cameras")
 _THRESHOLDS: Final[Mapping[str, Collection[str]]] = {
-    "detect": ("names",), "top_down": (), "fallback": (), "sync": (), "fusion": (), "tracks": (),
+    "detect": ("names",), "top_down": (), "fallback": (), "sync": (), "fusion": (), "identity": (), "tracks": (),
 }  # fmt: skip
 """Parts of a Config whose fields may be set, but for those that a flag sets."""
 _MOST_BYTES: Final = 1_000_000

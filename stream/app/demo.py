@@ -39,6 +39,8 @@ class DemoSet:
     """Of the wheel, bytes."""
     prefix: str
     """Files of the wheel below this path are kept."""
+    part: str = ""
+    """Where another demo keeps other files of the same wheel: what is added to the folder's name."""
 
 
 SINGLE: Final = DemoSet(
@@ -55,6 +57,9 @@ MULTI: Final = DemoSet(
     "Pose2Sim/Demo_SinglePerson/",
 )
 """Four calibrated, synchronised cameras: ``videos/cam0N.mp4``, ``calibration/Calib.qca.txt``."""
+PEOPLE: Final = replace(MULTI, prefix="Pose2Sim/Demo_MultiPerson/", part="-people")
+"""The same room with two people, and their videos as large as the calibration says."""
+_CALIBRATED: Final = {"multi": MULTI, "people": PEOPLE}
 
 
 def configure(config: Config, which: str) -> Config:
@@ -62,25 +67,25 @@ def configure(config: Config, which: str) -> Config:
 
     Args:
         config: what the user's flags say; its sources are replaced.
-        which: "single" or "multi".
+        which: "single", "multi" or "people".
 
     Raises:
         StreamError: if the videos cannot be fetched, or for flags of a calibration where the demo has its own.
     """
     own = {"--calibration": config.setup.calibration, "--up": config.setup.up, "--letterbox": config.setup.letterbox}
     given = [flag for flag, value in own.items() if value]
-    if which == "multi" and given:
-        raise StreamError(f"--demo multi brings its own calibration; leave out {', '.join(given)}")
+    if which in _CALIBRATED and given:
+        raise StreamError(f"--demo {which} brings its own calibration; leave out {', '.join(given)}")
     config = replace(config, output=replace(config.output, sinks=tuple(map(_with_files, config.output.sinks))))
     if which == "single":
         return replace(config, sources=(SourceConfig(str(fetch(SINGLE) / "demo.mp4"), "walker"),))
-    folder = fetch(MULTI)
+    folder = fetch(_CALIBRATED[which])
     names = [f"cam0{k}" for k in range(1, 5)]
     setup = replace(
         config.setup,
         calibration=folder / "calibration" / "Calib.qca.txt",
         up=(0.0, 0.0, 1.0),
-        letterbox=(f"cam01={LETTERBOX}", f"cam02={LETTERBOX}"),
+        letterbox=(f"cam01={LETTERBOX}", f"cam02={LETTERBOX}") if which == "multi" else (),
     )
     sources = tuple(SourceConfig(str(folder / "videos" / f"{name}.mp4"), name) for name in names)
     return replace(config, sources=sources, setup=setup)
@@ -110,7 +115,7 @@ def fetch(demo: DemoSet, cache: Path | None = None) -> Path:
     Raises:
         StreamError: offline with nothing cached, for a wheel that is not the one that was checked, or a full disk.
     """
-    folder = (cache or cache_folder()) / demo.requirement.replace("==", "-")
+    folder = (cache or cache_folder()) / (demo.requirement.replace("==", "-") + demo.part)
     if folder.is_dir():
         return folder
     try:

@@ -7,7 +7,8 @@ from pathlib import Path
 from engines import detectors, runtimes
 from engines.argument_types import Parser
 from stream import sinks
-from stream.config import LiftConfig
+from stream.config import LiftConfig, PeopleConfig
+from stream.selection import IDS, Selection, selection
 
 REPEATED = ("letterbox", "sync_offset", "speed", "rotate")
 """Flags of one camera, or of all: a list, each with a name or without."""
@@ -29,8 +30,9 @@ def parser(about: str = "", kind: type[Parser] = Parser) -> Parser:
              "of these; repeatable",
     )  # fmt: skip
     source.add_argument("--list-cameras", action="store_true", help="list the local cameras and stop")
-    source.add_argument("--demo", nargs="?", const="single", choices=["single", "multi"],
-                        help="a real video, fetched once: one walker, or four calibrated cameras (multi)")  # fmt: skip
+    source.add_argument("--demo", nargs="?", const="single", choices=["single", "multi", "people"],
+                        help="a real video, fetched once: one walker, four calibrated cameras (multi), or those with "
+                             "two people (people)")  # fmt: skip
     source.add_argument("--size", type=size, metavar="WxH", help="size to ask a local camera for")
     source.add_argument("--fps", type=rate, metavar="N", help="rate to ask a local camera for; rate of an image folder")
     source.add_argument(
@@ -64,6 +66,13 @@ def parser(about: str = "", kind: type[Parser] = Parser) -> Parser:
                         help=f"of the lifter and the detectors: auto, {', '.join(runtimes.names())}")  # fmt: skip
     engine.add_argument("--precision", default="auto", metavar="NAME",
                         help="auto, fp32, or int8 where there is an int8 file")  # fmt: skip
+    who = p.add_argument_group("people")
+    who.add_argument("--people", type=people, default=None, metavar="N|all",
+                     help="how many people are followed (default: all); 1 is the fastest")  # fmt: skip
+    who.add_argument("--max-people", type=number, default=PeopleConfig().most, metavar="N",
+                     help="of all, at most so many at a time (default: %(default)s)")  # fmt: skip
+    who.add_argument("--select", type=live_selection, default=Selection(), metavar="largest|central|all",
+                     help="whom the results show of those who are followed (default: all)")  # fmt: skip
     output = p.add_argument_group("output")
     viewers = [name for name, kind in sinks.kinds().items() if kind.role == "viewer"]
     output.add_argument("--view", default="auto", metavar="VIEW", help=f"auto, {', '.join(viewers)} or none")
@@ -105,3 +114,26 @@ def vector(text: str) -> tuple[float, float, float]:
     if not 0 < x * x + y * y + z * z < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} has no direction")
     return x, y, z
+
+
+def number(text: str) -> int:
+    """A whole number from 1 to 100."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 100):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of people such as 2")
+    return int(text)
+
+
+def people(text: str) -> int | str:
+    """``all``, or how many."""
+    return "all" if text.strip().lower() == "all" else number(text)
+
+
+def live_selection(text: str) -> Selection:
+    """Whom a run shows; ids are not known beforehand."""
+    chosen = selection(text)
+    if chosen.rule == IDS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: who gets which id is not known before a run; give largest, central or all, and an id to replay "
+            "or export"
+        )
+    return chosen

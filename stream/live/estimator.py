@@ -12,12 +12,28 @@ import numpy as np
 
 from calibration.arrays import Array
 from calibration.geometry.camera import Camera
+from engines.detectors import OnePersonSession, crowd
+from engines.identity import Belonging, IdentityOptions
 from engines.lifter import lifter_input, place_root
 from engines.skeleton import LIMBS
-from engines.types import Detection, Detector, DetectorSession, ExtraJoints, Lifter, Mixture, Pose, TimedSession
-from stream.config import DetectConfig, SyncConfig, TrackConfig
+from engines.types import (
+    CrowdSession,
+    Detection,
+    Detector,
+    ExtraJoints,
+    Lifter,
+    Mixture,
+    Pose,
+    Seen,
+    Sighting,
+    TimedSession,
+    empty_detection,
+)  # fmt: skip
+from stream.config import DetectConfig, PeopleConfig, SyncConfig, TrackConfig
 from stream.live.frame_checks import check_cameras, check_frames
+from stream.live.people import Everybody, Identify, OnePerson
 from stream.live.tracks import Tracker
+from stream.selection import select
 from stream.types import Estimate, Frame, FrameReference, FrameSet, Person, StreamError, View
 
 Each = Callable[..., Iterable[Any]]
@@ -33,20 +49,24 @@ class FuseViews(Protocol):
         """The person in the world, or None where no view has one."""
         ...
 
+    def another(self) -> "FuseViews":
+        """One with the same settings, for another person."""
+        ...
+
 
 @dataclass(slots=True, eq=False)
 class _Eye:
     """What the estimator keeps of one camera."""
 
-    session: DetectorSession
+    session: CrowdSession
     free: threading.Lock = field(default_factory=threading.Lock)
     """Its frames are looked at one after another: a session takes no two at once."""
     frame_index: int = -1
     t: float = -np.inf
     image: Callable[[], object] = lambda: None
     """The image that was looked at last, while anybody else keeps it."""
-    detection: Detection | None = None
-    before: tuple[float, Detection] | None = None
+    seen: Seen | None = None
+    before: tuple[float, Seen] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +76,15 @@ class _Followed:
     person_id: int
     trackers: tuple[Tracker, ...]
     """One a camera."""
+    fuse: FuseViews | None
+    """Theirs alone; None where nothing is fused."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Look:
     """What one camera gave to one frame set."""
 
-    detection: Detection | None
+    seen: Seen | None
     fresh: bool = False
     """Whether the frame had not been looked at before."""
     anew: bool = False
@@ -94,6 +116,8 @@ class Estimator:
         each: applies a function to every view, like ``map``; that of a pool detects views side by side.
         clock: seconds; only to measure stages, nothing depends on it.
         max_interpolated_s: 2D joints are not interpolated between frames further apart.
+        people: who is followed; None: one person.
+        identity: when somebody is still the same, where several are followed.
 
     Raises:
         StreamError: without a camera.
@@ -110,18 +134,29 @@ class Estimator:
         each: Each = map,
         clock: Callable[[], float] = time.perf_counter,
         max_interpolated_s: float = SyncConfig().max_interpolated_s,
+        people: PeopleConfig | None = None,
+        identity: IdentityOptions = IdentityOptions(),
     ) -> None:
         check_cameras(cameras)
         self._cameras = tuple(cameras)
         self._lifter = lifter
         self._detect = detect or DetectConfig()
         self._fuse = fuse
+        self._tracks = tracks
         self._each = each
         self._clock = clock
         self._max_interpolated_s = max_interpolated_s
-        self._eyes = [_Eye(detector.session()) for _ in cameras]
-        ids = count()
-        self._followed = _Followed(0, tuple(Tracker(tracks, ids) for _ in cameras))
+        self._people = people or PeopleConfig(1)
+        self._selected: int | None = None
+        self._track_ids = count()
+        self._followed: dict[int, _Followed] = {}
+        self._identify: Identify
+        if self._people.limit == 1:
+            self._eyes = [_Eye(OnePersonSession(detector.session())) for _ in cameras]
+            self._identify = OnePerson()
+        else:
+            self._eyes = [_Eye(crowd(detector, self._people.limit, count())) for _ in cameras]
+            self._identify = Everybody(identity)
         self._pending: PendingFrameSet | None = None
         self._detected = -np.inf  # when the last look ended
 
@@ -147,28 +182,40 @@ class Estimator:
     def result(self, pending: PendingFrameSet) -> Estimate:
         """Lift, fuse and track what was begun; frame sets are finished in the order in which they were begun."""
         frame_set, looks, detect_s = pending.frame_set, *self._complete(pending)
-        detections = [look.detection for look in looks]
+        seen = [look.seen for look in looks]
         start = self._clock()
-        mixtures = self._lift(detections)
+        mixtures = self._lift(seen)
         lifted = self._clock()
-        pose = self._fuse(detections, mixtures, frame_set.t) if self._fuse else None
-        fused = self._clock()
-        frames = tuple(_reference(*pair) for pair in zip(frame_set.frames, detections, strict=True))
-        for tracker, look in zip(self._followed.trackers, looks, strict=True):
+        for camera_index, look in enumerate(looks):
             if look.anew:
-                tracker.reset()
-        person = self._person(self._followed, frame_set.t, detections, mixtures, pose)
-        stages = {"detect": detect_s, "lift": lifted - start, "track": self._clock() - fused}
+                for followed in self._followed.values():
+                    followed.trackers[camera_index].reset()
+        who = self._identify(seen, frame_set.t)
+        known = self._identify.remembered
+        self._followed = {k: followed for k, followed in self._followed.items() if k in known}
+        told = self._clock()
+        fused_of = [self._fused(one, seen, mixtures, frame_set.t) for one in who]
+        fused = self._clock()
+        people = [self._person(one, frame_set.t, seen, mixtures, pose) for one, pose in zip(who, fused_of, strict=True)]
+        frames = tuple(_reference(*pair) for pair in zip(frame_set.frames, seen, strict=True))
+        stages = {"detect": detect_s, "lift": lifted - start, "track": self._clock() - fused + told - lifted}
         if self._fuse:
-            stages["fuse"] = fused - lifted
+            stages["fuse"] = fused - told
         return Estimate(
             index=frame_set.index,
             t=frame_set.t,
             frames=frames,
-            people=() if person is None else (person,),
+            people=self._shown([person for person in people if person is not None], frames),
             spread_s=frame_set.spread_s,
             stages=stages,
+            left_out=max((answer.left_out for answer in seen if answer is not None), default=0),
         )
+
+    def _shown(self, people: Sequence[Person], frames: Sequence[FrameReference | None]) -> tuple[Person, ...]:
+        shown = select(people, frames, self._people.select, self._selected)
+        if len(shown) == 1:
+            self._selected = shown[0].person_id
+        return shown
 
     def _complete(self, pending: PendingFrameSet) -> tuple[Sequence[_Look], float]:
         """All looks of a frame set, and the seconds they took that the moment before did not take too."""
@@ -194,60 +241,87 @@ class Estimator:
             return _Look(None)
         start, anew = self._clock(), False
         # A slow camera's frame is in several frame sets.
-        fresh = (frame.index, frame.t) != (eye.frame_index, eye.t) or eye.detection is None
+        fresh = (frame.index, frame.t) != (eye.frame_index, eye.t) or eye.seen is None
         if not fresh and eye.image() is not frame.image:
             raise StreamError(
                 f"camera {frame.camera}: two images are frame {frame.index} at {frame.t:g} s; give each its own index"
             )
         if fresh:
-            if eye.detection is not None:
-                eye.before = (eye.t, eye.detection)
+            if eye.seen is not None:
+                eye.before = (eye.t, eye.seen)
             if frame.t <= eye.t:
                 # A file that begins again, or a reconnected camera.
                 anew = True
                 eye.session.reset()
                 eye.before = None
-            eye.detection = eye.session(frame.image, frame.t)
+            eye.seen = eye.session(frame.image, frame.t)
             eye.frame_index, eye.t, eye.image = frame.index, frame.t, weakref.ref(frame.image)
-        before, now = eye.before, eye.detection
+        before, now = eye.before, eye.seen
         if (
             now is not None
             and before is not None
             and before[0] < target < eye.t - 1e-6
             and eye.t - before[0] <= self._max_interpolated_s + 1e-6  # 10 fps, give or take rounding
         ):
-            now = interpolate(before[1], now, (target - before[0]) / (eye.t - before[0]))
+            now = _interpolate_all(before[1], now, (target - before[0]) / (eye.t - before[0]))
         return _Look(now, fresh, anew, start, self._clock())
 
-    def _lift(self, detections: Sequence[Detection | None]) -> list[Mixture | None]:
-        """All views in one batch; None for a view in which there is too little of a person to lift."""
-        mixtures: list[Mixture | None] = [None] * len(detections)
+    def _lift(self, seen: Sequence[Seen | None]) -> list[list[Mixture | None]]:
+        """All people in all views in one batch; None for one of whom there is too little to lift."""
+        mixtures: list[list[Mixture | None]] = [[None] * len(answer.people) if answer else [] for answer in seen]
         chosen, inputs = [], []
-        for k, detection in enumerate(detections):
-            if detection is None or not self._may_be_lifted(detection):
-                continue
-            chosen.append(k)
-            inputs.append(lifter_input(detection, self._cameras[k], self._detect.min_score))
-        for k, mixture in zip(chosen, self._lifter(inputs), strict=True):
-            mixtures[k] = mixture
+        for camera_index, answer in enumerate(seen):
+            for k, sighting in enumerate(answer.people if answer else ()):
+                if self._may_be_lifted(sighting.detection):
+                    chosen.append((camera_index, k))
+                    inputs.append(lifter_input(sighting.detection, self._cameras[camera_index], self._detect.min_score))
+        for (camera_index, k), mixture in zip(chosen, self._lifter(inputs), strict=True):
+            mixtures[camera_index][k] = mixture
         return mixtures
 
     def _may_be_lifted(self, detection: Detection) -> bool:
         seen = (detection.score[list(LIMBS)] >= self._detect.min_score).sum()
         return detection.person and seen >= self._detect.min_joints
 
+    def _of(self, person_id: int) -> _Followed:
+        """What is kept of a person; begun where there is nothing yet."""
+        if person_id not in self._followed:
+            fuse = self._fuse.another() if self._fuse else None
+            trackers = tuple(Tracker(self._tracks, self._track_ids) for _ in self._cameras)
+            self._followed[person_id] = _Followed(person_id, trackers, fuse)
+        return self._followed[person_id]
+
+    def _fused(
+        self, one: Belonging, seen: Sequence[Seen | None], mixtures: Sequence[Sequence[Mixture | None]], t: float
+    ) -> Pose | None:
+        """The person in the world, from what each camera saw of them."""
+        fuse = self._of(one.person_id).fuse
+        if fuse is None:
+            return None
+        return fuse(
+            [
+                _detection(answer, k) if k is not None or answer is None else empty_detection(answer.origin)
+                for answer, k in zip(seen, one.views, strict=True)
+            ],
+            [None if k is None else theirs[k] for theirs, k in zip(mixtures, one.views, strict=True)],
+            t,
+        )
+
     def _person(
         self,
-        followed: _Followed,
+        one: Belonging,
         t: float,
-        detections: Sequence[Detection | None],
-        mixtures: Sequence[Mixture | None],
+        seen: Sequence[Seen | None],
+        mixtures: Sequence[Sequence[Mixture | None]],
         pose: Pose | None,
     ) -> Person | None:
         """The person, from what each camera saw of them and what was fused of it; None where no camera did."""
+        followed = self._of(one.person_id)
         views = tuple(
-            None if detection is None or not detection.person else self._view(followed, k, t, detection, mixtures[k])
-            for k, detection in enumerate(detections)
+            None
+            if k is None or (detection := _detection(seen[camera_index], k)) is None
+            else self._view(followed, camera_index, t, detection, mixtures[camera_index][k])
+            for camera_index, k in enumerate(one.views)
         )
         if pose is None and not any(views):
             return None
@@ -262,11 +336,32 @@ class Estimator:
         return View(detection=detection, mixture=mixture, tracks=tracks, answer_raw=raw, answer=answer, root=root)
 
 
-def _reference(frame: Frame | None, detection: Detection | None) -> FrameReference | None:
-    if frame is None or detection is None:
+def _detection(answer: Seen | None, k: int | None) -> Detection | None:
+    return None if answer is None or k is None else answer.people[k].detection
+
+
+def _reference(frame: Frame | None, answer: Seen | None) -> FrameReference | None:
+    if frame is None or answer is None:
         return None
     height, width = frame.image.shape[:2]
-    return FrameReference(frame.camera, frame.index, frame.t, (width, height), detection.origin)
+    return FrameReference(frame.camera, frame.index, frame.t, (width, height), answer.origin)
+
+
+def _interpolate_all(a: Seen, b: Seen, share: float) -> Seen:
+    """Everybody the share of the way from a to b; somebody who is in one of them only, as they are in the nearer."""
+    nearer = b if share >= 0.5 else a
+    before = {sighting.track: sighting for sighting in a.people}
+    after = {sighting.track for sighting in b.people}
+    people = [
+        Sighting(sighting.track, interpolate(before[sighting.track].detection, sighting.detection, share))
+        if sighting.track in before
+        else sighting
+        for sighting in b.people
+        if sighting.track in before or nearer is b
+    ]
+    if nearer is a:
+        people += [sighting for sighting in a.people if sighting.track not in after]
+    return Seen(nearer.origin, tuple(people), nearer.left_out)
 
 
 def interpolate(a: Detection, b: Detection, share: float) -> Detection:
