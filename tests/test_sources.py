@@ -37,6 +37,12 @@ def make_file(folder):
 
 
 @contextlib.contextmanager
+def make_chapters(folder):
+    paths = [write_video(folder / f"{name}.mp4", 6) for name in "ab"]
+    yield file_source("+".join(map(str, paths)))
+
+
+@contextlib.contextmanager
 def make_images(folder):
     for number in range(12):
         cv2.imwrite(str(folder / f"image{number}.png"), coded(number))

@@ -26,8 +26,8 @@ def parser(about: str = "", kind: type[Parser] = Parser) -> Parser:
     source = p.add_argument_group("cameras")
     source.add_argument(
         "--camera", action="append", default=[], metavar="[NAME=]SOURCE",
-        help="index or device path, video file, rtsp:// or http:// address, folder of images, or env:VARIABLE with one "
-             "of these; repeatable",
+        help="index or device path, video file or several as A.mp4+B.mp4 or a pattern, rtsp:// or http:// address, "
+             "folder of images, or env:VARIABLE with one of these; repeatable",
     )  # fmt: skip
     source.add_argument("--list-cameras", action="store_true", help="list the local cameras and stop")
     source.add_argument("--demo", nargs="?", const="single", choices=["single", "multi", "people"],

@@ -10,7 +10,7 @@ from calibration.errors import UserError
 from engines.argument_types import DONE, INTERRUPTED, MISTAKE, Parser
 from stream.app.logs import lines_shown
 from stream.recordings.inspect import inspect_take, is_take
-from stream.sources import container_lines, kind_of, make_source, parse_source
+from stream.sources import container_lines, files_of, kind_of, make_source, parse_source
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +64,10 @@ def source_lines(text: str) -> Iterator[str]:
         yield f"  times: {', '.join(filter(None, (begin, code)))}"
     if info.device or info.serial:
         yield f"  device: {info.device or 'not known'}, serial {info.serial or 'not known'}"
-    if kind_of(config.source) == "file":
-        yield from (f"  {line}" for line in container_lines(Path(config.source)))
+    if kind_of(config.source) in ("file", "chapters"):
+        paths = files_of(config.source)
+        for path in paths:
+            if len(paths) > 1:
+                yield f"  {path}:"
+            yield from (f"{'  ' if len(paths) > 1 else ''}  {line}" for line in container_lines(Path(path)))
     yield from (f"  remark: {message}" for message in info.messages)

@@ -25,6 +25,7 @@ from stream.drawing.figures import follow
 from stream.drawing.scene import ViewState
 from stream.recordings.run_info import RunInfo
 from stream.sinks import Run, SinkOptions, SinkStoppedError, flag
+from stream.sources import files_of
 from stream.types import Estimate, StreamError, View
 
 _CLOCK: Final = 90_000  # ticks a second: MPEG's own, exact for 24, 25, 30, 50 and 60 frames a second
@@ -238,8 +239,8 @@ class Options(SinkOptions):
                 continue
             for source in config.sources:
                 # By inode, as a file has many names. A still could lie in the folder of images that is read.
-                taken = (path, path.parent) if os.path.exists(source.source) else ()
-                if any(os.path.samefile(source.source, place) for place in taken):
+                read = filter(os.path.exists, files_of(source.source))
+                if any(os.path.samefile(one, place) for one in read for place in (path, path.parent)):
                     raise StreamError(f"{name} {path} is what --camera {source.shown} reads; give another file")
 
     def make(self, run: Run) -> VideoSink | None:

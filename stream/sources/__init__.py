@@ -24,6 +24,7 @@ from stream.sources._container import container_lines
 from stream.sources._devices import CameraDevice, list_cameras
 from stream.sources._source import NAME, Source, SourceInfo, SourceStatus, Start
 from stream.sources._timecode import DAY_S, timecode_seconds
+from stream.sources.chapters import files_of
 from stream.types import StreamError
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "SourceStatus",
     "Start",
     "example",
+    "files_of",
     "container_lines",
     "kind_of",
     "kinds",
@@ -177,9 +179,12 @@ def parse_sources(texts: Sequence[str]) -> tuple[SourceConfig, ...]:
             raise StreamError(
                 f"two cameras are called {config.name}: {other.shown} and {config.shown}; name them, as in left=..."
             )
-        other = places.setdefault(_place(config.source), config)
-        if other is not config:
-            raise StreamError(f"{config.shown} is given twice, as {other.name} and as {config.name}")
+        for place in map(_place, files_of(config.source)):
+            other = places.setdefault(place, config)
+            if other is not config:
+                raise StreamError(f"{config.shown} is given twice, as {other.name} and as {config.name}")
+            if list(map(_place, files_of(config.source))).count(place) > 1:
+                raise StreamError(f"{config.shown}: it names one file twice")
     return configs
 
 

@@ -29,7 +29,7 @@ class SourceInfo:
     name: str
     """Name of the camera."""
     kind: str
-    """Its module in this directory: "camera", "file", "images", "network" or "synthetic"."""
+    """Its module in this directory: "camera", "chapters", "file", "images", "network" or "synthetic"."""
     source: str
     """What the user gave, without passwords."""
     size: tuple[int, int]
