@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from engines.types import Detection
+from calibration.arrays import Array
 from stream.types import Estimate, FrameReference, Person, StreamError
 
 ALL, LARGEST, CENTRAL, IDS = "all", "largest", "central", "ids"
@@ -45,22 +45,46 @@ def selection(text: str) -> Selection:
     return Selection(IDS, tuple(sorted({int(part) for part in parts})))
 
 
-def largeness(detection: Detection, size: tuple[int, int]) -> float:
+def largeness(xy: Array, score: Array, size: Array) -> Array:
     """The diagonal of the seen joints' box, a share of the image's; 0 where none is seen.
 
     The diagonal, so that who lies counts as much as who stands.
+
+    Args:
+        xy: (..., 17, 2) pixels.
+        score: (..., 17), 0 = not seen.
+        size: (..., 2) width and height of the image, pixels.
+
+    Returns:
+        (...,) shares.
     """
-    xy = detection.xy[detection.score > 0]
-    return float(np.hypot(*np.ptp(xy, axis=0)) / np.hypot(*size)) if len(xy) else 0.0
+    low, high = _box(xy, score)
+    return _length(high - low) / _length(size) * (score > 0).any(-1)
 
 
-def centrality(detection: Detection, size: tuple[int, int]) -> float:
-    """1 where the seen joints' box lies in the middle of the image, 0 in its corners and where none is seen."""
-    xy = detection.xy[detection.score > 0]
-    if not len(xy):
-        return 0.0
-    off = (xy.min(0) + xy.max(0)) / 2 - np.array(size) / 2
-    return max(0.0, 1 - float(np.hypot(*off) / (np.hypot(*size) / 2)))
+def centrality(xy: Array, score: Array, size: Array) -> Array:
+    """1 where the seen joints' box lies in the middle of the image, 0 in its corners and where none is seen.
+
+    Args and returns as those of ``largeness``.
+    """
+    low, high = _box(xy, score)
+    off = (low + high) / 2 - size / 2
+    return np.maximum(1 - _length(off) / (_length(size) / 2), 0) * (score > 0).any(-1)
+
+
+def _box(xy: Array, score: Array) -> tuple[Array, Array]:
+    seen = (score > 0)[..., None]
+    none = ~seen.any(-2)
+    low, high = np.where(seen, xy, np.inf).min(-2), np.where(seen, xy, -np.inf).max(-2)
+    return np.where(none, 0, low), np.where(none, 0, high)
+
+
+def _length(vector: Array) -> Array:
+    return np.hypot(vector[..., 0], vector[..., 1])
+
+
+MEASURES: Final = {LARGEST: largeness, CENTRAL: centrality}
+"""How much of what a rule looks for somebody has in one image."""
 
 
 def merit(person: Person, frames: Sequence[FrameReference | None], rule: str) -> float:
@@ -71,9 +95,9 @@ def merit(person: Person, frames: Sequence[FrameReference | None], rule: str) ->
         frames: ``Estimate.frames``, of their cameras.
         rule: "largest" or "central".
     """
-    measure = {LARGEST: largeness, CENTRAL: centrality}[rule]
+    measure = MEASURES[rule]
     values = [
-        0.0 if view is None else measure(view.detection, frame.size)
+        0.0 if view is None else float(measure(view.detection.xy, view.detection.score, np.array(frame.size)))
         for view, frame in zip(person.views, frames, strict=True)
         if frame is not None
     ]
@@ -112,13 +136,13 @@ class Tally:
 
     def add(self, estimate: Estimate) -> None:
         """Take a moment into account."""
-        for person in estimate.people:
-            self.count(person, estimate.frames)
-
-    def count(self, person: Person, frames: Sequence[FrameReference | None]) -> None:
-        """Take a person of a moment into account, seen in these frames."""
         rule = self._selection.rule
-        self._merits[person.person_id] += merit(person, frames, rule) if rule in (LARGEST, CENTRAL) else 0.0
+        for person in estimate.people:
+            self.count(person.person_id, merit(person, estimate.frames, rule) if rule in MEASURES else 0.0)
+
+    def count(self, person_id: int, value: float) -> None:
+        """Take a person into account by what ``merit`` says of them, of one moment or summed over several."""
+        self._merits[person_id] += value
 
     @property
     def ids(self) -> tuple[int, ...]:

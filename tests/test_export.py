@@ -58,7 +58,8 @@ def test_npz(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     rows, poses = rows_of(estimates), poses_of(estimates)
     F, T = len(rows), len(poses)
-    assert f"{F} rows, {T} fused poses" in said
+    fused = sum(pose is not None for *_, pose in poses)
+    assert f"{F} rows, {fused} fused poses, {T - fused} moments without one" in said
     with np.load(tmp_path / "out.npz", allow_pickle=False) as data:
         shapes = {key: data[key].shape for key in data.files}
         assert shapes == {
@@ -441,7 +442,7 @@ def test_a_full_disk_while_exporting_leaves_nothing_half(tmp_path: Path) -> None
 
 def test_memory_does_not_grow_with_the_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record(tmp_path, make_estimates(60), every=1)
-    monkeypatch.setattr("stream.recordings.export._ROWS", 7)
+    monkeypatch.setattr("stream.recordings.reading._ROWS", 7)
     sizes = []
     convert = markers.array_of
     monkeypatch.setattr("stream.recordings.columns.array_of", lambda b, n: sizes.append(b.num_rows) or convert(b, n))

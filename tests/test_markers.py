@@ -1,13 +1,9 @@
-"""How the axes of markers are turned, and whose markers they are."""
-
-from pathlib import Path
+"""How the axes of markers are turned."""
 
 import numpy as np
 import pytest
 
-from stream.app.export import main as export
 from stream.recordings.markers import camera_right, turn, world_right
-from tests.takes import make_estimates, record
 
 X, Y, Z = np.eye(3)
 RIGHTS = {"world": world_right, "camera": lambda up, _: camera_right(up)}
@@ -98,21 +94,3 @@ def test_no_step_anywhere_but_at_the_one_axis_that_is_documented(axes: str, targ
             between = float(np.degrees(np.arccos(np.clip(one @ two, -1, 1))))
             if between < 0.5:  # not across what was left out
                 assert degrees(turned(axes, one, target), turned(axes, two, target)) < 12 * between + 1e-3
-
-
-def test_markers_of_several_people_are_those_of_who_is_there_most(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    estimates = make_estimates(40, people=3)
-    record(tmp_path, estimates)
-    assert export([str(tmp_path), "--to", "trc", "--out", str(tmp_path / "out.trc")]) == 0
-    assert "3 people are in it: these are the markers of person 0" in capsys.readouterr().out
-    rows = [line.split("\t") for line in (tmp_path / "out.trc").read_text().splitlines()[5:]]
-    assert len(rows) == len(estimates), "a row a moment"
-    for row, estimate in zip(rows, estimates, strict=True):
-        pose = next((person.pose for person in estimate.people if person.person_id == 0), None)
-        found = np.array(row[2:], float).reshape(17, 3)
-        if pose is None:
-            assert np.isnan(found).all()
-        else:
-            np.testing.assert_allclose(found, pose.joints[:, [1, 2, 0]] / 1000, atol=1e-6)

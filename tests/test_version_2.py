@@ -168,7 +168,7 @@ def test_events_in_c3d(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     estimates = make_estimates(60)
     take = record_with_events(tmp_path, estimates)
     assert export([str(take), "--to", "c3d", "--out", str(tmp_path / "out.c3d")]) == 0
-    assert "2 events\n1 events before the first frame or after the last left out" in capsys.readouterr().out
+    assert "2 events\n1 event before the first frame or after the last left out" in capsys.readouterr().out
     events = ezc3d.c3d(str(tmp_path / "out.c3d"))["parameters"]["EVENT"]
     assert events["USED"]["value"] == [2]
     assert events["LABELS"]["value"] == ["left foot", 'sprung ?ber, "hoch"']

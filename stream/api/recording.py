@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stream.recordings import npz, tables
-from stream.recordings.export import Reading, fault_line
+from stream.recordings.reading import Reading, fault_line
 from stream.recordings.replay import read_events, read_frames, replay
 from stream.recordings.run_info import RunInfo
 from stream.recordings.schema import ESTIMATES, EVENTS, MOMENTS

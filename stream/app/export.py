@@ -5,17 +5,24 @@ from pathlib import Path
 from calibration.errors import UserError
 from engines.argument_types import DONE, INTERRUPTED, MISTAKE, Parser
 from stream.app.console import say, tell
-from stream.recordings.export import export
+from stream.recordings.export import FORMATS, export
 from stream.recordings.takes import open_take
+from stream.selection import METAVAR, Selection, selection
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Export a recording as a table or as markers."""
     parser = Parser(prog="python -m stream export", description=main.__doc__)
     parser.add_argument("take", type=Path, metavar="DIR", help="the take, or the folder given to --record")
-    parser.add_argument("--to", required=True, choices=("csv", "parquet", "npz", "trc", "c3d"), help="format")
+    parser.add_argument("--to", required=True, choices=FORMATS, help="format")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="file to write")
-    parser.add_argument("--camera", metavar="NAME", help="trc, c3d: this camera's answer, not the fused person")
+    parser.add_argument("--camera", metavar="NAME", help="trc, c3d: this camera's answers, not the fused people")
+    parser.add_argument("--select", type=selection, metavar=METAVAR, default=Selection(), help="whom (default all)")
+    people = parser.add_mutually_exclusive_group()
+    people.add_argument("--per-person", action="store_true",
+                        help="trc, c3d: a file a person, FILE.personID (default where there are several)")  # fmt: skip
+    people.add_argument("--prefix", action="store_true",
+                        help="trc, c3d: one file of everybody, markers named personID:JOINT")  # fmt: skip
     parser.add_argument("--start", type=float, metavar="SECONDS", help="export from here on, after the first moment")
     parser.add_argument("--end", type=float, metavar="SECONDS", help="export up to here, after the first moment")
     parser.add_argument("--force", action="store_true", help="write over existing files")
@@ -25,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         notes = export(
             take, options.to, options.out,
             camera=options.camera, start=options.start, end=options.end, force=options.force,
+            select=options.select, per_person=options.per_person, prefix=options.prefix,
         )  # fmt: skip
     except UserError as error:
         say(str(error))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stream.recordings.extra_joints import extra_arrays, extra_names
 from stream.recordings.schema import ESTIMATES, EVENTS, MOMENTS, array_of
+from stream.words import number_of
 
 Read = Callable[[str], Iterable[pa.RecordBatch]]
 """The batches of a stream, by its name."""
@@ -39,6 +40,28 @@ class Contents:
     """Names of the further 2D joints that are in it."""
     pose_extra: tuple[str, ...]
     """Names of those of them that are in fused poses."""
+
+
+class Count:
+    """Counts the rows of a stream as they pass, and says of what there were how many."""
+
+    def __init__(self, stream: str) -> None:
+        self._stream = stream
+        self._rows = self._fused = 0
+
+    def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Count a batch and hand it on."""
+        self._rows += batch.num_rows
+        if self._stream == MOMENTS:
+            self._fused += int(np.sum(array_of(batch, "fused")))
+        return batch
+
+    def __str__(self) -> str:
+        if self._stream == MOMENTS:
+            nobody = self._rows - self._fused
+            without = f", {number_of(nobody, 'moment')} without one" if nobody else ""
+            return number_of(self._fused, "fused pose") + without
+        return number_of(self._rows, "event" if self._stream == EVENTS else "row")
 
 
 def contents_of(read: Read) -> Contents:

@@ -17,6 +17,7 @@ from stream.recordings.columns import (
     POSE_EXTRA_KEYS,
     POSE_KEYS,
     Columns,
+    Count,
     Read,
     contents_of,
     estimate_columns,
@@ -31,7 +32,6 @@ from stream.recordings.tables import MAIN
 class _Stream:
     """What of a stream goes into arrays."""
 
-    what: str
     stream: str
     columns: Callable[[pa.RecordBatch], Columns]
     keys: Sequence[str]
@@ -43,11 +43,11 @@ def _streams(read: Read) -> tuple[list[_Stream], dict[str, tuple[str, ...]]]:
     names = {"extra_names": there.extra, "pose_extra_names": there.pose_extra}
     keys = (*ESTIMATE_KEYS, *(EXTRA_KEYS if there.extra else ()))
     pose_keys = (*POSE_KEYS, *(POSE_EXTRA_KEYS if there.pose_extra else ()))
-    parts = [_Stream("rows", ESTIMATES, lambda batch: estimate_columns(batch, there.extra), keys)]
+    parts = [_Stream(ESTIMATES, lambda batch: estimate_columns(batch, there.extra), keys)]
     if there.fused:
-        parts.append(_Stream("fused poses", MOMENTS, lambda batch: pose_columns(batch, there.pose_extra), pose_keys))
+        parts.append(_Stream(MOMENTS, lambda batch: pose_columns(batch, there.pose_extra), pose_keys))
     if there.events:
-        parts.append(_Stream("events", EVENTS, event_columns, EVENT_KEYS))
+        parts.append(_Stream(EVENTS, event_columns, EVENT_KEYS))
     return parts, {key: value for key, value in names.items() if value}
 
 
@@ -69,15 +69,16 @@ def write_npz(read: Read, folder: Path) -> list[str]:
     said = []
     with zipfile.ZipFile(folder / MAIN, "w", allowZip64=True) as archive:
         for part in parts:
-            rows = _part(archive, (part.columns(batch) for batch in read(part.stream)), part.keys, folder)
-            said.append(f"{rows} {part.what}")
+            count = Count(part.stream)
+            _part(archive, (part.columns(count(batch)) for batch in read(part.stream)), part.keys, folder)
+            said.append(str(count))
         for key, value in names.items():
             with archive.open(f"{key}.npy", "w") as member:
                 np.lib.format.write_array(member, np.array(value), allow_pickle=False)
     return [", ".join(said)]
 
 
-def _part(archive: zipfile.ZipFile, batches: Iterator[Columns], keys: Sequence[str], folder: Path) -> int:
+def _part(archive: zipfile.ZipFile, batches: Iterator[Columns], keys: Sequence[str], folder: Path) -> None:
     files: dict[str, IO[bytes]] = {}
     kinds: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
     strings: dict[str, list[NDArray[Any]]] = {}
@@ -109,4 +110,3 @@ def _part(archive: zipfile.ZipFile, batches: Iterator[Columns], keys: Sequence[s
     finally:
         for file in files.values():
             file.close()
-    return rows

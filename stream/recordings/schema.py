@@ -203,14 +203,14 @@ def completed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """A batch with the columns that an older version lacks, filled with what says that nothing is known."""
     for field in schema:
         if field.name not in batch.schema.names:
-            batch = batch.append_column(field, _unknown(field.type, batch.num_rows))
+            batch = batch.append_column(field, unknown(field.type, batch.num_rows))
     return batch
 
 
-def _unknown(kind: pa.DataType, rows: int) -> pa.Array:
+def unknown(kind: pa.DataType, rows: int) -> pa.Array:
     """Integers -1, numbers NaN, texts and lists empty, flags False, maps null."""
     if pa.types.is_fixed_size_list(kind):
-        return pa.FixedSizeListArray.from_arrays(_unknown(kind.value_type, rows * kind.list_size), kind.list_size)
+        return pa.FixedSizeListArray.from_arrays(unknown(kind.value_type, rows * kind.list_size), kind.list_size)
     if pa.types.is_map(kind):
         return pa.nulls(rows, kind)
     value = [] if pa.types.is_list(kind) else "" if pa.types.is_string(kind) else False

@@ -18,6 +18,7 @@ from stream.recordings.columns import (
     IDS,
     Columns,
     Contents,
+    Count,
     Read,
     any_event,
     any_fused,
@@ -112,20 +113,20 @@ def _write(
     read: Read, folder: Path, fused: bool, events: bool, table: _Table, open_: Callable[[Path, pa.Schema], _Writer]
 ) -> list[str]:
     """Write the estimates and, where there are any, fused poses and events, each batch turned into a table's."""
-    notes, parts = [], [(ESTIMATES, MAIN, "rows")]
-    parts += [(MOMENTS, POSES, "fused poses")] if fused else []
-    parts += [(EVENTS, EVENTS_FILE, "events")] if events else []
-    for stream, name, what in parts:
-        batches = (table(stream, batch) for batch in read(stream))
-        rows, first = 0, next(batches)  # there is always one, if an empty one
+    notes, parts = [], [(ESTIMATES, MAIN)]
+    parts += [(MOMENTS, POSES)] if fused else []
+    parts += [(EVENTS, EVENTS_FILE)] if events else []
+    for stream, name in parts:
+        count = Count(stream)
+        batches = (table(stream, count(batch)) for batch in read(stream))
+        first = next(batches)  # there is always one, if an empty one
         writer = open_(folder / name, first.schema)
         try:
             for batch in chain([first], batches):
                 writer.write_batch(batch)
-                rows += batch.num_rows
         finally:
             writer.close()
-        notes.append(f"{rows} {what}")
+        notes.append(str(count))
     return notes
 
 
