@@ -9,7 +9,10 @@ import pyarrow.parquet
 import pytest
 
 from engines.skeleton import JOINTS
+from stream.api.recording import open_recording
 from stream.app.export import main as export
+from stream.app.inspect import main as inspect
+from stream.app.replay import main as list_take
 from stream.recordings import schema
 from stream.recordings.people import alone, count_merits
 from stream.recordings.reading import Reading
@@ -17,7 +20,7 @@ from stream.recordings.replay import replay
 from stream.recordings.rows import encode_estimates, encode_moments
 from stream.recordings.takes import open_take
 from stream.selection import Tally, selection
-from stream.types import Estimate
+from stream.types import Estimate, StreamError
 from tests.takes import make_estimates, make_run_info, record, same
 from tests.test_export import read_trc
 
@@ -253,3 +256,66 @@ def test_who_is_selected_but_never_fused_is_not_mixed_up_with_a_take_without_fus
 
 def test_a_recording_gives_everybody_back(take: Path, estimates: list[Estimate]) -> None:
     assert same(tuple(replay(open_take(take))), tuple(estimates))
+
+
+def test_a_take_is_told_of_person_by_person(
+    take: Path, estimates: list[Estimate], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert inspect([str(take)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("  people: 3, found by thunder in ") for line in said)
+    for person_id in (0, 3, 6):
+        seen = [e for e in estimates if any(p.person_id == person_id and any(p.views) for p in e.people)]
+        there = [e for e in estimates if any(p.person_id == person_id for p in e.people)]
+        fused = sum(p.person_id == person_id and p.pose is not None for e in estimates for p in e.people)
+        frames = [sum(p.person_id == person_id and p.views[k] is not None for e in estimates for p in e.people)
+                  for k in (0, 1)]  # fmt: skip
+        first, last = (e.t - estimates[0].t for e in (there[0], there[-1]))
+        assert (
+            f"    person {person_id}: seen in {len(seen)} of 40 moments from {first:.3f} to {last:.3f} s,"
+            f" fused in {fused}; frames: cam0 {frames[0]}, cam1 {frames[1]}"
+        ) in said
+
+
+def test_a_take_is_listed_person_by_person(
+    take: Path, estimates: list[Estimate], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert list_take([str(take)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == COUNT
+    several = next(k for k, e in enumerate(estimates) if sum(p.pose is not None for p in e.people) > 1)
+    for person in estimates[several].people:
+        if person.pose is not None:
+            assert f"person {person.person_id} fused by map from 2 cameras" in lines[several]
+    assert list_take([str(take), "--select", "3"]) == 0
+    alone = capsys.readouterr().out.splitlines()
+    assert len(alone) == COUNT, "also moments without them"
+    assert not any("person" in line for line in alone) and any("fused by map from 2 cameras" in line for line in alone)
+    assert list_take([str(take), "--select", "9"]) == 2
+    assert capsys.readouterr().err == "no person 9 in this take: it has 0, 3, 6\n"
+
+
+def test_people_of_version_1_are_exported_and_not_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    take = Path(__file__).parent / "data" / "version-1" / "multi"
+    assert inspect([str(take)]) == 0
+    assert "    people who are not told apart: seen in " in capsys.readouterr().out
+    assert run(take, "trc", tmp_path / "a.trc", "--per-person") == 0
+    assert run(take, "trc", tmp_path / "b.trc", "--prefix", "--select", "largest") == 0
+    assert run(take, "trc", tmp_path / "c.trc") == 0
+    assert files(tmp_path) == ["a.person.trc", "b.trc", "c.trc"]
+    assert read_trc(tmp_path / "b.trc")[1][0] == "person:pelvis"
+    np.testing.assert_array_equal(read_trc(tmp_path / "c.trc")[3], read_trc(tmp_path / "b.trc")[3])
+    assert run(take, "trc", tmp_path / "d.trc", "--select", "0") == 2
+    assert "it does not tell who is who" in capsys.readouterr().err
+
+
+def test_python_gives_the_people_that_are_asked_for(take: Path) -> None:
+    recording = open_recording(take)
+    arrays = recording.to_numpy(select="3")
+    assert set(arrays["person_id"]) == {-1, 3} and set(arrays["pose_person"]) == {-1, 3}
+    assert set(recording.to_arrow("poses", select="0,6").column("person_id").to_pylist()) <= {-1, 0, 6}
+    for wrong, why in (("biggest", "selects nobody"), ("9", "no person 9 in this take")):
+        with pytest.raises(StreamError, match=why):
+            recording.to_numpy(select=wrong)

@@ -87,9 +87,11 @@ def test_nothing_before_the_start_is_timed(clock):
 def test_the_summary_adds_up_what_each_frame_set_was():
     meter = Meter()
     assert math.isnan(meter.summary({}, {}).mean_probability)
-    done(meter, stages={"detect": 0.010, "lift": 0.002}, busy=0.5, origins=["a", None], probability=[0.5], fused="map")
-    done(meter, stages={"detect": 0.030}, busy=0.25, origins=["b", "a"], probability=[0.9, 0.7], fused="none")
-    done(meter, origins=[None, None], fused="none")
+    done(
+        meter, stages={"detect": 0.010, "lift": 0.002}, busy=0.5, origins=["a", None], probability=[0.5], fused=["map"]
+    )
+    done(meter, stages={"detect": 0.030}, busy=0.25, origins=["b", "a"], probability=[0.9, 0.7], fused=[])
+    done(meter, origins=[None, None], fused=[])
     assert (meter.frame_sets, meter.detector) == (3, "b"), "who last found somebody"
     summary = meter.summary({"here": 3, "there": 0}, {"viewer": 2, "other": 0}, ("a line",), ("a failure",))
     assert (summary.frame_sets, summary.people, summary.views, summary.busy_s) == (3, 3, 6, 0.75)
@@ -106,21 +108,42 @@ def test_the_report_says_what_there_was_and_nothing_else(clock):
     meter.start()
     clock.t += 2
     done(meter)
-    assert report(meter.summary({}, {})) == ["1 moments in 2.0 s (0.5 fps); a person in 0 of 1 views", "drops: none"]
+    assert report(meter.summary({}, {})) == ["1 moment in 2.0 s (0.5 fps); a person in 0 of 1 view", "drops: none"]
     clock.t += 2
     done(meter, stages={"detect": 0.01, "lift": 0.002}, origins=["a", "a"], probability=[0.5, 0.7], latency=0.04,
-         skew=0.0031, fused="single")  # fmt: skip
-    done(meter, fused="none")
+         skew=0.0031, fused=["single"])  # fmt: skip
+    done(meter, fused=[])
     lines = report(meter.summary({"frames by cameras": 3, "corrupt": 1}, {"window": 2}, ("a line",)))
     assert lines == [
         "3 moments in 4.0 s (0.8 fps); a person in 2 of 4 views",
         "stages, ms a moment: detect 3.3, lift 0.7",
         "detector: a (2 views)",
         "mean probability of the answer: 0.60",
-        "fused: single view 1, nobody 1 moments",
+        "fused poses: single view 1; nobody is fused in 1 moment",
         "latency, ms: p50 40, p95 40",
         "skew between cameras, ms: p50 3.1, p95 3.1, max 3.1",
         "drops: 3 frames by cameras, 1 corrupt",
         "passed over, because newer ones had come: 2 window",
         "a line",
     ]
+
+
+def test_several_people_are_counted_once_each_and_in_views_not_by_answers():
+    meter = Meter()
+    meter.start()
+    for people in ([0], [0, 3], [3], []):
+        done(meter, origins=["a" if people else None], probability=[0.5] * len(people), fused=["map"] * len(people),
+             lifted=bool(people), people=people)  # fmt: skip
+    summary = meter.summary({}, {})
+    assert (summary.people, summary.views, summary.persons, summary.most_at_once) == (3, 4, 2, 2)
+    assert summary.mean_probability == 0.5 and summary.fused == {"map": 4, "none": 1}
+    lines = report(summary)
+    assert "a person in 3 of 4 views" in lines[0] and lines[1] == "2 people, 2 at once"
+    assert "fused poses: map 4; nobody is fused in 1 moment" in lines
+    meter = Meter()
+    for people in ([0], [3]):
+        done(meter, people=people)
+    assert "2 people, one after another" in report(meter.summary({}, {}))
+    meter = Meter()
+    done(meter, people=[0])
+    assert not any("people" in line for line in report(meter.summary({}, {}))), "one needs no counting"

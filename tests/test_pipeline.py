@@ -119,11 +119,11 @@ def test_the_rate_of_the_first_frame_sets_counts_the_wait_for_them():
 def test_skew_is_of_frame_sets_with_two_frames_and_the_summary_says_how_views_were_fused():
     meter = Meter()
     assert meter.skew_ms is None
-    for skew, fused in ((0.004, "map"), (None, "single"), (0.008, "map"), (None, "none")):
+    for skew, fused in ((0.004, ["map"]), (None, ["single"]), (0.008, ["map"]), (None, [])):
         meter.done({}, 0.0, [None, None], [], None, skew, fused)
     assert meter.skew_ms == pytest.approx((6, 7.8, 8))
     lines = report(meter.summary({}, {}))
-    assert "fused: map 2, single view 1, nobody 1 moments" in lines
+    assert "fused poses: map 2, single view 1; nobody is fused in 1 moment" in lines
     assert "skew between cameras, ms: p50 6.0, p95 7.8, max 8.0" in lines
 
 

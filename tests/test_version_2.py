@@ -189,11 +189,11 @@ def test_an_event_is_on_disk_within_a_second_also_when_no_frame_set_comes(tmp_pa
 def test_a_lost_stream_of_events_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     take = record_with_events(tmp_path / "a", make_estimates(10))
     assert recover([str(take)]) == 0
-    assert "events: 1 rows readable" in capsys.readouterr().out
+    assert "events: 1 row readable" in capsys.readouterr().out
     part = segments(take, EVENTS)[0]
     flip(part, part.stat().st_size - 60)
     assert recover([str(take)]) == 1
-    assert f"{part.name}: corrupt, 1 rows lost" in capsys.readouterr().out
+    assert f"{part.name}: corrupt, 1 row lost" in capsys.readouterr().out
     part.with_suffix(".journal").unlink()
     part.unlink()
     assert recover([str(take)]) == 1

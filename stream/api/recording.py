@@ -1,6 +1,7 @@
 """A take as something to iterate over, and as arrays and tables: ``open_recording``."""
 
 import logging
+from argparse import ArgumentTypeError
 from collections.abc import Iterable, Iterator
 from os import PathLike
 from pathlib import Path
@@ -17,6 +18,7 @@ from stream.recordings.run_info import RunInfo
 from stream.recordings.schema import ESTIMATES, EVENTS, MOMENTS
 from stream.recordings.segments import Span
 from stream.recordings.takes import Take, open_take
+from stream.selection import selection
 from stream.types import Estimate, Event, Frame, StreamError
 
 if TYPE_CHECKING:
@@ -73,39 +75,45 @@ class Recording(Iterable[Estimate]):
         """
         return read_frames(self._take, camera, self._fault)
 
-    def to_numpy(self, *, start: float | None = None, end: float | None = None) -> dict[str, NDArray[Any]]:
+    def to_numpy(
+        self, *, start: float | None = None, end: float | None = None, select: str = "all"
+    ) -> dict[str, NDArray[Any]]:
         """All of it, by the keys of the npz export: one row a moment, camera and person, and ``pose_*`` of fused poses.
 
         Args:
             start: seconds after the first moment at which the part begins; None for all before ``end``.
             end: seconds after it at which the part ends, itself not in it; None for the rest.
+            select: of whom: "all", "largest", "central", or ids as "0,2".
 
         Raises:
-            StreamError: if no moment lies in that part.
+            StreamError: if no moment lies in that part, or a person is selected who is not in it.
         """
-        reading = self._reading(start, end)
+        reading = self._reading(start, end, select)
         found = npz.arrays(reading)
         self._keep(reading)
         return found
 
-    def to_arrow(self, table: Table = "estimates", *, start: float | None = None, end: float | None = None) -> pa.Table:
+    def to_arrow(
+        self, table: Table = "estimates", *, start: float | None = None, end: float | None = None, select: str = "all"
+    ) -> pa.Table:
         """A table with the columns of the parquet export, arrays as lists of fixed length.
 
         Args:
             table: "estimates" (one row a moment, camera and person), "poses" (fused) or "events".
             start: as in ``to_numpy``.
             end: as in ``to_numpy``.
+            select: as in ``to_numpy``.
 
         Raises:
             StreamError: for another table, or if no moment lies in that part.
         """
-        reading = self._reading(start, end)
+        reading = self._reading(start, end, select)
         found = tables.arrow_table(reading, _stream(table))
         self._keep(reading)
         return found
 
     def to_pandas(
-        self, table: Table = "estimates", *, start: float | None = None, end: float | None = None
+        self, table: Table = "estimates", *, start: float | None = None, end: float | None = None, select: str = "all"
     ) -> "pandas.DataFrame":
         """A table with the columns of the csv export: one a number, such as ``answer_left_wrist_x_mm``.
 
@@ -113,6 +121,7 @@ class Recording(Iterable[Estimate]):
             table: as in ``to_arrow``.
             start: as in ``to_numpy``.
             end: as in ``to_numpy``.
+            select: as in ``to_numpy``.
 
         Raises:
             StreamError: as ``to_arrow``, and if pandas is not installed.
@@ -122,7 +131,7 @@ class Recording(Iterable[Estimate]):
             import pandas  # noqa: F401 - an extra
         except ImportError:
             raise StreamError("pandas is not installed; pip install pandas, or use to_arrow or to_numpy") from None
-        reading = self._reading(start, end)
+        reading = self._reading(start, end, select)
         found = tables.flat_table(reading, stream).to_pandas()
         self._keep(reading)
         return found
@@ -138,10 +147,14 @@ class Recording(Iterable[Estimate]):
         names = ", ".join(camera.name for camera in self.run_info.cameras)
         return f"<recording {self.path} of {names}>"
 
-    def _reading(self, start: float | None, end: float | None) -> Reading:
+    def _reading(self, start: float | None, end: float | None, select: str) -> Reading:
         if start is not None and end is not None and start >= end:
             raise StreamError(f"end {end:g} is not after start {start:g}")
-        return Reading(self._take, start, end, bar=False)
+        try:
+            chosen = selection(select)
+        except ArgumentTypeError as error:
+            raise StreamError(str(error)) from None
+        return Reading(self._take, start, end, chosen, bar=False)
 
     def _keep(self, reading: Reading) -> None:
         for span in reading.faults:

@@ -1,44 +1,63 @@
 """``python -m stream replay``: a take, a line a frame set."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from calibration.errors import UserError
 from engines.argument_types import DONE, INTERRUPTED, MISTAKE, Parser
 from stream.app.console import say, shown
+from stream.recordings.reading import Reading
 from stream.recordings.replay import replay
 from stream.recordings.segments import Span
 from stream.recordings.takes import open_take
-from stream.types import View
+from stream.selection import ALL, METAVAR, Selection, selection
+from stream.types import Estimate, View
+from stream.words import number_of
+
+
+def _line(estimate: Estimate, cameras: Sequence[str]) -> str:
+    parts = []
+    several = len(estimate.people) > 1
+    for k, (camera, frame) in enumerate(zip(cameras, estimate.frames, strict=True)):
+        if frame is None:
+            parts.append(f"{camera}: no frame")
+            continue
+        seen = [(p.person_id, view) for p in estimate.people if (view := p.views[k]) is not None]
+        answers = " and ".join(f"{_who(i) if several else 'answer'} {_answer(view)}" for i, view in seen)
+        said = f"{frame.detector}, {answers}" if answers else "nobody"
+        parts.append(f"{camera}: frame {frame.frame_index}, {said}")
+    for person in estimate.people:
+        if (pose := person.pose) is not None:
+            whom = f"{_who(person.person_id)} " if several else ""
+            parts.append(f"{whom}fused by {pose.method} from {number_of(len(pose.cameras), 'camera')}")
+    return f"{estimate.index:6d} {estimate.t:10.3f} s  {'; '.join(parts)}"
+
+
+def _who(person_id: int) -> str:
+    return f"person {person_id}" if person_id >= 0 else "somebody"
 
 
 def _answer(view: View) -> str:
     best = view.best_track
-    return f"{float('nan') if best is None else best.probability:.0%}"
+    return "too little seen" if best is None else f"{best.probability:.0%}"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """List a take: one line a frame set."""
     parser = Parser(prog="python -m stream replay", description=main.__doc__)
     parser.add_argument("take", type=Path, metavar="DIR", help="the take, or the folder given to --record")
+    parser.add_argument("--select", type=selection, metavar=METAVAR, default=Selection(), help="whom (default all)")
     options = parser.parse_args(arguments)
     try:
         take = open_take(options.take)
         unverified: list[Span] = []
-        for estimate in replay(take, lambda span: say(f"unreadable: {span}"), unverified.append):
-            parts = []
-            for k, (camera, frame) in enumerate(zip(take.run_info.cameras, estimate.frames, strict=True)):
-                if frame is None:
-                    parts.append(f"{camera.name}: no frame")
-                elif views := estimate.views_of(k):
-                    answers = " and ".join(_answer(view) for view in views)
-                    parts.append(f"{camera.name}: frame {frame.frame_index}, {frame.detector}, answer {answers}")
-                else:
-                    parts.append(f"{camera.name}: frame {frame.frame_index}, nobody")
-            poses = [person.pose for person in estimate.people if person.pose is not None]
-            parts += [f"fused by {pose.method} from {len(pose.cameras)}" for pose in poses]
-            print(shown(f"{estimate.index:6d} {estimate.t:10.3f} s  {'; '.join(parts)}"))
+        ids = None if options.select.rule == ALL else Reading(take, select=options.select, bar=False).ids
+        names = [camera.name for camera in take.run_info.cameras]
+        for estimate in replay(take, lambda span: say(f"unreadable: {span}"), unverified.append, ids):
+            print(shown(_line(estimate, names)))
         if unverified:
-            say(f"{sum(span.rows for span in unverified)} rows have no line in the journal: read, but not verified")
+            rows = number_of(sum(span.rows for span in unverified), "row has", "rows have")
+            say(f"{rows} no line in the journal: read, but not verified")
     except UserError as error:
         say(str(error))
         return MISTAKE

@@ -3,11 +3,13 @@
 import threading
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
+
+from stream.words import number_of, people
 
 _RECENT = 300  # frame sets that the status looks back on
 _FRESH_S = 2.0  # seconds that the rate looks back on
@@ -20,7 +22,7 @@ class Summary:
     frame_sets: int
     """Frame sets that were estimated."""
     people: int
-    """Views in which enough of a person was seen to lift."""
+    """Views in which enough of a person was seen to lift, of several people as of one."""
     views: int
     """Views in all."""
     seconds: float
@@ -42,7 +44,11 @@ class Summary:
     skew_ms: tuple[float, float, float] | None
     """p50, p95 and maximum of the time between the frames of a frame set; None where no frame set had two frames."""
     fused: Mapping[str, int] = field(default_factory=dict)
-    """Frame sets by ``Pose.method`` of what was fused, "none" where no view had a person; empty without fusion."""
+    """Fused poses by ``Pose.method``, and "none": frame sets in which nobody was fused; empty without fusion."""
+    persons: int = 0
+    """Different people, by their ids."""
+    most_at_once: int = 0
+    """People in the frame set with the most of them."""
     lines: tuple[str, ...] = ()
     """What the sinks say of what they wrote."""
     failures: tuple[str, ...] = ()
@@ -67,7 +73,8 @@ class Meter:
         self._probability = 0.0
         self._detectors: Counter[str] = Counter()
         self._fused: Counter[str] = Counter()
-        self._frame_sets = self._people = self._views = 0
+        self._frame_sets = self._people = self._views = self._answers = self._most = 0
+        self._ids: set[int] = set()
         self._busy = 0.0
         self._detector = ""
         self._start = time.monotonic()
@@ -80,7 +87,8 @@ class Meter:
 
     def done(
         self, stages: Mapping[str, float], busy: float, origins: list[str | None], probability: list[float],
-        latency: float | None, skew: float | None, fused: str | None = None,
+        latency: float | None, skew: float | None, fused: Sequence[str] | None = None, lifted: int | None = None,
+        people: Collection[int] = (),
     ) -> None:  # fmt: skip
         """A frame set was estimated.
 
@@ -88,10 +96,12 @@ class Meter:
             stages: seconds of each stage.
             busy: seconds the compute thread worked on it.
             origins: detector that answered each view with a frame, None for a view without a person.
-            probability: of the answer, of each view that was lifted.
+            probability: of the answer, of each person in each view that was lifted.
             latency: seconds since the oldest frame of the frame set was grabbed; None for files.
             skew: seconds between the earliest and latest frame; None with one frame.
-            fused: the method that fused the views, "none" without a person; None where nothing is fused.
+            fused: the method of each fused person; None where nothing is fused.
+            lifted: in how many views somebody was lifted; None for as many as there are probabilities.
+            people: ids of those who are there.
         """
         with self._lock:
             for name, seconds in stages.items():
@@ -100,11 +110,14 @@ class Meter:
             self._recent.append(time.monotonic())
             self._frame_sets += 1
             self._views += len(origins)
-            self._people += len(probability)
+            self._people += len(probability) if lifted is None else lifted
+            self._answers += len(probability)
+            self._ids.update(people)
+            self._most = max(self._most, len(people))
             self._probability += sum(probability)
             self._detectors.update(o for o in origins if o)
             if fused is not None:
-                self._fused[fused] += 1
+                self._fused.update(fused or ["none"])
             self._detector = next((o for o in origins if o), self._detector)
             if latency is not None:
                 self._latency.append(latency)
@@ -160,12 +173,14 @@ class Meter:
                 busy_s=self._busy,
                 stage_ms={name: seconds / n * 1e3 for name, seconds in self._stages.items()},
                 detectors=dict(self._detectors),
-                mean_probability=self._probability / self._people if self._people else float("nan"),
+                mean_probability=self._probability / self._answers if self._answers else float("nan"),
                 drops={name: count for name, count in drops.items() if count},
                 skips={name: count for name, count in skips.items() if count},
                 latency_ms=_percentiles(self._latency, 50, 95) if self._latency else None,
                 skew_ms=_percentiles(self._skew, 50, 95, 100) if self._skew else None,
                 fused=dict(self._fused),
+                persons=len(self._ids),
+                most_at_once=self._most,
                 lines=lines,
                 failures=failures,
             )
@@ -177,17 +192,24 @@ def _percentiles(seconds: deque[float], *which: float) -> tuple:
 
 def report(summary: Summary) -> list[str]:
     """The summary as lines for a terminal."""
-    lines = [f"{summary.frame_sets} moments in {summary.seconds:.1f} s ({summary.fps:.1f} fps); "
-             f"a person in {summary.people} of {summary.views} views"]  # fmt: skip
+    moments, views = number_of(summary.frame_sets, "moment"), number_of(summary.views, "view")
+    lines = [f"{moments} in {summary.seconds:.1f} s ({summary.fps:.1f} fps); "
+             f"a person in {summary.people} of {views}"]  # fmt: skip
+    if summary.persons > 1:
+        at_once = f", {summary.most_at_once} at once" if summary.most_at_once > 1 else ", one after another"
+        lines.append(f"{people(summary.persons)}{at_once}")
     if summary.stage_ms:
         lines.append("stages, ms a moment: " + ", ".join(f"{k} {v:.1f}" for k, v in summary.stage_ms.items()))
     if summary.detectors:
-        lines.append("detector: " + ", ".join(f"{k} ({n} views)" for k, n in summary.detectors.items()))
+        lines.append("detector: " + ", ".join(f"{k} ({number_of(n, 'view')})" for k, n in summary.detectors.items()))
     if summary.people:
         lines.append(f"mean probability of the answer: {summary.mean_probability:.2f}")
     if summary.fused:
-        names = {"single": "single view", "none": "nobody"}
-        lines.append("fused: " + ", ".join(f"{names.get(k, k)} {n}" for k, n in summary.fused.items()) + " moments")
+        poses = {("single view" if k == "single" else k): n for k, n in summary.fused.items() if k != "none"}
+        nobody = summary.fused.get("none", 0)
+        said = ["fused poses: " + ", ".join(f"{k} {n}" for k, n in poses.items())] if poses else []
+        said += [f"nobody is fused in {number_of(nobody, 'moment')}"] if nobody else []
+        lines.append("; ".join(said))
     if summary.latency_ms:
         lines.append("latency, ms: p50 {:.0f}, p95 {:.0f}".format(*summary.latency_ms))
     if summary.skew_ms:

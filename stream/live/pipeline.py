@@ -308,7 +308,7 @@ class Pipeline:
     def _measure(self, frame_set: FrameSet, estimate: Estimate, busy: float) -> None:
         seen = [(frame, estimate.views_of(k)) for k, frame in enumerate(estimate.frames) if frame is not None]
         tracks = [view.best_track for _, views in seen for view in views]
-        poses = [person.pose for person in estimate.people if person.pose is not None]
+        fused = [person.pose.method for person in estimate.people if person.pose is not None]
         self._seen.update(frame.camera for frame in frame_set.frames if frame is not None)
         clocked = [f.t - o.offset_s for f, o in zip(frame_set.frames, self._sources, strict=True)
                    if f is not None and o.info.clock == "monotonic"]  # fmt: skip
@@ -318,7 +318,9 @@ class Pipeline:
             [track.probability for track in tracks if track is not None],
             time.monotonic() - min(clocked) if clocked else None,
             frame_set.spread_s if sum(frame is not None for frame in frame_set.frames) > 1 else None,
-            (poses[0].method if poses else "none") if "fuse" in (estimate.stages or {}) else None,
+            fused if "fuse" in (estimate.stages or {}) else None,
+            sum(any(view.tracks for view in views) for _, views in seen),
+            [person.person_id for person in estimate.people],
         )  # fmt: skip
 
     def _drops(self) -> dict[str, int]:

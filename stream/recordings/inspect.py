@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from stream.recordings.people import People
 from stream.recordings.recover import check
 from stream.recordings.schema import ESTIMATES, EVENTS, FRAMES, MOMENTS
 from stream.recordings.segments import segments
 from stream.recordings.takes import Take, open_take
 from stream.types import StreamError
+from stream.words import number_of
 
 
 def is_take(path: Path) -> bool:
@@ -48,7 +50,9 @@ def _contents(take: Take) -> Iterator[str]:
     """Frame sets, people and who saw them."""
     count, last, first_t, last_t, gaps = 0, None, None, None, 0
     fused: Counter[str] = Counter()
+    everybody = People()
     for batch in take.batches(MOMENTS):
+        everybody.add(MOMENTS, batch)
         rows = batch.select(["moment", "time", "missed_before", "pose_method", "fused"]).to_pylist()
         for row in rows:
             if row["moment"] != last:
@@ -59,17 +63,28 @@ def _contents(take: Take) -> Iterator[str]:
                 fused[row["pose_method"]] += 1
     long = 0.0 if first_t is None or last_t is None else last_t - first_t
     yield f"frame sets: {count} in {long:.3f} s" + (f", {gaps} more were not recorded" if gaps else "")
-    people: set[int] = set()
     views: Counter[str] = Counter()
     for batch in take.batches(ESTIMATES):
-        for row in batch.select(["person", "person_id", "detector"]).to_pylist():
-            if row["person"]:
-                people.add(row["person_id"])
-                views[row["detector"]] += 1
-    by = ", ".join(f"{name} in {n} views" for name, n in views.most_common())
-    yield f"people: {len(people)}" + (f", found by {by}" if by else "")
+        everybody.add(ESTIMATES, batch)
+        views.update(batch.column("detector").filter(batch.column("person")).to_pylist())
+        time = batch.column("moment_time")
+        first_t = time[0].as_py() if first_t is None and len(time) else first_t
+    by = ", ".join(f"{name} in {number_of(n, 'view')}" for name, n in views.most_common())
+    yield f"people: {len(everybody.by_id)}" + (f", found by {by}" if by else "")
+    yield from _people(everybody, count, first_t or 0.0)
     if fused:
         yield "fused: " + ", ".join(f"{name} {n}" for name, n in fused.most_common())
+
+
+def _people(everybody: People, moments: int, first_t: float) -> Iterator[str]:
+    """Everybody: how often they are seen, from when to when, by which cameras."""
+    for person_id, there in sorted(everybody.by_id.items()):
+        who = f"person {person_id}" if person_id >= 0 else "people who are not told apart"
+        cameras = ", ".join(f"{name} {n}" for name, n in sorted(there.views.items()))
+        fused = f", fused in {there.fused}" if there.fused else ""
+        times = f"from {there.first - first_t:.3f} to {there.last - first_t:.3f} s"
+        of = f" of {number_of(moments, 'moment')}" if moments else ""
+        yield f"  {who}: seen in {there.moments}{of} {times}{fused}" + (f"; frames: {cameras}" if cameras else "")
 
 
 def _faults(take: Take) -> Iterator[str]:
@@ -88,7 +103,7 @@ def _faults(take: Take) -> Iterator[str]:
             yield f"fault: {error}"
             continue
         lost = [f"{span.segment} is {span.state}" for span in report.faults]
-        lost += [f"{report.unverified} rows that no journal vouches for"] if report.unverified else []
+        lost += [f"{number_of(report.unverified, 'row')} that no journal vouches for"] if report.unverified else []
         lost += [] if report.closed else ["it was not closed"]
         found = found or bool(lost)
         yield from (f"fault: {stream}: {what}" for what in lost)

@@ -18,6 +18,7 @@ from stream.recordings.schema import ESTIMATES, EVENTS, FRAMES, MOMENTS
 from stream.recordings.segments import SegmentWriter, Span, is_ended, read_stream, segments
 from stream.recordings.takes import Take, video_of
 from stream.types import StreamError
+from stream.words import number_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +71,13 @@ def check(take: Take, stream: str, copy: Path | None = None) -> StreamReport:
 
 def describe(report: StreamReport) -> list[str]:
     """What to tell the user of a stream, a line each."""
-    lines = [f"{report.stream}: {report.rows} rows readable" + ("" if report.closed else "; it was not closed")]
+    lines = [
+        f"{report.stream}: {number_of(report.rows, 'row')} readable" + ("" if report.closed else "; it was not closed")
+    ]
     if report.unverified:
-        lines.append(f"  {report.unverified} of them have no line in the journal: read, but not verified")
+        lines.append(f"  {report.unverified} of them without a line in the journal: read, but not verified")
     for span in report.faults:
-        lost = f"{span.rows} rows" if span.rows else "an unknown number of rows"
+        lost = number_of(span.rows, "row") if span.rows else "an unknown number of rows"
         if span.offset == 0 and span.state == "corrupt":
             lost = "the header of this segment"
         where = "" if span.state == "missing" else f" ({span.length} bytes at {span.offset})"
@@ -104,15 +107,15 @@ def _check_videos(take: Take) -> tuple[list[str], bool]:
         try:
             found = _images(video_of(take.folder, name))
         except FileNotFoundError:
-            lines.append(f"{name}: missing, {len(rows)} images lost")
+            lines.append(f"{name}: missing, {number_of(len(rows), 'image')} lost")
             whole = False
             continue
         except (OSError, FFmpegError, ValueError, IndexError) as error:
             why = getattr(error, "strerror", None) or error
-            lines.append(f"{one_line(name, 100)}: cannot be read ({why}), {len(rows)} images lost")
+            lines.append(f"{one_line(name, 100)}: cannot be read ({why}), {number_of(len(rows), 'image')} lost")
             whole = False
             continue
-        line, there = f"{name}: {len(found)} images", set(found)
+        line, there = f"{name}: {number_of(len(found), 'image')}", set(found)
         absent = [t for t in rows if t not in there]
         if absent and not closed and name in newest.values() and _unwritten(absent, found):
             line += f"; {len(absent)} more were not on the disk yet when the recorder was stopped"

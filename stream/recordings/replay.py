@@ -1,6 +1,7 @@
 """A recording as the estimates it was made of: ``python -m stream replay DIR`` lists them."""
 
-from collections.abc import Callable, Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from itertools import groupby
 
@@ -22,6 +23,7 @@ def replay(
     take: Take,
     on_fault: Callable[[Span], None] = lambda _: None,
     on_unverified: Callable[[Span], None] = lambda _: None,
+    ids: Collection[int] | None = None,
 ) -> Iterator[Estimate]:
     """The estimates of a take, in order, arrays bit for bit as recorded (float32).
 
@@ -32,6 +34,7 @@ def replay(
         take: from ``open_take``.
         on_fault: called with each span that cannot be read.
         on_unverified: called with each span that is read though no journal line vouches for it.
+        ids: of the people to give; None for everybody. ``Reading.ids`` are those of a selection.
     """
     order = [camera.name for camera in take.run_info.cameras]
     view_rows = (row for batch in take.batches(ESTIMATES, on_fault, on_unverified) for row in decode_estimates(batch))
@@ -47,7 +50,9 @@ def replay(
             seen_here, seen = seen[1], next(views, None)
         if fused is not None and fused[0] == index:
             fused_here, fused = fused[1], next(poses, None)
-        yield _estimate(order, seen_here, fused_here)
+        estimate = _estimate(order, seen_here, fused_here)
+        people = estimate.people if ids is None else tuple(p for p in estimate.people if p.person_id in ids)
+        yield estimate if ids is None else dataclasses.replace(estimate, people=people)
 
 
 def _estimate(cameras: Sequence[str], seen: Sequence[ViewRow], fused: Sequence[PoseRow]) -> Estimate:

@@ -12,6 +12,7 @@ from stream.recordings.run_info import RunInfo
 from stream.recordings.schema import ESTIMATES, EVENTS, MOMENTS, schemas
 from stream.recordings.segments import SegmentWriter
 from stream.types import Estimate, Event, SinkStoppedError, StreamError
+from stream.words import number_of
 
 # Rows are batched for this long, so that a kill loses less than a second even when writing takes a while.
 FLUSH_S = 0.4
@@ -123,9 +124,9 @@ class Recorder:
                     self._fail(error)
             if not self._told:
                 self._raise_fault()
-        gaps = f", {self.missed} missed in {self.gaps} gaps" if self.gaps else ""
+        gaps = f", {self.missed} missed in {number_of(self.gaps, 'gap')}" if self.gaps else ""
         size = sum(writer.bytes for writer in self._writers) / 1e6
-        return f"recording: {self.take} ({self.frame_sets} moments{gaps}, {size:.1f} MB)"
+        return f"recording: {self.take} ({number_of(self.frame_sets, 'moment')}{gaps}, {size:.1f} MB)"
 
     def _begin_waiting(self) -> None:
         """Something is about to wait for the disk; the lock is held."""

@@ -27,6 +27,7 @@ from stream.recordings.run_info import RunInfo
 from stream.sinks import Run, SinkOptions, SinkStoppedError, flag
 from stream.sources import files_of
 from stream.types import Estimate, StreamError, View
+from stream.words import number_of
 
 _CLOCK: Final = 90_000  # ticks a second: MPEG's own, exact for 24, 25, 30, 50 and 60 frames a second
 _SHORTEST: Final = _CLOCK // 1000
@@ -202,7 +203,7 @@ class VideoSink:
         finally:
             self._container = None
         if self._failed:
-            return f"video: {self._part} ({self._frames} frames, cut short)"
+            return f"video: {self._part} ({number_of(self._frames, 'frame')}, cut short)"
         try:
             if not self._frames:
                 self._part.unlink(missing_ok=True)
@@ -210,7 +211,7 @@ class VideoSink:
             put(self._part.resolve(), self._video.resolve())
         except OSError as error:
             raise SinkStoppedError(f"video {self._video}: {_why(error)}; it stays as {self._part}") from error
-        return f"video: {self._video} ({self._frames} frames)"
+        return f"video: {self._video} ({number_of(self._frames, 'frame')})"
 
     def _write_still(self) -> str | None:
         if self._still is None or self._best is None:
