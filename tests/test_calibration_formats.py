@@ -1,10 +1,12 @@
 import dataclasses
 import pickle
+import sys
 
 import cv2
 import numpy as np
 import pytest
 
+from calibration import formats as registry
 from calibration.errors import CalibrationError, UserError
 from calibration.formats import formats, load_calibration, save_calibration
 from calibration.geometry.camera import Camera
@@ -49,6 +51,100 @@ def test_round_trip_of_every_format_that_is_written(tmp_path, name, placed):
     save_calibration(calibration, tmp_path / "a.toml", name)
     same(load_calibration(tmp_path / "a.toml"), calibration)
     same(load_calibration(tmp_path / "a.toml", name), calibration)
+
+
+# every format there is, also one that was just added
+
+
+def make_caliscope(folder):
+    path = folder / "camera_array.toml"
+    path.write_text(CALISCOPE.format(id=7, fisheye="false"))
+    return path
+
+
+def make_easymocap(folder):
+    easymocap(folder, rig(names=("c01", "c02", "c03")))
+    return folder
+
+
+def make_opencv(folder):
+    (folder / "head.yaml").write_text(ROS)
+    return folder / "head.yaml"
+
+
+def make_qualisys(folder):
+    try:
+        return fetch(MULTI) / "calibration" / "Calib.qca.txt"
+    except StreamError as error:
+        pytest.skip(str(error))
+
+
+def example(name, folder):
+    """A file of a format: written by it, made here, or what its module says that it can be tried with."""
+    module = formats()[name]
+    if hasattr(module, "write"):
+        save_calibration(rig(), folder / "a.toml", name)
+        return folder / "a.toml"
+    maker = globals().get(f"make_{name}") or getattr(module, "example", None)
+    assert maker, f"calibration/formats/{name}.py has neither write nor example(folder)"
+    return maker(folder)
+
+
+def keeps_the_contract(name, folder):
+    path = example(name, folder)
+    assert formats()[name].TITLE
+    calibration = load_calibration(path)
+    same(load_calibration(path, name), calibration)
+    assert calibration.cameras and all(camera.size[0] > 1 for camera in calibration.cameras)
+    # Half of it is no calibration, and that is said.
+    for number, file in enumerate(sorted(p for p in (path.iterdir() if path.is_dir() else [path]) if p.is_file())):
+        half = folder / f"half{number}" / file.name
+        half.parent.mkdir()
+        half.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+        with pytest.raises(UserError) as caught:
+            load_calibration(half, name)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", formats())
+def test_every_format_reads_its_example(tmp_path, name):
+    keeps_the_contract(name, tmp_path)
+
+
+NEW_FORMAT = """
+from calibration.errors import CalibrationError
+from calibration.geometry.camera import camera_from_fov
+from calibration.types import Calibration
+
+FORMAT, TITLE = "lens", "one number"
+def matches(path): return path.suffix == ".lens"
+def read(path, *, unit=None, size=None):
+    {read}
+def example(folder):
+    (folder / "a.lens").write_text("60.25 640 480")
+    return folder / "a.lens"
+"""
+GOOD = """words = path.read_text().split()
+    if len(words) != 3: raise CalibrationError(f"{path}: give degrees, width and height")
+    camera = camera_from_fov("a", (int(words[1]), int(words[2])), float(words[0]))
+    return Calibration((camera,), placed=False)"""
+
+
+@pytest.mark.parametrize(("read", "kept"), [(GOOD, True), ('raise CalibrationError("no")', False)])
+def test_a_new_format_is_one_file_and_is_tried(tmp_path, monkeypatch, read, kept):
+    folder = tmp_path / "more"
+    folder.mkdir()
+    (folder / "lens.py").write_text(NEW_FORMAT.replace("{read}", read))
+    monkeypatch.setattr(registry, "__path__", [*registry.__path__, str(folder)])
+    try:
+        assert "lens" in formats()
+        if kept:
+            keeps_the_contract("lens", tmp_path)
+        else:
+            with pytest.raises(CalibrationError):
+                keeps_the_contract("lens", tmp_path)
+    finally:
+        del sys.modules["calibration.formats.lens"]
 
 
 def test_native_keeps_gravity_devices_serials_and_how_it_was_made(tmp_path):
@@ -141,13 +237,15 @@ def test_opencv_file_and_folder(tmp_path):
     assert load_calibration(tmp_path / "b.yml", unit=1.0).names == ("b",)
 
 
+ROS = (
+    "image_width: 640\nimage_height: 480\ncamera_name: head\ncamera_matrix:\n  rows: 3\n  cols: 3\n"
+    "  data: [500, 0, 320, 0, 501, 240, 0, 0, 1]\ndistortion_model: plumb_bob\n"
+    "distortion_coefficients:\n  rows: 1\n  cols: 5\n  data: [0.1, 0.2, 0.3, 0.4, 0.5]\n"
+)
+
+
 def test_ros_camera_info(tmp_path):
-    (tmp_path / "head.yaml").write_text(
-        "image_width: 640\nimage_height: 480\ncamera_name: head\ncamera_matrix:\n  rows: 3\n  cols: 3\n"
-        "  data: [500, 0, 320, 0, 501, 240, 0, 0, 1]\ndistortion_model: plumb_bob\n"
-        "distortion_coefficients:\n  rows: 1\n  cols: 5\n  data: [0.1, 0.2, 0.3, 0.4, 0.5]\n"
-    )
-    calibration = load_calibration(tmp_path / "head.yaml")
+    calibration = load_calibration(make_opencv(tmp_path))
     assert calibration.names == ("head",) and not calibration.placed
     np.testing.assert_array_equal(calibration.cameras[0].dist, [0.1, 0.2, 0.3, 0.4, 0.5])
 

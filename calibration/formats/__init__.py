@@ -3,7 +3,9 @@
 A format module has ``FORMAT`` (its name), ``TITLE`` (one line for a person), ``matches(path) -> bool`` (decides on
 name and content, cheaply) and ``read(path, **options) -> Calibration``; with ``write(calibration, path)`` it can be
 written too. The options are ``unit`` (mm a unit of length of the file, None: as the format says) and ``size`` (the
-image size where the file has none). Errors name the file and the key.
+image size where the file has none). Errors name the file and the key. A format that is only read has
+``example(folder) -> Path``, which leaves a small file in an empty folder: the contract's tests then try it without
+being edited.
 """
 
 import importlib
