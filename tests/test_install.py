@@ -20,7 +20,7 @@ OWN = {"calibration", "engines", "stream"}
 NOT_RUNTIME = ("engines/build/", "engines/models/", "engines/training/")
 OPTIONAL = {
     "open3d": "requirements-open3d.txt", "ezc3d": "requirements-dev.txt", "torch": "requirements-dev.txt",
-    "openvino": "requirements-openvino.txt", "cuda": "requirements-gpu.txt", "pandas": "requirements-dev.txt",
+    "openvino": "requirements-openvino.txt", "cuda": "requirements-gpu.txt",
 }  # fmt: skip
 """Imported only where it is used, with an install line in the error; and the file that pins it."""
 

@@ -124,15 +124,10 @@ class Recording(Iterable[Estimate]):
             select: as in ``to_numpy``.
 
         Raises:
-            StreamError: as ``to_arrow``, and if pandas is not installed.
+            StreamError: as ``to_arrow``.
         """
-        stream = _stream(table)
-        try:
-            import pandas  # noqa: F401 - an extra
-        except ImportError:
-            raise StreamError("pandas is not installed; pip install pandas, or use to_arrow or to_numpy") from None
         reading = self._reading(start, end, select)
-        found = tables.flat_table(reading, stream).to_pandas()
+        found = tables.flat_table(reading, _stream(table)).to_pandas()
         self._keep(reading)
         return found
 
