@@ -3,6 +3,10 @@
 A test that uses ``data_folder`` is marked ``data`` by itself, so that ``-m data`` is these tests and no others.
 """
 
+import os
+import subprocess
+import sys
+import venv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,3 +63,22 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist, and the wheel that was built from it."""
+    out, root = tmp_path_factory.mktemp("dist"), Path(__file__).resolve().parents[1]
+    subprocess.run([sys.executable, "-m", "build", "--outdir", str(out), str(root)], check=True, capture_output=True)
+    return out
+
+
+@pytest.fixture(scope="session")
+def programs(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of python and the commands of an environment in which nothing but the wheel was installed."""
+    where = tmp_path_factory.mktemp("installed") / "venv"
+    venv.create(where, with_pip=True)
+    folder = where / ("Scripts" if os.name == "nt" else "bin")
+    wheel = str(next(built.glob("*.whl")))
+    subprocess.run([folder / "python", "-m", "pip", "install", "--quiet", wheel], check=True, capture_output=True)
+    return folder

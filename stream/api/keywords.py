@@ -124,7 +124,7 @@ def config(sources: Iterable[object], keywords: Mapping[str, Any], *, needed: bo
         # For what the flags refuse together with it; the calibration itself takes its place below.
         words += _words("calibration", "given" if isinstance(calibration, Calibration) else calibration)
     args = merged(lambda about: parser(about, _Keywords), words)
-    made = config_of(args, sources=needed)
+    made = config_of(args, sources=needed, demo_files=False)
     # The line of the terminal is the program's.
     outputs = tuple(o for o in made.output.sinks if getattr(o, "name", str)() != "terminal")
     made = replace(made, output=replace(made.output, sinks=outputs))

@@ -21,12 +21,13 @@ from stream.sources import list_cameras, parse_sources
 _log = logging.getLogger(__name__)
 
 
-def config_of(args: argparse.Namespace, *, sources: bool = True) -> Config:
+def config_of(args: argparse.Namespace, *, sources: bool = True, demo_files: bool = True) -> Config:
     """The Config of parsed flags.
 
     Args:
         args: what was parsed.
         sources: whether it must have cameras.
+        demo_files: whether the demo leaves results that were not asked for.
 
     Raises:
         UserError: if they cannot be right.
@@ -54,7 +55,7 @@ def config_of(args: argparse.Namespace, *, sources: bool = True) -> Config:
         output=OutputConfig(args.view, tuple(o for o in options if not (args.quiet and o.name() == "terminal"))),
     )
     if args.demo:
-        config = demo.configure(config, args.demo)
+        config = demo.configure(config, args.demo, files=demo_files)
     asked = {"size": args.size, "fps": args.fps, "realtime": args.realtime}
     settled = with_settings(config.sources, args.speed, args.rotate, args.times)
     config = replace(config, sources=tuple(replace(source, **asked) for source in settled))

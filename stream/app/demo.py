@@ -62,12 +62,13 @@ PEOPLE: Final = replace(MULTI, prefix="Pose2Sim/Demo_MultiPerson/", part="-peopl
 _CALIBRATED: Final = {"multi": MULTI, "people": PEOPLE}
 
 
-def configure(config: Config, which: str) -> Config:
+def configure(config: Config, which: str, *, files: bool = True) -> Config:
     """The configuration of a demo: its videos and calibration, and results in ``out/`` where nothing else is said.
 
     Args:
         config: what the user's flags say; its sources are replaced.
         which: "single", "multi" or "people".
+        files: whether there are results where none were asked for.
 
     Raises:
         StreamError: if the videos cannot be fetched, or for flags of a calibration where the demo has its own.
@@ -76,7 +77,8 @@ def configure(config: Config, which: str) -> Config:
     given = [flag for flag, value in own.items() if value]
     if which in _CALIBRATED and given:
         raise StreamError(f"--demo {which} brings its own calibration; leave out {', '.join(given)}")
-    config = replace(config, output=replace(config.output, sinks=tuple(map(_with_files, config.output.sinks))))
+    if files:
+        config = replace(config, output=replace(config.output, sinks=tuple(map(_with_files, config.output.sinks))))
     if which == "single":
         return replace(config, sources=(SourceConfig(str(fetch(SINGLE) / "demo.mp4"), "walker"),))
     folder = fetch(_CALIBRATED[which])

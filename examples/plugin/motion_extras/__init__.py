@@ -1,0 +1,1 @@
+"""A detector, a source and a sink for hypothesis-stream, a file each."""
