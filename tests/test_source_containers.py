@@ -115,3 +115,11 @@ def test_what_begins_late_because_its_camera_did_stays_late():
     infos = [info("a", 0.0, "mov", 0.0), info("b", 0.0, "matroska,webm", 2.5)]
     assert common_starts(infos, {}) == ({}, [])
     assert common_starts([info("a", 0.067, "flv", 0.067), info("b", 0.067, "flv", 0.067)], {}) == ({}, [])
+
+
+def test_the_rate_of_an_avi_with_empty_places_is_that_of_its_images(tmp_path):
+    """Copied from a container that counts milliseconds, it says 1000 frames a second."""
+    source = copied(tmp_path / "a.avi", grid.write(tmp_path / "s.mkv", grid.Case("mkv", "mpeg4-b")))
+    with opened(file_source(source)) as reader:
+        assert reader._info.fps == pytest.approx(30, rel=0.02)
+        assert abs(reader._info.frames - len(read_all(reader))) <= 2

@@ -1,7 +1,7 @@
 """Containers through PyAV: opened with only what is allowed, decoded to upright BGR images, errors in plain words."""
 
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -29,6 +29,9 @@ UNTIMED = frozenset({"mpjpeg", "mjpeg", "h264", "hevc", "m4v", "mpegvideo", "obu
 ANYWHERE = frozenset({"mpegts", "mpeg", "wtv"})
 # Each decoder thread holds about a dozen images of its own; four decode 1080p several times faster than real time.
 _THREADS = 4
+KNOW_THEIR_BEGIN = frozenset({"h264", "hevc", "vvc", "av1", "libdav1d"})
+_LEADING = 300
+"""After so many packets without a keyframe they are decoded all the same: some files mark none."""
 _ROTATE = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (av.error.HTTPUnauthorizedError, "user name or password refused (401); write them as scheme://user:password@host"),
@@ -100,6 +103,9 @@ class OpenVideo:
         """When the last image came, at first when it began to open."""
         self._errors = 0
         self._tracks = ""
+        self._leading: list[Packet] | None = []
+        """Packets before the first one that an image can begin with; None once there was one."""
+        self._undecodable = 0
         problem = ""
         try:
             self.container: InputContainer = av.open(
@@ -147,7 +153,7 @@ class OpenVideo:
     @property
     def corrupt(self) -> int:
         """Images of which nothing could be decoded, so far."""
-        return self._errors + self._order.count
+        return self._errors + self._undecodable + self._order.count
 
     @property
     def rate(self) -> float | None:
@@ -159,7 +165,7 @@ class OpenVideo:
     def duration(self) -> float | None:
         """Seconds, or None where the container does not say."""
         duration, start = self.container.duration or 0, self.container.start_time or 0
-        if "matroska" in self.format and 0 < start < duration:
+        if ("matroska" in self.format or self.format == "flv") and 0 < start < duration:
             duration -= start  # FFmpeg writes the time of the end into it
         return duration / av.time_base if duration > 0 else None
 
@@ -222,22 +228,43 @@ class OpenVideo:
             if packet.stream.index != self.stream.index:
                 continue
             arrival = time.monotonic()
-            if self._late is None and packet.pts is not None and packet.time_base is not None:
-                self._late = float(self._habit(packet.pts, packet.dts) * packet.time_base)
-            counted = self._order.expect(packet)
-            try:
-                frames = packet.decode()
-            except av.error.FFmpegError:
-                self._errors += not counted
-                if not counted:
-                    self._order.failed()
-                frames = []
-            for frame in frames:
-                if isinstance(frame, VideoFrame):
-                    for image, pts in self._order.came(frame):
-                        yield self._decoded(image, pts, arrival)
-                        # Now: it may have been long before the next one was asked for.
-                        self._since, patience = time.monotonic(), between
+            for ready in self._decodable(packet):
+                for decoded in self._decode(ready, arrival):
+                    yield decoded
+                    # Now: it may have been long before the next one was asked for.
+                    self._since, patience = time.monotonic(), between
+
+    def _decodable(self, packet: Packet) -> list[Packet]:
+        """What can be decoded now: from a file that was cut amid a group of pictures, what is before the next keyframe
+        comes out as garbage, without an error. H.264 and H.265 know it themselves, also without keyframes.
+        """
+        if self._leading is None or self.stream.codec_context.name in KNOW_THEIR_BEGIN:
+            return [packet]
+        if packet.size and not packet.is_keyframe:
+            self._leading.append(packet)
+            if len(self._leading) < _LEADING:
+                return []
+        elif packet.size:
+            self._undecodable, self._leading = len(self._leading), []
+        ready = [*self._leading, *([] if packet in self._leading else [packet])]
+        self._leading = None
+        return ready
+
+    def _decode(self, packet: Packet, arrival: float) -> Iterator[Decoded]:
+        if self._late is None and packet.pts is not None and packet.time_base is not None:
+            self._late = float(self._habit(packet.pts, packet.dts) * packet.time_base)
+        counted = self._order.expect(packet)
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError:
+            self._errors += not counted
+            if not counted:
+                self._order.failed()
+            return
+        for frame in frames:
+            if isinstance(frame, VideoFrame):
+                for image, pts in self._order.came(frame):
+                    yield self._decoded(image, pts, arrival)
 
     def _decoded(self, frame: VideoFrame, pts: int | None, arrival: float) -> Decoded:
         base = self.stream.time_base

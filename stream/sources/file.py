@@ -3,7 +3,8 @@
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from calibration.arrays import Image
@@ -22,6 +23,8 @@ FORMATS = (
     "yuv4mpegpipe,3gp,wtv,dhav,apng"
 )
 _DEFAULT_FPS = 25.0
+_MEASURED = 4
+"""Further images that are looked at for the rate."""
 
 
 def claims(source: str) -> bool:
@@ -66,7 +69,7 @@ class FileSource(SequenceSource):
         return self._run(self._video)
 
     def _fps(self, video: OpenVideo) -> float:
-        return video.rate or self._measured or self.config.fps or _DEFAULT_FPS
+        return self._measured or video.rate or self.config.fps or _DEFAULT_FPS
 
     def _run(self, video: OpenVideo) -> Iterator[Shot]:
         shown = self.config.shown
@@ -122,7 +125,7 @@ class FileSource(SequenceSource):
         video = self._video
         if video is None:
             raise RuntimeError("described before it was opened")
-        if video.rate is None and not video.untimed:
+        if not video.untimed and (video.rate is None or video.format == "avi"):
             self._measure(first)
         messages = list(video.notes)
         fps = self._fps(video)
@@ -143,19 +146,21 @@ class FileSource(SequenceSource):
         )
 
     def _measure(self, first: Shot) -> None:
-        shots = self._shots
-        second = next(shots, None)
-        if second is not None:
-            self._measured = 1 / (second.t - first.t)
-            self._shots = _before(second, shots)
+        """The rate by the first times where the container says none, or, AVI, counts places that are empty."""
+        shots, rate = self._shots, self._video.rate if self._video else None
+        few = [first, *islice(shots, _MEASURED)]
+        self._shots = _before(few[1:], shots)
+        steps = [after.t - before.t for before, after in zip(few, few[1:], strict=False)]
+        if steps and (rate is None or min(steps) > 1.5 / rate):
+            self._measured = 1 / min(steps)
 
     def _release(self) -> None:
         if self._video is not None:
             self._video.close()
 
 
-def _before(shot: Shot, shots: Iterator[Shot]) -> Iterator[Shot]:
-    yield shot
+def _before(few: Sequence[Shot], shots: Iterator[Shot]) -> Iterator[Shot]:
+    yield from few
     yield from shots
 
 
