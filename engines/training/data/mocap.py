@@ -10,11 +10,15 @@ from numpy.typing import NDArray
 
 from engines.types import EngineError
 
-TRAIN_FILES = ("cmu17_bvh.npz", "cmu17_txt.npz", "cmu17_daz_rerig.npz", "hdm05_17.npz")
+TRAIN_FILES = (
+    "cmu17_bvh.npz", "cmu17_txt.npz", "cmu17_daz_rerig.npz", "hdm05_17.npz", "cmu_all17.npz", "extra_rerig17.npz",
+)  # fmt: skip
 TEST_SUBJECTS = ("CMU_08", "CMU_09", "HDM05_mm", "HDM05_tr")
 """Never trained on, and used for no choice."""
 VALIDATION_SUBJECTS = ("CMU_07", "HDM05_dg")
 """For every choice and for fitting temperatures."""
+PROXY_SUBJECTS = ("CMU_10", "CMU_12", "CMU_29", "CMU_32")
+"""Four people with skeletons of their own, never trained on: for reporting how strangers fare, and for no choice."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,25 +106,53 @@ def load_training(folder: Path) -> tuple[Poses, Poses, Poses]:
         raise EngineError(f"{folder} is not the folder of {', '.join(TRAIN_FILES)}; one file of poses is for --mocap")
     poses = concatenate([load_poses(folder / name) for name in TRAIN_FILES])
     test, validation = np.isin(poses.subject, TEST_SUBJECTS), np.isin(poses.subject, VALIDATION_SUBJECTS)
-    return poses.select(~test & ~validation), poses.select(validation), poses.select(test)
+    kept = ~test & ~validation & ~np.isin(poses.subject, PROXY_SUBJECTS) & ~_repeated(poses)
+    return poses.select(kept), poses.select(validation), poses.select(test)
 
 
-ONE_BODY = ("cmu17_txt", "cmu17_daz_rerig")
-"""Files in which everybody has the same skeleton."""
+def load_proxy(folder: Path) -> Poses:
+    """The people of ``PROXY_SUBJECTS`` with their own bodies.
+
+    Raises:
+        EngineError: if the file is missing or misshapen.
+    """
+    poses = load_poses(folder / PROXY_FILE)
+    return poses.select(np.isin(poses.subject, PROXY_SUBJECTS))
+
+
+def _repeated(poses: Poses) -> NDArray[np.bool_]:
+    """(N,) whether the take is one of ``REPEATS``."""
+    lines = [line.split() for line in REPEATS.read_text().splitlines() if line and not line.startswith("#")]
+    left_out = [f"{file} {take}" for file, take in lines]
+    return np.isin(np.char.add(np.char.add(poses.file, " "), poses.sequence), left_out)
+
+
+PROXY_FILE = "cmu_all17.npz"
+REPEATS = Path(__file__).with_name("cmu_repeats.txt")
+"""Takes that stand in another file with the person's own body, or are those of a person of ``PROXY_SUBJECTS``."""
+ONE_BODY = ("cmu17_txt", "cmu17_daz_rerig", "extra_rerig17")
+"""Files in which everybody has the same skeleton, or nearly."""
+ONE_BODY_COUNTS = 0.25
+"""Bodies that such a file counts for: its joints are not the people's own."""
+SAME_JOINTS = {"cmu_all17": "cmu17_bvh"}
+"""Files that count as one with another: their joints are defined alike."""
 
 
 def balance(poses: Poses) -> NDArray[np.float64]:
     """Sampling probability (N,) of each pose.
 
-    A file is drawn in proportion to the root of the number of its bodies, and in it a person in proportion to the root
-    of the number of poses: one person climbing on a playground is 44 % of one file, and by poses alone the network
-    would learn mostly him, and how one file defines a thorax.
+    A way to define the joints is drawn in proportion to the root of the number of its bodies, and in it a person in
+    proportion to the root of the number of poses: one person climbing on a playground is 44 % of one file, and by poses
+    alone the network would learn mostly him, and how one file defines a thorax.
     """
     weight = np.zeros(len(poses))
-    for file in np.unique(poses.file):
-        inside = poses.file == file
+    one = poses.file.astype(object)
+    for file, other in SAME_JOINTS.items():
+        one[poses.file == file] = other
+    for file in np.unique(one.astype(str)):
+        inside = one == file
         _, index, count = np.unique(poses.subject[inside], return_inverse=True, return_counts=True)
         share = count[index] ** -0.5
-        bodies = 1 if file in ONE_BODY else len(count)
+        bodies = ONE_BODY_COUNTS if file in ONE_BODY else len(count)
         weight[inside] = share / share.sum() * bodies**0.5
     return weight / weight.sum()

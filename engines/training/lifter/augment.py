@@ -3,10 +3,13 @@
 All functions take and return root-relative poses (N, 17, 3) in mm, z up, and draw from the generator given.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from calibration.arrays import Array
 from engines import skeleton as sk
+from engines.training.lifter import bodies
 
 # Bones that are scaled together: both sides of a body grow alike.
 _GROUPS = {
@@ -17,6 +20,11 @@ _GROUPS = {
 _LIMBS = (
     (sk.R_KNEE, sk.R_ANKLE), (sk.L_KNEE, sk.L_ANKLE), (sk.L_ELBOW, sk.L_WRIST), (sk.R_ELBOW, sk.R_WRIST),
 )  # fmt: skip
+_WIDER_MM = 60.0
+_SHIFT_MM = np.zeros(17)
+"""Standard deviation an axis of ``redefine``."""
+_SHIFT_MM[[sk.R_HIP, sk.R_KNEE, sk.R_ANKLE, sk.R_SHOULDER, sk.R_ELBOW, sk.R_WRIST]] = 20, 10, 15, 15, 10, 10
+_SHIFT_MM[[sk.L_HIP, sk.L_KNEE, sk.L_ANKLE, sk.L_SHOULDER, sk.L_ELBOW, sk.L_WRIST]] = 20, 10, 15, 15, 10, 10
 
 
 def to_bones(joints: Array) -> Array:
@@ -47,6 +55,35 @@ def scale_bones(bones: Array, rng: np.random.Generator, size: float = 0.05, shap
     wide = np.where(rng.random((n, 1, 1)) < 0.5, rng.uniform(1.0, 1.5, (n, 1, 1)), 1.0)
     factor[:, _GROUPS["hip"]] *= wide
     return bones * factor * np.exp(rng.normal(0, size, (n, 1, 1)))
+
+
+def exchange_bodies(bones: Array, usual: Array, rng: np.random.Generator, young: float = 0.05) -> Array:
+    """The poses of other people: bones as long as theirs, see ``bodies``.
+
+    Args:
+        bones: (N, 17, 3) poses to change.
+        usual: (N, 17) mm, how long an average adult's bones are as the pose's file defines the joints.
+        rng: source of randomness.
+        young: share of the bodies that is children's.
+    """
+    wanted = usual * bodies.lengths(len(bones), rng, young)
+    own = np.linalg.norm(bones, axis=-1)
+    return bones * (wanted / np.maximum(own, 1e-6))[..., None]
+
+
+def redefine(joints: Array, rng: np.random.Generator) -> Array:
+    """Where somebody else says that the joints are: the same shift in the body's axes on both sides.
+
+    Image detectors mark shoulders, hips, elbows ... on the surface and each a little elsewhere; triangulating what they
+    mark gives skeletons like these. The hips are moved outwards too, by up to 30 mm each.
+    """
+    frame = body_frame(to_bones(joints))
+    shift = rng.normal(size=(len(joints), 17, 3)) * _SHIFT_MM[:, None]
+    shift[:, sk.R_HIP, 0] -= rng.uniform(0, _WIDER_MM / 2, len(joints))
+    shift[:, sk.LEFT] = shift[:, sk.RIGHT] * [-1.0, 1.0, 1.0]
+    out = joints + np.einsum("nij,nkj->nki", frame, shift)
+    out[:, sk.PELVIS] = (out[:, sk.R_HIP] + out[:, sk.L_HIP]) / 2
+    return out - out[:, :1]
 
 
 def body_frame(bones: Array) -> Array:
@@ -91,25 +128,62 @@ def random_rotations(n: int, rng: np.random.Generator) -> Array:
     return np.moveaxis(np.array(rows), -1, 0)
 
 
+def tilt(joints: Array, rng: np.random.Generator, degrees: float = 30.0) -> Array:
+    """Poses (N, 17, 3) leaning: turned around any horizontal axis by a normally distributed angle."""
+    n = len(joints)
+    around, angle = rng.uniform(0, 2 * np.pi, n), np.radians(rng.normal(0, degrees, n))
+    axis = np.stack([np.cos(around), np.sin(around), np.zeros(n)], -1)[:, None]
+    c, s = np.cos(angle)[:, None, None], np.sin(angle)[:, None, None]
+    # Rodrigues' formula
+    return joints * c + np.cross(axis, joints) * s + axis * (joints * axis).sum(-1, keepdims=True) * (1 - c)
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """What is done to poses: shares of them."""
+
+    exchange: float = 0.4
+    """Get limbs of others."""
+    bodies: float = 0.0
+    """Get measured bodies, where it is known how long bones usually are; the others are scaled bone by bone."""
+    redefine: float = 0.0
+    """Get joints where a detector would have them."""
+    tilt: float = 0.0
+    """Lean."""
+    tumble: float = 0.03
+    """Are turned any way."""
+
+
 def augment(
-    joints: Array, donors: Array, rng: np.random.Generator, tumble: float = 0.03, exchange: float = 0.4
-) -> Array:
-    """All of it: limbs, bones, mirror image, and a few per cent of fully random orientations.
+    joints: Array, donors: Array, rng: np.random.Generator, how: Augmentation = Augmentation(),
+    usual: Array | None = None,
+) -> Array:  # fmt: skip
+    """All of it: limbs, bodies, definitions of joints, mirror image, and orientations.
 
     Args:
         joints: (N, 17, 3) mm, z up.
         donors: (N, 17, 3) mm, z up: where limbs are taken from.
         rng: source of randomness.
-        tumble: share of poses that are turned any way.
-        exchange: share of poses that get limbs of others.
+        how: how often.
+        usual: (N, 17) mm, see ``exchange_bodies``.
 
     Returns:
         (N, 17, 3) mm, root-relative.
     """
-    bones = exchange_limbs(to_bones(joints), to_bones(donors), rng, exchange)
+    n = len(joints)
+    bones = exchange_limbs(to_bones(joints), to_bones(donors), rng, how.exchange)
     out = from_bones(scale_bones(bones, rng))
-    flip = rng.random(len(out)) < 0.5
+    if usual is not None and how.bodies:
+        other = rng.random(n) < how.bodies
+        out[other] = from_bones(exchange_bodies(bones[other], usual[other], rng))
+    if how.redefine:
+        moved = rng.random(n) < how.redefine
+        out[moved] = redefine(out[moved], rng)
+    flip = rng.random(n) < 0.5
     out[flip] = sk.mirror(out[flip])
-    turned = rng.random(len(out)) < tumble
+    if how.tilt:
+        leaning = rng.random(n) < how.tilt
+        out[leaning] = tilt(out[leaning], rng)
+    turned = rng.random(n) < how.tumble
     out[turned] = np.einsum("nij,nkj->nki", random_rotations(int(turned.sum()), rng), out[turned])
     return out

@@ -12,7 +12,7 @@ from engines.training.data import formats, h36m
 from engines.training.data.mocap import Poses, concatenate, load_training
 from engines.training.data.sequences import Sequence
 from engines.training.lifter import views
-from engines.training.lifter.batches import Batch, TrainingSampler, evaluation_batch
+from engines.training.lifter.batches import NONE, Batch, Ingredients, TrainingSampler, evaluation_batch
 from engines.training.lifter.paper import EpochSampler, Normalisation, measure
 from engines.training.lifter.synthetic_views import ObservedPoses, laboratory_views, sequence_views
 from engines.types import EngineError
@@ -57,11 +57,11 @@ class VirtualSource:
 
     def __init__(
         self, folder: Path, *, seed: int, scale_mm: float, max_noise: float, missing: int, exchange: bool,
-        gravity: float, validation_too: bool = False,
+        gravity: float, validation_too: bool = False, ingredients: Ingredients = NONE,
     ) -> None:  # fmt: skip
         training, self._validation, _ = _with_validation(folder, validation_too)
         self._sampler = TrainingSampler(
-            training, seed, max_noise, missing=missing, exchange=exchange, gravity=gravity
+            training, seed, max_noise, missing=missing, exchange=exchange, gravity=gravity, ingredients=ingredients
         )  # fmt: skip
         self._scale_mm = scale_mm
         self.rng, self.normalisation = self._sampler.rng, {}

@@ -24,9 +24,19 @@ from calibration.errors import UserError
 from engines import lifter
 from engines.argument_types import Parser
 from engines.models.mdn import MDN, MDNShape
-from engines.training.checkpoints import average_weights, begin, brief, fastest_precision, flags, restore, save
+from engines.training.checkpoints import (
+    average_weights,
+    begin,
+    brief,
+    fastest_precision,
+    flags,
+    load_checkpoint,
+    restore,
+    save,
+)  # fmt: skip
 from engines.training.data import where
-from engines.training.lifter import paper
+from engines.training.lifter import paper, unfold
+from engines.training.lifter.batches import Ingredients
 from engines.training.lifter.losses import best_error, expected_error, mean_error, mixture_loss, regression_loss
 from engines.training.lifter.sources import PixelSource, PoseSource, VirtualSource
 
@@ -66,11 +76,18 @@ class LifterSettings:
     missing: int = -1  # elbows, wrists, knees and ankles hidden in every pose; -1 = joints are missing as it happens
     limb_exchange: bool = True  # give poses the limbs of others
     gravity: float = 0.6  # share of the views whose gravity the network is told
+    composed: float = 0.12  # share of the poses that nobody captured
+    bodies: float = 0.5  # share of the poses that get measured bodies, children's among them
+    redefined: float = 0.3  # share of the poses that get joints as a detector defines them
+    leaning: float = 0.15  # share of the poses that lean
+    detector: float = 0.4  # share of the views that get the errors of a real detector instead of Gaussian noise
     validation_too: bool = False  # train on the validation subjects as well, once everything is decided
     scale_mm: float = 300.0  # one scalar for all outputs, so that sigma is in millimetres
     seed: int = 0
+    start: str = ""  # weights to start from instead of at random: an ONNX file or a checkpoint
 
 
+_INGREDIENTS = tuple(f.name for f in dataclasses.fields(Ingredients))
 PRESETS = {
     "live": LifterSettings(),
     # Li and Lee 2019, with what their released code adds: batch norm, ReLU and dropout after the first layer, two
@@ -82,6 +99,7 @@ PRESETS = {
     ),
 }  # fmt: skip
 VALIDATE_EVERY = 250_000  # samples
+_STATISTICS = 8192  # samples that the norms' statistics are measured on where a training starts from folded weights
 AVERAGE_EVERY = 4  # steps; averaging at each one costs a twentieth of the time
 
 
@@ -123,7 +141,8 @@ def resumed(state: Any, changes: dict[str, object], checkpoint: Path) -> LifterS
     """
     kept, network = rebuild(state, checkpoint)
     # A checkpoint from before one of these was trained without it.
-    without = {name: 0.0 for name in ("best_error", "mean_error", "expected_error") if name not in state["settings"]}
+    newer = ("best_error", "mean_error", "expected_error", *_INGREDIENTS)
+    without = {name: 0.0 for name in newer if name not in state["settings"]}
     settings = dataclasses.replace(kept, **(without | changes))
     sizes = [{name: value.shape for name, value in net.state_dict().items()} for net in (build(settings), network)]
     if sizes[0] != sizes[1]:
@@ -152,7 +171,10 @@ def open_source(settings: LifterSettings, data: Path, detections: Path | None) -
         return PixelSource(data, detections, batch=s.batch, **common)
     if detections:
         raise UserError("--detections is for --input pixels; the virtual camera's 2D is projected")
-    return VirtualSource(data, scale_mm=s.scale_mm, exchange=s.limb_exchange, gravity=s.gravity, **common)
+    ingredients = Ingredients(**{name: getattr(s, name) for name in _INGREDIENTS})
+    return VirtualSource(
+        data, scale_mm=s.scale_mm, exchange=s.limb_exchange, gravity=s.gravity, ingredients=ingredients, **common
+    )
 
 
 def learning_rate(settings: LifterSettings, done: float, steps: int = 0) -> float:
@@ -186,6 +208,21 @@ def validate(network: torch.nn.Module, source: PoseSource, noise: float) -> dict
     scores = source.validate(run, noise)
     network.train()
     return scores
+
+
+def begin_from(network: MDN, start: Path, source: PoseSource) -> None:
+    """Give a network the weights of a checkpoint, or of an ONNX file of a lifter.
+
+    Raises:
+        UserError: if it cannot be read or is of another network.
+    """
+    if start.suffix == ".onnx":
+        unfold.unfold(network, start, torch.from_numpy(source.draw(_STATISTICS, 0).inputs))
+        return
+    try:
+        network.load_state_dict(rebuild(load_checkpoint(start), start)[1].state_dict())
+    except RuntimeError as error:
+        raise UserError(f"--start: the network in {start} is another one ({brief(error)})") from error
 
 
 def train(
@@ -222,6 +259,8 @@ def train(
     torch.manual_seed(settings.seed)
     torch.set_flush_denormal(True)  # gradients of dead units otherwise cost ten times as much
     network, averaged = build(settings), build(settings)
+    if settings.start and not state:
+        begin_from(network, Path(settings.start), source)
     averaged.load_state_dict(network.state_dict())
     optimiser = torch.optim.AdamW(network.parameters(), settings.rate, weight_decay=settings.weight_decay, fused=True)
     done, nll = 0, torch.zeros(())

@@ -25,6 +25,8 @@ class CameraSampling:
 
 TRAINING_CAMERAS = CameraSampling(roll=5.0, gravity=0.6)
 LEVEL_CAMERAS = CameraSampling()
+LEAST_LIMBS = 6
+"""Limb joints that are seen of everybody who is lifted."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,7 +122,7 @@ def sample_seen(n: int, rng: np.random.Generator) -> Bools:
     no_feet, no_legs = (kind > 0.25) & (kind < 0.29), (kind > 0.29) & (kind < 0.32)
     seen[np.flatnonzero(no_feet)[:, None], [sk.R_ANKLE, sk.L_ANKLE]] = False
     seen[np.flatnonzero(no_legs)[:, None], [sk.R_ANKLE, sk.L_ANKLE, sk.R_KNEE, sk.L_KNEE]] = False
-    too_few = seen[:, sk.LIMBS].sum(1) < 6
+    too_few = seen[:, sk.LIMBS].sum(1) < LEAST_LIMBS
     seen[too_few] = True
     return seen
 
