@@ -2,6 +2,7 @@
 
     python -m benchmarks.peers
     python -m benchmarks.peers --video walk.mp4 --json peers.json
+    python -m benchmarks.peers --accuracy --plot accuracy.png
 
 The peer is MediaPipe's own Python loop, as its documentation shows it: cv2.VideoCapture, the Tasks API in video mode,
 3D world landmarks; with the same model files that our mediapipe detectors use. Speed, processor time and memory are of
@@ -21,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks import latency, machine
+from benchmarks import accuracy, latency, machine
 from benchmarks.camera_server import Cameras, read_mark
 from benchmarks.processor import Usage, measure
 from benchmarks.table import ratio, table, write_json
@@ -209,11 +210,28 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", metavar="NAMES", help=f"some of {', '.join(OURS)}; the peers of those, and the full")
     parser.add_argument("--live-frames", type=at_least(1), default=150, help="of the video, in a loop (default: 150)")
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--accuracy", action="store_true", help="instead of speed: one camera's 3D against what four see"
+    )
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="for --accuracy: a lifter other than the shipped")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="for --accuracy: a picture")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
+    if not args.accuracy and (args.plot or args.weights):
+        parser.error("--plot and --weights are for --accuracy")
+    if args.accuracy and (args.video or args.only):
+        parser.error("--accuracy is of the four-camera demo, and of all: leave out --video and --only")
     found: dict[str, Result] = {}
     left_out = dict(NOT_MEASURED)
     try:
+        if args.accuracy:
+            measured = accuracy.run(args.weights)
+            print(accuracy.markdown(measured))
+            if args.plot:
+                accuracy.plot(args.plot, measured)
+            if args.json:
+                write_json(args.json, measured)
+            return 0
         video = args.video or fetch(SINGLE) / "demo.mp4"
         if args.case:
             whose, name, url = args.case.split()

@@ -22,7 +22,7 @@ from calibration.errors import UserError
 from engines.argument_types import Parser
 from engines.training import metrics
 from engines.training.data import formats, h36m, where
-from engines.training.data.mocap import Poses, load_poses, load_training
+from engines.training.data.mocap import Poses, load_poses, load_proxy, load_training
 from engines.training.data.sequences import Sequence
 from engines.training.evaluation import reliability
 from engines.training.evaluation.lifters import EvaluatedLifter, Lifted, PixelLifter, load
@@ -120,16 +120,26 @@ def _observer(args: argparse.Namespace, lifter: EvaluatedLifter) -> tuple[Observ
     """How the views are made, and what they are called."""
     data = None if args.mocap else where.needed(args.data, "--data")
     if data and not is_mocap(data):
-        if args.views:
-            raise EngineError(f"{data} has cameras of its own; --views is for motion capture")
+        if args.views or args.proxy or args.detector_noise:
+            raise EngineError(
+                f"{data} has cameras of its own; --views, --proxy and --detector-noise are for motion capture"
+            )
         chosen = _test_part(formats.load(data, args.detections))
         rest = args.noise, args.seed, args.gravity, args.every
         return lambda missing: sequence_views(chosen, rest[0], missing, *rest[1:]), "own"
     if args.detections:
         raise EngineError("--detections belong to a data set with cameras: give it with --data")
-    poses = load_training(data)[2] if data else load_poses(args.mocap)
+    if args.proxy and not data:
+        raise EngineError("--proxy is of --data, not of --mocap")
+    poses = load_poses(args.mocap) if not data else load_proxy(data) if args.proxy else load_training(data)[2]
     poses = poses.select(np.arange(0, len(poses), args.every))
     views = args.views or ("h36m4" if args.table in (1, 2) else _own_views(lifter))
+    if args.detector_noise:
+        if views != "random":
+            raise EngineError("--detector-noise is for --views random")
+        return lambda missing: random_views(
+            poses, args.noise, missing, args.seed, args.gravity, args.detector_noise
+        ), views
     return lambda missing: VIEWS[views](poses, args.noise, missing, args.seed, args.gravity), views
 
 
@@ -141,6 +151,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         source, "--data", "mocap", "a data set, see python -m engines.training.data; its test subjects are used"
     )
     parser.add_argument("--detections", type=Path, metavar="FILE", help="2D detections that belong to --data")
+    parser.add_argument("--proxy", action="store_true", help="the four people of the motion capture that are left out "
+                        "of every file, instead of the test subjects")  # fmt: skip
     parser.add_argument("--weights", type=Path, nargs="+", default=[None], metavar="FILE",
                         help=".onnx with its card, or checkpoint.pt; several for --table")  # fmt: skip
     parser.add_argument("--runtime", default="auto")
@@ -152,6 +164,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "cameras. Default: h36m4 for tables 1 and 2 and for weights of --preset paper, else random",
     )
     parser.add_argument("--noise", type=float, default=0.0, metavar="PERCENT")
+    parser.add_argument("--detector-noise", type=float, default=0.0, metavar="FACTOR",
+                        help="errors of a real detector: 1 as MoveNet Thunder's, 1.6 as Lightning's")  # fmt: skip
     parser.add_argument("--missing", type=int, default=0, choices=range(9), metavar="N", help="hidden limb joints")
     parser.add_argument("--gravity", action=argparse.BooleanOptionalAction, default=True, help="whether it is known")
     parser.add_argument("--seed", type=int, default=0)
@@ -159,8 +173,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="reliability plot")
     args = parser.parse_args(arguments)
-    if args.every < 1 or args.noise < 0:
-        parser.error("--every is at least 1 and --noise at least 0")
+    if args.every < 1 or args.noise < 0 or args.detector_noise < 0:
+        parser.error("--every is at least 1, --noise and --detector-noise at least 0")
     if len(args.weights) > 1 and args.table is None:
         parser.error("several --weights are for --table")
     if args.table is not None and (args.plot or args.missing):
@@ -182,7 +196,15 @@ def main(arguments: list[str] | None = None) -> int:
         if args.plot and not lifters[0].probabilistic:
             raise EngineError(f"{lifters[0].name} gives one answer without probabilities: there is nothing to plot")
         observe, views = _observer(args, lifters[0])
-        said = {"noise": args.noise, "seed": args.seed, "views": views, "gravity": args.gravity, "every": args.every}
+        said = {
+            "noise": args.noise,
+            "detector_noise": args.detector_noise,
+            "proxy": args.proxy,
+            "seed": args.seed,
+            "views": views,
+            "gravity": args.gravity,
+            "every": args.every,
+        }
         if args.table:
             table = TABLES[args.table](lifters, observe)
             _tell(table.markdown(), as_json(table) | said, args.json)

@@ -16,7 +16,7 @@ from calibration.geometry.camera import Camera, image_to_ray, world_to_camera, w
 from engines.training.data import h36m
 from engines.training.data.mocap import Poses
 from engines.training.data.sequences import Sequence
-from engines.training.lifter import views
+from engines.training.lifter import detector_noise, views
 from engines.types import EngineError
 
 _FLOOR_MM = 1200.0
@@ -62,7 +62,7 @@ def _together(parts: Several[ObservedPoses]) -> ObservedPoses:
 
 
 def random_views(
-    poses: Poses, noise: float = 0.0, missing: int = 0, seed: int = 0, gravity: bool = True
+    poses: Poses, noise: float = 0.0, missing: int = 0, seed: int = 0, gravity: bool = True, detector: float = 0.0
 ) -> ObservedPoses:
     """One random level view a pose; pixels are those of a camera with a focal length of 1147 px.
 
@@ -72,12 +72,15 @@ def random_views(
         missing: how many of the eight elbows, wrists, knees and ankles are hidden in each pose.
         seed: of views and noise.
         gravity: whether the lifter is told which way is up.
+        detector: factor on a real detector's errors, see ``detector_noise``; no joint is missing by it. 0 = none.
     """
     rng, n = np.random.default_rng(seed), len(poses)
     cameras = views.sample_cameras(n, rng)
     rays, local = views.project(poses.joints, cameras)
     seen = views.hide_limbs(n, missing, rng)
     rays = views.add_noise(rays, noise, rng)
+    if detector:
+        rays = detector_noise.displace(rays, np.full(n, detector), rng)
     up = cameras.R[:, :, 2] if gravity else np.full((n, 3), np.nan)
     return ObservedPoses(rays, rays * _NOMINAL_PX + 499.5, seen, local, up, cameras.R, np.arange(n), poses.subject,
                         poses.action, np.full(n, ""))  # fmt: skip

@@ -34,7 +34,9 @@ def matrices(path: Path) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]
     products = [node for node in graph.node if node.op_type == "Gemm"]
     if not products or any(name not in stored for node in products for name in node.input[1:]):
         raise UserError(f"--start: {path} is no lifter in floating point: its matrices are of another kind")
-    return [(stored[node.input[1]], stored[node.input[2]]) for node in products]
+    found = [[stored[name] for name in node.input[1:]] for node in products]
+    # A bias of zeros is left out of the file.
+    return [(w, *bias) if bias else (w, np.zeros(len(w), np.float32)) for w, *bias in found]
 
 
 @torch.no_grad()
