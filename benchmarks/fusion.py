@@ -1,6 +1,7 @@
 """How good fusion is: synthetic scenes of the test subjects with known answers, and the real four-camera recording.
 
     python -m benchmarks.fusion --scenes 400
+    python -m benchmarks.fusion --wrong --scenes 400
     python -m benchmarks.fusion --demo --json fusion.json
 
 All errors are in the world, in mm, without any alignment, unless said otherwise. A joint counts as seen when at least
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import scenes
+from benchmarks import scenes, wrong_views
 from calibration.arrays import Array
 from calibration.errors import UserError
 from calibration.geometry.triangulation import triangulate_linear
@@ -179,6 +180,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--split", choices=("test", "validation"), default="test", help="whose poses")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--demo", action="store_true", help="the four-camera recording instead of synthetic scenes")
+    parser.add_argument("--wrong", action="store_true", help="scenes in which one view is wrong")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures")
     args = parser.parse_args(arguments)
     try:
@@ -189,6 +191,9 @@ def main(arguments: list[str] | None = None) -> int:
 
             results = fusion_demo.run(lifter)
             print(fusion_demo.table(results))
+        elif args.wrong:
+            results = wrong_views.run(where.needed(args.data, "--data"), lifter, args.scenes, args.seed)
+            print(wrong_views.table(results))
         else:
             poses = load_training(where.needed(args.data, "--data"))[2 if args.split == "test" else 1]
             results = synthetic(poses, lifter, args.scenes, args.seed)

@@ -126,9 +126,10 @@ class Pose:
     cov: Array
     """(17, 3, 3) mm2, covariance of each joint."""
     cameras: tuple[str, ...]
-    """Names of the cameras that were used."""
+    """Names of the cameras that were used: those whose views it does not contradict."""
     method: str
-    """"hypotheses", "map", "triangulate" or "single"."""
+    """"hypotheses", "map", "triangulate", "single", or "disputed": views contradict each other, and nothing outvotes
+    either."""
     extra: ExtraPoints | None = field(default=None, kw_only=True)
     """Further joints; None where none was triangulated."""
 

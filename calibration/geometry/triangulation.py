@@ -92,8 +92,19 @@ def _residual(R: Array, t: Array, f: Array, uv: Array, X: Array) -> tuple[Array,
     return f[:, None] * (uv - projected), projected, z
 
 
+def facing_pairs(cameras: Sequence[Camera]) -> list[tuple[int, int]]:
+    """Pairs of views to start from: for each camera the partners whose axes are nearest to a right angle.
+
+    Args:
+        cameras: the V cameras.
+
+    Returns:
+        Indexes, the smaller first; at most ``3 V`` pairs.
+    """
+    return _pairs(np.stack([camera.R for camera in cameras]))
+
+
 def _pairs(R: Array) -> list[tuple[int, int]]:
-    """Pairs of views to start from: for each camera the partners whose axes are nearest to a right angle."""
     square = np.abs(np.einsum("ai,bi->ab", R[:, 2], R[:, 2]))
     np.fill_diagonal(square, 2.0)
     near = np.argsort(square, axis=1, kind="stable")[:, : min(_PARTNERS, len(R) - 1)]

@@ -9,15 +9,17 @@ Pure functions; ``Fuser`` keeps the last pose for a warm start and nothing else.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
 
 from calibration.arrays import Array
 from calibration.geometry.camera import Camera
-from engines.fusion import hypotheses, posterior, triangulation
+from engines.fusion import methods, triangulation
+from engines.fusion.consensus import agree, doubted
 from engines.fusion.options import FusionOptions
-from engines.fusion.single import alone, by_reprojection
+from engines.fusion.single import alone, disputed, widened
 from engines.fusion.views import Views, gather
 from engines.types import Detection, EngineError, Mixture, Pose
 
@@ -49,9 +51,10 @@ def fuse(
         options: every threshold.
 
     Returns:
-        The person, or None where no view has one. ``method`` of the pose is what was done: "single" where only one
-        view was usable, "triangulate" where several were but none was lifted; its joints seen by fewer than two views
-        are then NaN.
+        The person, or None where no view has one. ``cameras`` of the pose are those that it does not contradict, and
+        ``method`` is what was done: "single" where only one view was usable; "disputed" where views contradict each
+        other and nothing outvotes either (then one side's answer, as unsure as they are apart); "triangulate" where
+        several were but none was lifted: joints seen by fewer than two views are then NaN.
 
     Raises:
         EngineError: for an unknown method.
@@ -65,10 +68,25 @@ def fuse(
     if len(views.cameras) == 1:
         return _made(views, alone(views, options.distance), "single", min_score, options)
     if method == "triangulate" or not len(views.lifted):
-        return _made(views, triangulation.triangulate(views, options.noise_size), "triangulate", min_score, options)
-    if method == "hypotheses":
-        return _made(views, _by_hypotheses(views, weighted, options), "hypotheses", min_score, options)
-    return _made(views, _by_map(views, previous, options), "map", min_score, options)
+        method, solve = "triangulate", partial(methods.by_triangulation, options=options)
+        reference = solve
+    elif method == "hypotheses":
+        solve = partial(methods.by_hypotheses, weighted=weighted, options=options)
+        reference = partial(methods.by_triangulation, options=options)
+    else:
+        method, solve = "map", partial(methods.by_map, previous=previous, options=options)
+        reference = solve
+    before = None if previous is None else previous.joints
+    agreed = agree(views, solve, reference, options, before)
+    if agreed is None:
+        found = disputed(views, before, options)
+        if found is None:
+            return None
+        fit, which = found
+        return _made(views.select([which]), fit, "disputed", min_score, options)
+    fit = doubted(agreed, options) if method == "map" else agreed.fit
+    fit = widened(fit, agreed.rivals, options)
+    return _made(agreed.views, fit, "disputed" if agreed.rivals else method, min_score, options)
 
 
 def _made(
@@ -78,65 +96,6 @@ def _made(
         return None
     extra = triangulation.triangulate_extra(views, min_score, options.noise_size)
     return Pose(pose[0], pose[1], views.names, method, extra=extra)
-
-
-def _by_hypotheses(views: Views, weighted: bool, options: FusionOptions) -> tuple[Array, Array]:
-    choice, _ = hypotheses.choose(views.mean, views.weight)
-    pose, variance = hypotheses.average(views.mean, views.sigma, views.weight, choice, weighted)
-    joints, cov = triangulation.triangulate(views, options.noise_size)
-    root = triangulation.root_of(pose, joints, views)
-    return pose + root, variance[:, None, None] * np.eye(3) + _root_covariance(
-        pose, root, joints, cov[0], views, options
-    )
-
-
-def _root_covariance(
-    pose: Array, root: Array, joints: Array, hips: Array, views: Views, options: FusionOptions
-) -> Array:
-    """(3, 3) mm2 of the root that ``root_of`` found, by the way in which it found it."""
-    if np.isfinite(hips).all():
-        return hips
-    known = np.isfinite(joints).all(-1)
-    if known.any():
-        away = (joints - pose)[known] - root
-        # Of few joints that happen to agree nothing follows: at least what the pose itself is unsure by.
-        return away.T @ away / len(away) + options.least_root_mm**2 * np.eye(3)
-    return np.mean([by_reprojection(root, camera, options.distance) for camera in views.cameras], axis=0)
-
-
-def _by_map(views: Views, previous: Pose | None, options: FusionOptions) -> tuple[Array, Array] | None:
-    if len(views.lifted) == 1:
-        relative = views.mean[0, np.argsort(-views.weight[0])]
-    else:
-        choice, _ = hypotheses.choose(views.mean, views.weight)
-        relative = hypotheses.average(views.mean, views.sigma, views.weight, choice, weighted=False)[0][None]
-    found = _from_starts(views, relative, triangulation.triangulate_fast(views), previous, options)
-    if found is not None and _agreeing(found, options) < len(views.cameras) / 2 and len(views.cameras) > 2:
-        # One wrong view can spoil every start that all views had a part in; robust triangulation costs more and knows
-        # pairs.
-        again = _from_starts(views, relative, triangulation.triangulate(views, options.noise_size)[0], None, options)
-        if again is not None and _agreeing(again, options) > _agreeing(found, options):
-            found = again
-    return None if found is None else (found.joints, found.cov)
-
-
-def _agreeing(found: posterior.Posterior, options: FusionOptions) -> int:
-    return int((found.misfit < options.agrees).sum())
-
-
-def _from_starts(
-    views: Views, relative: Array, rays: Array, previous: Pose | None, options: FusionOptions
-) -> posterior.Posterior | None:
-    """Start from poses (S, 17, 3) put in place by triangulated joints (17, 3), and from ``previous`` or from those."""
-    starts = [pose + triangulation.root_of(pose, rays, views, hips=False) for pose in relative]
-    starts = [start for start in starts if np.isfinite(start).all()]
-    if not starts:
-        return None
-    if previous is not None and np.isfinite(previous.joints).all():
-        starts.append(previous.joints)
-    elif np.isfinite(rays).any():
-        starts.append(np.where(np.isfinite(rays), rays, starts[0]))
-    return posterior.maximise(views, np.stack(starts), options)
 
 
 class Fuser:

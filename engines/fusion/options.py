@@ -15,6 +15,23 @@ class FusionOptions:
     """After a longer gap the last pose is no start for the next."""
     agrees: float = 3.0
     """A view agrees with a pose when its typical joint is within so many standard deviations."""
+    contradicts: float = 8.0
+    """A view contradicts a pose when its typical joint is so many standard deviations from where the pose puts it, the
+    detection's and the pose's: the good views of the four-camera demo, whose calibration is off by 20 to 30 px, reach
+    6.9; those of other people 28 and more."""
+    contradicts_pair: float = 6.0
+    """The same where two views made the pose, which comes half of the way to meet each."""
+    contradicts_lifted: float = 4.5
+    """The same of two views alone, whose rays may meet by chance: root mean square of the limb joints from the nearest
+    hypothesis, in its own standard deviations."""
+    pose_mm: float = 60.0
+    """What a joint that no ray fixes is known to, by the hypotheses."""
+    two_views: float = 1.2
+    """``map`` of two views: its covariance times this. It takes their outliers for what they are less often than it
+    thinks (validation subjects)."""
+    disputed: float = 0.5
+    """Where no two views agree, the variance of a joint over all axes grows by this times the square of how far apart
+    their answers are (validation subjects)."""
     least_root_mm: float = 10.0
     """Standard deviation that is added to a root of few joints that happen to agree."""
     noise_size: float = 0.005

@@ -1,9 +1,13 @@
-"""One view left: the mean of its mixture, put in place by reprojection."""
+"""One view left, or several of which no two agree: the mean of one's mixture, put in place by reprojection."""
+
+from collections.abc import Iterable
 
 import numpy as np
 
 from calibration.arrays import Array
 from calibration.geometry.camera import Camera
+from engines.fusion.consensus import Fit, reprojection_misfit
+from engines.fusion.options import FusionOptions
 from engines.fusion.triangulation import root_of
 from engines.fusion.views import Views
 from engines.skeleton import N_JOINTS
@@ -33,6 +37,39 @@ def alone(views: Views, distance: float) -> tuple[Array, Array] | None:
     away = mean - pose
     cov = np.einsum("m,mja,mjb->jab", weight, away, away) + (weight @ sigma**2)[:, None, None] * np.eye(3)
     return pose + root, cov + by_reprojection(root, views.cameras[0], distance)
+
+
+def disputed(views: Views, previous: Array | None, options: FusionOptions) -> tuple[Fit, int] | None:
+    """The person of one of several views of which no two agree, as unsure as they are apart.
+
+    Args:
+        views: V views.
+        previous: (17, 3) mm, the person before: the view that shows them there is believed. Else the one that sees
+            most.
+        options: ``distance`` and ``disputed``.
+
+    Returns:
+        The answer and which view it is of, or None where none can be lifted and placed.
+    """
+    answers = {k: alone(views.select([k]), options.distance) for k in range(len(views.cameras))}
+    found = {k: fit for k, fit in answers.items() if fit is not None}
+    if not found:
+        return None
+    sees = views.trust.sum(1)
+    if previous is not None:
+        sees = -np.nan_to_num(reprojection_misfit(views, previous, [], options), nan=np.inf)
+    best = max(found, key=lambda k: float(sees[k]))
+    return widened(found[best], (fit for k, fit in found.items() if k != best), options), best
+
+
+def widened(fit: Fit, others: Iterable[Fit], options: FusionOptions) -> Fit:
+    """A pose whose covariance says that it may as well be one of the others."""
+    away = np.array([joints - fit[0] for joints, _ in others])
+    if not len(away):
+        return fit
+    # The truth may as well lie on no line between them: two cameras exchanged put everybody elsewhere.
+    spread = (away**2).sum(-1).mean(0) / 3
+    return fit[0], fit[1] + options.disputed * spread[:, None, None] * np.eye(3)
 
 
 def by_reprojection(root: Array, camera: Camera, distance: float) -> Array:

@@ -42,6 +42,17 @@ class Views:
     weight: Array
     """(L, M) mixing coefficients."""
 
+    def select(self, which: Sequence[int]) -> "Views":
+        """Some of the views, in this order."""
+        rows = [int(np.flatnonzero(self.lifted == k)[0]) for k in which if k in self.lifted]
+        return Views(
+            tuple(self.cameras[k] for k in which),
+            tuple(self.detections[k] for k in which),
+            *(part[list(which)] for part in (self.xy, self.ray, self.seen, self.score, self.noise, self.trust)),
+            np.array([number for number, k in enumerate(which) if k in self.lifted], np.intp),
+            *(part[rows] for part in (self.mean, self.sigma, self.weight)),
+        )
+
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the V cameras."""

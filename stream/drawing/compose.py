@@ -136,7 +136,8 @@ def _title(people: Sequence[Figure], cameras: int, of_several: bool) -> str:
         return " · ".join([f"{len(people)} people", *how])
     person = people[0]
     if person.method:
-        title = "single view" if person.method == "single" else f"fused · {person.method}"
+        named = {"single": "single view", "disputed": "views disagree"}
+        title = named.get(person.method, f"fused · {person.method}")
         return f"{title} · {len(person.used)} of {cameras} cameras"
     count = len(person.ghosts) + 1
     title = f"{count} hypotheses; p = {person.probability:.2f}" if count > 1 else "1 hypothesis"

@@ -205,7 +205,8 @@ def report(summary: Summary) -> list[str]:
     if summary.people:
         lines.append(f"mean probability of the answer: {summary.mean_probability:.2f}")
     if summary.fused:
-        poses = {("single view" if k == "single" else k): n for k, n in summary.fused.items() if k != "none"}
+        named = {"single": "single view", "disputed": "disputed (views contradict each other)"}
+        poses = {named.get(k, k): n for k, n in summary.fused.items() if k != "none"}
         nobody = summary.fused.get("none", 0)
         said = ["fused poses: " + ", ".join(f"{k} {n}" for k, n in poses.items())] if poses else []
         said += [f"nobody is fused in {number_of(nobody, 'moment')}"] if nobody else []

@@ -54,7 +54,8 @@ def _people(estimate: Estimate) -> str:
     elif not poses:
         words.append("nobody in view")
     for pose in poses:
-        how = "single view" if pose.method == "single" else f"fused by {pose.method}"
+        named = {"single": "single view", "disputed": "views contradict each other"}
+        how = named.get(pose.method, f"fused by {pose.method}")
         words.append(f"{how}, {len(pose.cameras)} of {len(estimate.frames)} cameras")
     return ", ".join(words)
 
