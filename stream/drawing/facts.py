@@ -118,7 +118,8 @@ def _draw_sigmas(image: Image, box: Rect, people: Sequence[Figure], view: ViewSt
         )
         sigma = _sigma(person)
         sure = "σ unknown" if sigma is None else f"σ {np.nanmedian(sigma):.0f} mm"
-        of = "single view" if person.method == "single" or not person.method else f"{len(person.used)} cameras"
+        of = "single view" if person.method in ("single", "") else f"{len(person.used)} cameras"
+        of = "disputed" if person.method == "disputed" else of
         full, room = f"{sure} · {of}", w - width - 8
         words = full if draw.text_size(full, 12) <= room else draw.fit_text(sure, room, 12)
         draw.text(image, words, (x + width + 8, base), draw.TEXT, 12)
