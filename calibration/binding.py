@@ -228,6 +228,12 @@ def fit_cameras(
     return fitted, lines
 
 
+def exchanged(camera: Camera, size: tuple[int, int]) -> bool:
+    """Whether frames have the camera's shape with width and height exchanged."""
+    width, height = camera.size
+    return width != height and abs(size[0] * width / height - size[1]) <= 0.5
+
+
 def fit_camera(camera: Camera, size: tuple[int, int], letterbox: Letterbox | None = None) -> tuple[Camera, str | None]:
     """The camera for frames of another size.
 
@@ -253,6 +259,12 @@ def fit_camera(camera: Camera, size: tuple[int, int], letterbox: Letterbox | Non
         return replace(camera, size=size, K=S @ camera.K), message
     if size == camera.size:
         return camera, None
+    if exchanged(camera, size):
+        raise CalibrationError(
+            f"camera {camera.name}: calibrated for {was}, but its frames are {now}: width and height are exchanged; it "
+            f"was calibrated from frames turned otherwise: --rotate {camera.name}=90 (or 270) turns these, or "
+            "calibrate with the --rotate that is used here"
+        )
     # A whole number of rows may round the exact height by half a pixel (1920x1080 to 854x480).
     if abs(size[0] * camera.size[1] / camera.size[0] - size[1]) > 0.5:
         raise CalibrationError(

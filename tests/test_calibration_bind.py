@@ -87,8 +87,11 @@ def test_an_exact_scale_scales_the_pixels():
     np.testing.assert_allclose(camera_to_image(fitted, POINTS), expected, atol=1e-9)
     assert fit_camera(camera, (1920, 1080)) == (camera, None)
     assert fit_camera(camera, (854, 480))[0].size == (854, 480)
-    for size in ((1080, 1920), (1440, 1080), (1920, 1088)):
+    for size in ((1440, 1080), (1920, 1088)):
         with pytest.raises(CalibrationError, match="--letterbox a="):
+            fit_camera(camera, size)
+    for size in ((1080, 1920), (540, 960)):
+        with pytest.raises(CalibrationError, match="width and height are exchanged; .* --rotate a=90 "):
             fit_camera(camera, size)
 
 

@@ -57,7 +57,9 @@ def prepare(config: Config, stack: ExitStack) -> tuple[Pipeline, MainSink | None
     outputs.check(config)
     setup = camera_setup.load(config.setup, config.sources)
     opened = open_sources(config, stack)
-    cameras, lines = setup.cameras(opened, config.lift.fov_degrees)
+    turns = setup.turns(opened)
+    opened = [o.turned(turns.get(o.info.name, 0)) for o in opened]
+    cameras, lines = setup.cameras(opened, config.lift.fov_degrees, turns)
     for line in lines:
         _log.info(line)
     live = any(o.info.live for o in opened)
@@ -86,7 +88,7 @@ def prepare(config: Config, stack: ExitStack) -> tuple[Pipeline, MainSink | None
                   "top_down": asdict(config.top_down), "fallback": asdict(config.fallback),
                   "sync": asdict(config.sync), "fusing": asdict(config.fusion), "tracks": asdict(config.tracks),
                   "speed": {s.name: s.speed for s in config.sources},
-                  "rotate": {s.name: s.rotate or 0 for s in config.sources},
+                  "rotate": {s.name: turns.get(s.name, s.rotate or 0) for s in config.sources},
                   "people": config.people.limit, "identity": asdict(config.identity),
                   "sync_offset": {o.info.name: o.offset_s for o in opened}},
     )  # fmt: skip

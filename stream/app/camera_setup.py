@@ -1,17 +1,19 @@
 """The set-up of a run: which camera is calibrated how, and how the views are fused."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from calibration.binding import Letterbox, SourceId, bind, fit_cameras, parse_letterboxes
+from calibration.binding import Binding, Letterbox, SourceId, bind, exchanged, fit_cameras, parse_letterboxes
 from calibration.formats import load_calibration
 from calibration.geometry.camera import Camera, camera_from_fov
+from calibration.geometry.turning import turn_camera, upright_turn
 from calibration.types import Calibration, with_up
 from engines.fusion import METHODS
 from stream.config import CameraSetupConfig, SourceConfig
 from stream.live.pipeline import OpenSource
+from stream.sources import SourceInfo
 from stream.types import StreamError
 
 
@@ -36,9 +38,42 @@ class CameraSetup:
     """How views are fused; "none" where they cannot be."""
     named: tuple[bool, ...]
     """Whether the user gave each source its name."""
+    rotate: tuple[int | None, ...]
+    """By how many degrees the user has the images of each source turned; None where that is not said."""
 
-    def cameras(self, opened: Sequence[OpenSource], fov_degrees: float) -> tuple[list[Fitted], list[str]]:
+    def turns(self, opened: Sequence[OpenSource]) -> dict[str, int]:
+        """Degrees clockwise by which to turn images of cameras that hang on their side by the calibration's gravity.
+
+        Not of those of which the user says it with --rotate, nor where the images have the shape of the turned
+        calibration already, as a telephone's do.
+        """
+        if self.calibration is None:
+            return {}
+        turns = {}
+        for camera, o, asked in zip(self._bound(opened).cameras, opened, self.rotate, strict=True):
+            degrees = upright_turn(camera)
+            if asked is None and degrees and not exchanged(camera, o.info.size):
+                turns[o.info.name] = degrees
+        return turns
+
+    def _bound(self, opened: Sequence[OpenSource]) -> Binding:
+        if self.calibration is None:
+            raise RuntimeError("nothing to bind to")
+        ids = [
+            SourceId(o.info.source, o.info.name if named else None, o.info.device, o.info.serial)
+            for o, named in zip(opened, self.named, strict=True)
+        ]
+        return bind(self.calibration, ids)
+
+    def cameras(
+        self, opened: Sequence[OpenSource], fov_degrees: float, turns: Mapping[str, int] | None = None
+    ) -> tuple[list[Fitted], list[str]]:
         """The camera of every source, and lines for the user.
+
+        Args:
+            opened: the sources; their images are turned already.
+            fov_degrees: field of view along the long side where there is no calibration.
+            turns: by which degrees they were turned for the sake of the calibration, which is turned along.
 
         Raises:
             CalibrationError: if a source has no calibration or its frames are of another shape.
@@ -46,14 +81,15 @@ class CameraSetup:
         if self.calibration is None:
             cameras = [camera_from_fov(o.info.name, o.info.size, fov_degrees) for o in opened]
             return [Fitted(camera, False) for camera in cameras], []
-        ids = [
-            SourceId(o.info.source, o.info.name if named else None, o.info.device, o.info.serial)
-            for o, named in zip(opened, self.named, strict=True)
-        ]
-        binding = bind(self.calibration, ids)
-        cameras, lines = fit_cameras(binding.cameras, [o.info.size for o in opened], self.letterboxes)
+        binding = self._bound(opened)
+        upright, said = [], []
+        for camera, o, asked in zip(binding.cameras, opened, self.rotate, strict=True):
+            turned, line = _upright(camera, o.info, (turns or {}).get(o.info.name, 0), asked)
+            upright.append(turned)
+            said += line
+        cameras, lines = fit_cameras(upright, [o.info.size for o in opened], self.letterboxes)
         fitted = [Fitted(replace(camera, name=o.info.name), True) for camera, o in zip(cameras, opened, strict=True)]
-        return fitted, [*self.calibration.remarks, *binding.warnings, *lines, *self._lacks(len(opened))]
+        return fitted, [*self.calibration.remarks, *binding.warnings, *said, *lines, *self._lacks(len(opened))]
 
     def _lacks(self, views: int) -> list[str]:
         """What the calibration does not say, and what is not done for that reason."""
@@ -71,6 +107,34 @@ class CameraSetup:
         return []
 
 
+def _upright(camera: Camera, info: SourceInfo, done: int, asked: int | None) -> tuple[Camera, list[str]]:
+    """The camera of upright images, and what was done about it.
+
+    Args:
+        camera: as calibrated.
+        info: of the images.
+        done: degrees by which they were turned for the sake of the calibration.
+        asked: degrees by which the user had them turned.
+    """
+    if done:
+        return turn_camera(camera, done), [
+            f"{info.name}: hangs turned by its calibration: its images, and what is recorded of them, are turned by "
+            f"{done} degrees clockwise, the calibration along with them (--rotate {info.name}=0 leaves them)"
+        ]
+    degrees, was = upright_turn(camera), "{}x{}".format(*camera.size)
+    if degrees in (90, 270) and exchanged(camera, info.size):
+        return turn_camera(camera, degrees), [
+            f"{info.name}: calibrated for {was}, its images are {info.size[0]}x{info.size[1]} and upright: the "
+            f"calibration is turned by {degrees} degrees clockwise, by its gravity"
+        ]
+    if degrees and asked:
+        return camera, [
+            f"warning: {info.name}: by the gravity of its calibration its images hang turned even after --rotate "
+            f"{info.name}={asked}; if it was calibrated without --rotate, leave that out here: it is done by itself"
+        ]
+    return camera, []
+
+
 def load(config: CameraSetupConfig, sources: Sequence[SourceConfig]) -> CameraSetup:
     """Read and check what the user says of the set-up, before any camera is opened.
 
@@ -80,6 +144,7 @@ def load(config: CameraSetupConfig, sources: Sequence[SourceConfig]) -> CameraSe
     if config.fusion not in METHODS:
         raise StreamError(f"unknown fusion {config.fusion!r}; there are {', '.join(METHODS)}")
     named = tuple(source.named for source in sources)
+    rotate = tuple(source.rotate for source in sources)
     if config.calibration is None:
         for flag, given in (
             ("--fusion", config.fusion != "auto"),
@@ -88,7 +153,7 @@ def load(config: CameraSetupConfig, sources: Sequence[SourceConfig]) -> CameraSe
         ):
             if given:
                 raise StreamError(f"{flag} needs --calibration FILE; make one with python -m calibration")
-        return CameraSetup(None, {}, "none", named)
+        return CameraSetup(None, {}, "none", named, rotate)
     calibration = config.calibration
     if not isinstance(calibration, Calibration):
         calibration = load_calibration(calibration)
@@ -101,7 +166,7 @@ def load(config: CameraSetupConfig, sources: Sequence[SourceConfig]) -> CameraSe
             "place them with python -m calibration extrinsics"
         )
     method = config.fusion if calibration.placed else "none"
-    return CameraSetup(calibration, letterboxes, "map" if method == "auto" else method, named)
+    return CameraSetup(calibration, letterboxes, "map" if method == "auto" else method, named, rotate)
 
 
 def parse_offsets(texts: Sequence[str], names: Sequence[str]) -> dict[str, float]:

@@ -17,7 +17,7 @@ from stream.live.metrics import Meter, Summary
 from stream.live.sink_worker import SinkWorker
 from stream.live.synchronise import LiveMatcher, NoOverlapError, skew_warning
 from stream.sinks import MainSink, RunInfo, Sink, SinkStoppedError
-from stream.sources import Source, SourceInfo
+from stream.sources import Source, SourceInfo, Turned
 from stream.types import Estimate, Event, Frame, FrameSet, StreamError
 
 _LOG = logging.getLogger(__name__)
@@ -34,6 +34,13 @@ class OpenSource:
     info: SourceInfo
     offset_s: float = 0.0
     """Added to every ``Frame.t`` of it."""
+
+    def turned(self, degrees: int) -> "OpenSource":
+        """The same with every image turned clockwise by 0, 90, 180 or 270 degrees."""
+        if not degrees:
+            return self
+        made = Turned(self.source, degrees)
+        return replace(self, source=made, info=made.turned(self.info))
 
 
 class Pipeline:

@@ -24,6 +24,7 @@ from stream.sources._container import container_lines
 from stream.sources._devices import CameraDevice, list_cameras
 from stream.sources._source import NAME, Source, SourceInfo, SourceStatus, Start
 from stream.sources._timecode import DAY_S, timecode_seconds
+from stream.sources._turn import Turned
 from stream.sources.chapters import files_of
 from stream.types import StreamError
 
@@ -34,6 +35,7 @@ __all__ = [
     "Source",
     "SourceInfo",
     "SourceStatus",
+    "Turned",
     "Start",
     "example",
     "files_of",
@@ -45,6 +47,7 @@ __all__ = [
     "parse_source",
     "parse_sources",
     "timecode_seconds",
+    "turned",
     "register",
     "unregister",
 ]
@@ -131,7 +134,12 @@ def make_source(config: SourceConfig) -> Source:
         raise StreamError(
             f"--realtime plays files at their own pace, and {config.shown} is live by itself; leave out --realtime"
         )
-    return make(config)
+    return turned(make(config), config.rotate or 0)
+
+
+def turned(source: Source, degrees: int) -> Source:
+    """The source with its images turned clockwise by 0, 90, 180 or 270 degrees."""
+    return Turned(source, degrees) if degrees else source
 
 
 def parse_source(text: str, position: int) -> SourceConfig:

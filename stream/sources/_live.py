@@ -4,7 +4,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from calibration.arrays import Image
@@ -12,7 +12,6 @@ from stream.channel import Channel, Closed
 from stream.config import SourceConfig
 from stream.sources._clock import RateMeter
 from stream.sources._source import SourceInfo, SourceStatus
-from stream.sources._turn import turned
 from stream.types import Frame, StreamError
 
 
@@ -177,8 +176,7 @@ class LiveSource(ABC):
                 if not self.live:
                     self._slot = Channel("every", 2)
                 self._last_new = time.monotonic()  # the connection has seen an image
-                turns, (width, height) = self.config.rotate in (90, 270), connection.info.size
-                self._info = replace(connection.info, size=(height, width) if turns else (width, height))
+                self._info = connection.info
                 self._ready.set()
             else:
                 self._reconnects += 1
@@ -204,8 +202,7 @@ class LiveSource(ABC):
             if self.live and now - max(self._since, self._last_new or 0.0) > self.config.stall_s:
                 raise StreamError(f"{info.source}: no new frame for {self.config.stall_s:g} s; opening it again")
             return
-        image = turned(capture.image, self.config.rotate)
-        height, width = image.shape[:2]
+        height, width = capture.image.shape[:2]
         index = self._index
         self._index += 1
         if (width, height) != info.size:
@@ -216,8 +213,8 @@ class LiveSource(ABC):
         self._rate.add(now)
         if now - self._other_size > self.config.stall_s:
             self._note = ""
-        image.flags.writeable = False
-        self._slot.put((now, Frame(self.name, index, capture.t, image)))
+        capture.image.flags.writeable = False
+        self._slot.put((now, Frame(self.name, index, capture.t, capture.image)))
 
     def _refuse_size(self, size: str, info: SourceInfo, now: float) -> None:
         """Say that an image has another size than the first one.

@@ -10,7 +10,6 @@ from calibration.arrays import Image
 from stream.config import SourceConfig
 from stream.sources._clock import RateMeter
 from stream.sources._source import SourceInfo, SourceStatus
-from stream.sources._turn import turned
 from stream.types import Frame, StreamError
 
 # In real time, a frame this many frames late is passed over; but never more than ten in a row, so that a machine
@@ -85,9 +84,8 @@ class SequenceSource(ABC):
         return self._info
 
     def _settled(self, info: SourceInfo) -> SourceInfo:
-        """What there is to say after --speed, --rotate and --times."""
+        """What there is to say after --speed and --times."""
         speed, times = self.config.speed, self.config.times
-        size = info.size if self.config.rotate in (None, 0, 180) else (info.size[1], info.size[0])
         fps, start = info.fps and info.fps * speed, info.start
         if times is not None:
             known = [t for t in times if t is not None]
@@ -99,10 +97,10 @@ class SequenceSource(ABC):
         self._first = next(self._shots, None)
         if self._first is None:
             raise StreamError(f"{self.config.shown}: --times has no time for any of its frames")
-        return replace(info, size=size, fps=fps, start=start)
+        return replace(info, fps=fps, start=start)
 
     def _timed(self, first: Shot | None, shots: Iterator[Shot]) -> Iterator[Shot]:
-        """The images at true times, and turned."""
+        """The images at their true times."""
         times, left = self.config.times, 0
         try:
             while (shot := first or next(shots, None)) is not None:
@@ -113,7 +111,7 @@ class SequenceSource(ABC):
                     if given is None:
                         continue
                     t = given
-                yield Shot(shot.index, t, turned(shot.image, self.config.rotate))
+                yield Shot(shot.index, t, shot.image)
         finally:
             if isinstance(shots, Generator):
                 shots.close()

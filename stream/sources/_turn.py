@@ -1,13 +1,54 @@
-"""Pictures of cameras that hang on their side or upside down, turned upright."""
+"""Cameras that hang on their side or upside down: their pictures turned upright."""
+
+from dataclasses import replace
+from typing import Final
 
 import cv2
 import numpy as np
 
-from calibration.arrays import Image
+from stream.sources._source import Source, SourceInfo, SourceStatus
+from stream.types import Frame
 
-_CLOCKWISE = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+_CLOCKWISE: Final = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 
-def turned(image: Image, degrees: int | None) -> Image:
-    """An image (H, W, 3) turned clockwise by 0, 90, 180 or 270 degrees; None is 0."""
-    return np.asarray(cv2.rotate(image, _CLOCKWISE[degrees]), np.uint8) if degrees else image
+class Turned:
+    """A source whose every image is turned clockwise by 90, 180 or 270 degrees. May be put around an open one.
+
+    All that comes after it, the detector, the window, the calibration and what is recorded, is of the turned images.
+    """
+
+    def __init__(self, source: Source, degrees: int) -> None:
+        self._source = source
+        self._code = _CLOCKWISE[degrees]
+        self._sides = degrees in (90, 270)
+        self.kind = source.kind
+        self.name = source.name
+        self.live = source.live
+
+    def open(self) -> SourceInfo:
+        """See ``Source.open``."""
+        info = self._source.open()
+        self.live = info.live
+        return self.turned(info)
+
+    def turned(self, info: SourceInfo) -> SourceInfo:
+        """What is known of the source, for turned images."""
+        return replace(info, size=(info.size[1], info.size[0])) if self._sides else info
+
+    def read(self) -> Frame | None:
+        """See ``Source.read``."""
+        frame = self._source.read()
+        if frame is None:
+            return None
+        image = np.asarray(cv2.rotate(frame.image, self._code), np.uint8)
+        image.flags.writeable = False
+        return replace(frame, image=image)
+
+    def status(self) -> SourceStatus:
+        """See ``Source.status``."""
+        return self._source.status()
+
+    def close(self) -> None:
+        """See ``Source.close``."""
+        self._source.close()
