@@ -68,6 +68,13 @@ MPII: Final = _joint_map(
     {HEAD: 9},
 )  # fmt: skip
 
+POSE2SIM: Final = (
+    "Hip", "RHip", "RKnee", "RAnkle", "LHip", "LKnee", "LAnkle", "Spine", "Neck", "Nose", "Head",
+    "LShoulder", "LElbow", "LWrist", "RShoulder", "RElbow", "RWrist",
+)  # fmt: skip
+"""What the 17 joints are called by OpenPose's BODY_25, by Pose2Sim and in its marker sets for OpenSim. Its neck is the
+middle of the shoulders, so our thorax is it; it has no spine."""
+
 FACE_AND_FEET: Final = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_heel", "right_heel", "left_toe", "right_toe",
 )  # fmt: skip

@@ -71,6 +71,10 @@ def test_npz(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
             "pose_method": (T,), "pose_cameras": (T,), "person_id": (F,), "pose_person": (T,), "cov": (F, 17, 2, 2),
             "extra_names": (3,), "extra_xy": (F, 3, 2), "extra_score": (F, 3), "extra_cov": (F, 3, 2, 2),
             "pose_extra_names": (2,), "pose_extra": (T, 2, 3), "pose_extra_cov": (T, 2, 3, 3),
+            "track_probabilities": (F, M), "unix_time": (F,), "pose_unix_time": (T,), "pose_inferred": (T, 17),
+            "joints": (17,), "parents": (17,), "fps": (), "start_utc": (), "start_monotonic": (), "cameras": (2,),
+            "camera_size": (2, 2), "camera_K": (2, 3, 3), "camera_dist": (2, 5), "camera_R": (2, 3, 3),
+            "camera_t": (2, 3), "up": (3,),
         }  # fmt: skip
         assert data["camera"].dtype.kind == data["detector"].dtype.kind == data["pose_method"].dtype.kind == "U"
         assert not data["fov_assumed"].any()
@@ -115,6 +119,7 @@ def test_npz_of_a_single_camera_has_no_poses(tmp_path: Path, capsys: pytest.Capt
     with np.load(tmp_path / "out.npz", allow_pickle=False) as data:
         assert not [key for key in data.files if key.startswith("pose")]
         assert data["fov_assumed"].all()
+        assert np.isnan(data["camera_K"]).all() and np.isnan(data["up"]).all(), "nobody calibrated it"
 
 
 @pytest.mark.parametrize("to", ["npz", "csv", "parquet"])
@@ -471,3 +476,149 @@ def test_ctrl_c_while_a_take_is_read_is_no_traceback(tmp_path: Path, tool: str) 
     assert done.returncode == 130
     assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) <= 1
     assert not (tmp_path / "out.npz").exists()
+
+
+def unseen(estimate: Estimate, person_id: int) -> np.ndarray:
+    """(17,) which joints no camera sees of a person."""
+    views = [view for p in estimate.people if p.person_id == person_id for view in p.views if view is not None]
+    return ~np.any([view.detection.score > 0 for view in views] or [np.zeros(17, bool)], axis=0)
+
+
+def hidden(estimates: list[Estimate]) -> list[Estimate]:
+    """The same, the head seen by one camera in odd moments only, and spine and neck never."""
+    made = []
+    for e in estimates:
+        people = []
+        for person in e.people:
+            views = []
+            for k, view in enumerate(person.views):
+                if view is not None:
+                    score = view.detection.score.copy()
+                    score[[7, 9] if e.index % 2 and k == 0 else [7, 9, 10]] = 0
+                    view = replace(view, detection=replace(view.detection, score=score))
+                views.append(view)
+            people.append(replace(person, views=tuple(views)))
+        made.append(replace(e, people=tuple(people)))
+    return made
+
+
+def test_joints_that_no_camera_sees_are_marked_in_every_format(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    estimates = hidden(make_estimates(40, people=2))
+    take = record(tmp_path / "r", estimates)
+    expected = [np.zeros(17, bool) if pose is None else unseen(e, i) for e, i, pose in poses_of(estimates)]
+    assert any(row[10] for row in expected) and not all(
+        row[10] for row, (*_, p) in zip(expected, poses_of(estimates), strict=True) if p
+    )  # noqa: E501
+    assert run(take, "npz", tmp_path / "a.npz") == 0
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as data:
+        np.testing.assert_array_equal(data["pose_inferred"], expected)
+    assert run(take, "parquet", tmp_path / "a.parquet") == 0
+    table = pyarrow.parquet.read_table(tmp_path / "a.poses.parquet")
+    assert table.column("pose_inferred").to_pylist() == [row.tolist() for row in expected]
+    assert run(take, "csv", tmp_path / "a.csv") == 0
+    rows = csv.DictReader((tmp_path / "a.poses.csv").read_text().splitlines())
+    assert [row["inferred"] for row in rows] == [" ".join(JOINTS[j] for j in np.flatnonzero(row)) for row in expected]
+    capsys.readouterr()
+    assert run(take, "trc", tmp_path / "a.trc") == 0
+    assert "inferred, seen by no camera: spine, neck_nose\n" in capsys.readouterr().out
+    ezc3d = pytest.importorskip("ezc3d")
+    assert run(take, "c3d", tmp_path / "a.c3d", "--prefix") == 0
+    said = ezc3d.c3d(str(tmp_path / "a.c3d"))["parameters"]["POINT"]["DESCRIPTIONS"]["value"]
+    sigmas = [np.sqrt(np.trace(p.cov, axis1=1, axis2=2) / 3) for *_, p in poses_of(estimates) if p is not None]
+    sigma = np.median(sigmas, axis=0)
+    assert said[7] == said[24] == f"inferred, no camera sees it; 1 sigma {sigma[7]:.0f} mm"
+    assert said[0] == f"seen; 1 sigma {sigma[0]:.0f} mm"
+
+
+@pytest.mark.parametrize("kind", ["network", "file"])
+def test_every_format_tells_the_time_of_day_of_what_is_live(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_info = make_run_info()
+    run_info = replace(run_info, cameras=tuple(replace(camera, kind=kind) for camera in run_info.cameras))
+    estimates = [replace(e, t=e.t + run_info.start_monotonic) for e in make_estimates(40)]
+    take = record(tmp_path / "r", estimates, run_info)
+    offset = run_info.start_utc.timestamp() - run_info.start_monotonic if kind == "network" else np.nan
+    times = np.array([e.t for e in estimates]) + offset
+    assert run(take, "npz", tmp_path / "a.npz", "--start", "0.5") == 0
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as data:
+        np.testing.assert_array_equal(data["pose_unix_time"], times[15:])
+        np.testing.assert_array_equal(data["unix_time"], data["moment_time"] + offset)
+        assert data["pose_time"][0] == estimates[15].t, "the clock of the take, also of a part"
+        assert data["start_utc"] == "2026-01-02T03:04:05.678901+00:00"
+        assert data["start_monotonic"] == run_info.start_monotonic
+    assert run(take, "parquet", tmp_path / "a.parquet") == 0
+    np.testing.assert_array_equal(pyarrow.parquet.read_table(tmp_path / "a.poses.parquet")["unix_time"], times)
+    assert run(take, "csv", tmp_path / "a.csv") == 0
+    rows = list(csv.DictReader((tmp_path / "a.poses.csv").read_text().splitlines()))
+    found = [float(row["unix_time_s"] or "nan") for row in rows]
+    np.testing.assert_array_equal(found, times)
+    capsys.readouterr()
+    assert run(take, "trc", tmp_path / "a.trc") == 0
+    said = "2026-01-02T03:04:05.778901+00:00" if kind == "network" else ""
+    start = f"time 0 is {estimates[0].t:.6f} s of the recording"
+    assert (f"{start}, {said}\n" if said else f"{start}\n") in capsys.readouterr().out
+    ezc3d = pytest.importorskip("ezc3d")
+    assert run(take, "c3d", tmp_path / "a.c3d") == 0
+    trial = ezc3d.c3d(str(tmp_path / "a.c3d"))["parameters"]["TRIAL"]
+    assert trial["START_TIME"]["value"][0] == pytest.approx(estimates[0].t, rel=1e-6)
+    assert trial["START_UTC"]["value"] == [said] if said else "START_UTC" not in trial
+
+
+def test_npz_holds_what_is_needed_to_use_it_alone(tmp_path: Path) -> None:
+    run_info = make_run_info()
+    first, second = run_info.cameras
+    assert first.calibration is not None
+    eight = replace(first.calibration, dist=np.arange(8) / 9)
+    run_info = replace(run_info, cameras=(replace(first, calibration=eight), replace(second, calibration=None)))
+    record(tmp_path, make_estimates(10), run_info)
+    assert run(tmp_path, "npz", tmp_path / "a.npz") == 0
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as data:
+        assert tuple(data["joints"]) == JOINTS and data["parents"][2] == 1
+        assert data["fps"] == 30 and list(data["cameras"]) == ["cam0", "cam1"]
+        np.testing.assert_array_equal(data["camera_size"], [[640, 480]] * 2)
+        np.testing.assert_array_equal(data["camera_K"][0], eight.K)
+        np.testing.assert_array_equal(data["camera_dist"][0], eight.dist)
+        np.testing.assert_array_equal(data["camera_t"][0], eight.t)
+        assert np.isnan(data["camera_R"][1]).all()
+        np.testing.assert_array_equal(data["up"], [0, 0, 1])
+
+
+def test_markers_get_the_names_of_pose2sim(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record(tmp_path / "r", make_estimates(10, people=2))
+    assert run(tmp_path / "r", "trc", tmp_path / "a.trc", "--names", "pose2sim", "--select", "0") == 0
+    names = read_trc(tmp_path / "a.trc")[1]
+    assert names[:4] == ["Hip", "RHip", "RKnee", "RAnkle"] and (names[8], names[16]) == ("Neck", "RWrist")
+    for joint, name in zip(JOINTS, names, strict=True):
+        side, _, part = joint.partition("_")
+        if side in ("left", "right"):
+            assert name == side[0].upper() + part.capitalize()
+    assert run(tmp_path / "r", "trc", tmp_path / "b.trc", "--names", "pose2sim", "--prefix") == 0
+    assert read_trc(tmp_path / "b.trc")[1][17] == "person3:Hip"
+    assert run(tmp_path / "r", "csv", tmp_path / "a.csv", "--names", "pose2sim") == 2
+    assert "--names is for trc and c3d" in capsys.readouterr().err
+
+
+def test_a_name_of_another_format_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record(tmp_path / "r", make_estimates(5))
+    for to, name in (("trc", "a.c3d"), ("csv", "a.NPZ"), ("npz", "a.csv"), ("parquet", "a.trc")):
+        assert run(tmp_path / "r", to, tmp_path / name) == 2
+        said = capsys.readouterr().err
+        assert f"{name} would hold {to}, but its name is that of {name[2:].lower()}" in said
+        assert f"such as {name[0]}.{to}, or --to {name[2:].lower()}" in said
+    assert run(tmp_path / "r", "trc", tmp_path / "a.txt") == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.txt", "r"]
+
+
+def test_a_part_begins_in_the_take(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record(tmp_path / "r", make_estimates(5))
+    for flag in ("--start=-1", "--end=-0.5"):
+        assert run(tmp_path / "r", "csv", tmp_path / "a.csv", flag) == 2
+        assert "is no time of the take: seconds count from its first moment, 0\n" in capsys.readouterr().err
+    for flag in ("--start=nan", "--end=inf", "--end=soon"):
+        with pytest.raises(SystemExit):
+            run(tmp_path / "r", "csv", tmp_path / "a.csv", flag)
+        assert "is not a number" in capsys.readouterr().err
+    assert run(tmp_path / "r", "csv", tmp_path / "a.csv", "--start=0") == 0

@@ -124,6 +124,7 @@ def test_c3d_holds_more_labels_than_one_parameter_takes(tmp_path: Path) -> None:
     labels = [*point["LABELS"]["value"], *point.get("LABELS2", {"value": []})["value"]]
     assert len(labels) == 20 * 17 == file["data"]["points"].shape[1]
     assert labels[-1] == "person57:right_wrist"
+    assert len(point["DESCRIPTIONS"]["value"]) + len(point["DESCRIPTIONS2"]["value"]) == len(labels)
 
 
 def test_an_earlier_exports_people_do_not_stay(take: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -132,9 +132,9 @@ def test_the_line_says_how_many_cameras_are_fused_and_when_only_one_is_left() ->
 
 
 def test_the_line_tells_several_people_apart() -> None:
-    assert "2 people: 0 p 0.62, 4 p 0.62" in status_line(STATUS, crowd([0, 4])[0])
+    assert "2 people: 0, 4 p 0.62" in status_line(STATUS, crowd([0, 4])[0])
     estimate = crowd([0, 4, 9], 4)[0]
-    assert "3 people: 0 map of 4/4, 4 map of 4/4, 9 map of 4/4" in status_line(STATUS, estimate)
+    assert "3 people: 0, 4, 9 map of 4/4" in status_line(STATUS, estimate)
     first, second, third = estimate.people
     assert second.pose is not None and third.views[0] is not None
     seen = View(detection=third.views[0].detection)
@@ -144,7 +144,7 @@ def test_the_line_tells_several_people_apart() -> None:
         replace(third, pose=None, views=(seen, None, None, None)),
     )
     line = status_line(replace(STATUS, note="cam02 contradicts"), replace(estimate, people=some))
-    assert "0 map of 4/4, 4 single view, 9 too little seen" in line
+    assert "0 map of 4/4; 4 single view; 9 too little seen" in line
     assert line.startswith("cam02 contradicts"), "a terminal cuts the end off"
 
 

@@ -152,7 +152,7 @@ def test_events_come_back_and_are_exported(tmp_path: Path, capsys: pytest.Captur
         rows = list(csv.DictReader(file))
     assert [Event(float(row["time_s"]), row["source"], row["text"]) for row in rows] == SAID
     rows = pyarrow.parquet.read_table(tmp_path / "out.events.parquet").to_pylist()
-    assert [Event(*row.values()) for row in rows] == SAID
+    assert [Event(row["time"], row["source"], row["text"]) for row in rows] == SAID
     # A part of the take has the events of that part, and the tables of an earlier export go.
     part = ["--start", "0.5", "--end", "1"]
     assert export([str(take), "--to", "npz", "--out", str(tmp_path / "part.npz"), *part]) == 0

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from calibration.errors import UserError
-from engines.argument_types import DONE, INTERRUPTED, MISTAKE, Parser
+from engines.argument_types import DONE, INTERRUPTED, MISTAKE, Parser, finite
 from stream.app.console import say, tell
 from stream.recordings.export import FORMATS, export
+from stream.recordings.markers import NAMES
 from stream.recordings.takes import open_take
 from stream.selection import METAVAR, Selection, selection
 
@@ -23,8 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
                         help="trc, c3d: a file a person, FILE.personID (default where there are several)")  # fmt: skip
     people.add_argument("--prefix", action="store_true",
                         help="trc, c3d: one file of everybody, markers named personID:JOINT")  # fmt: skip
-    parser.add_argument("--start", type=float, metavar="SECONDS", help="export from here on, after the first moment")
-    parser.add_argument("--end", type=float, metavar="SECONDS", help="export up to here, after the first moment")
+    parser.add_argument("--names", default="own", choices=tuple(NAMES), help="trc, c3d: what markers are called")
+    parser.add_argument("--start", type=finite, metavar="SECONDS", help="export from here on, after the first moment")
+    parser.add_argument("--end", type=finite, metavar="SECONDS", help="export up to here, after the first moment")
     parser.add_argument("--force", action="store_true", help="write over existing files")
     options = parser.parse_args(arguments)
     try:
@@ -32,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         notes = export(
             take, options.to, options.out,
             camera=options.camera, start=options.start, end=options.end, force=options.force,
-            select=options.select, per_person=options.per_person, prefix=options.prefix,
+            select=options.select, per_person=options.per_person, prefix=options.prefix, names=options.names,
         )  # fmt: skip
     except UserError as error:
         say(str(error))

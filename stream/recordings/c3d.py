@@ -10,13 +10,16 @@ import numpy as np
 
 from calibration.arrays import Array
 from engines.skeleton import JOINTS
-from stream.recordings.markers import MarkerFile, Markers, person_name, prefix, rate_of, start_of
+from stream.recordings.markers import MarkerFile, Markers, person_name, prefix, rate_of, start_of, utc_of
+from stream.recordings.run_info import RunInfo
 from stream.types import Event, StreamError
 from stream.words import number_of
 
 # Frames are counted in 16 bits; ezc3d 1.7.2 writes more than that but reads only these.
 _FRAMES = 65535
 _TEXT = 127
+_MOST = 255
+"""Values of a parameter: their number is a byte."""
 _UP = np.array([0.0, 0, 1])
 
 
@@ -28,7 +31,7 @@ def check_ezc3d() -> None:
         raise StreamError("writing C3D needs the package ezc3d: pip install ezc3d==1.7.2") from None
 
 
-def write_c3d(markers: Markers, file: MarkerFile, path: Path, events: Sequence[Event], software: str) -> list[str]:
+def write_c3d(markers: Markers, file: MarkerFile, path: Path, events: Sequence[Event], run_info: RunInfo) -> list[str]:
     """Write one file. It knows only a rate, so each row goes to the frame nearest its time; residual -1 = missing.
 
     Args:
@@ -36,7 +39,7 @@ def write_c3d(markers: Markers, file: MarkerFile, path: Path, events: Sequence[E
         file: whose of them.
         path: where to write it.
         events: of the take; those before the first frame and after the last are left out.
-        software: what recorded it.
+        run_info: of the take.
 
     Returns:
         What to tell the user.
@@ -69,7 +72,15 @@ def write_c3d(markers: Markers, file: MarkerFile, path: Path, events: Sequence[E
     made.add_parameter("POINT", "X_SCREEN", "+X")
     made.add_parameter("POINT", "Y_SCREEN", "+Z")
     _add_subjects(made, file)
-    made.add_parameter("MANUFACTURER", "SOFTWARE", software)
+    told_of = [markers.describe(joint) for joint in range(len(JOINTS))] * len(file.people)
+    made.add_parameter("POINT", "DESCRIPTIONS", told_of[:_MOST])
+    if len(told_of) > _MOST:  # as of labels, which ezc3d itself cuts
+        made.add_parameter("POINT", "DESCRIPTIONS2", told_of[_MOST : 2 * _MOST])
+    made.add_parameter("MANUFACTURER", "SOFTWARE", run_info.software)
+    if len(markers.time):
+        made.add_parameter("TRIAL", "START_TIME", [float(markers.time[0])])
+    if utc := utc_of(markers, run_info.unix_offset):
+        made.add_parameter("TRIAL", "START_UTC", utc)
     made["data"]["points"] = values
     made["data"]["meta_points"]["residuals"] = np.where(missing, -1.0, 0.0)[None]
     told = _add_events(made, events, markers.time)
@@ -83,7 +94,7 @@ def write_c3d(markers: Markers, file: MarkerFile, path: Path, events: Sequence[E
     gaps = f", {len(points) - filled} of them without a row" if len(points) > filled else ""
     gaps += f", {number_of(len(slot) - filled, 'row')} too close to another to have one" if len(slot) > filled else ""
     frames = number_of(len(points), "frame")
-    return [*told, f"{frames} at {rate:.6g} Hz{gaps}, mm, z up; frame 1 is {start_of(markers)} s of the recording"]
+    return [*told, f"{frames} at {rate:.6g} Hz{gaps}, mm, z up; frame 1 is {start_of(markers, run_info.unix_offset)}"]
 
 
 def _add_subjects(made: Any, file: MarkerFile) -> None:

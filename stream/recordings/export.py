@@ -31,7 +31,7 @@ FORMATS: Final = (*TABLES, *MARKERS)
 def export(
     take: Take, to: str, out: Path, *,
     camera: str | None = None, start: float | None = None, end: float | None = None, force: bool = False,
-    select: Selection | None = None, per_person: bool = False, prefix: bool = False,
+    select: Selection | None = None, per_person: bool = False, prefix: bool = False, names: str = "own",
 ) -> list[str]:  # fmt: skip
     """Write a take as one file, with tables of fused poses and of events beside that of the views, or a file a person.
 
@@ -47,6 +47,7 @@ def export(
         select: whom to export; None for everybody.
         per_person: trc, c3d: one file a person, also of one person.
         prefix: trc, c3d: one file with everybody's markers, their names beginning with whose they are.
+        names: trc, c3d: what the markers are called, one of ``markers.NAMES``.
 
     Returns:
         Lines that tell the user what was written and what to know about it.
@@ -66,6 +67,12 @@ def export(
         raise StreamError(
             f"{flag} is for trc and c3d: {to} says in every row whose it is; --select ID takes one person"
         )
+    if names != "own" and to not in MARKERS:
+        raise StreamError(f"--names is for trc and c3d: the columns of {to} are named as docs/recording.md says")
+    other = {f".{other}": other for other in FORMATS if other != to}.get(out.suffix.lower())
+    if other is not None:
+        raise StreamError(f"{out} would hold {to}, but its name is that of {other}; give --out a file such as"
+                          f" {out.with_suffix(f'.{to}').name}, or --to {other}")  # fmt: skip
     if per_person and prefix:
         raise StreamError("--per-person writes a file a person and --prefix one of all; give one of them")
     if out.is_dir():
@@ -78,7 +85,7 @@ def export(
             if to == "c3d":
                 c3d.check_ezc3d()
             reading = Reading(take, start, end, select)
-            notes = _write_markers(reading, to, out, camera, per_person, prefix, force)
+            notes = _write_markers(reading, to, out, camera, (per_person, prefix, names), force)
         else:
             beside = _beside(out) if to != "npz" else {}
             _check(take, list(beside.values()), force)
@@ -130,10 +137,10 @@ def _write_table(reading: Reading, to: str, out: Path, beside: dict[str, Path]) 
 
 
 def _write_markers(
-    reading: Reading, to: str, out: Path, camera: str | None, per_person: bool, prefix: bool, force: bool
+    reading: Reading, to: str, out: Path, camera: str | None, layout: tuple[bool, bool, str], force: bool
 ) -> list[str]:
     markers = markers_of(reading, camera)
-    files = marker_files(markers, out, per_person, prefix)
+    files = marker_files(markers, out, *layout)
     stale = [path for path in (out, *person_files(out)) if path.exists() and path not in [f.path for f in files]]
     _check(reading.take, [*(file.path for file in files), *stale], force)
     notes = list(markers.notes)
@@ -152,6 +159,6 @@ def _write_markers(
 
 def _write_one(reading: Reading, markers: Markers, file: MarkerFile, to: str, path: Path) -> list[str]:
     if to == "trc":
-        return trc.write_trc(markers, file, path)
+        return trc.write_trc(markers, file, path, reading.take.run_info.unix_offset)
     events = [event for batch in reading(EVENTS) for event in decode_events(batch)]
-    return c3d.write_c3d(markers, file, path, events, reading.take.run_info.software)
+    return c3d.write_c3d(markers, file, path, events, reading.take.run_info)

@@ -4,36 +4,26 @@ The markers are the fused people in the world; where nothing is fused, or on req
 their places.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Final
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from calibration.arrays import Array, Bools
-from engines.skeleton import JOINTS
-from stream.recordings.columns import any_fused
+from engines.skeleton import JOINTS, POSE2SIM
+from stream.recordings.columns import Read, any_fused
 from stream.recordings.schema import ESTIMATES, MOMENTS, array_of
-from stream.recordings.takes import Take
 from stream.selection import ALL
 from stream.types import StreamError
 from stream.words import number_of
 
 _X, _Y, _Z = np.eye(3)
-
-
-class Source(Protocol):
-    """A take being read: ``reading.Reading``."""
-
-    take: Take
-    selection: Any
-
-    def __call__(self, stream: str) -> Iterable[pa.RecordBatch]:
-        """The batches of a stream."""
-        ...
+NAMES: Final = {"own": JOINTS, "pose2sim": POSE2SIM}
+"""What the markers may be called."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,8 +44,17 @@ class Markers:
     """(3,) unit vector against gravity in the axes of the points."""
     of_camera: bool
     """Whether the points are in a camera's axes, not in the world's."""
+    sigma: Array
+    """(17,) mm: one standard deviation an axis of each joint, the median of all rows."""
+    inferred: Bools
+    """(17,) which joints no camera ever saw: where they are follows from the others."""
     notes: tuple[str, ...]
     """What the user should know."""
+
+    def describe(self, joint: int) -> str:
+        """How a joint is known."""
+        how = "inferred, no camera sees it" if self.inferred[joint] else "seen"
+        return f"{how}; 1 sigma {self.sigma[joint]:.0f} mm" if np.isfinite(self.sigma[joint]) else how
 
     def of(self, person_id: int, target: Array) -> Array:
         """(T, 17, 3) mm: one person's markers with up along ``target``, (3,) y or z; NaN where they are not there."""
@@ -76,11 +75,13 @@ class MarkerFile:
     """Whose markers it holds."""
     prefixed: bool
     """Whether their names begin with whose they are, as ``person2:left_knee``."""
+    names: str = "own"
+    """Which of ``NAMES`` they have."""
 
     @property
     def labels(self) -> list[str]:
         """Names of the markers, one person after another."""
-        return [f"{prefix(i)}{joint}" if self.prefixed else joint for i in self.people for joint in JOINTS]
+        return [f"{prefix(i)}{name}" if self.prefixed else name for i in self.people for name in NAMES[self.names]]
 
 
 def person_name(person_id: int) -> str:
@@ -93,7 +94,7 @@ def prefix(person_id: int) -> str:
     return f"{person_name(person_id)}:"
 
 
-def marker_files(markers: Markers, out: Path, per_person: bool, prefixed: bool) -> list[MarkerFile]:
+def marker_files(markers: Markers, out: Path, per_person: bool, prefixed: bool, names: str = "own") -> list[MarkerFile]:
     """The files that a take becomes.
 
     Args:
@@ -101,10 +102,11 @@ def marker_files(markers: Markers, out: Path, per_person: bool, prefixed: bool) 
         out: the file that the user named; one of one person is called STEM.personID.SUFFIX beside it.
         per_person: one file a person, also where there is one only.
         prefixed: one file of everybody, with prefixed names. With neither, a file a person where there are several.
+        names: which of ``NAMES`` the markers have.
     """
     if prefixed or not (per_person or len(markers.people) > 1):
-        return [MarkerFile(out, markers.people, prefixed)]
-    return [MarkerFile(path_of(out, person_id), (person_id,), False) for person_id in markers.people]
+        return [MarkerFile(out, markers.people, prefixed, names)]
+    return [MarkerFile(path_of(out, person_id), (person_id,), False, names) for person_id in markers.people]
 
 
 def path_of(out: Path, person_id: int) -> Path:
@@ -156,7 +158,7 @@ def _not_along(up: Array, right: Array, instead: Array) -> Array:
     return right if np.linalg.norm(level) > 1e-6 else instead
 
 
-def markers_of(reading: Source, camera: str | None) -> Markers:
+def markers_of(reading: Read, camera: str | None) -> Markers:
     """The fused people, or one camera's answers where that is asked for or nothing is fused.
 
     Args:
@@ -178,50 +180,66 @@ def markers_of(reading: Source, camera: str | None) -> Markers:
     return _one_camera(reading, camera or names[0], "not the fused pose" if fused else "no fused pose")
 
 
-def _fused(reading: Source) -> Markers:
+def _fused(reading: Read) -> Markers:
     batches = list(reading(MOMENTS))
-    time, moment, person, there, points = (
+    time, moment, person, there, points, cov = (
         np.concatenate([array_of(b, name) for b in batches])
-        for name in ("time", "moment", "person_id", "fused", "pose_world")
+        for name in ("time", "moment", "person_id", "fused", "pose_world", "pose_cov")
     )
+    seen = np.zeros(len(JOINTS), bool)
+    for batch in reading(ESTIMATES):
+        seen |= (array_of(batch, "score") > 0).any(0)
     ups = [c.calibration.up for c in reading.take.run_info.cameras if c.calibration is not None]
     up = next((u for u in ups if u is not None), None)
     notes = () if up is not None else ("the calibration does not say where up is: z was taken to be up",)
     up = _Z if up is None else np.asarray(up)
-    return _markers(time, moment, person, there, points, up, False, ("fused pose, world axes", *notes))
+    sigma = np.sqrt(np.trace(cov, axis1=-2, axis2=-1) / 3)
+    return _markers((time, moment, person, there, points, sigma), up, False, ~seen, ("fused pose, world axes", *notes))
 
 
-def _one_camera(reading: Source, camera: str, instead: str) -> Markers:
-    parts = []
+def _one_camera(reading: Read, camera: str, instead: str) -> Markers:
+    parts, seen = [], np.zeros(len(JOINTS), bool)
     for batch in reading(ESTIMATES):
         mine = array_of(batch, "camera") == camera
         # The moment's time: joints are brought to it; a frame may be in several.
         part = [array_of(batch, name)[mine] for name in ("moment_time", "moment", "person_id", "lifted")]
-        parts.append([*part, (array_of(batch, "answer") + array_of(batch, "root")[:, None])[mine]])
-    time, moment, person, there, where = (np.concatenate(column) for column in zip(*parts, strict=True))
-    if not np.isfinite(where).any():
+        answer = (array_of(batch, "answer") + array_of(batch, "root")[:, None])[mine]
+        best = np.nan_to_num(array_of(batch, "track_probabilities")[mine]).argmax(1)
+        parts.append([*part, answer, array_of(batch, "sigmas")[mine][np.arange(len(best)), best]])
+        seen |= (array_of(batch, "score")[mine] > 0).any(0)
+    rows = tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+    if not np.isfinite(rows[4]).any():
         raise StreamError(f"camera {camera!r} has nobody in this take: there are no markers to export")
     calibration = next(c.calibration for c in reading.take.run_info.cameras if c.name == camera)
     up = None if calibration is None else calibration.up_in_camera
     which = "the image's up, the camera being taken to be level" if up is None else "up as calibrated"
     note = f"{instead}: this is the answer of camera {camera!r} at its root, in its own axes, turned to {which}"
-    up = np.array([0.0, -1, 0]) if up is None else up
-    return _markers(time, moment, person, there, where, up, True, (note,))
+    return _markers(rows, np.array([0.0, -1, 0]) if up is None else up, True, ~seen, (note,))
 
 
-def _markers(
-    time: Array, moment: NDArray[np.int64], person: NDArray[np.int64], there: Bools, points: Array, up: Array,
-    of_camera: bool, notes: Sequence[str],
-) -> Markers:  # fmt: skip
-    """Markers of rows (R,) of moments, which follow each other; ``there`` tells whether a row has a pose."""
+def _markers(rows: tuple[Array, ...], up: Array, of_camera: bool, inferred: Bools, notes: Sequence[str]) -> Markers:
+    """Markers of rows of moments, which follow each other.
+
+    Args:
+        rows: time (R,), moment (R,), person (R,), whether the row has a pose (R,), points and sigma (R, 17, ...).
+        up: as in ``Markers``.
+        of_camera: as in ``Markers``.
+        inferred: as in ``Markers``.
+        notes: as in ``Markers``.
+    """
+    time, moment, person, there, points, sigma = rows
     first = np.concatenate([[True], moment[1:] != moment[:-1]]) if len(moment) else np.zeros(0, bool)
     people = tuple(int(i) for i in np.unique(person[there]))
-    rows = np.flatnonzero(there)
+    kept = np.flatnonzero(there)
     if len(people) > 1:
         notes = (*notes, f"{number_of(len(people), 'person', 'people')}: {', '.join(map(str, people))}")
+    if inferred.any():
+        names = ", ".join(name for name, joint in zip(JOINTS, inferred, strict=True) if joint)
+        notes = (*notes, f"inferred, seen by no camera: {names}")
+    sigma = np.median(sigma[kept], axis=0) if len(kept) else np.full(len(JOINTS), np.nan)
     return Markers(
-        time[first], people, (np.cumsum(first) - 1)[rows], person[rows], points[rows].astype(float), up, of_camera,
-        tuple(notes),
+        time[first], people, (np.cumsum(first) - 1)[kept], person[kept], points[kept].astype(float), up, of_camera,
+        sigma, inferred, tuple(notes),
     )  # fmt: skip
 
 
@@ -234,6 +252,16 @@ def rate_of(time: Array) -> float:
     return float(1 / steps[steps < 1.5 * np.median(steps)].mean())
 
 
-def start_of(markers: Markers) -> str:
-    """The time of the first row, for the user."""
-    return f"{markers.time[0]:.6f}" if len(markers.time) else "-"
+def start_of(markers: Markers, unix_offset: float) -> str:
+    """When the first row is, for the user: in the clock of the take, and the time of day of a live one."""
+    if not len(markers.time):
+        return "-"
+    start = f"{markers.time[0]:.6f} s of the recording"
+    return start if np.isnan(unix_offset) else f"{start}, {utc_of(markers, unix_offset)}"
+
+
+def utc_of(markers: Markers, unix_offset: float) -> str:
+    """The time of day of the first row, ISO 8601, UTC; empty where files tell none."""
+    if not len(markers.time) or np.isnan(unix_offset):
+        return ""
+    return datetime.fromtimestamp(markers.time[0] + unix_offset, UTC).isoformat(timespec="microseconds")

@@ -23,6 +23,7 @@ from stream.recordings.columns import (
     estimate_columns,
     event_columns,
     pose_columns,
+    static_arrays,
 )
 from stream.recordings.schema import ESTIMATES, EVENTS, MOMENTS
 from stream.recordings.tables import MAIN
@@ -37,44 +38,43 @@ class _Stream:
     keys: Sequence[str]
 
 
-def _streams(read: Read) -> tuple[list[_Stream], dict[str, tuple[str, ...]]]:
-    """The streams of a take as arrays, and the names of further joints, of which there are any."""
+def _streams(read: Read) -> tuple[list[_Stream], Columns]:
+    """The streams of a take as arrays, and the arrays that are the same in all of it."""
     there = contents_of(read)
-    names = {"extra_names": there.extra, "pose_extra_names": there.pose_extra}
     keys = (*ESTIMATE_KEYS, *(EXTRA_KEYS if there.extra else ()))
     pose_keys = (*POSE_KEYS, *(POSE_EXTRA_KEYS if there.pose_extra else ()))
-    parts = [_Stream(ESTIMATES, lambda batch: estimate_columns(batch, there.extra), keys)]
+    parts = [_Stream(ESTIMATES, lambda batch: estimate_columns(batch, there), keys)]
     if there.fused:
-        parts.append(_Stream(MOMENTS, lambda batch: pose_columns(batch, there.pose_extra), pose_keys))
+        parts.append(_Stream(MOMENTS, lambda batch: pose_columns(batch, there), pose_keys))
     if there.events:
-        parts.append(_Stream(EVENTS, event_columns, EVENT_KEYS))
-    return parts, {key: value for key, value in names.items() if value}
+        parts.append(_Stream(EVENTS, lambda batch: event_columns(batch, there), EVENT_KEYS))
+    return parts, static_arrays(read, there)
 
 
 def arrays(read: Read) -> Columns:
     """What ``write_npz`` writes, in memory."""
-    parts, names = _streams(read)
+    parts, statics = _streams(read)
     found: Columns = {}
     for part in parts:
         batches = [part.columns(batch) for batch in read(part.stream)]
         for key in part.keys:
             whole = np.concatenate([columns[key] for columns in batches])
             found[key] = whole.astype(str) if whole.dtype == object else whole
-    return found | {key: np.array(value) for key, value in names.items()}
+    return found | statics
 
 
 def write_npz(read: Read, folder: Path) -> list[str]:
     """Arrays go through files in the folder, not through memory."""
-    parts, names = _streams(read)
+    parts, statics = _streams(read)
     said = []
     with zipfile.ZipFile(folder / MAIN, "w", allowZip64=True) as archive:
         for part in parts:
             count = Count(part.stream)
             _part(archive, (part.columns(count(batch)) for batch in read(part.stream)), part.keys, folder)
             said.append(str(count))
-        for key, value in names.items():
+        for key, value in statics.items():
             with archive.open(f"{key}.npy", "w") as member:
-                np.lib.format.write_array(member, np.array(value), allow_pickle=False)
+                np.lib.format.write_array(member, value, allow_pickle=False)
     return [", ".join(said)]
 
 

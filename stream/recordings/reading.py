@@ -33,7 +33,7 @@ class Reading:
         bar: whether a terminal is shown how far it is.
 
     Raises:
-        StreamError: if there is no moment in that part, or a person is asked for who is not in it.
+        StreamError: if a time is below 0, there is no moment in that part, or a person is asked for who is not in it.
     """
 
     def __init__(
@@ -44,6 +44,9 @@ class Reading:
         self.selection = select or Selection()
         self.ids: tuple[int, ...] | None = None
         """Of the people whose rows are read; None for everybody's."""
+        for name, value in (("start", start), ("end", end)):
+            if value is not None and not 0 <= value < math.inf:
+                raise StreamError(f"{name} {value:g} is no time of the take: seconds count from its first moment, 0")
         self._bar = bar
         self._faults: dict[tuple[str, int], Span] = {}
         self._unverified: dict[tuple[str, int], Span] = {}

@@ -1,5 +1,6 @@
 """What is known of a run when it starts; told to every sink and kept in every recording."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,6 +9,8 @@ from typing import Any
 from calibration.geometry.camera import Camera
 from engines.skeleton import JOINTS
 
+LIVE_KINDS = ("camera", "network")
+"""Kinds of source whose times are those of the monotonic clock."""
 UNITS = {"length": "mm", "time": "s", "image": "px", "covariance": "mm2"}
 AXES = {
     "camera": "OpenCV: x right, y down, z forward",
@@ -73,3 +76,9 @@ class RunInfo:
     """Unit of each kind of value."""
     axes: Mapping[str, str] = field(default_factory=lambda: dict(AXES))
     """What the axes of each frame of reference are."""
+
+    @property
+    def unix_offset(self) -> float:
+        """What added to a time of a live take, seconds, makes it Unix time; NaN where files tell no time of day."""
+        live = any(camera.kind in LIVE_KINDS for camera in self.cameras)
+        return self.start_utc.timestamp() - self.start_monotonic if live else math.nan

@@ -20,8 +20,6 @@ from stream.recordings.columns import (
     Contents,
     Count,
     Read,
-    any_event,
-    any_fused,
     contents_of,
     estimate_columns,
     event_columns,
@@ -79,6 +77,7 @@ def _estimates_layout(kernels: int, extra: Sequence[str]) -> list[tuple[str, lis
         ("extra_xy", _names("image", extra, "xy", unit="px")),
         ("extra_score", _names("score", extra)),
         ("extra_cov", _names("image_cov", extra, pairs, unit="px2")),
+        ("unix_time", ["unix_time_s"]),
     ]
 
 
@@ -97,10 +96,15 @@ def _poses_layout(extra: Sequence[str]) -> list[tuple[str, list[str]]]:
         ("pose_extra", _names("world", extra, "xyz", unit="mm")),
         ("pose_extra_sigma", _names("sigma", extra, unit="mm")),
         ("pose_extra_cov", _names("cov", extra, pairs, unit="mm2")),
+        ("inferred", ["inferred"]),
+        ("pose_unix_time", ["unix_time_s"]),
     ]
 
 
-_EVENTS_LAYOUT = [("event_time", ["time_s"]), ("event_source", ["source"]), ("event_text", ["text"])]
+_EVENTS_LAYOUT = [
+    ("event_time", ["time_s"]), ("event_source", ["source"]), ("event_text", ["text"]),
+    ("event_unix_time", ["unix_time_s"]),
+]  # fmt: skip
 _Table = Callable[[str, pa.RecordBatch], pa.RecordBatch]
 
 
@@ -132,10 +136,10 @@ def _write(
 
 def _csv_table(there: Contents, stream: str, batch: pa.RecordBatch) -> pa.RecordBatch:
     if stream == MOMENTS:
-        return _flat(pose_columns(batch, there.pose_extra), _poses_layout(there.pose_extra))
+        return _flat(pose_columns(batch, there), _poses_layout(there.pose_extra))
     if stream == EVENTS:
-        return _flat(event_columns(batch), _EVENTS_LAYOUT)
-    columns = estimate_columns(batch, there.extra)
+        return _flat(event_columns(batch, there), _EVENTS_LAYOUT)
+    columns = estimate_columns(batch, there)
     return _flat(columns, _estimates_layout(columns["weights"].shape[1], there.extra))
 
 
@@ -145,27 +149,36 @@ def write_csv(read: Read, folder: Path) -> list[str]:
     return _write(read, folder, there.fused, there.events, partial(_csv_table, there), pyarrow.csv.CSVWriter)
 
 
-def _parquet_table(stream: str, batch: pa.RecordBatch) -> pa.RecordBatch:
+def _parquet_table(there: Contents, stream: str, batch: pa.RecordBatch) -> pa.RecordBatch:
     def lists(values: NDArray[Any]) -> pa.Array:
         flat = pa.array(np.ascontiguousarray(values).reshape(-1))
         return pa.FixedSizeListArray.from_arrays(flat, prod(values.shape[1:]))
 
+    more: dict[str, tuple[pa.Array, dict[str, str]]] = {}
+    about = {"unit": "s", "what": "since 1970-01-01 UTC; NaN where files tell no time of day"}
     if stream == EVENTS:
-        return batch
-    if stream == MOMENTS:
-        sigma = lists(pose_columns(batch)["pose_sigma"])
-        about = {"shape": str(len(JOINTS)), "unit": "mm", "what": "sqrt(trace(pose_cov) / 3)"}
-        fields = [*batch.schema, pa.field("pose_sigma", sigma.type, metadata=about)]
-        return pa.record_batch([*batch.columns, sigma], pa.schema(fields, batch.schema.metadata))
-    columns = estimate_columns(batch)
-    for name in ("xy", "score"):
-        batch = batch.set_column(batch.schema.get_field_index(name), batch.schema.field(name), lists(columns[name]))
-    return batch
+        more["unix_time"] = pa.array(event_columns(batch, there)["event_unix_time"]), about
+    elif stream == MOMENTS:
+        columns, shape = pose_columns(batch, there), {"shape": str(len(JOINTS))}
+        said = shape | {"unit": "mm", "what": "sqrt(trace(pose_cov) / 3)"}
+        more["pose_sigma"] = lists(columns["pose_sigma"]), said
+        more["pose_inferred"] = lists(columns["pose_inferred"]), shape | {"what": "whether no camera saw the joint"}
+        more["unix_time"] = pa.array(columns["pose_unix_time"]), about
+    else:
+        columns = estimate_columns(batch, there)
+        for name in ("xy", "score"):
+            k = batch.schema.get_field_index(name)
+            batch = batch.set_column(k, batch.schema.field(name), lists(columns[name]))
+        more["unix_time"] = pa.array(columns["unix_time"]), about
+    fields = [*batch.schema, *(pa.field(name, column.type, metadata=said) for name, (column, said) in more.items())]
+    arrays = [*batch.columns, *(column for column, _ in more.values())]
+    return pa.record_batch(arrays, pa.schema(fields, batch.schema.metadata))
 
 
 def arrow_table(read: Read, stream: str) -> pa.Table:
     """What ``write_parquet`` writes of a stream, in memory."""
-    return pa.Table.from_batches([_parquet_table(stream, batch) for batch in read(stream)])
+    there = contents_of(read)
+    return pa.Table.from_batches([_parquet_table(there, stream, batch) for batch in read(stream)])
 
 
 def flat_table(read: Read, stream: str) -> pa.Table:
@@ -175,5 +188,7 @@ def flat_table(read: Read, stream: str) -> pa.Table:
 
 
 def write_parquet(read: Read, folder: Path) -> list[str]:
-    """The recording's own columns, header, units and shapes; 2D joints NaN where there is nobody; ``pose_sigma``."""
-    return _write(read, folder, any_fused(read), any_event(read), _parquet_table, pyarrow.parquet.ParquetWriter)
+    """The recording's own columns, header, units and shapes; 2D joints NaN where there is nobody; and further ones."""
+    there = contents_of(read)
+    table = partial(_parquet_table, there)
+    return _write(read, folder, there.fused, there.events, table, pyarrow.parquet.ParquetWriter)

@@ -10,7 +10,7 @@ from stream.words import number_of
 _UP = np.array([0.0, 1, 0])
 
 
-def write_trc(markers: Markers, file: MarkerFile, path: Path) -> list[str]:
+def write_trc(markers: Markers, file: MarkerFile, path: Path, unix_offset: float) -> list[str]:
     """Write one file: time from the first row; nan where a joint is missing, as OpenSim writes it.
 
     OpenSim refuses a file with a row that ends in an empty cell.
@@ -19,6 +19,7 @@ def write_trc(markers: Markers, file: MarkerFile, path: Path) -> list[str]:
         markers: of the take.
         file: whose of them, and the name that stands in the file.
         path: where to write it.
+        unix_offset: ``RunInfo.unix_offset``.
 
     Returns:
         What to tell the user.
@@ -41,4 +42,4 @@ def write_trc(markers: Markers, file: MarkerFile, path: Path) -> list[str]:
             cells = (f"{v:.6f}" for v in values)
             out.write("\t".join([str(frame), f"{t - markers.time[0]:.6f}", *cells]) + "\n")
     frames = number_of(count, "frame")
-    return [f"{frames} at {rate} Hz, metres, y up; time 0 is {start_of(markers)} s of the recording"]
+    return [f"{frames} at {rate} Hz, metres, y up; time 0 is {start_of(markers, unix_offset)}"]

@@ -44,7 +44,10 @@ def status_line(status: Status, estimate: Estimate | None) -> str:
 def _people(estimate: Estimate) -> str:
     """Who is seen, and how sure that is: one person's views one by one, of several what there is of each."""
     if len(estimate.people) > 1:
-        said = ", ".join(f"{person.person_id} {_briefly(person, len(estimate.frames))}" for person in estimate.people)
+        alike: dict[str, list[str]] = {}
+        for person in estimate.people:
+            alike.setdefault(_briefly(person, len(estimate.frames)), []).append(str(person.person_id))
+        said = "; ".join(f"{', '.join(ids)} {what}" for what, ids in alike.items())
         return f"{people(len(estimate.people))}: {said}"
     words = []
     answers = [f"{track.probability:.2f}" for person in estimate.people for track in _answers(person)]
