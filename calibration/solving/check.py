@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import cv2
@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from calibration.arrays import Array
 from calibration.geometry.camera import Camera, image_to_ray
 from calibration.geometry.rotations import skew
-from calibration.geometry.triangulation import reprojection_error, triangulate_robust
+from calibration.geometry.triangulation import reprojection_error, triangulate_linear, triangulate_robust
 from calibration.solving.board import Board, BoardView
 from calibration.solving.lengths import Lengths, corner_pixels, measure_lengths
+from calibration.solving.person import Body
+from calibration.solving.size import UP_PROBLEM, bone_ratio, in_a_room, size_problem, upside_down
 
 # What passes: a board's corners within so many pixels, a person's joints within so much of the image's long side.
 _BOARD_PX, _PERSON_PART = 1.5, 0.0075
@@ -36,6 +38,8 @@ class Check:
     """A camera: where (N, 2) and how large (N, 2) the residuals are, pixels: seen minus projected."""
     limit_px: Mapping[str, float]
     """The largest reprojection error a camera that passes."""
+    doubts: tuple[str, ...] = ()
+    """What the person's own body says against it: its unit, its up."""
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -53,7 +57,7 @@ class Check:
                 if self.lengths.count
                 else self.lengths.line()
             )
-        return tuple(out)
+        return (*out, *self.doubts)
 
     def lines(self) -> list[str]:
         """The table for a person."""
@@ -93,10 +97,28 @@ def check_board(cameras: Sequence[Camera], board: Board, frames: Sequence[Mappin
     return _check("board", cameras, xy, lengths, {c.name: _BOARD_PX for c in cameras}, 1.0)
 
 
-def check_person(cameras: Sequence[Camera], xy: Array, score: Array, min_score: float = 0.3) -> Check:
-    """Check placed cameras with a person's joints: xy (V, F, J, 2) pixels and score (V, F, J)."""
+def check_person(
+    cameras: Sequence[Camera], xy: Array, score: Array, body: Body | None = None, min_score: float = 0.3
+) -> Check:
+    """Check placed cameras with a person's joints.
+
+    Args:
+        cameras: V of them.
+        xy: (V, F, J, 2) pixels.
+        score: (V, F, J).
+        body: which joints are which; with it the unit of the lengths and up are looked at, too.
+        min_score: a joint below it is not used.
+    """
     limits = {c.name: _PERSON_PART * max(c.size) for c in cameras}
-    return _check("person", cameras, np.where((score >= min_score)[..., None], xy, np.nan), None, limits, 4.0)
+    seen = np.where((score >= min_score)[..., None], xy, np.nan)
+    spread, scale = in_a_room(cameras)
+    found = _check("person", spread, seen, None, limits, 4.0)
+    if body is None:
+        return found
+    joints = triangulate_linear(spread, seen) / scale
+    doubts = [size_problem(bone_ratio(joints, body))]
+    doubts += [UP_PROBLEM if upside_down(joints, body, cameras[0].up) else None]
+    return replace(found, doubts=tuple(filter(None, doubts)))
 
 
 def _check(

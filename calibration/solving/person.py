@@ -137,6 +137,22 @@ def _height(joints: Array, body: Body) -> float:
     return float(lengths[use].sum() / part[use].sum())
 
 
+def limb_lengths(joints: Array, body: Body) -> tuple[Array, Array]:
+    """Median lengths (B,) of the long bones, thighs, shanks and upper arms, and their lengths as parts of the height.
+
+    Args:
+        joints: (F, J, 3) mm, NaN where not located.
+        body: which joints are which.
+
+    Returns:
+        Lengths in the joints' unit, NaN for bones located in fewer than five frames; and parts.
+    """
+    pairs, part = body.bones()
+    trunk = [set(pair) & set(body.hips) and set(pair) & set(body.shoulders) for pair in pairs]
+    long = np.array([not part_of_trunk for part_of_trunk in trunk])
+    return _bone_lengths(joints, pairs)[long], part[long]
+
+
 def _bone_lengths(joints: Array, pairs: Sequence[tuple[int, int]]) -> Array:
     a, b = np.array(pairs).T
     length = np.linalg.norm(joints[:, a] - joints[:, b], axis=-1)

@@ -9,7 +9,7 @@ from engines.argument_types import DONE, FAILED
 from engines.detectors import load as load_detector
 from stream.app.calibrate.arguments import board_of
 from stream.app.calibrate.results import check_outputs, keep_picture, warn
-from stream.app.calibrate.session import boards_seen, bound, joints_seen, open_cameras
+from stream.app.calibrate.session import BODY, boards_seen, bound, joints_seen, open_cameras
 from stream.app.calibrate.synchronise import by_timecode, collect_tracks, flags, synchronise, write_offsets
 
 # Positions of the board. Live, somebody stands there and holds it still in each, before every session.
@@ -25,7 +25,7 @@ def check(args: argparse.Namespace) -> int:
     with open_cameras(args, several=True) as opened:
         _, cameras = bound(args, opened, placed=True)
         if made is None:
-            result = check_person(cameras, *joints_seen(args, opened, cameras))
+            result = check_person(cameras, *joints_seen(args, opened, cameras), BODY)
         else:
             count = args.count or (_LIVE_COUNT if any(one.info.live for one in opened) else _COUNT)
             result = check_board(cameras, made, boards_seen(args, opened, cameras, made, count, least=2).frames)
