@@ -69,10 +69,6 @@ def export(
         )
     if names != "own" and to not in MARKERS:
         raise StreamError(f"--names is for trc and c3d: the columns of {to} are named as docs/recording.md says")
-    other = {f".{other}": other for other in FORMATS if other != to}.get(out.suffix.lower())
-    if other is not None:
-        raise StreamError(f"{out} would hold {to}, but its name is that of {other}; give --out a file such as"
-                          f" {out.with_suffix(f'.{to}').name}, or --to {other}")  # fmt: skip
     if per_person and prefix:
         raise StreamError("--per-person writes a file a person and --prefix one of all; give one of them")
     if out.is_dir():
@@ -80,6 +76,10 @@ def export(
     if not out.parent.is_dir():
         raise StreamError(f"cannot write {out}: there is no folder {out.parent}")
     _check(take, [out], force)
+    other = {f".{other}": other for other in FORMATS if other != to}.get(out.suffix.lower())
+    if other is not None:
+        raise StreamError(f"{out} would hold {to}, but its name is that of {other}; give --out a file such as"
+                          f" {out.with_suffix(f'.{to}').name}, or --to {other}")  # fmt: skip
     try:
         if to in MARKERS:
             if to == "c3d":
