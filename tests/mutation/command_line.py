@@ -11,7 +11,7 @@ from pathlib import Path
 from queue import Queue
 from typing import Any, Final
 
-from tests.mutation.areas import AREAS
+from tests.mutation.areas import AREAS, Part, part_of
 from tests.mutation.operators import Mutation, sample
 from tests.mutation.report import equivalents, write
 from tests.mutation.trial import Copy
@@ -52,8 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def chosen(name: str, areas: Sequence[str], number: int, seed: int) -> list[Mutation]:
     """An equal part of the sample; of defaults all there are."""
     every = name == "defaults"
+    files = sorted(set().union(*(part.files(ROOT) for part in AREAS[name])))
     part = None if every else number // len(areas) + (areas.index(name) < number % len(areas))
-    return sample(name, AREAS[name].files(ROOT), ROOT, part, seed, "Scale" if every else "")
+    return sample(name, files, ROOT, part, seed, "Scale" if every else "")
 
 
 def found_again(result: dict[str, Any]) -> Iterable[Mutation]:
@@ -70,22 +71,23 @@ def run(todo: Sequence[Mutation], jobs: int) -> list[dict[str, Any]]:
         copies: Queue[Copy] = Queue()
         for k in range(jobs):
             copies.put(Copy(ROOT, Path(folder, str(k))))
-        limits = {}
-        for name in dict.fromkeys(m.area for m in todo):
+        parts = {m.key: part_of(m.area, ROOT, m.module) for m in todo if m.key not in same}
+        limits: dict[Part, float] = {}
+        for part in dict.fromkeys(parts.values()):
             copy = copies.get()
-            outcome, seconds = copy.run(AREAS[name], 1200)
+            outcome, seconds = copy.run(part, 1200)
             if outcome != "survived":
                 raise SystemExit("\n".join(["the tests fail without any change:", *copy.said()]))
-            limits[name] = 3 * seconds + 30
-            print(f"{name}: its tests take {seconds:.0f} s", file=sys.stderr, flush=True)
+            limits[part] = 4 * seconds + 30
+            print(f"{', '.join(part.tests)}: {seconds:.0f} s", file=sys.stderr, flush=True)
             copies.put(copy)
 
         def one(mutation: Mutation) -> dict[str, Any]:
             if mutation.key in same:
                 return asdict(mutation) | {"outcome": "equivalent"}
-            copy = copies.get()
+            part, copy = parts[mutation.key], copies.get()
             try:
-                outcome, seconds = copy.trial(mutation, AREAS[mutation.area], limits[mutation.area])
+                outcome, seconds = copy.trial(mutation, part, limits[part])
             finally:
                 copies.put(copy)
             m = mutation

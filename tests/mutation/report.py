@@ -27,12 +27,12 @@ def write(results: Sequence[dict[str, Any]], path: Path | None) -> float:
             r["outcome"] = "equivalent" if (r["module"], r["before"], r["after"]) in same else "survived"
     lines = ["| area | modules | changed | noticed | same | not noticed |", "|---|---|---|---|---|---|"]
     total = [0, 0, 0]
-    for name, area in AREAS.items():
+    for name, parts in AREAS.items():
         outcomes = [r["outcome"] for r in results if r["area"] == name]
         count = [len(outcomes), outcomes.count("equivalent"), outcomes.count("survived")]
         if outcomes:
             noticed = count[0] - count[1] - count[2]
-            modules = ", ".join(f"`{m}`" for m in area.modules)
+            modules = ", ".join(f"`{glob}`" for part in parts for glob in part.modules)
             lines.append(f"| {name} | {modules} | {count[0]} | {noticed} | {count[1]} | {count[2]} |")
             total = [a + b for a, b in zip(total, count, strict=True)]
     share = 1 - total[2] / max(1, total[0])

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
 
-from tests.mutation.areas import Area
+from tests.mutation.areas import Part
 from tests.mutation.operators import Mutation, mutated
 
 Outcome = Literal["killed", "timed out", "survived"]
@@ -47,11 +47,11 @@ class Copy:
             # By what is in it: a module that changes twice a second keeps its time of change.
             py_compile.compile(str(path), invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
 
-    def run(self, area: Area, limit_s: float) -> tuple[Outcome, float]:
-        """Its tests, and the seconds they took."""
+    def run(self, part: Part, limit_s: float) -> tuple[Outcome, float]:
+        """Its tests: how they went, and the seconds they took."""
         began = time.monotonic()
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
-        tests = [test for test in area.tests if (self.folder / test.split("::")[0]).exists()]
+        tests = [f"tests/{name}.py" for name in part.tests if (self.folder / f"tests/{name}.py").exists()]
         process = subprocess.Popen(
             [sys.executable, "-m", "pytest", *PYTEST, *tests],
             cwd=self.folder, env=environment, start_new_session=True,
@@ -65,8 +65,8 @@ class Copy:
             _end(process)
         return ("killed" if code else "survived"), time.monotonic() - began
 
-    def trial(self, mutation: Mutation, area: Area, limit_s: float) -> tuple[Outcome, float]:
-        """The tests of an area with this change, which is taken back."""
+    def trial(self, mutation: Mutation, part: Part, limit_s: float) -> tuple[Outcome, float]:
+        """The tests of a part with this change, which is taken back."""
         path = self.folder / mutation.module
         source = path.read_text(encoding="utf-8")
         changed = mutated(source, mutation.operator, mutation.occurrence)
@@ -74,7 +74,7 @@ class Copy:
             raise ValueError(f"{mutation.module} has no such place any more")
         try:
             path.write_text(changed, encoding="utf-8")
-            return self.run(area, limit_s)
+            return self.run(part, limit_s)
         finally:
             path.write_text(source, encoding="utf-8")
 
