@@ -30,7 +30,10 @@ AREAS: Final[dict[str, tuple[Part, ...]]] = {
     ),
     "geometry": (
         Part(("calibration/geometry/camera.py",), ("test_geometry_limits", "test_geometry")),
-        Part(("calibration/geometry/[rtv]*.py",), ("test_geometry_known", "test_geometry", "test_calibration_triangulate")),
+        Part(
+            ("calibration/geometry/[rtv]*.py",),
+            ("test_geometry_known", "test_geometry", "test_calibration_triangulate"),
+        ),
     ),
     "solving": (
         Part(("calibration/solving/check.py", "calibration/solving/lengths.py"), ("test_calibration_check",)),
@@ -50,7 +53,9 @@ AREAS: Final[dict[str, tuple[Part, ...]]] = {
         Part(
             tuple(
                 f"stream/recordings/{name}.py"
-                for name in ("columns", "rows", "tables", "schema", "frames", "npz", "extra_joints", "export", "run_info")
+                for name in (
+                    "columns", "rows", "tables", "schema", "frames", "npz", "extra_joints", "export", "run_info",
+                )
             ),
             _TABLE,
         ),
