@@ -1,12 +1,15 @@
 """MoveNet's heads, decoded: what the networks that engines/build/cut_movenet.py makes answer, to joints and people."""
 
 from functools import cache
-from typing import NamedTuple
+from pathlib import Path
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from calibration.arrays import Array, Ints
+from engines import runtimes
 from engines.covariance import shapes
+from engines.types import Runtime
 
 SOFT = 1.7998047
 """A cell counts by its chance over its distance from where the joint is expected plus this, in cells.
@@ -45,6 +48,29 @@ class Crowd(NamedTuple):
     """(h, w, 2) height and width of the person, cells."""
     box_offset: Array
     """(h, w, 2) y and x from the cell to the middle of the box, cells."""
+
+
+_CHANNELS: Final = {"centre": 1, "heatmaps": 17, "regress": 34, "offset": 34, "box_size": 2, "box_offset": 2}
+
+
+def expect(network: Runtime, path: Path, side: int, heads: type[Single] | type[Crowd]) -> None:
+    """Run a network once, to know that it is the one that is decoded here.
+
+    Args:
+        network: loaded.
+        path: its file, for the message.
+        side: of the square image, pixels.
+        heads: what it must answer.
+
+    Raises:
+        EngineError: if it takes or answers anything else.
+    """
+    runtimes.expect(
+        network,
+        f"{path} is not a MoveNet that was cut at its heads",
+        {"image": np.zeros((1, side, side, 3), np.uint8)},
+        {head: (1, side // 4, side // 4, _CHANNELS[head]) for head in heads._fields},
+    )
 
 
 class Joints(NamedTuple):

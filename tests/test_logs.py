@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -9,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from stream.app import command_line
+from stream.app import command_line, console
 from stream.app.command_line import main
 from stream.app.logs import PACKAGES, lines_shown
+from stream.app.signals import finish_on_interrupt
+from stream.control import Control
+from stream.types import StreamError
 
 SECRET = "hush-7"
 FIGURE = ["--camera", "synthetic:frames=3", "--view", "none", "--detector", "movenet-lightning"]
@@ -83,6 +87,44 @@ def test_a_fault_of_ours_is_a_traceback_and_exit_code_1(monkeypatch, capsys: pyt
     assert main(FIGURE) == 1
     said = capsys.readouterr().err
     assert "RuntimeError: rtsp://***@host/x" in said and SECRET not in said
+
+
+@pytest.mark.parametrize(
+    ("error", "says", "code"),
+    [
+        (MemoryError(), "run_stream: out of memory", 2), (OSError(5, "I/O"), "cannot go on", 1),
+        (KeyboardInterrupt(), "run_stream: stopped before it began", 130),
+        (RuntimeError("can't start new thread"), "run_stream: no more threads", 2),
+        (StreamError("no such camera"), "run_stream: no such camera", 2), (OSError(24, "Too many"), "no more files", 2),
+        (ImportError("libGL.so.1: cannot open"), "libGL.so.1 is missing", 2),
+    ],
+)  # fmt: skip
+def test_what_ended_a_run_is_on_the_terminal_and_in_the_file_once(
+    error: BaseException, says: str, code: int, monkeypatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(command_line.build, "run", broken)
+    file = tmp_path / "run.log"
+    assert main([*FIGURE, "--log-file", str(file)]) == code
+    for said in (capsys.readouterr().err, file.read_text()):
+        assert said.count(says) == 1 and said.count("\n") == 1 and "Traceback" not in said
+
+
+def test_results_that_cannot_be_printed_are_said_in_the_file(monkeypatch, tmp_path: Path) -> None:
+    with lines_shown(file=tmp_path / "run.log"):
+        console.say("run_stream: what is printed cannot be written")
+        console.say(f"rtsp://u:{SECRET}@host/x")
+    said = (tmp_path / "run.log").read_text()
+    assert "what is printed cannot be written" in said and SECRET not in said
+
+
+def test_a_run_that_was_asked_to_end_says_so_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "run.log"
+    with lines_shown(file=file), finish_on_interrupt(Control()):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert "asked to finish by a signal" in file.read_text()
 
 
 HOST = """

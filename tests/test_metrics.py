@@ -52,6 +52,10 @@ def test_the_latency_that_is_shown_is_of_the_last_30_frame_sets_and_the_summarys
     for k in range(101):
         done(meter, latency=k / 1000)
     assert meter.summary({}, {}).latency_ms == pytest.approx((50, 95))
+    meter = Meter()
+    for k in range(101):
+        done(meter, skew=k / 1000)
+    assert meter.skew_ms == meter.summary({}, {}).skew_ms == pytest.approx((50, 95, 100))
 
 
 def test_the_rate_is_that_of_the_last_two_seconds_and_0_when_nothing_comes_for_so_long(clock):
@@ -62,6 +66,7 @@ def test_the_rate_is_that_of_the_last_two_seconds_and_0_when_nothing_comes_for_s
         clock.t += 1.0
         done(meter)
     assert meter.fps == pytest.approx(1)
+    assert Meter().fps is None
     for _ in range(40):
         clock.t += 0.1
         done(meter)

@@ -306,6 +306,50 @@ def test_a_full_disk_stops_one_sink_and_not_the_run():
     assert summary.failures == ("the disk is full",)
 
 
+@row("200 outputs that fail one after another", FAILED, "and 197 more outputs that stopped", "the note stays short")
+def test_many_outputs_that_fail_are_all_in_the_summary_and_not_in_the_note():
+    def full(n):
+        raise SinkStoppedError("the disk is full")
+
+    pipe, notes = pipeline([figure("synthetic:frames=100000", realtime=True)]), []
+
+    def add(n):
+        if n > 5:
+            return
+        for k in range(40):
+            worker = pipe.add(Collect(act=full), f"sink{40 * n + k}")
+        worker.join()
+        notes.append((pipe.note, len(pipe._workers)))
+        if n == 5:
+            pipe.control.stop()
+
+    pipe.add(Collect(act=add))
+    summary = pipe.run()
+    assert summary.failures == ("the disk is full",) * len(summary.failures) and len(summary.failures) > 197
+    assert "more outputs that stopped" in pipe.note and len(pipe.note) < 150
+    assert max(count for _, count in notes) < 150, "those that have ended are let go"
+
+
+def test_what_sinks_that_have_ended_wrote_and_lost_is_in_the_summary():
+    pipe, first = pipeline([figure("synthetic:frames=100000", realtime=True)]), []
+
+    def act(n):
+        if n == 2:
+            first.append(pipe.add(Collect(), "short"))
+        if n == 4:
+            first[0].channel.dropped = 3
+            pipe.remove(first[0])
+            first[0].join()
+            pipe.add(Collect(), "next")
+            first.append(len([w for w in pipe._workers if w.name == "short"]))
+            pipe.control.stop()
+
+    pipe.add(Collect(act=act))
+    summary = pipe.run()
+    assert first[1] == 0 and summary.drops["by short"] == 3
+    assert len(summary.lines) == 3 and all(line.endswith(" moments") for line in summary.lines)
+
+
 def test_the_user_can_quit_from_a_viewer_in_the_main_thread():
     control = Control()
     pipe, other = pipeline([figure("synthetic:frames=100000")], control=control), Collect()

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from calibration import text
 from calibration.arrays import Image
 from engines import cards, detectors
 from engines.detectors._crowd import crowd
@@ -292,7 +293,7 @@ class _Sessions(Generic[_Session]):
                 self._used = name
                 answer = self._inner[name](image, t)
             except Exception as error:  # whatever a network raises: the next one answers, and the reason is said
-                reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+                reason = text.one_line(" ".join(f"{type(error).__name__}: {error}".split()), 200)
                 self._inner.pop(name, None)
             else:
                 if all(map(_finite, _detections(answer))):

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from calibration import text
 from calibration.arrays import Image
 from engines import cards, covariance, preprocess
 from engines.covariance import EllipseCalibration
@@ -160,7 +161,7 @@ class MediaPipeSession:
                 self._landmarker = vision.PoseLandmarker.create_from_options(options)
                 self._detect(np.zeros((64, 64, 3), np.uint8), 0)
         except (RuntimeError, ValueError, OSError) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = text.one_line(" ".join(str(error).split()), 200)
             raise EngineError(f"{self._card.path} is not a landmarker that mediapipe can run ({reason})") from error
         self._put_aside = self._landmarkers.add(self, self._landmarker)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from calibration.arrays import Array, Bools, Image
-from engines import cards, covariance, preprocess
+from engines import cards, covariance, movenet_heads, preprocess
 from engines.covariance import EllipseCalibration
 from engines.detectors._options import DetectorOptions
 from engines.movenet_heads import Single, decode
@@ -32,8 +32,10 @@ class MoveNet:
     def __init__(self, name: str, options: DetectorOptions) -> None:
         self.name = name
         self._side = _SIDES[name]
-        self._run = options.open_network(cards.WEIGHTS / WEIGHTS[name])
-        self._calibration = EllipseCalibration.of(cards.load_card(cards.WEIGHTS / WEIGHTS[name]).values)
+        path = cards.WEIGHTS / WEIGHTS[name]
+        self._run = options.open_network(path)
+        movenet_heads.expect(self._run, path, self._side, Single)
+        self._calibration = EllipseCalibration.of(cards.load_card(path).values)
         self._top_down = options.top_down
         self._finder = Finder(options.open_network, options.top_down)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from calibration import text
 from engines import user_cache
 from engines.runtimes import _example, _gpu
 from engines.runtimes._module import Network
@@ -143,7 +144,7 @@ def race(networks: Mapping[str, Network]) -> tuple[dict[str, float], dict[str, s
             try:
                 network(**feeds[label])
             except Exception as error:  # whatever a runtime raises: it is passed over, and the reason said
-                failed[label] = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+                failed[label] = text.one_line(" ".join(f"{type(error).__name__}: {error}".split()), 200)
                 continue
             if round_:
                 times[label].append((time.perf_counter() - start) * 1e3)

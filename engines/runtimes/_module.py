@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from calibration import text
 from engines.runtimes._example import Spec
 from engines.types import Runtime
 
@@ -99,5 +100,5 @@ def told_not_to_report(name: str, value: str) -> Iterator[None]:
 
 
 def one_line(error: BaseException) -> str:
-    """What a library says of its failure, on one line and not longer than one."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    """What a library says of its failure, on one line and not longer than one; the cause is often at its end."""
+    return text.one_line(" ".join(str(error).split()), 200) or type(error).__name__

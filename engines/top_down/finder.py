@@ -32,7 +32,9 @@ class Finder:
 
     def __init__(self, open_network: Open = runtimes.load, options: TopDownOptions = TopDownOptions()) -> None:
         self._options = options
-        self._run = open_network(cards.WEIGHTS / "movenet_multipose.onnx")
+        path = cards.WEIGHTS / "movenet_multipose.onnx"
+        self._run = open_network(path)
+        movenet_heads.expect(self._run, path, 256, Crowd)
 
     def describe(self) -> Mapping[str, str]:
         """What finds the person, under keys that stand beside those of a detector's own network."""

@@ -10,9 +10,9 @@ from engines.runtimes import NetworkOptions
 from stream import sinks
 from stream.app import build, demo
 from stream.app.config_file import as_toml, merged, with_thresholds
-from stream.app.console import guarded, say, shortage, tell
+from stream.app.console import PRINTED, guarded, say, shortage, tell
 from stream.app.flags import parser
-from stream.app.logs import PRINTED, lines_shown
+from stream.app.logs import lines_shown
 from stream.app.per_camera import with_settings
 from stream.config import CameraSetupConfig, Config, DetectConfig, LiftConfig, OutputConfig, PeopleConfig
 from stream.live.metrics import report
@@ -77,10 +77,19 @@ def _main(arguments: list[str] | None) -> int:
         with lines_shown():
             args = merged(parser, arguments)
         with lines_shown(_level(args), args.log_file):
-            return _run(args)
+            # Once more, so that what ended the run is in the file, too.
+            return guarded("run_stream", lambda: _begun(args))
     except UserError as error:
         say(f"run_stream: {shortage(error) or error}")
         return MISTAKE
+    except KeyboardInterrupt:
+        say("run_stream: stopped before it began")
+        return INTERRUPTED
+
+
+def _begun(args: argparse.Namespace) -> int:
+    try:
+        return _run(args)
     except KeyboardInterrupt:
         say("run_stream: stopped before it began")
         return INTERRUPTED
@@ -106,7 +115,7 @@ def _run(args: argparse.Namespace) -> int:
         _log.error(f"run_stream: {shortage(error) or error}")
         return MISTAKE
     except Exception as error:
-        if shortage(error) is not None or isinstance(error, OSError):
+        if shortage(error) is not None or isinstance(error, OSError | ImportError):
             raise
         # Ours to mend: the traceback, without what addresses hold.
         _log.critical("run_stream: a fault of the program, which a report of it helps to mend", exc_info=True)

@@ -1,23 +1,29 @@
 """What a command says, and to whom: lines that stay lines, outputs that nobody reads, errors that a limit caused."""
 
 import errno
+import logging
 import os
 import sys
 import unicodedata
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TextIO
+from typing import Final, TextIO
 
 from tqdm import tqdm
 
 from engines.argument_types import FAILED, MISTAKE
 from stream.app.install_hint import hint, shadowed
 
+PRINTED: Final = {"printed": True}
+"""``extra`` of a line that is on the terminal by other means: it goes to files only."""
+
+_log = logging.getLogger(__name__)
+
 # Not for terminals: control characters, line separators, marks that turn the direction of writing, half a character.
 _UNSHOWN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
-_NO_MEMORY = ("bad_alloc", "Insufficient memory", "allocate memory")
-_NO_THREADS = ("can't start new thread", "pthread_create", "thread: Resource temporarily unavailable")
+_NO_MEMORY = ("bad_alloc", "Insufficient memory", "allocate memory", "Failed to allocate", "not enough memory")
+_NO_THREADS = ("can't start new thread", "pthread_create", "Resource temporarily unavailable", "PosixThread")
 
 
 def shown(text: str) -> str:
@@ -49,7 +55,12 @@ def open_missing() -> None:
 
 
 def say(line: str) -> None:
-    """Tell the user one line, without spoiling a progress bar; where nobody can read it any more, nothing ends."""
+    """Tell the user one line, without spoiling a progress bar; where nobody can read it any more, nothing ends.
+
+    It is kept in a file of lines too, where there is one.
+    """
+    if _log.hasHandlers():  # else logging would print it once more by itself
+        _log.error("%s", line, extra=PRINTED)
     with suppress(OSError):
         tqdm.write(shown(line), file=sys.stderr)
 
@@ -125,14 +136,20 @@ def _discard(stream: TextIO) -> None:
 
 
 def shortage(error: BaseException) -> str | None:
-    """What the machine or a limit did not give, where that is what an error means; None else."""
-    text = str(error)
-    if isinstance(error, MemoryError) or any(
-        s in text for s in ("bad_alloc", "Insufficient memory", "allocate memory")
-    ):
+    """What the machine or a limit did not give, where that is what an error or one that it comes from means."""
+    chain: list[BaseException] = []
+    while error not in chain:
+        chain.append(error)
+        error = error.__cause__ or error.__context__ or error
+    texts = [str(one) for one in chain]
+    if any(isinstance(one, MemoryError) for one in chain) or _found(_NO_MEMORY, texts):
         return "out of memory; fewer or smaller images help, or a higher limit (ulimit -v)"
-    if any(part in text for part in _NO_THREADS):
+    if _found(_NO_THREADS, texts):
         return "no more threads can be started; a higher limit helps (ulimit -u, or that of the container)"
-    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+    if any(isinstance(one, OSError) and one.errno in (errno.EMFILE, errno.ENFILE) for one in chain):
         return "no more files can be opened; a higher limit helps (ulimit -n)"
     return None
+
+
+def _found(parts: Sequence[str], texts: Sequence[str]) -> bool:
+    return any(part in text for part in parts for text in texts)

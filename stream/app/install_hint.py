@@ -1,5 +1,7 @@
 """What to do when an import fails or would. Standard library only, as it must work when nothing else does."""
 
+import os
+import threading
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,6 +19,9 @@ APT = {
 LEAST_MEMORY = 1_500_000_000
 """Bytes of address space below which libraries crash while they are loaded; a run needs 2 GB and more."""
 
+RUN_THREADS = 14
+"""Threads of a run of one camera beside one a core."""
+
 
 def hint(error: ImportError) -> str:
     """One line that says what is missing and how to get it."""
@@ -29,7 +34,11 @@ def hint(error: ImportError) -> str:
 
 
 def limited() -> str | None:
-    """One line where the process may have too little memory to load anything: libraries then crash without a word."""
+    """One line where the process may have too little memory or too few threads: libraries then crash without a word."""
+    return _little_memory() or _few_threads()
+
+
+def _little_memory() -> str | None:
     try:
         import resource  # not on Windows
     except ImportError:
@@ -39,6 +48,27 @@ def limited() -> str | None:
         return None
     least = f"{LEAST_MEMORY / 1e9:g} GB"
     return f"out of memory before it began: this shell allows {limit / 1e9:.1f} GB (ulimit -v), {least} is the least"
+
+
+def _few_threads() -> str | None:
+    """Tried, because a limit may be the user's, the container's or the system's, and others count too."""
+    needed = RUN_THREADS + min(os.cpu_count() or 1, 64)  # the libraries start one a core
+    gate, started = threading.Event(), 0
+    threads = [threading.Thread(target=gate.wait, daemon=True) for _ in range(needed)]
+    try:
+        for thread in threads:
+            thread.start()
+            started += 1
+    except RuntimeError:
+        return (
+            f"no threads are left before it began: {started} more can be started, {needed} are needed; a higher limit "
+            "helps (ulimit -u, or that of the container)"
+        )
+    finally:
+        gate.set()
+        for thread in threads[:started]:
+            thread.join()
+    return None
 
 
 def shadowed() -> str | None:

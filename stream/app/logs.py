@@ -20,8 +20,6 @@ from stream.types import StreamError
 
 PACKAGES: Final = ("stream", "engines", "calibration")
 """Whose loggers are listened to."""
-PRINTED: Final = {"printed": True}
-"""``extra`` of a line that is on the terminal by other means."""
 
 
 @contextmanager

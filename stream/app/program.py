@@ -8,6 +8,8 @@ import sys
 
 def main() -> int:
     """Run the program, or one of its verbs where the first argument names one."""
+    if _limited("hypothesis-stream"):
+        return 2
     try:
         from stream.app import command_line, verbs
     except ImportError as error:
@@ -18,11 +20,22 @@ def main() -> int:
 
 def calibrate() -> int:
     """Run one of the steps of calibration."""
+    if _limited("hypothesis-calibrate"):
+        return 2
     try:
         from stream.app.calibrate import command_line
     except ImportError as error:
         return _missing("hypothesis-calibrate", error)
     return command_line.main(sys.argv[1:])
+
+
+def _limited(program: str) -> bool:
+    from stream.app.install_hint import limited
+
+    too_little = limited()
+    if too_little:
+        print(f"{program}: {too_little}", file=sys.stderr)
+    return bool(too_little)
 
 
 def _missing(program: str, error: ImportError) -> int:

@@ -3,6 +3,7 @@
 A terminal that is closed (SIGHUP) ends it well too, however often that is told.
 """
 
+import logging
 import os
 import signal
 import threading
@@ -11,8 +12,10 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from engines.argument_types import INTERRUPTED
+from stream.app.console import PRINTED
 from stream.control import Control
 
+_log = logging.getLogger(__name__)
 _HANGUP = getattr(signal, "SIGHUP", None)  # not on Windows
 
 
@@ -69,6 +72,8 @@ def finish_on_interrupt(control: Control) -> Iterator[None]:
     try:
         yield
     finally:
+        if asked:  # not in the handler: the signal may have come while a line was being written
+            _log.info("asked to finish by a signal", extra=PRINTED)
         for number, handler in before.items():
             # The second SIGHUP of a closed terminal may come while the summary is printed, and must not end that.
             signal.signal(number, signal.SIG_IGN if hung_up and number == _HANGUP else handler)

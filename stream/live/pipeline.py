@@ -4,11 +4,11 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from calibration.errors import UserError
-from stream.channel import Channel, Closed
+from stream.channel import Channel, Closed, Policy
 from stream.config import SyncConfig
 from stream.control import Control
 from stream.live.estimator import Estimator, PendingFrameSet
@@ -23,6 +23,7 @@ from stream.types import Estimate, Event, Frame, FrameSet, StreamError
 _LOG = logging.getLogger(__name__)
 
 _FILE_AHEAD = 4  # frames decoded ahead of the detector, a file: enough to hide a keyframe, little enough memory
+_NOTED = 3  # failures that are told while the run goes on, the last ones; the summary has all
 _WAKE_S = 0.1  # how often a waiting thread looks whether it should stop
 
 
@@ -69,7 +70,8 @@ class Pipeline:
         self._meter = meter
         self._ahead = max(2, round(buffer_s * (run_info.fps or 30.0)))
         self._workers: list[SinkWorker] = []
-        """All there ever were, so that the summary knows what each of them wrote and lost."""
+        """Those at work, and those that have ended since the last one was added."""
+        self._past = _Past()
         self._running = self._ended = False
         self._capturing = len(sources)
         self._lock = threading.Lock()
@@ -99,6 +101,7 @@ class Pipeline:
         with self._lock:
             if self._ended:
                 raise StreamError("the run is over; its outputs are closed")
+            self._past.take(self._workers)
             worker = self._worker(sink, name)
             self._workers.append(worker)
             if self._running:
@@ -112,7 +115,9 @@ class Pipeline:
     @property
     def note(self) -> str:
         """What the user should know now: a sink that stopped, a camera that is stalled; empty when all is well."""
-        notes = list(self._failures)
+        failures = list(self._failures)
+        more = f"; and {len(failures) - _NOTED} more outputs that stopped" if len(failures) > _NOTED else ""
+        notes = ["; ".join(failures[-_NOTED:]) + more] if failures else []
         for opened in self._sources:
             if note := opened.source.status().note:
                 notes.append(f"{opened.info.name}: {note}" if len(self._sources) > 1 else note)
@@ -173,10 +178,12 @@ class Pipeline:
                 self.remove(worker)
                 worker.join()
         if self._errors:
+            for line in self._lines():
+                _LOG.info("%s", line)  # what was recorded so far is whole
             raise self._errors[0]
         # A live camera's note is of the frame set; a file's, such as that it is cut off, is of the whole run.
         notes = [o.source.status().note for o in self._sources if not o.info.live]
-        lines = filter(None, (*notes, *(worker.line for worker in self._workers)))
+        lines = filter(None, (*notes, *self._lines()))
         summary = self._meter.summary(self._drops(), self._skips(), tuple(lines), tuple(self._failures))
         return replace(summary, lines=(*summary.lines, *self._timing_lines(summary)))
 
@@ -339,14 +346,36 @@ class Pipeline:
         }
         for opened, unused in zip(self._sources, self._file_matcher.unused, strict=True):
             drops[f"frames of {opened.info.name} at the time of no moment"] = unused
-        return drops | _total(worker.dropped for worker in self._workers if worker.policy == "every")
+        return drops | self._lost("every")
 
     def _skips(self) -> dict[str, int]:
-        return _total(worker.dropped for worker in self._workers if worker.policy == "latest")
+        return self._lost("latest")
+
+    def _lost(self, policy: Policy) -> dict[str, int]:
+        with self._lock:
+            counts = [self._past.lost[policy], *(w.dropped for w in self._workers if w.policy == policy)]
+        return dict(sum(counts, Counter[str]()))
+
+    def _lines(self) -> list[str]:
+        """What the sinks said of themselves when they were closed."""
+        with self._lock:
+            return [*self._past.lines, *(worker.line for worker in self._workers if worker.line)]
 
 
-def _total(counts: Iterable[Counter[str]]) -> dict[str, int]:
-    return dict(sum(counts, Counter[str]()))
+class _Past:
+    """What is kept of sinks that have ended: a long run begins a new take, with new sinks, again and again."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.lost: dict[Policy, Counter[str]] = {"every": Counter(), "latest": Counter()}
+
+    def take(self, workers: list[SinkWorker]) -> None:
+        """Take those that have ended out of a list."""
+        for worker in [worker for worker in workers if worker.over]:
+            workers.remove(worker)
+            self.lost[worker.policy] += worker.dropped
+            if worker.line:
+                self.lines.append(worker.line)
 
 
 def _reader(channel: Channel[Frame]) -> Callable[[], Frame | None]:

@@ -58,6 +58,11 @@ class SinkWorker:
         """Frame sets that the sink did not get, by its name."""
         return Counter({f"by {self.name}": self.channel.dropped})
 
+    @property
+    def over(self) -> bool:
+        """Whether it ran in its thread and has ended."""
+        return self._thread.ident is not None and not self._thread.is_alive()
+
     def start(self) -> None:
         """Run in a thread of its own. A sink that wants the main thread is ``run`` there instead."""
         self._thread.start()

@@ -1,6 +1,8 @@
 """A process that is given too little: outputs nobody reads, a terminal that closes, memory, threads. A row a fault."""
 
 import os
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -79,6 +81,99 @@ def test_memory_too_little_to_load_anything_is_one_line(tmp_path: Path) -> None:
     assert done.stderr == (
         "run_stream: out of memory before it began: this shell allows 0.6 GB (ulimit -v), 1.5 GB is the least\n"
     )
+
+
+def few_threads(command: str, folder: Path, count: int) -> subprocess.CompletedProcess[str]:
+    """Run it as a user who may have so many threads more; root, who may have any number, becomes nobody."""
+    line = command.replace("{python}", sys.executable).replace("{root}", str(ROOT)).split()
+    if os.geteuid() == 0:
+        line = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all,+dac_override",
+                "--ambient-caps=-all,+dac_override", "--bounding-set=-all,+dac_override", *line]  # fmt: skip
+        folder.chmod(0o777)
+        have = 0
+    else:
+        tasks = [entry for entry in Path("/proc").glob("[0-9]*/task/*") if entry.stat().st_uid == os.geteuid()]
+        have = len(tasks)
+    prepare = lambda: resource.setrlimit(resource.RLIMIT_NPROC, (have + count, have + count))  # noqa: E731
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(folder)}
+    return subprocess.run(line, cwd=folder, env=env, capture_output=True, text=True, timeout=100, preexec_fn=prepare)
+
+
+LINUX = pytest.mark.skipif(
+    not Path("/proc/self/task").exists() or (os.geteuid() == 0 and shutil.which("setpriv") is None),
+    reason="needs Linux, and setpriv of util-linux where it is root",
+)
+
+
+@LINUX
+@pytest.mark.parametrize("count", [1, 8])
+@row("{count} threads left", MISTAKE, "no threads are left before it began", "nothing was begun", process=True)
+def test_too_few_threads_to_load_anything_are_one_line(count: int, tmp_path: Path) -> None:
+    done = few_threads(RUN, tmp_path, count)
+    assert done.returncode == 2 and not done.stdout and not list(tmp_path.iterdir()), done
+    assert done.stderr.startswith("run_stream: no threads are left before it began: ")
+    assert done.stderr.count("\n") == 1 and "ulimit -u" in done.stderr
+
+
+SCARCE = """
+import sys, threading
+from stream.app.command_line import main
+start, left = threading.Thread.start, [int(sys.argv.pop(1))]
+def scarce(self):
+    left[0] -= 1
+    if left[0] < 0:
+        raise RuntimeError("can't start new thread")
+    start(self)
+threading.Thread.start = scarce
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("count", [0, 3, 5])
+@row("no thread left when {count} of a run have begun", MISTAKE, "no more threads can be started", "what was recorded",
+     process=True)  # fmt: skip
+def test_a_run_that_gets_no_more_threads_says_so_and_closes_its_take(count: int, tmp_path: Path) -> None:
+    (tmp_path / "scarce.py").write_text(SCARCE)
+    line = RUN.replace("{root}/run_stream.py", f"scarce.py {count}") + " --view none"
+    done = shell(line, tmp_path)
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done
+    assert "run_stream: no more threads can be started" in done.stderr.splitlines()[-1]
+    (take,) = (tmp_path / "takes").iterdir()
+    recorded = 0
+    if list(take.iterdir()):  # which thread is the last one differs from run to run
+        recorded = sum(batch.num_rows for batch in open_take(take).batches("moments"))
+    assert not recorded or f"recording: takes/{take.name} ({recorded} moments" in done.stderr
+
+
+@row("memory that is used up while a run goes on", MISTAKE, "out of memory", "the take, as long as it was recorded",
+     process=True)  # fmt: skip
+def test_a_run_that_gets_no_more_memory_says_so_and_closes_its_take(tmp_path: Path) -> None:
+    (tmp_path / "hungry.py").write_text(HUNGRY)
+    done = shell(RUN.replace("{root}/run_stream.py", "hungry.py").replace("=4", "=100000"), tmp_path)
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done
+    assert "run_stream: out of memory" in done.stderr.splitlines()[-1]
+    (take,) = (tmp_path / "takes").iterdir()
+    recorded = sum(batch.num_rows for batch in open_take(take).batches("moments"))
+    assert recorded >= 5 and f"recording: takes/{take.name} ({recorded} moments" in done.stderr
+
+
+HUNGRY = """
+import resource, sys
+from stream.app.command_line import main
+from stream.sources.synthetic import SyntheticSource
+read = SyntheticSource.read
+def hungry(self):
+    frame = read(self)
+    if frame.index == 10:
+        size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (size, size))
+    if frame.index >= 10:
+        hungry.kept.append(bytes(1 << 26))
+    return frame
+hungry.kept = []
+SyntheticSource.read = hungry
+sys.exit(main())
+"""
 
 
 @row("a closed stderr, and a file that is opened next", 0, "", "the file: no message is written into it", process=True)

@@ -12,8 +12,9 @@ import pytest
 from calibration.binding import parse_letterbox
 from calibration.errors import CalibrationError, UserError
 from calibration.formats import load_calibration
-from engines import cards
+from engines import cards, detectors
 from engines.argument_types import MISTAKE
+from engines.detectors import DetectorOptions
 from engines.lifter import MDNLifter
 from engines.runtimes import NetworkOptions
 from engines.training.checkpoints import load_checkpoint
@@ -281,6 +282,32 @@ def test_a_network_that_is_not_what_its_card_says_is_refused(fault: str, tmp_pat
     with pytest.raises(EngineError) as caught:
         MDNLifter(network(tmp_path, **changes), NetworkOptions("onnx"))
     assert word in str(caught.value) and "\n" not in str(caught.value)
+
+
+SWAPPED = {
+    ("movenet-lightning", "movenet_lightning", "movenet_thunder"): "its inputs are {'image': (None, 256, 256, 3)}",
+    ("movenet-lightning", "movenet_lightning", "movenet_multipose"): "offset is missing",
+    ("movenet-lightning", "movenet_lightning", "lifter"): "its inputs are {'x': (None, 54)}",
+    ("movenet-lightning", "movenet_multipose", "movenet_lightning"): "its inputs are {'image': (None, 192, 192, 3)}",
+    ("hourglass", "movenet_multipose", "lifter"): "its inputs are {'x': (None, 54)}",
+}
+
+
+@pytest.mark.parametrize("swap", SWAPPED, ids=str)
+@row(lambda v: "{0}: {2} in the place of {1}".format(*v["swap"]), MISTAKE, lambda v: SWAPPED[v["swap"]])
+def test_a_network_in_the_place_of_another_is_refused_when_it_is_opened(
+    swap: tuple[str, str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector, name, other = swap
+    for path in cards.WEIGHTS.iterdir():
+        if not path.name.startswith(f"{name}."):
+            (tmp_path / path.name).symlink_to(path)
+    for suffix in (".onnx", ".toml"):
+        (tmp_path / f"{name}{suffix}").symlink_to(cards.WEIGHTS / f"{other}{suffix}")
+    monkeypatch.setattr(cards, "WEIGHTS", tmp_path)
+    with pytest.raises(EngineError) as caught:
+        detectors.load(detector, DetectorOptions(NetworkOptions("onnx", "fp32")))
+    assert SWAPPED[swap] in str(caught.value) and f"{name}.onnx is not a MoveNet that was cut" in str(caught.value)
 
 
 CARDS: dict[str, tuple[dict[str, str], str]] = {

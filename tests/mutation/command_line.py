@@ -34,65 +34,67 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     known: list[dict[str, Any]] = json.loads(args.results.read_text()) if args.results.exists() else []
     areas = args.area or [name for name in AREAS if (name == "defaults") == args.defaults]
-    if args.again:
-        todo = [again for r in known if r["area"] in areas and r["outcome"] == "survived" for again in found_again(r)]
-    else:
-        todo = [m for name in areas for m in chosen(name, areas, args.number, args.seed)]
-    results = run(todo, args.jobs) if todo and args.number else []
+    results: list[dict[str, Any]] = []
+    if args.number:
+        with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
+            copies = [Copy(ROOT, Path(folder, str(k))) for k in range(args.jobs)]
+            root = copies[0].folder  # the checkout may change while this goes on
+            if args.again:
+                old = [r for r in known if r["area"] in areas and r["outcome"] in ("survived", "equivalent")]
+                todo = [again for r in old for again in found_again(r, root)]
+            else:
+                todo = [m for name in areas for m in chosen(name, areas, args.number, args.seed, root)]
+            results = run(todo, copies)
     keys = {(r["module"], r["before"], r["after"]) for r in results}
     kept = [r for r in known if (r["module"], r["before"], r["after"]) not in keys]
-    if not args.again:
-        kept = [r for r in kept if r["area"] not in areas or not args.number]
+    if not args.again and args.number:
+        kept = [r for r in kept if r["area"] not in areas]
     everything = [*kept, *results]
     args.results.write_text(json.dumps(everything, indent=1, ensure_ascii=False) + "\n")
     share = write(everything, args.write)
     return 0 if share >= 0.9 else 1
 
 
-def chosen(name: str, areas: Sequence[str], number: int, seed: int) -> list[Mutation]:
+def chosen(name: str, areas: Sequence[str], number: int, seed: int, root: Path) -> list[Mutation]:
     """An equal part of the sample; of defaults all there are."""
     every = name == "defaults"
-    files = sorted(set().union(*(part.files(ROOT) for part in AREAS[name])))
+    files = sorted(set[Path]().union(*(part.files(root) for part in AREAS[name])))
     part = None if every else number // len(areas) + (areas.index(name) < number % len(areas))
-    return sample(name, files, ROOT, part, seed, "Scale" if every else "")
+    return sample(name, files, root, part, seed, "Scale" if every else "")
 
 
-def found_again(result: dict[str, Any]) -> Iterable[Mutation]:
+def found_again(result: dict[str, Any], root: Path) -> Iterable[Mutation]:
     """The same change, where its module still has it."""
-    files = [ROOT / result["module"]]
-    every = sample(result["area"], files, ROOT, None, 0, result["operator"])
+    every = sample(result["area"], [root / result["module"]], root, None, 0, result["operator"])
     return [m for m in every if m.key == (result["module"], result["before"], result["after"])][:1]
 
 
-def run(todo: Sequence[Mutation], jobs: int) -> list[dict[str, Any]]:
-    """Every mutation, ``jobs`` at a time."""
-    same = equivalents()
-    with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
-        copies: Queue[Copy] = Queue()
-        for k in range(jobs):
-            copies.put(Copy(ROOT, Path(folder, str(k))))
-        parts = {m.key: part_of(m.area, ROOT, m.module) for m in todo if m.key not in same}
-        limits: dict[Part, float] = {}
-        for part in dict.fromkeys(parts.values()):
-            copy = copies.get()
-            outcome, seconds = copy.run(part, 1200)
-            if outcome != "survived":
-                raise SystemExit("\n".join(["the tests fail without any change:", *copy.said()]))
-            limits[part] = 4 * seconds + 30
-            print(f"{', '.join(part.tests)}: {seconds:.0f} s", file=sys.stderr, flush=True)
-            copies.put(copy)
+def run(todo: Sequence[Mutation], copies: Sequence[Copy]) -> list[dict[str, Any]]:
+    """Every mutation, as many at a time as there are copies."""
+    same, root = equivalents(), copies[0].folder
+    free: Queue[Copy] = Queue()
+    for copy in copies:
+        free.put(copy)
+    parts = {m.key: part_of(m.area, root, m.module) for m in todo if m.key not in same}
+    limits: dict[Part, float] = {}
+    for part in dict.fromkeys(parts.values()):
+        outcome, seconds = copies[0].run(part, 1200)
+        if outcome != "survived":
+            raise SystemExit("\n".join(["the tests fail without any change:", *copies[0].said()]))
+        limits[part] = 4 * seconds + 30
+        print(f"{', '.join(part.tests)}: {seconds:.0f} s", file=sys.stderr, flush=True)
 
-        def one(mutation: Mutation) -> dict[str, Any]:
-            if mutation.key in same:
-                return asdict(mutation) | {"outcome": "equivalent"}
-            part, copy = parts[mutation.key], copies.get()
-            try:
-                outcome, seconds = copy.trial(mutation, part, limits[part])
-            finally:
-                copies.put(copy)
-            m = mutation
-            print(f"{outcome:9} {seconds:4.0f} s  {m.module}:{m.line}  {m.before}  ->  {m.after}", flush=True)
-            return asdict(mutation) | {"outcome": outcome}
+    def one(mutation: Mutation) -> dict[str, Any]:
+        if mutation.key in same:
+            return asdict(mutation) | {"outcome": "equivalent"}
+        part, copy = parts[mutation.key], free.get()
+        try:
+            outcome, seconds = copy.trial(mutation, part, limits[part])
+        finally:
+            free.put(copy)
+        m = mutation
+        print(f"{outcome:9} {seconds:4.0f} s  {m.module}:{m.line}  {m.before}  ->  {m.after}", flush=True)
+        return asdict(mutation) | {"outcome": outcome}
 
-        with ThreadPoolExecutor(jobs) as pool:
-            return list(pool.map(one, todo))
+    with ThreadPoolExecutor(len(copies)) as pool:
+        return list(pool.map(one, todo))
