@@ -1,5 +1,8 @@
 """Folders of images, and the synthetic figure."""
 
+import struct
+
+import av
 import cv2
 import numpy as np
 import pytest
@@ -50,13 +53,125 @@ def test_images_none_of_which_can_be_read(tmp_path):
         file_source(tmp_path).open()
 
 
-def test_images_of_two_sizes(tmp_path):
-    cv2.imwrite(str(tmp_path / "0.png"), coded(0))
-    cv2.imwrite(str(tmp_path / "1.png"), coded(1, (320, 240)))
+@pytest.mark.parametrize("odd", [0, 2, 4])
+def test_pictures_of_another_size_are_named_counted_and_left_out(tmp_path, odd):
+    """As photographs for a calibration are: one taken upright among others."""
+    for number in range(6):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), coded(number, (120, 160) if number == odd else SIZE))
     with opened(file_source(tmp_path)) as source:
-        source.read()
-        with pytest.raises(StreamError, match="from 160x120 to 320x240"):
-            source.read()
+        frames, status = read_all(source), source.status()
+    assert [frame.index for frame in frames] == [number for number in range(6) if number != odd]
+    assert status.corrupt == 1
+    assert f"most pictures are 160x120, {odd}.png is 120x160; it is left out" in status.note
+
+
+def exif(jpeg: bytes, orientation: int) -> bytes:
+    """A JPEG with an orientation as a camera writes it."""
+    tiff = b"II*\0\x08\0\0\0\x01\0" + struct.pack("<HHIHH", 0x0112, 3, 1, orientation, 0) + b"\0\0\0\0"
+    body = b"Exif\0\0" + tiff
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, -1), (8, 1)])
+def test_photographs_are_turned_upright(tmp_path, orientation, turns):
+    image = coded(5)
+    jpeg = cv2.imencode(".jpg", image)[1].tobytes()
+    for number in range(3):
+        (tmp_path / f"{number}.jpg").write_bytes(exif(jpeg, orientation))
+    with opened(file_source(tmp_path)) as source:
+        frames = read_all(source)
+    assert len(frames) == 3
+    expected = np.rot90(image, turns).astype(int)
+    assert frames[0].image.shape == expected.shape and np.abs(frames[0].image - expected).mean() < 4
+
+
+def picture(kind, image):
+    """What is written for a kind of picture of the same content."""
+    if kind == "rgba.png":  # nearly transparent: the colours are there all the same
+        return np.dstack([image, np.full(image.shape[:2], 10, np.uint8)])
+    if kind == "float.tif":
+        return image.astype(np.float32) / 255
+    bits = {"grey10.png": 10, "colour12.png": 12, "grey12.tif": 12, "colour14.tif": 14, "colour16.png": 16}[kind]
+    deep = image.astype(np.uint16) * 257 >> (16 - bits)
+    return deep[..., 1] if kind.startswith("grey") else deep
+
+
+@pytest.mark.parametrize(
+    "kind", ["rgba.png", "grey10.png", "colour12.png", "grey12.tif", "colour14.tif", "colour16.png", "float.tif"]
+)
+def test_pictures_of_every_depth_look_alike(tmp_path, kind, capfd):
+    image = coded(5)
+    dark = (image // 8).astype(np.uint8)  # one dark picture makes no other bits of the folder
+    for number, one in enumerate((dark, image, image)):
+        assert cv2.imwrite(str(tmp_path / f"{number}_{kind}"), picture(kind, one))
+    source = file_source(tmp_path)
+    info = source.open()
+    frames = read_all(source)
+    source.close()
+    expected = np.dstack([image[..., 1]] * 3) if kind.startswith("grey") else image
+    assert np.abs(frames[1].image.astype(int) - expected).max() <= 1
+    assert frames[0].image.max() < 40
+    said = [f"use {bits} bits; they are stretched" for bits in (10, 12, 14) if str(bits) in kind]
+    assert len(info.messages) == len(said) and all(said[0] in m for m in info.messages)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_cmyk(tmp_path):
+    pillow = pytest.importorskip("PIL.Image")
+    image = np.full((64, 64, 3), (200, 30, 60), np.uint8)
+    pillow.fromarray(image).convert("CMYK").save(tmp_path / "a.jpg", quality=95)
+    with opened(file_source(tmp_path)) as source:
+        seen = read_all(source)[0].image
+    assert np.abs(seen[32, 32].astype(int) - (60, 30, 200)).max() < 12
+
+
+def test_one_picture_is_a_source_of_one_image(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), coded(7))
+    with opened(file_source(tmp_path / "a.png")) as source:
+        assert [decode(frame.image) for frame in read_all(source)] == [7]
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png"])
+def test_an_animation_is_a_video(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    with av.open(str(path), "w", format="apng" if suffix == "png" else None) as out:
+        stream = out.add_stream("apng" if suffix == "png" else "gif", rate=10)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "rgb24" if suffix == "png" else "rgb8"
+        for number in range(4):
+            frame = av.VideoFrame.from_ndarray(coded(number), format="bgr24")
+            frame.pts = number
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    with opened(file_source(path)) as source:
+        frames = read_all(source)
+    assert [decode(frame.image) for frame in frames] == [0, 1, 2, 3]
+    assert np.allclose(np.diff([frame.t for frame in frames]), 0.1)
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (("a.mp4", "b.MOV"), "this folder holds videos (a.mp4, b.MOV), no pictures; give each camera its file"),
+        (("1.HEIC", "2.heic"), "of a kind that is not read here (.heic); convert them to JPEG or PNG"),
+        (("notes.txt",), "there are no images in this folder"),
+    ],
+)
+def test_a_folder_of_something_else_says_of_what(tmp_path, names, says):
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(StreamError) as caught:
+        file_source(tmp_path).open()
+    assert says in str(caught.value)
+
+
+def test_pictures_that_are_not_read_are_named_among_others(tmp_path):
+    cv2.imwrite(str(tmp_path / "1.jpg"), coded(1))
+    (tmp_path / "2.heic").write_bytes(b"x")
+    source = file_source(tmp_path)
+    assert "1 pictures of kinds that are not read (.heic) are left out" in source.open().messages[0]
+    source.close()
+    with pytest.raises(StreamError, match="not read here"):
+        file_source(tmp_path / "2.heic").open()
 
 
 def test_the_synthetic_figure_is_where_it_says():

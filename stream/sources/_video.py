@@ -7,18 +7,17 @@ from typing import cast
 
 import av
 import av.error
-import cv2
-import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from calibration.arrays import Image
+from stream.sources._fields import Fields
 from stream.sources._order import PresentationOrder
 from stream.sources._timecode import timecode_of
+from stream.sources._upright import ToBGR
 from stream.types import StreamError
 
 # PyAV leaves FFmpeg's own log off, and it must stay off: FFmpeg logs URLs with their passwords.
@@ -32,7 +31,6 @@ _THREADS = 4
 KNOW_THEIR_BEGIN = frozenset({"h264", "hevc", "vvc", "av1", "libdav1d"})
 _LEADING = 300
 """After so many packets without a keyframe they are decoded all the same: some files mark none."""
-_ROTATE = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (av.error.HTTPUnauthorizedError, "user name or password refused (401); write them as scheme://user:password@host"),
     (av.error.HTTPForbiddenError, "access refused (403)"),
@@ -130,8 +128,12 @@ class OpenVideo:
         # Frame threads hold a frame back each, which is nothing in a file and half a second in a live view.
         codec.thread_type = "SLICE" if low_delay else "AUTO"
         codec.thread_count = _THREADS
-        self._reformatter = VideoReformatter()
-        """Kept: VideoFrame.to_ndarray would set up a new converter for every frame."""
+        self._to_bgr = ToBGR()
+        self.interlaced: bool | None = None
+        """Whether its images are two fields each; None until there was one."""
+        # Of what is live, the next field would have to be waited for.
+        self._by_field = timeout is None and not self.untimed
+        self._fields: Fields | None = None
 
     def _choose(self) -> VideoStream:
         """The track that is marked as default, the largest of several."""
@@ -159,7 +161,12 @@ class OpenVideo:
     def rate(self) -> float | None:
         """Frames a second by the container's time stamps, or None where it has none or they make no sense."""
         rate = self.stream.average_rate
-        return float(rate) if rate and not self.untimed and rate > 0 else None
+        return float(rate) * self.each if rate and not self.untimed and rate > 0 else None
+
+    @property
+    def each(self) -> int:
+        """Moments an image holds, once there was one: 2 where it is interlaced."""
+        return 2 if self.interlaced and self._by_field else 1
 
     @property
     def duration(self) -> float | None:
@@ -195,6 +202,13 @@ class OpenVideo:
         if ratio and ratio > 0 and ratio != 1:
             times = f"{float(ratio):.3f} times"
             notes.append(f"{self.shown}: its pixels are {times} as wide as high; calibrate it as it is")
+        if self.interlaced:
+            rate = f", {self.rate:.4g} a second" if self.rate else ""
+            notes.append(
+                f"{self.shown}: interlaced; each of its images is taken as two, its fields{rate}"
+                if self._by_field
+                else f"{self.shown}: interlaced, so what moves has combed edges; set the camera to progressive"
+            )
         return tuple(notes)
 
     def images(self) -> Generator[Decoded, None, None]:
@@ -216,8 +230,10 @@ class OpenVideo:
             if problem:
                 raise StreamError(f"{self.shown}: {problem}")
             if packet is None:
+                now = time.monotonic()
                 for image, pts in self._order.end():
-                    yield self._decoded(image, pts, time.monotonic())
+                    yield from self._decoded(image, pts, now)
+                yield from self._last_fields(now)
                 return
             if time.monotonic() - self._since > patience:
                 raise StreamError(f"{self.shown}: it sends, but not one image in {patience:g} s that can be decoded")
@@ -264,17 +280,27 @@ class OpenVideo:
         for frame in frames:
             if isinstance(frame, VideoFrame):
                 for image, pts in self._order.came(frame):
-                    yield self._decoded(image, pts, arrival)
+                    yield from self._decoded(image, pts, arrival)
 
-    def _decoded(self, frame: VideoFrame, pts: int | None, arrival: float) -> Decoded:
+    def _decoded(self, frame: VideoFrame, pts: int | None, arrival: float) -> Iterator[Decoded]:
         base = self.stream.time_base
+        if self.interlaced is None:
+            self.interlaced = frame.interlaced_frame
+        if self.interlaced and self._by_field and pts is not None and base is not None:
+            if self._fields is None or not self._fields.fits(frame):
+                yield from self._last_fields(arrival)
+                self._fields = Fields(frame, base)
+            for field, seconds, of in self._fields.add(frame, pts):
+                yield Decoded(seconds, arrival, self._to_bgr(field, of), of.is_corrupt)
+            return
         seconds = None if pts is None or base is None else float(pts * base)
-        return Decoded(seconds, arrival, self._bgr(frame), frame.is_corrupt)
+        yield Decoded(seconds, arrival, self._to_bgr(frame, frame), frame.is_corrupt)
 
-    def _bgr(self, frame: VideoFrame) -> Image:
-        image = np.asarray(self._reformatter.reformat(frame, format="bgr24", threads=1).to_ndarray(), np.uint8)
-        turn = round(frame.rotation / 90) % 4 * 90
-        return np.asarray(cv2.rotate(image, _ROTATE[turn]), np.uint8) if turn else image
+    def _last_fields(self, arrival: float) -> Iterator[Decoded]:
+        if self._fields is not None:
+            for field, seconds, of in self._fields.end():
+                yield Decoded(seconds, arrival, self._to_bgr(field, of), of.is_corrupt)
+            self._fields = None
 
     def close(self) -> None:
         """Release the container. Idempotent."""

@@ -118,7 +118,7 @@ class FileSource(SequenceSource):
         if stream.frames > 0:
             # An edit list may leave out some of them.
             shown = round(stream.duration * stream.time_base * fps) if stream.duration and stream.time_base else 0
-            return min(stream.frames, shown) or stream.frames
+            return min(stream.frames * video.each, shown) or stream.frames * video.each
         return round(video.duration * fps) if video.duration is not None and not video.untimed else None
 
     def _describe(self, first: Shot) -> SourceInfo:

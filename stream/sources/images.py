@@ -1,31 +1,56 @@
-"""A folder of images, in natural order (2 before 10)."""
+"""A folder of images, in natural order (2 before 10), or one picture."""
 
 import os
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from calibration.arrays import Image
 from stream.config import SourceConfig
+from stream.sources._devices import quiet_opencv
 from stream.sources._sequence import SequenceSource, Shot
 from stream.sources._source import SourceInfo
 from stream.types import StreamError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
+UNREAD = frozenset({".heic", ".heif", ".avif", ".jxl", ".jp2", ".exr", ".hdr", ".psd", ".svg", ".pdf",
+                    ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"})  # fmt: skip
+"""Pictures that are not read here."""
+VIDEOS = frozenset({".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".m2ts", ".ts", ".mpg", ".mpeg", ".wmv",
+                    ".flv", ".3gp", ".insv", ".lrv", ".mxf", ".dv", ".gif"})  # fmt: skip
 _DEFAULT_FPS = 30.0
+_LOOKED_AT = 9
+"""Pictures of a folder that are looked at first, for the size that most have and the bits of 16 that are used."""
+_APNG_HEAD = 4096
+"""An animated PNG says so before its first image."""
 
 
 def claims(source: str) -> bool:
-    """Whether it is a folder."""
-    return os.path.isdir(source)  # unlike Path.is_dir, no OSError for a name that is too long
+    """Whether it is a folder, or one picture."""
+    if os.path.isdir(source):  # unlike Path.is_dir, no OSError for a name that is too long
+        return True
+    return os.path.splitext(source)[1].lower() in SUFFIXES | UNREAD and os.path.isfile(source) and not _moves(source)
 
 
 def make(config: SourceConfig) -> "ImagesSource":
-    """The source of one folder of images."""
+    """The source of one folder of images, or one picture."""
     return ImagesSource(config)
+
+
+def _moves(source: str) -> bool:
+    """Whether a PNG is an animation, which FFmpeg plays like a video."""
+    try:
+        with open(source, "rb") as file:
+            head = file.read(_APNG_HEAD)
+    except OSError:
+        return False
+    return head.startswith(b"\x89PNG") and b"acTL" in head.partition(b"IDAT")[0]
 
 
 def natural_key(path: Path) -> tuple[tuple[int, int, str], ...]:
@@ -35,26 +60,38 @@ def natural_key(path: Path) -> tuple[tuple[int, int, str], ...]:
 
 
 class ImagesSource(SequenceSource):
-    """A folder of images at a given rate: ``t = index / fps``. One that cannot be read is counted and passed over,
-    and leaves a gap in the index and in time. OpenCV turns photographs upright.
+    """A folder of images at a given rate: ``t = index / fps``. One that cannot be read, or is of another size than
+    most, is counted and passed over, and leaves a gap in the index and in time. OpenCV turns photographs upright.
     """
 
     kind = "images"
     _paths: tuple[Path, ...] = ()
+    _unread: Sequence[Path] = ()
+    _size: tuple[int, int] | None = None
+    _bits = 8
+    """Of 16, that are used."""
 
     def _begin(self) -> Iterator[Shot]:
         shown, folder = self.config.shown, Path(self.config.source)
         problem = ""
         try:
-            found = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file()]
+            there = [folder] if folder.is_file() else [path for path in folder.iterdir() if path.is_file()]
         except OSError as error:
-            found, problem = [], error.strerror or str(error)
+            there, problem = [], error.strerror or str(error)
         if problem:
             raise StreamError(f"{shown}: cannot be read: {problem}")
         # A name that starts with a dot is no picture but, for one, the shadow file a Mac leaves beside each.
-        self._paths = tuple(sorted((p for p in found if not p.name.startswith(".")), key=natural_key))
+        there = sorted((path for path in there if not path.name.startswith(".")), key=natural_key)
+        self._paths = tuple(path for path in there if path.suffix.lower() in SUFFIXES)
+        unread = [path for path in there if path.suffix.lower() in UNREAD]
         if not self._paths:
-            raise StreamError(f"{shown}: there are no images in this folder (jpg, png, bmp, webp, tif ...)")
+            raise StreamError(f"{shown}: {_instead(there, unread)}")
+        self._unread = unread
+        step = max(1, len(self._paths) // _LOOKED_AT)
+        seen = [image for path in self._paths[::step][:_LOOKED_AT] if (image := _load(path)) is not None]
+        if seen:
+            self._size = Counter((image.shape[1], image.shape[0]) for image in seen).most_common(1)[0][0]
+            self._bits = max(_bits(image) for image in seen)
         return self._run()
 
     @property
@@ -62,27 +99,90 @@ class ImagesSource(SequenceSource):
         return self.config.fps or _DEFAULT_FPS
 
     def _run(self) -> Iterator[Shot]:
+        others: list[str] = []
         for index, path in enumerate(self._paths):
             image = _load(path)
             if image is None:
                 self.corrupt += 1
-                self.note = f"{path.name} cannot be read as an image"
+                self.note = f"{path.name} cannot be read as an image{_why(path)}"
                 continue
-            yield Shot(index, index / self._fps, image)
+            size = (image.shape[1], image.shape[0])
+            if size != self._size and self._size is not None:
+                self.corrupt += 1
+                others.append(f"{path.name} is {size[0]}x{size[1]}")
+                most = "{}x{}".format(*self._size)
+                count = "it is" if len(others) == 1 else f"{len(others)} such pictures are"
+                self.note = f"{self.config.shown}: most pictures are {most}, {others[0]}; {count} left out"
+                continue
+            self._bits = max(self._bits, _bits(image))
+            yield Shot(index, index / self._fps, _eight(image, self._bits))
 
     def _describe(self, first: Shot) -> SourceInfo:
         size = (first.image.shape[1], first.image.shape[0])
-        shown = self.config.shown
-        return SourceInfo(self.name, self.kind, shown, size, self._fps, len(self._paths), self.live, "media")
+        shown, messages = self.config.shown, []
+        if self._unread:
+            kinds = ", ".join(sorted({path.suffix.lower() for path in self._unread}))
+            messages.append(f"{shown}: {len(self._unread)} pictures of kinds that are not read ({kinds}) are left out")
+        if 8 < self._bits < 16:
+            messages.append(f"{shown}: its 16-bit pictures use {self._bits} bits; they are stretched to that")
+        return SourceInfo(
+            self.name, self.kind, shown, size, self._fps, len(self._paths), self.live, "media", messages=tuple(messages)
+        )
 
 
-def _load(path: Path) -> Image | None:
-    """(H, W, 3) uint8 BGR, or None. Read by Python because cv2.imread fails on non-ASCII names on Windows."""
+def _instead(there: Sequence[Path], unread: Sequence[Path]) -> str:
+    """What there is in place of pictures that can be read, and what to do."""
+    videos = [path.name for path in there if path.suffix.lower() in VIDEOS]
+    if videos:
+        some = f"{', '.join(videos[:3])}{' ...' if len(videos) > 3 else ''}"
+        return (
+            f"this folder holds videos ({some}), no pictures; give each camera its file, or the pieces of one camera "
+            "as A.mp4+B.mp4"
+        )
+    if unread:
+        kinds = ", ".join(sorted({path.suffix.lower() for path in unread}))
+        return f"its pictures are of a kind that is not read here ({kinds}); convert them to JPEG or PNG"
+    return "there are no images in this folder (jpg, png, bmp, webp, tif ...)"
+
+
+def _why(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError:
+        return ""
+    if head[:4] == b"RIFF" and b"ANIM" in head:
+        return ": it is an animated WebP; convert it to a video"
+    return ": it is HEIC under another name" if head[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1") else ""
+
+
+def _load(path: Path) -> NDArray[Any] | None:
+    """(H, W, 3) BGR of uint8, uint16 or float32, or None. Read by Python because cv2.imread fails on non-ASCII names on
+    Windows.
+    """
     try:
         data = np.fromfile(path, np.uint8)
         if not data.size:
             return None
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        with quiet_opencv():
+            image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     except (OSError, cv2.error):  # cv2.error: dimensions beyond OpenCV's limit
         return None
-    return None if image is None else np.ascontiguousarray(image, np.uint8)
+    return None if image is None or image.dtype not in (np.uint8, np.uint16, np.float32) else image
+
+
+def _bits(image: NDArray[Any]) -> int:
+    """How many bits a picture uses: 8, 10, 12, 14 or 16. Industrial cameras keep 10 or 12 at the lower end of 16."""
+    if image.dtype != np.uint16:
+        return 8
+    most = int(image.max(initial=0))
+    return next((bits for bits in (8, 10, 12, 14) if most < 1 << bits), 16)
+
+
+def _eight(image: NDArray[Any], bits: int) -> Image:
+    """(H, W, 3) uint8 of a picture that uses so many bits of 16, or is of 0..1."""
+    if image.dtype == np.uint16:
+        image = np.right_shift(image, max(bits - 8, 0)).clip(0, 255)
+    elif image.dtype == np.float32:
+        image = np.nan_to_num(image * 255, nan=0.0).clip(0, 255)
+    return np.ascontiguousarray(image, np.uint8)

@@ -87,6 +87,10 @@ def open_cameras(args: argparse.Namespace, several: bool = False) -> Iterator[li
                 args.no_window = True
                 _log.info(f"no window: {reason}; going on without one")
         yield out
+        for one in out:
+            # What was found out while reading, such as pictures that were left out.
+            if not one.info.live and (note := one.source.status().note):
+                _log.warning(f"{one.info.name}: {note}")
 
 
 def bound(
