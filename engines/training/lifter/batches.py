@@ -33,15 +33,15 @@ def _assemble(xy: Array, seen: NDArray[np.bool_], local: Array, cameras: views.C
 class Ingredients:
     """What samples are made of beside the captured poses; shares of the samples."""
 
-    composed: float = 0.12
+    composed: float = 0.1
     """Poses that nobody captured, see ``compose``."""
     bodies: float = 0.5
     """Measured bodies, see ``bodies``."""
-    redefined: float = 0.3
+    redefined: float = 0.2
     """Joints as a detector defines them, see ``augment.redefine``."""
-    leaning: float = 0.15
+    leaning: float = 0.1
     """Poses that lean."""
-    detector: float = 0.4
+    detector: float = 0.3
     """2D with the errors of a real detector instead of Gaussian noise, see ``detector_noise``."""
 
 

@@ -76,11 +76,11 @@ class LifterSettings:
     missing: int = -1  # elbows, wrists, knees and ankles hidden in every pose; -1 = joints are missing as it happens
     limb_exchange: bool = True  # give poses the limbs of others
     gravity: float = 0.6  # share of the views whose gravity the network is told
-    composed: float = 0.12  # share of the poses that nobody captured
+    composed: float = 0.1  # share of the poses that nobody captured
     bodies: float = 0.5  # share of the poses that get measured bodies, children's among them
-    redefined: float = 0.3  # share of the poses that get joints as a detector defines them
-    leaning: float = 0.15  # share of the poses that lean
-    detector: float = 0.4  # share of the views that get the errors of a real detector instead of Gaussian noise
+    redefined: float = 0.2  # share of the poses that get joints as a detector defines them
+    leaning: float = 0.1  # share of the poses that lean
+    detector: float = 0.3  # share of the views that get the errors of a real detector instead of Gaussian noise
     validation_too: bool = False  # train on the validation subjects as well, once everything is decided
     scale_mm: float = 300.0  # one scalar for all outputs, so that sigma is in millimetres
     seed: int = 0
