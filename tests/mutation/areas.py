@@ -19,8 +19,8 @@ class Part:
         return {path for glob in self.modules for path in root.glob(glob)}
 
 
-_TAKE: Final = ("test_recover", "test_version_2", "test_recording", "faults/test_takes")
-_TABLE: Final = ("test_version_2", "test_version_1", "test_export")
+_TAKE: Final = ("test_take_limits", "test_recover", "test_version_2", "test_recording", "faults/test_takes")
+_TABLE: Final = ("test_take_limits", "test_version_2", "test_version_1", "test_export")
 
 AREAS: Final[dict[str, tuple[Part, ...]]] = {
     "tracks": (Part(("stream/live/tracks.py",), ("test_tracks",)),),
@@ -46,15 +46,16 @@ AREAS: Final[dict[str, tuple[Part, ...]]] = {
         ),
     ),
     "recordings": (
-        Part(("stream/recordings/markers.py",), ("test_markers", "test_export")),
-        Part(("stream/recordings/inspect.py",), ("test_inspect",)),
+        Part(("stream/recordings/markers.py",), ("test_take_limits", "test_markers", "test_export")),
+        Part(("stream/recordings/inspect.py",), ("test_take_limits", "test_inspect")),
         Part(tuple(f"stream/recordings/{name}.py" for name in ("segments", "writer", "recover", "takes")), _TAKE),
+        Part(("stream/recordings/frames.py",), ("test_record_video",)),
         Part(("stream/recordings/replay.py",), ("test_version_2", "test_recording")),
         Part(
             tuple(
                 f"stream/recordings/{name}.py"
                 for name in (
-                    "columns", "rows", "tables", "schema", "frames", "npz", "extra_joints", "export", "run_info",
+                    "columns", "rows", "tables", "schema", "npz", "extra_joints", "export", "run_info",
                 )
             ),
             _TABLE,
@@ -65,7 +66,7 @@ AREAS: Final[dict[str, tuple[Part, ...]]] = {
         Part(("engines/cards.py",), ("test_cards", "test_lifter")),
     ),
     "top-down": (
-        Part(("engines/top_down.py",), ("test_top_down",)),
+        Part(("engines/top_down/[!_]*.py",), ("test_top_down",)),
         Part(("engines/movenet_heads.py", "engines/preprocess.py"), ("test_top_down", "test_movenet")),
     ),
     "fusion": (

@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -44,15 +44,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 todo = [again for r in old for again in found_again(r, root)]
             else:
                 todo = [m for name in areas for m in chosen(name, areas, args.number, args.seed, root)]
-            results = run(todo, copies)
-    keys = {(r["module"], r["before"], r["after"]) for r in results}
-    kept = [r for r in known if (r["module"], r["before"], r["after"]) not in keys]
-    if not args.again and args.number:
-        kept = [r for r in kept if r["area"] not in areas]
-    everything = [*kept, *results]
-    args.results.write_text(json.dumps(everything, indent=1, ensure_ascii=False) + "\n")
+            for result in run(todo, copies):
+                results.append(result)
+                keep(args.results, merged(known, results, () if args.again else areas))
+    everything = merged(known, results, () if args.again or not args.number else areas)
     share = write(everything, args.write)
+    keep(args.results, everything)
     return 0 if share >= 0.9 else 1
+
+
+def merged(
+    known: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]], areas: Sequence[str]
+) -> list[dict[str, Any]]:
+    """What was known, but for ``areas`` and for what has been tried once more, and what is new."""
+    keys = {(r["module"], r["before"], r["after"]) for r in new}
+    return [r for r in known if r["area"] not in areas and (r["module"], r["before"], r["after"]) not in keys] + list(
+        new
+    )
+
+
+def keep(path: Path, results: Sequence[dict[str, Any]]) -> None:
+    """Write them after each: a sample takes an hour."""
+    path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
 
 
 def chosen(name: str, areas: Sequence[str], number: int, seed: int, root: Path) -> list[Mutation]:
@@ -69,7 +82,7 @@ def found_again(result: dict[str, Any], root: Path) -> Iterable[Mutation]:
     return [m for m in every if m.key == (result["module"], result["before"], result["after"])][:1]
 
 
-def run(todo: Sequence[Mutation], copies: Sequence[Copy]) -> list[dict[str, Any]]:
+def run(todo: Sequence[Mutation], copies: Sequence[Copy]) -> Iterator[dict[str, Any]]:
     """Every mutation, as many at a time as there are copies."""
     same, root = equivalents(), copies[0].folder
     free: Queue[Copy] = Queue()
@@ -97,4 +110,4 @@ def run(todo: Sequence[Mutation], copies: Sequence[Copy]) -> list[dict[str, Any]
         return asdict(mutation) | {"outcome": outcome}
 
     with ThreadPoolExecutor(len(copies)) as pool:
-        return list(pool.map(one, todo))
+        yield from pool.map(one, todo)
