@@ -41,9 +41,9 @@ class Estimator:
     """
 
     def __init__(self, **flags: Unpack[Flags]) -> None:
-        if useless := sorted(_OF_A_RUN & {key for key, value in flags.items() if value is not None}):
-            raise StreamError(f"{useless[0]} is of sources and outputs, which an Estimator has not; see open_stream")
         self._config = config([], dict(flags), needed=False)
+        if useless := sorted({key for key, value in flags.items() if value is not None} - _FLAGS):
+            raise StreamError(f"{useless[0]} is of sources and outputs, which an Estimator has not; see open_stream")
         self._setup = camera_setup.load(self._config.setup, ())
         self._lifter = MDNLifter(self._config.lift.weights, self._config.network)
         self._detector = build.load_detector(self._config, None)
@@ -157,10 +157,11 @@ class Estimator:
         return made
 
 
-_OF_A_RUN: Final = frozenset({
-    "size", "fps", "realtime", "demo", "sync_offset", "sync_delay", "view", "record", "record_video", "video_out",
-    "still_out", "speed", "rotate", "times",
+_FLAGS: Final = frozenset({
+    "calibration", "up", "letterbox", "fusion", "fov", "detector", "weights", "runtime", "precision", "people",
+    "max_people", "select", "config",
 })  # fmt: skip
+"""What is not of sources and outputs."""
 
 
 def _size(image: Image) -> tuple[int, int]:
