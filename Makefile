@@ -2,6 +2,8 @@
 # make run ARGS="--camera 0"    the same program with your flags
 # make test                     every test but the slow ones
 # make test-slow                the others
+# make docs                     the guides and the reference as pages: out/docs/index.html; warnings are errors
+# make examples                 runs every example and keeps what the pages show of it
 # make lock                     renews requirements.lock, which `make run` installs from
 # make bench                    every benchmark of speed in one table, in under eight minutes on an idle machine
 # make test-tensorrt            builds our networks with TensorRT-RTX; needs no GPU, fetches 95 MB
@@ -10,7 +12,7 @@ ARGS ?= --demo
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-slow test-tensorrt check bench lock clean
+.PHONY: run test test-slow test-tensorrt check docs examples bench lock clean
 
 run: $(VENV)/.run
 	@$(BIN)/python run_stream.py $(ARGS)
@@ -30,6 +32,20 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+# Sphinx refuses links and anchors that lead nowhere, and pages.py those to files of the repository.
+docs: $(VENV)/.dev
+	@rm -rf out/docs
+	$(BIN)/python docs/site/pages.py out/docs-source
+	$(BIN)/python -m sphinx -q -W --keep-going -b html out/docs-source out/docs
+	@echo "out/docs/index.html"
+
+examples: $(VENV)/.dev
+	@rm -rf out/examples && mkdir -p out/examples docs/examples
+	@for path in examples/*.py; do name=$$(basename $$path .py); echo $$name; \
+		(cd out/examples && PYTHONPATH=../.. ../../$(BIN)/python ../../$$path > $$name.txt) || exit 1; done
+	@cp out/examples/*.txt out/examples/*.png out/examples/*.jpg docs/examples/
+	@mv docs/examples/hypotheses.png docs/examples/plot_hypotheses.png
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks

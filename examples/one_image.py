@@ -15,5 +15,5 @@ else:
 
 estimate = stream.Estimator()(image)
 picture = stream.draw(estimate, image)  # the last line of a notebook's cell shows it
-cv2.imwrite("one_image.png", picture)
-print(f"{len(estimate.people)} seen; wrote one_image.png")
+cv2.imwrite("one_image.jpg", picture)
+print(f"{len(estimate.people)} seen; wrote one_image.jpg")

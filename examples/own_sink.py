@@ -15,18 +15,20 @@ class HandsUp:
     wants_images = False
 
     def open(self, run_info: stream.RunInfo) -> None:
-        self.up: set[str] = set()
+        self.up: set[tuple[int, str]] = set()
         self.count = 0
 
     def write(self, estimate: stream.Estimate, images: object) -> None:
-        for view in estimate.views_of(0):
-            if view.answer is None:
-                continue
-            up = {side for side, hand in HANDS.items() if view.answer[hand, 1] < view.answer[HEAD, 1]}  # y points down
-            for side in sorted(up - self.up):
-                print(f"{estimate.t:5.2f} s: {side} hand up")
-                self.count += 1
-            self.up = up
+        up = set()
+        for person in estimate.people:
+            view = person.views[0]  # of the first camera, None where it does not see this person
+            if view is not None and view.answer is not None:
+                height = view.answer[:, 1]  # mm, downwards
+                up |= {(person.person_id, side) for side, hand in HANDS.items() if height[hand] < height[HEAD]}
+        for person_id, side in sorted(up - self.up):
+            print(f"{estimate.t:5.2f} s: person {person_id} raises the {side} hand")
+        self.count += len(up - self.up)
+        self.up = up
 
     def close(self) -> str:
         return f"hands went up {self.count} times"
@@ -35,6 +37,6 @@ class HandsUp:
 sources = sys.argv[1:2]
 with stream.open_stream(*sources, demo=not sources, sinks=[HandsUp()]) as live:
     for estimate in live:
-        if estimate.t > 2:
+        if estimate.t > 3:
             live.control.stop()
 print(*live.summary.lines, sep="\n")

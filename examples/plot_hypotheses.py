@@ -29,7 +29,7 @@ for number, track in best_last:
             cv2.line(picture, points[a].tolist(), points[b].tolist(), COLOURS[number % 5], thick, cv2.LINE_AA)
 for line, (number, track) in enumerate(reversed(best_last)):
     text = f"hypothesis {number}: p = {track.probability:.2f}"
-    cv2.putText(picture, text, (10, 20 + 18 * line), FONT, 0.45, COLOURS[number % 5], 1, cv2.LINE_AA)
+    cv2.putText(picture, text, (10, 200 + 18 * line), FONT, 0.45, COLOURS[number % 5], 1, cv2.LINE_AA)
 for panel, text in enumerate(("from the front", "from the side, the camera on the left")):
     cv2.putText(picture, text, (SIZE * panel + 10, SIZE - 12), FONT, 0.45, 0, 1, cv2.LINE_AA)
 cv2.imwrite("hypotheses.png", picture)

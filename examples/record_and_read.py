@@ -15,5 +15,5 @@ newest = max(Path("takes").iterdir())
 recording = stream.open_recording(newest)
 table = recording.to_pandas()
 wrist = table[["time_s", "answer_left_wrist_x_mm", "answer_left_wrist_y_mm", "answer_left_wrist_z_mm"]]
-print(wrist.describe().round(1))
+print(wrist.describe().round(1).to_string())
 print(f"{len(table)} rows of {table.shape[1]} numbers; {sum(len(e.people) for e in recording)} people in the estimates")

@@ -27,9 +27,9 @@ PLUGIN = ROOT / "examples" / "plugin"
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 SAID = {
     "calibrate": r"24 of 24 images show the board: f (99\d|100\d)\.\d .*\nwrote lens\.toml\n$",
-    "one_image": r"^1 seen; wrote one_image\.png\n$",
+    "one_image": r"^1 seen; wrote one_image\.jpg\n$",
     "own_detector": r"dark-room saw 1, mean score 0\.[3-9]",
-    "own_sink": r"hand up\n(.*\n)*hands went up [1-9]\d* times\n$",
+    "own_sink": r"raises the \w+ hand\n(.*\n)*hands went up [1-9]\d* times\n$",
     "plot_hypotheses": r"^wrote hypotheses\.png\n$",
     "print_poses": r"(left hand [+-]\d\.\d\d [+-]\d\.\d\d \d+\.\d\d m, p = 0\.\d\d\n.*){20}",
     "record_and_read": r"answer_left_wrist_z_mm[\s\S]* rows of \d{3} numbers; \d+ people in the estimates\n$",
@@ -76,7 +76,7 @@ def test_an_example_runs_where_only_the_wheel_is_installed(path: Path, programs:
     )
     assert done.returncode == 0, done.stderr
     assert re.search(SAID[path.stem], done.stdout), done.stdout
-    for name in re.findall(r"wrote (\S+\.png)", done.stdout):
+    for name in re.findall(r"wrote (\S+\.(?:png|jpg))", done.stdout):
         assert cv2.imread(str(tmp_path / name)).std() > 10, "there is something in the picture"
 
 

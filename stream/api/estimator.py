@@ -24,11 +24,11 @@ _ONE: Final = "image"
 
 
 class Estimator:
-    """Estimates the images it is given, in the thread that gives them. Use it from one thread at a time.
+    """Estimates the images it is given, in the thread that gives them. Use it from one thread at a time::
 
         estimate = stream.Estimator()(cv2.imread("person.jpg"))
 
-    Several calibrated cameras at one moment are a mapping:
+    Several calibrated cameras at one moment are a mapping::
 
         estimate = stream.Estimator(calibration="lab.toml")({"left": left, "right": right}, t)
 

@@ -201,7 +201,7 @@ def open_stream(
     sinks: Sequence[Sink] = (),
     **flags: Unpack[Flags],
 ) -> Stream:
-    """Open sources and estimate what they show; iterate over the result.
+    """Open sources and estimate what they show; iterate over the result::
 
         with stream.open_stream("left=0", "right=1", calibration="lab.toml") as live:
             for estimate in live:

@@ -168,7 +168,7 @@ def _stream(table: str) -> str:
 
 
 def open_recording(path: str | PathLike[str]) -> Recording:
-    """Open a take.
+    """Open a take::
 
         for estimate in stream.open_recording("takes/20260102T030405Z"):
             print(estimate.t, estimate.person)

@@ -42,7 +42,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class SinkOptions:
-    """The options of one kind of sink; a subclass is a frozen dataclass whose fields are ``flag``s.
+    """The options of one kind of sink; a subclass is a frozen dataclass, each field a ``flag``.
 
     The role says when the sink is made: "output" at the start of the run, "viewer" when ``--view`` chooses it (it lives
     in the main thread, so there is one at most), "take" for each take that is recorded.
