@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import time
 from dataclasses import replace
 
@@ -102,17 +103,42 @@ def test_a_camera_that_hangs_in_its_driver_is_seen_from_outside_and_can_be_close
     wait_until(lambda: capture.released)
 
 
-def test_a_camera_that_repeats_its_last_image_is_dead_and_opened_again():
-    first, second = CaptureDouble(), CaptureDouble()
-    source = camera_source([first, second])
+def test_a_picture_that_does_not_change_is_said_and_used_again_when_it_moves():
+    """A privacy shutter, a paused virtual camera, a test card."""
+    capture = CaptureDouble()
+    source = camera_source([capture])
+    with opened(source):
+        reading = ReadingThread(source)
+        wait_until(lambda: len(reading.frames) > 3)
+        capture.repeats = True
+        wait_until(lambda: "the same to the last bit" in source.status().note)
+        assert source.status().stalled, "what does not move is matched with nothing"
+        count = len(reading.frames)
+        time.sleep(1.5)  # longer than it takes to open a dead camera again
+        status = source.status()
+        assert (status.reconnects, len(reading.frames)) == (0, count) and not capture.released
+        assert "privacy shutter" in status.note and "unplug" not in status.note
+        capture.repeats = False
+        wait_until(lambda: len(reading.frames) > count + 3)
+        assert source.status().note == "" and source.status().reconnects == 0
+        numbers = [number for _, _, number, *_ in reading.frames]
+        assert all(a != b for a, b in zip(numbers, numbers[1:], strict=False)), "no image twice"
+    reading.thread.join(20)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere a device cannot be looked for unopened")
+def test_a_camera_that_is_gone_and_repeats_its_last_image_is_opened_again(monkeypatch):
+    monkeypatch.setattr("stream.sources.camera._LOOK_S", 0.3)
+    first, second, there = CaptureDouble(), CaptureDouble(), [WEBCAM]
+    source = camera_source([first, second], cameras=lambda: list(there))
     with opened(source):
         reading = ReadingThread(source)
         wait_until(lambda: len(reading.frames) > 3)
         first.repeats = True
+        there.clear()
+        wait_until(lambda: first.released)
+        there.append(WEBCAM)
         wait_until(lambda: source.status().reconnects == 1)
-        assert first.released
-        numbers = [number for _, _, number, *_ in reading.frames]
-        assert all(a != b for a, b in zip(numbers, numbers[1:], strict=False)), "no image twice"
     reading.thread.join(20)
 
 

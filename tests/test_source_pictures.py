@@ -81,6 +81,7 @@ SIGNAL = {"pq": (pq, 16), "hlg": (hlg, 18)}
 def write_hdr(path, kind, images):
     """An SDR original as HDR shows it: its white at 203 nits. Its colours are not converted, as they are not in use."""
     signal, transfer = SIGNAL[kind]
+    table = np.round(signal((np.arange(256) / 255) ** _GAMMA * _WHITE_NITS) * 65535).astype(np.uint16)
     with av.open(str(path), "w") as out:
         options = {"preset": "ultrafast", "crf": "12", "x265-params": "log-level=none:pools=1"}
         stream = out.add_stream("libx265", rate=30, options=options)
@@ -89,8 +90,7 @@ def write_hdr(path, kind, images):
         codec = stream.codec_context
         codec.color_trc, codec.color_primaries, codec.colorspace, codec.color_range = transfer, 9, 9, 1
         for number, image in enumerate(images):
-            light = (image[..., ::-1] / 255.0) ** _GAMMA * _WHITE_NITS
-            deep = np.ascontiguousarray(np.round(signal(light) * 65535).astype(np.uint16))
+            deep = table[np.ascontiguousarray(image[..., ::-1])]
             frame = av.VideoFrame.from_ndarray(deep, format="rgb48le")
             frame = frame.reformat(format="yuv420p10le", dst_colorspace=9, dst_color_range=1)
             frame.pts = number
@@ -116,7 +116,7 @@ def test_high_dynamic_range_looks_as_its_original(kind, tmp_path):
 def test_people_in_high_dynamic_range_are_found_where_they_are_in_the_original(kind, tmp_path):
     from engines.detectors import load
 
-    images = walker_frames([100, 130])
+    images = walker_frames([100])
     with opened(file_source(write_hdr(tmp_path / "a.mp4", kind, images))) as source:
         frames = read_all(source)
     detector = load("movenet-lightning")

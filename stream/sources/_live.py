@@ -23,8 +23,10 @@ class Capture:
     """``Frame.t``, seconds."""
     image: Image | None
     """(H, W, 3) uint8 BGR, or None where there is none to hand out."""
-    lost: Literal["", "corrupt", "old"] = ""
-    """Why there is none: damaged, or old when it came. Empty where no frame was lost, only time passed."""
+    lost: Literal["", "corrupt", "old", "same"] = ""
+    """Why there is none: damaged, old when it came, or to the last bit the one before. Empty where no frame was lost,
+    only time passed.
+    """
 
 
 class Connection(Protocol):
@@ -80,6 +82,8 @@ class LiveSource(ABC):
         self._since = 0.0
         """Monotonic seconds at which the present connection began."""
         self._note = ""
+        self._same = False
+        """Whether the note is that the image does not change."""
         self._other_size = float("-inf")
         """Monotonic seconds at which an image of another size came."""
         self._ended = False
@@ -198,8 +202,10 @@ class LiveSource(ABC):
         if capture.image is None:
             self._corrupt += capture.lost == "corrupt"
             self._refused += capture.lost == "old"
-            self._index += bool(capture.lost)
-            if self.live and now - max(self._since, self._last_new or 0.0) > self.config.stall_s:
+            self._index += capture.lost in ("corrupt", "old")
+            if capture.lost == "same":
+                self._still(info, now)
+            elif self.live and now - max(self._since, self._last_new or 0.0) > self.config.stall_s:
                 raise StreamError(f"{info.source}: no new frame for {self.config.stall_s:g} s; opening it again")
             return
         height, width = capture.image.shape[:2]
@@ -210,11 +216,23 @@ class LiveSource(ABC):
             self._refuse_size(f"{width}x{height}", info, now)
             return
         self._last_new = now
+        if self._same:
+            self._same, self._note = False, ""
         self._rate.add(now)
         if now - self._other_size > self.config.stall_s:
             self._note = ""
         capture.image.flags.writeable = False
         self._slot.put((now, Frame(self.name, index, capture.t, capture.image)))
+
+    def _still(self, info: SourceInfo, now: float) -> None:
+        """Say that the device goes on giving one image. It stays open: opened again, it would give the same."""
+        since = now - max(self._since, self._last_new or 0.0)
+        if since > self.config.stall_s:
+            self._same = True
+            self._note = (
+                f"{info.source}: every image has been the same to the last bit for {since:.0f} s (a privacy shutter, a "
+                "paused virtual camera, a test card?); it is used again when it moves"
+            )
 
     def _refuse_size(self, size: str, info: SourceInfo, now: float) -> None:
         """Say that an image has another size than the first one.

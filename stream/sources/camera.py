@@ -20,6 +20,9 @@ from stream.types import StreamError
 _MEASURED = 8
 """Frames that are timed at the start to know the real rate: drivers report what they were asked for."""
 
+_LOOK_S = 2.0
+"""After so long with one and the same image, and again after that, it is looked whether the device is still there."""
+
 
 class CaptureDevice(Protocol):
     """The part of cv2.VideoCapture that is used."""
@@ -78,7 +81,9 @@ class CameraSource(LiveSource):
         if device is None:
             raise StreamError(f"there is no camera {self.config.shown}; {describe(cameras)}")
         target = str(Path(device.stable).resolve()) if sys.platform.startswith("linux") else device.index
-        connection = _CameraConnection(self.config, device, self._opener(target))
+        connection = _CameraConnection(
+            self.config, device, self._opener(target), lambda: any(c.stable == device.stable for c in self._cameras())
+        )
         self._device = device
         return connection
 
@@ -93,8 +98,11 @@ class CameraSource(LiveSource):
 
 
 class _CameraConnection:
-    def __init__(self, config: SourceConfig, device: CameraDevice, capture: CaptureDevice) -> None:
+    def __init__(
+        self, config: SourceConfig, device: CameraDevice, capture: CaptureDevice, there: Callable[[], bool]
+    ) -> None:
         self._capture = capture
+        self._there = there
         self._shown = shown = config.shown
         self._last: Image | None = None
         try:
@@ -132,6 +140,7 @@ class _CameraConnection:
         """See ``Connection.captures``. An image that repeats the last one bit by bit is not new: sensors have noise,
         and drivers go on giving the last image of a camera that is gone.
         """
+        looked = time.monotonic()
         while True:
             grabbed = self._capture.grab()
             t = time.monotonic()
@@ -141,10 +150,19 @@ class _CameraConnection:
             if not ok or image is None:
                 yield Capture(t, None, "corrupt")
             elif self._last is not None and np.array_equal(image, self._last):
-                yield Capture(t, None)
+                yield Capture(t, None, "same")
+                if t - looked > _LOOK_S:
+                    looked = t
+                    self._check_there()
             else:
+                looked = t
                 self._last = image = np.ascontiguousarray(image, np.uint8)
                 yield Capture(t, image)
+
+    def _check_there(self) -> None:
+        """Raise if the system has no such device any more; only Linux can be asked without opening it."""
+        if sys.platform.startswith("linux") and not self._there():
+            raise StreamError(f"camera {self._shown} is gone; was it unplugged? Opening it again")
 
     def close(self) -> None:
         """Release the device."""
