@@ -347,3 +347,50 @@ def test_a_detector_has_the_time_between_two_frame_sets(fps: tuple[float | None,
                 session(IMAGE, k / rate)
                 session.report(share_of_budget * FallbackOptions().share / sets_a_second / len(fps))
         assert any("takes over" in line for line in owner.messages) == too_slow
+
+
+def test_at_the_rate_that_is_measured_it_stays() -> None:
+    """38 ms of the 67 that a camera of 15 frames a second leaves; of one of 30 it would be too slow."""
+    owner = chain(Scripted("a"), Scripted("b"), rate=30.0)
+    session = owner.session()
+    owner.at_rate(15.0)
+    assert paced(session, 0.0, 100, {"a": 0.038, "b": 0.01}, fps=15.0) == ["a"] * 100
+    assert owner.messages == []
+    owner.at_rate(30.0)
+    assert paced(session, 10.0, 50, {"a": 0.038, "b": 0.01})[-1] == "b"
+
+
+def test_files_have_no_rate() -> None:
+    owner = chain(Scripted("a"), Scripted("b"))
+    owner.at_rate(100.0)
+    assert set(paced(owner.session(), 0.0, 100, {"a": 1.0})) == {"a"}
+
+
+@pytest.mark.parametrize("why", ["the camera gives fewer frames", "the machine has less to do"])
+def test_a_better_one_is_tried_again_when_there_has_been_room_for_some_seconds(
+    why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fallback, "_card_values", lambda name: {"cost_ms": {"a": 40, "b": 10}[name]})
+    owner = chain(Scripted("a"), Scripted("b"), rate=30.0)
+    session = owner.session()
+    cost = {"a": 0.05, "b": 0.0125}
+    assert paced(session, 0.0, 60, cost)[-1] == "b"
+    room_s = FallbackOptions().room_s
+    if why == "the camera gives fewer frames":
+        owner.at_rate(10.0)
+    else:
+        cost = {"a": 0.02, "b": 0.005}
+    fps = 10.0 if why == "the camera gives fewer frames" else 30.0
+    answers = paced(session, 2.0, round(15 * fps), cost, fps)
+    back = answers.index("a") / fps
+    assert room_s <= back <= room_s + 60 / fps, "after some seconds, and not only after the minute"
+    assert answers[-1] == "a"
+
+
+def test_one_that_is_too_slow_all_the_same_is_tried_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fallback, "_card_values", lambda name: {"cost_ms": {"a": 11, "b": 10}[name]})
+    owner = chain(Scripted("a"), Scripted("b"), rate=30.0)
+    session = owner.session()
+    answers = paced(session, 0.0, 30 * 120, {"a": 0.05, "b": 0.01})
+    begun = [k for k in range(1, len(answers)) if answers[k] == "a" and answers[k - 1] == "b"]
+    assert 2 <= len(begun) <= 6 and (np.diff(begun, 2) > -SAMPLE).all(), "by the cards there always was room"

@@ -1,17 +1,19 @@
 """Several live cameras over the network, calibrated: one stalls, leaves the moment, and comes back by itself."""
 
 import threading
+import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
-from calibration.geometry.camera import world_to_image
+from calibration.geometry.camera import camera_from_fov, world_to_image
+from engines.detectors.fallback import Fallback
 from engines.fusion import Fuser
 from engines.lifter import MDNLifter
 from engines.skeleton import COCO, derive
-from engines.types import Detection
+from engines.types import Detection, empty_detection
 from stream.app.build import open_sources
 from stream.config import CameraSetupConfig, Config, SourceConfig
 from stream.live.estimator import Estimator
@@ -154,3 +156,46 @@ def test_live_sources_are_not_moved_further_apart_than_memory_lasts():
                 assert not refused
             except StreamError as error:
                 assert refused and "30 s apart" in str(error)
+
+
+class Paced:
+    """A detector that sees nobody and takes its time."""
+
+    def __init__(self, name, seconds):
+        self.name, self.seconds = name, seconds
+
+    def session(self):
+        def look(image, t):
+            time.sleep(self.seconds)
+            return empty_detection(self.name)
+
+        look.reset = lambda: None
+        return look
+
+    def describe(self):
+        return {"model": self.name, "sha256": "0" * 64, "runtime": "numpy"}
+
+
+@pytest.mark.parametrize(("fps", "stated", "last"), [(8, None, "fine"), (8, 30.0, "coarse"), (25, None, "coarse")])
+def test_a_network_camera_s_rate_is_measured_or_stated_and_not_assumed(fps, stated, last):
+    """It says none. 60 ms fit into the 125 of 8 frames a second, not into the 40 of 25 or the 33 of 30."""
+    watch = Watch()
+    with MjpegServer(fps=fps, size=SIZE) as server, ExitStack() as stack:
+        config = Config((SourceConfig(server.url(), "cam", fps=stated),), setup=CameraSetupConfig())
+        (opened,) = open_sources(config, stack)
+        assert opened.info.fps == stated
+        detectors = {"fine": Paced("fine", 0.06), "coarse": Paced("coarse", 0.001)}
+        chain = Fallback(list(detectors), rate=30.0, load=detectors.__getitem__)
+        camera = camera_from_fov("cam", SIZE, 60.0)
+        info = RunInfo((CameraInfo("cam", opened.info.source, "network", SIZE),), 5, datetime.now(UTC), 0.0)
+        pipeline = Pipeline([opened], Estimator([camera], chain, MDNLifter()), info, Meter())
+        pipeline.add(watch)
+        run = threading.Thread(target=pipeline.run)
+        run.start()
+        end = time.monotonic() + WAIT_S
+        while len(watch.got) < 24 and time.monotonic() < end:
+            time.sleep(0.05)
+        pipeline.control.stop()
+        run.join(WAIT_S)
+    assert len(watch.got) >= 24
+    assert chain.describe()["model"] == last, chain.messages

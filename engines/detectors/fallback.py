@@ -37,6 +37,8 @@ class FallbackOptions:
     """After this long a detector that failed is tried again; doubles with each failure."""
     retry_slow_s: float = 60.0
     """The same for one that was too slow."""
+    room_s: float = 5.0
+    """One that was too slow is tried again before that if there has been room for it for so long; doubles, too."""
     longest_retry_s: float = 600.0
     """What the doubling ends at."""
 
@@ -100,6 +102,10 @@ class _Candidate:
     """How long the last retry_at was put off, seconds of frame time."""
     cost: float | None = None
     """Seconds a view, measured or guessed, of one that was too slow; None otherwise."""
+    room_since: float | None = None
+    """Frame time since which there has been room for one that was too slow."""
+    patience: float = 0.0
+    """How long there must be room for it, seconds."""
 
 
 class Fallback:
@@ -219,12 +225,46 @@ class Fallback:
             return
         self._times.append(seconds)
         cost = median(self._times)
-        if len(self._times) < self._options.sample or cost <= self._options.share / self._rate / max(1, self._sessions):
+        if len(self._times) < self._options.sample:
+            return
+        if cost <= self._budget:
+            self._look_for_room(name, cost, t)
             return
         if self._candidates[name].retry_at <= t:  # else it is already known as too slow, and still the fastest
             speed = f"{cost * 1e3:.0f} ms a view, too slow for {self._sessions} x {self._rate:.3g} frames a second"
             self._tell(f"slow {name}", f"detector {name} takes {speed}")
             self._too_slow(name, cost, t)
+
+    def at_rate(self, rate: float) -> None:
+        """Live frame sets come at this rate now, measured; it decides who keeps up. Nothing for files."""
+        with self._lock:
+            if self._rate is not None and rate > 0:
+                self._rate = rate
+
+    @property
+    def _budget(self) -> float:
+        """Seconds that a detection may take."""
+        return self._options.share / (self._rate or 1.0) / max(1, self._sessions)
+
+    def _look_for_room(self, name: str, cost: float, t: float) -> None:
+        """Let a better detector try again for which there has been room for some seconds: the camera gives fewer frames
+        than it did, or the machine has less to do. What it would take is told by what the one that answers takes now.
+        """
+        own = float(_card_values(name).get("cost_ms", 0))
+        for other in self._order[: self._order.index(name)]:
+            candidate = self._candidates[other]
+            if candidate.cost is None or candidate.retry_at <= t:
+                continue
+            ratio = float(_card_values(other).get("cost_ms", 0)) / own if own else 0.0
+            if (cost * ratio if ratio else candidate.cost) > self._budget:
+                candidate.room_since = None
+            elif candidate.room_since is None:
+                candidate.room_since = t
+            elif t - candidate.room_since >= max(candidate.patience, self._options.room_s):
+                candidate.retry_at, candidate.room_since = t, None
+                candidate.patience = min(
+                    2 * max(candidate.patience, self._options.room_s), self._options.longest_retry_s
+                )
 
     def _too_slow(self, name: str, cost: float, t: float) -> None:
         """Put off a detector, and those that its card says are no faster: trying them would stall the stream."""
@@ -239,7 +279,7 @@ class Fallback:
     def _put_off(self, name: str, t: float, wait: float) -> None:
         candidate = self._candidates[name]
         candidate.wait = min(max(wait, 2 * candidate.wait), self._options.longest_retry_s)
-        candidate.retry_at = t + candidate.wait
+        candidate.retry_at, candidate.room_since = t + candidate.wait, None
 
     def _tell(self, what: str, line: str) -> None:
         """Say a line, the first time only that this happens."""

@@ -182,7 +182,8 @@ def open_sources(config: Config, stack: ExitStack) -> list[OpenSource]:
         info = source.open()
         for message in (*info.messages, *not_taken(source_config, info, len(config.sources))):
             _log.warning(f"{info.name}: {message}")
-        opened.append(OpenSource(source, info, offsets.get(info.name, 0.0)))
+        stated = source_config.fps if info.live and info.kind == "network" else None
+        opened.append(OpenSource(source, info, offsets.get(info.name, 0.0), stated))
     shifts, lines = common_starts([o.info for o in opened], offsets)
     for line in lines:
         _log.info(line)

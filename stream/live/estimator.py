@@ -13,6 +13,7 @@ import numpy as np
 from calibration.arrays import Array
 from calibration.geometry.camera import Camera
 from engines.detectors import OnePersonSession, crowd
+from engines.detectors.fallback import Fallback
 from engines.identity import Belonging, IdentityOptions
 from engines.lifter import lifter_input, place_root
 from engines.skeleton import LIMBS
@@ -148,6 +149,7 @@ class Estimator:
         self._max_interpolated_s = max_interpolated_s
         self._people = people or PeopleConfig(1)
         self._selected: int | None = None
+        self._detector = detector
         self._track_ids = count()
         self._followed: dict[int, _Followed] = {}
         self._identify: Identify
@@ -159,6 +161,11 @@ class Estimator:
             self._identify = Everybody(identity)
         self._pending: PendingFrameSet | None = None
         self._detected = -np.inf  # when the last look ended
+
+    def at_rate(self, rate: float) -> None:
+        """Live frame sets come at this rate, measured: a chain of detectors chooses by it who keeps up."""
+        if isinstance(self._detector, Fallback):
+            self._detector.at_rate(rate)
 
     def __call__(self, frame_set: FrameSet) -> Estimate:
         """Estimate one frame set. The images are not kept.

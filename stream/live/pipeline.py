@@ -24,6 +24,8 @@ _LOG = logging.getLogger(__name__)
 
 _FILE_AHEAD = 4  # frames decoded ahead of the detector, a file: enough to hide a keyframe, little enough memory
 _NOTED = 3  # failures that are told while the run goes on, the last ones; the summary has all
+_RATE_S = 1.0  # how often it is looked at which rate live cameras really give
+_RATE_FRAMES = 8  # so many make a rate
 _WAKE_S = 0.1  # how often a waiting thread looks whether it should stop
 
 
@@ -35,6 +37,8 @@ class OpenSource:
     info: SourceInfo
     offset_s: float = 0.0
     """Added to every ``Frame.t`` of it."""
+    stated_fps: float | None = None
+    """Frames a second that the user says it gives, in place of what is measured."""
 
     def turned(self, degrees: int) -> "OpenSource":
         """The same with every image turned clockwise by 0, 90, 180 or 270 degrees."""
@@ -79,6 +83,8 @@ class Pipeline:
         self._failures: list[str] = []
         self._seen: set[str] = set()
         self._t = 0.0
+        self._rate_at = 0.0
+        """When the rate of the cameras is to be looked at again."""
         # Live: one channel for all cameras, in the order of arrival. Files: one each, so that none runs ahead.
         self._arrivals: Channel[tuple[int, Frame]] = Channel("latest", 4 * len(sources))
         self._files: list[Channel[Frame]] = [Channel("every", _FILE_AHEAD) for _ in sources]
@@ -275,6 +281,7 @@ class Pipeline:
         pending: PendingFrameSet | None = None
         for frame_set in self._live_frame_sets() if self.live else self._file_frame_sets():
             start = time.perf_counter()
+            self._tell_rate(start)
             before, pending = pending, self._estimator.submit(frame_set)
             if self.live:
                 before, pending = pending, None
@@ -286,6 +293,22 @@ class Pipeline:
                 break
         if pending:
             self._finish(pending, time.perf_counter())
+
+    def _tell_rate(self, now: float) -> None:
+        """Tell the detector at which rate live frame sets can come: that of the slowest camera, as it is measured."""
+        if not self.live or now < self._rate_at:
+            return
+        rates = []
+        for opened in self._sources:
+            status = opened.source.status()
+            measured = None if status.stalled or status.read + status.dropped < _RATE_FRAMES else status.fps
+            # A file in real time knows its rate, and what it gives depends on who reads it.
+            rates.append(opened.stated_fps or (measured if opened.info.clock == "monotonic" else opened.info.fps))
+        known = [rate for rate in rates if rate]
+        if known:
+            self._estimator.at_rate(min(known))
+        if len(known) == len(rates):
+            self._rate_at = now + _RATE_S
 
     def _finish(self, pending: PendingFrameSet, start: float) -> None:
         """Finish a frame set and hand it out; this thread has been at work since ``start``."""

@@ -125,7 +125,7 @@ class _NetworkConnection:
             kind=NetworkSource.kind,
             source=shown,
             size=(self._first.image.shape[1], self._first.image.shape[0]),
-            fps=self._video.rate,
+            fps=(config.fps if self._live else None) or self._video.rate,
             frames=frames,
             live=self._live,
             clock="monotonic" if self._live else "media",
