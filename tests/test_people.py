@@ -79,7 +79,7 @@ def follow(paths: Sequence[Sequence[Detection]], most: int = 6) -> list[dict[int
     for k, people in enumerate(paths):
         known.people = list(people)
         seen = session(IMAGE, k / FPS)
-        state, who = step(state, [seen], k / FPS)
+        state, who = step(state, [seen], [[None] * len(seen.people)], k / FPS)
         where = {one.person_id: seen.people[one.views[0]].detection for one in who if one.views[0] is not None}
         found.append({person: float(detection.xy[PELVIS, 0]) for person, detection in where.items()})
     return found
@@ -154,11 +154,11 @@ def test_ids_are_never_used_again() -> None:
     state, options, given = State(), IdentityOptions(), []
     for k in range(5):
         seen = Seen("known", (Sighting(k, pose(300)),))
-        state, who = step(state, [seen], 10.0 * k, options)
+        state, who = step(state, [seen], [[None]], 10.0 * k, options=options)
         given.append(who[0].person_id)
     assert given == [0, 1, 2, 3, 4]
 
 
 def test_a_camera_without_a_frame_or_a_person_is_no_error() -> None:
-    state, who = step(State(), [None, Seen("known", ())], 0.0)
+    state, who = step(State(), [None, Seen("known", ())], [[], []], 0.0)
     assert who == () and state.people == ()

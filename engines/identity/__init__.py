@@ -1,61 +1,123 @@
 """Who is who: the sightings of all cameras in one frame set, told apart and carried on from the frame set before.
 
-Pure: ``step`` makes a new state of the old one, and nothing else is kept anywhere.
+Pure: ``step`` and ``placed`` make a new state of the old one, and nothing else is kept anywhere.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from engines.identity.one_camera import match, spot
-from engines.identity.types import Belonging, IdentityOptions, Known, Spotted, State
-from engines.types import Seen
+import numpy as np
 
-__all__ = ["Belonging", "IdentityOptions", "Known", "Spotted", "State", "step"]
+from calibration.geometry.camera import Camera
+from engines.identity.doubts import alone_since, doubtful
+from engines.identity.many_cameras import Links, link, place
+from engines.identity.one_camera import match, spot
+from engines.identity.types import Belonging, IdentityOptions, Known, Placed, Spotted, State
+from engines.types import Mixture, Pose, Seen
+
+__all__ = ["Belonging", "IdentityOptions", "Known", "Placed", "Spotted", "State", "placed", "step"]
 
 
 def step(
-    state: State, seen: Sequence[Seen | None], t: float, options: IdentityOptions = IdentityOptions()
+    state: State,
+    seen: Sequence[Seen | None],
+    mixtures: Sequence[Sequence[Mixture | None]],
+    t: float,
+    cameras: Sequence[Camera] | None = None,
+    most: int = 6,
+    options: IdentityOptions = IdentityOptions(),
 ) -> tuple[State, tuple[Belonging, ...]]:
     """Carry everybody on to the next frame set.
 
     Args:
         state: everybody before.
         seen: one a camera; None where it has no frame.
+        mixtures: one a camera and sighting; None for one that is not lifted.
         t: seconds.
+        cameras: one a view, where their place in the world is known; None: each camera has people of its own.
+        most: people who are followed at a time.
         options: when somebody is still the same.
 
     Returns:
         The new state, and everybody who is seen, in the order of ``person_id``.
     """
-    people = [_forget(person, t, options) for person in state.people]
-    people = [person for person in people if any(person.views)]
+    before = [person for old in state.people if any((person := _remembered(old, t, options)).views)]
+    if cameras is None or len(cameras) == 1:
+        links = _each_by_itself(before, seen, t, options)
+    else:
+        links = link(before, seen, mixtures, cameras, t, options)
+    people = [_seen_again(person, mine, seen, t) for person, mine in zip(links.people, links.members, strict=True)]
+    alone: tuple[float | None, ...] = (None,) * len(seen)
+    if cameras is not None and len(cameras) > 1:
+        since = state.alone or alone
+        alone = alone_since(since, people, links.members, seen, cameras, t)
+        wait = doubtful(people, links.members, seen, mixtures, cameras, alone, t, options)
+        people = [replace(p, shown=p.shown or not w) for p, w in zip(people, wait, strict=True)]
+    people, left_out = _within(people, links.members, most)
+    next_id, named = state.next_id, []
+    for person in people:
+        if person is not None and person.shown and person.person_id < 0:
+            named.append(replace(person, person_id=next_id))
+            next_id += 1
+        else:
+            named.append(person)
+    who = [
+        Belonging(person.person_id, tuple(mine))
+        for person, mine in zip(named, links.members, strict=True)
+        if person is not None and person.shown and any(k is not None for k in mine)
+    ]
+    kept = sorted((p for p in named if p is not None), key=lambda p: (p.person_id < 0, p.person_id))
+    return State(tuple(kept), next_id, alone, left_out), tuple(sorted(who, key=lambda one: one.person_id))
+
+
+def placed(state: State, poses: Mapping[int, Pose | None], t: float) -> State:
+    """The state with where people were fused at t seconds, ``person_id`` -> pose."""
+    people = []
+    for person in state.people:
+        pose = poses.get(person.person_id)
+        if pose is not None and np.isfinite(pose.joints).all():
+            shared = len(pose.cameras) > 1
+            person = replace(person, placed=place(pose.joints, person.placed, t, shared=shared))
+        people.append(person)
+    return replace(state, people=tuple(people))
+
+
+def _each_by_itself(people: list[Known], seen: Sequence[Seen | None], t: float, options: IdentityOptions) -> Links:
+    """Without a calibration nobody can say whom another camera sees: each has people of its own."""
+    people = list(people)
     members: list[list[int | None]] = [[None] * len(seen) for _ in people]
-    next_id = state.next_id
     for camera, answer in enumerate(seen):
-        if answer is None:
-            continue
-        # Only those that this camera itself has seen: without a calibration nobody can say whom another one sees.
-        found = match(people, camera, answer.people, t, options)
-        for k, sighting in enumerate(answer.people):
+        found = match(people, camera, answer.people, t, options) if answer else {}
+        for k in range(len(answer.people) if answer else 0):
             if k not in found:
-                people.append(Known(next_id, (None,) * len(seen), t))
+                people.append(Known(-1, (None,) * len(seen), t))
                 members.append([None] * len(seen))
-                next_id += 1
-            row = found.get(k, len(people) - 1)
-            members[row][camera] = k
-            views = list(people[row].views)
-            views[camera] = spot(sighting, views[camera], t)
-            people[row] = replace(people[row], views=tuple(views), seen=t)
-    who = tuple(
-        Belonging(person.person_id, tuple(mine)) for person, mine in zip(people, members, strict=True) if _any(mine)
-    )
-    return State(tuple(people), next_id), who
+            members[found.get(k, len(people) - 1)][camera] = k
+    return Links(people, members)
 
 
-def _any(mine: Sequence[int | None]) -> bool:
-    return any(k is not None for k in mine)
+def _seen_again(person: Known, mine: Sequence[int | None], seen: Sequence[Seen | None], t: float) -> Known:
+    views = list(person.views)
+    for camera, k in enumerate(mine):
+        answer = seen[camera]
+        if k is not None and answer is not None:
+            views[camera] = spot(answer.people[k], views[camera], t)
+    return replace(person, views=tuple(views))
 
 
-def _forget(person: Known, t: float, options: IdentityOptions) -> Known:
+def _within(
+    people: Sequence[Known], members: Sequence[Sequence[int | None]], most: int
+) -> tuple[list[Known | None], int]:
+    """Everybody, but of those who are new only the largest for whom there is room; and how many are left out."""
+    there = [row for row, mine in enumerate(members) if people[row].shown and any(k is not None for k in mine)]
+    new = [row for row in there if people[row].person_id < 0]
+    room = max(0, most - (len(there) - len(new)))
+    new.sort(key=lambda row: -max(view.height for view in people[row].views if view is not None))
+    out = set(new[room:])
+    return [None if row in out else person for row, person in enumerate(people)], len(out)
+
+
+def _remembered(person: Known, t: float, options: IdentityOptions) -> Known:
     views = tuple(view if view is not None and 0 <= t - view.t <= options.remember_s else None for view in person.views)
-    return replace(person, views=views)
+    place = person.placed if person.placed is not None and 0 <= t - person.placed.t <= options.remember_s else None
+    return replace(person, views=views, placed=place)

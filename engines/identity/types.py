@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from calibration.arrays import Array
-from engines.types import Pose
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +19,30 @@ class IdentityOptions:
     """Who is not seen slows down within this time: people who vanish have often stopped or turned."""
     resized: float = 1.6
     """Somebody found again is at most so much larger or smaller in the image."""
+    gap_mm: float = 40.0
+    """Rays of one joint pass each other at this distance, one standard deviation."""
+    depth: float = 0.12
+    """How far a lifted body is away is unsure by this share of it."""
+    pose_mm: float = 120.0
+    """The nearest hypotheses of two views of one body differ by this, root mean square of the joints."""
+    same: float = 1.8
+    """Sightings of two cameras that differ by less (``pairs``) may be one person; 1 % of wrong pairs do ..."""
+    same_known: float = 1.2
+    """... and by less than this where both are people who are known already."""
+    reprojection: float = 0.15
+    """A sighting is somebody's whose joints are where it shows them within this share of its height ..."""
+    held: float = 0.08
+    """... and theirs rather than that of somebody whom only its own camera knows, within this."""
+    reach_mm: float = 400.0
+    """Somebody may be found again this far from where they were to be in the world ..."""
+    reach_mm_a_second: float = 1200.0
+    """... and further with every second."""
+    doubt_s: float = 0.5
+    """Somebody whom one camera sees, and another that should see them does not, counts after this time."""
+    alone_s: float = 1.0
+    """A camera whose sightings are nobody's whom others see is not believed alone after this time ..."""
+    estranged_s: float = 3.0
+    """... and is named after this one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +66,20 @@ class Spotted:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Placed:
+    """One person in the world, as they were last fused."""
+
+    joints: Array
+    """(12, 3) mm, the limb joints."""
+    t: float
+    """Seconds, of the frame set they are of."""
+    velocity: Array
+    """(3,) mm/s, of their mean."""
+    shared: bool
+    """Whether two cameras or more told; the place of somebody seen by one is as unsure as the size of the body."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Known:
     """One person."""
 
@@ -50,12 +87,12 @@ class Known:
     """Never used again."""
     views: tuple[Spotted | None, ...]
     """One a camera: as it last saw them, not longer ago than they are remembered."""
-    seen: float
-    """Seconds, when any camera last saw them."""
-    pose: Pose | None = None
-    """The last fused pose."""
-    pose_t: float = float("-inf")
-    """Seconds, of which frame set it is."""
+    born: float
+    """Seconds, when they were first seen."""
+    placed: Placed | None = None
+    """Where they stand; None where nothing is calibrated, or nothing was fused yet."""
+    shown: bool = True
+    """Whether they count; somebody who may be a fault of one camera does not yet."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +103,14 @@ class State:
     """In the order of ``person_id``."""
     next_id: int = 0
     """Of the next new person."""
+    alone: tuple[float | None, ...] = ()
+    """One a camera: since when, seconds, what it sees is nobody's whom others see; None: it is not."""
+    left_out: int = 0
+    """People of the last frame set who are not followed because there are too many."""
+
+    def estranged(self, t: float, options: IdentityOptions = IdentityOptions()) -> tuple[int, ...]:
+        """Cameras whose sightings have been nobody's for so long that their calibration is to be doubted."""
+        return tuple(k for k, since in enumerate(self.alone) if since is not None and t - since >= options.estranged_s)
 
 
 @dataclass(frozen=True, slots=True)

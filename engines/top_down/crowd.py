@@ -1,18 +1,25 @@
 """A session that follows everybody: each by a box of their own, and none of them twice."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from calibration.arrays import Array, Image
-from engines.oks import oks
+from engines import preprocess
+from engines.oks import LEAST_SCORE, oks, seen_limbs
+from engines.preprocess import Box
+from engines.skeleton import LIMBS
 from engines.top_down.finder import Finder, FoundPerson
 from engines.top_down.followed import FollowedBox, due, overlap
 from engines.top_down.options import TopDownOptions
 from engines.top_down.session import See, found_box, prominence
+from engines.top_down.whose import own_joints, without_others
 from engines.types import Detection, Seen, Sighting
+
+_LIMBS: Final = np.array(LIMBS)
 
 
 @dataclass(slots=True, eq=False)
@@ -23,12 +30,24 @@ class _Track:
     box: FollowedBox
     pose: Detection
     t: float
+    joints: Array
+    """(17, 2) pixels: where each joint is, or is to be if it was not seen in the last frame."""
     velocity: Array = field(default_factory=lambda: np.zeros(2))
     """(2,) pixels a second, of the middle of the box, over the last frames."""
 
     def expected(self, t: float) -> Array:
         """(17, 2) where the joints are to be at t seconds, as the body moves as a whole."""
-        return self.pose.xy + self.velocity * (t - self.t)
+        return self.joints + self.velocity * (t - self.t)
+
+    @property
+    def size(self) -> float:
+        """Pixels: the longer side of the box of the limbs."""
+        return _size(self.box.bounds)
+
+    @property
+    def centre(self) -> Array:
+        """(2,) the mean of the seen limb joints, which is where the networks look for the middle of a person."""
+        return self.pose.xy[_LIMBS][seen_limbs(self.pose.score)].mean(0)
 
 
 class TopDownCrowd:
@@ -59,13 +78,18 @@ class TopDownCrowd:
     def reset(self) -> None:
         """Forget everybody."""
         self._tracks: list[_Track] = []
+        self._gone: list[_Track] = []
+        """Lost so short a time ago that they are expected back where they were to be."""
         self._searched = self._lost = -np.inf
         self._searches = self._left_out = 0
 
     def __call__(self, image: Image, t: float) -> Seen:
         """Detect everybody in a BGR image at t seconds."""
         before = len(self._tracks)
-        self._tracks = self._settle(self._look(image, t), t)
+        self._gone = [track for track in self._gone if 0 <= t - track.t <= self._options.resume_s]
+        stay = self._settle(*self._look(image, t), t)
+        self._gone += [track for track in self._tracks if track not in stay]
+        self._tracks = stay
         if len(self._tracks) < before:
             self._lost = t
         if due(t, self._searched, self._interval(t, before)):
@@ -80,19 +104,36 @@ class TopDownCrowd:
         missing = not self._tracks or 0 <= t - self._lost < self._options.remember_s
         return self._options.search_s if missing else self._options.others_s
 
-    def _look(self, image: Image, t: float) -> list[Detection]:
-        """What each box shows; of some of them the same person, of others nobody."""
-        poses = [self._see(image, box) for track in self._tracks if (box := track.box.predict(t)) is not None]
-        return [pose for pose in poses if FollowedBox.strength_of(pose) >= self._options.keep]
+    def _look(self, image: Image, t: float) -> tuple[list[_Track], list[Detection]]:
+        """Who is somewhere, and what their boxes show of them alone."""
+        boxes = [(track, box) for track in self._tracks if (box := track.box.predict(t)) is not None]
+        poses = [self._see(image, self._centred(track, box)) for track, box in boxes]
+        if len(poses) > 1 and all(np.isfinite(pose.xy).all() for pose in poses):
+            expected = np.stack([track.expected(t) for track, _ in boxes])
+            poses = own_joints(poses, expected, np.array([track.size for track, _ in boxes]))
+        return [track for track, _ in boxes], poses
 
-    def _settle(self, poses: Sequence[Detection], t: float) -> list[_Track]:
+    def _centred(self, track: _Track, box: Box) -> Box:
+        """The box, moved so that this person is in the middle where somebody else is near: a network shows the one."""
+        others = (other for other in self._tracks if other is not track)
+        if not any(overlap(other.box.bounds, track.box.bounds) > 0.1 for other in others):
+            return box
+        bounds = track.box.bounds
+        middle = box.left + box.width / 2 - 0.5, box.top + box.height / 2 - 0.5
+        off = np.zeros(2) if bounds is None else track.centre - bounds.mean(0)
+        # No further than the room around the limbs: they are not to be cut off.
+        room = 0.5 * (1 - 1 / self._options.pad) * box.width
+        return preprocess.square(middle + np.clip(off, -room, room), box.width)
+
+    def _settle(self, tracks: Sequence[_Track], poses: Sequence[Detection], t: float) -> list[_Track]:
         """Who is who: each pose goes to the track that was to be there, each person to one track only."""
+        believed = [FollowedBox.strength_of(pose) >= self._options.keep for pose in poses]
+        poses = [pose for pose, there in zip(poses, believed, strict=True) if there]
         if not poses:
             return []
         xy, score = _stack(poses)
-        known = _stack([track.pose for track in self._tracks])[1]
-        likeness = oks(np.stack([track.expected(t) for track in self._tracks]), known, xy, score)
-        # Of two poses of one person the one that the box it came from expected more.
+        likeness = oks(np.stack([track.expected(t) for track in tracks]), np.ones((len(tracks), 17)), xy, score)
+        # Of two poses of one person the one that somebody expected more.
         twins = np.triu(oks(xy, score, xy, score) > self._options.same_oks, 1)
         kept = np.ones(len(poses), bool)
         for a, b in zip(*np.nonzero(twins), strict=True):
@@ -101,7 +142,7 @@ class TopDownCrowd:
         likeness[:, ~kept] = 0
         stay = []
         for row, column in zip(*linear_sum_assignment(-likeness), strict=True):
-            track, pose = self._tracks[row], poses[column]
+            track, pose = tracks[row], poses[column]
             if likeness[row, column] < self._options.stays_oks:
                 continue
             middle, last = track.box.bounds, track.t
@@ -115,6 +156,8 @@ class TopDownCrowd:
             speed = (track.box.bounds.mean(0) - bounds.mean(0)) / dt
             share = 1 - np.exp(-dt / self._options.motion_s)
             track.velocity = track.velocity + share * (speed - track.velocity)
+        seen = pose.score >= LEAST_SCORE
+        track.joints = np.where(seen[:, None], pose.xy, track.joints + track.velocity * dt)
         track.pose, track.t = pose, t
 
     def _search(self, image: Image, t: float) -> None:
@@ -123,12 +166,9 @@ class TopDownCrowd:
         sides = self._options.search_sides
         found = self._finder.everywhere(image, sides[self._searches % len(sides)])
         self._searches += 1
-        self._check(image, found, t)
-        strangers = [
-            person
-            for person in found
-            if not any(overlap(person.bounds, track.box.bounds) > 0.3 for track in self._tracks)
-        ]
+        owner = self._owners(found)
+        self._check(image, set(owner.values()), t)
+        strangers = [person for k, person in enumerate(found) if k not in owner]
         strangers.sort(key=lambda person: -prominence(person.bounds, image))
         self._left_out = 0
         for person in strangers:
@@ -136,12 +176,21 @@ class TopDownCrowd:
                 self._left_out += 1
             else:
                 self._take_up(person, image, t)
+        self._tracks.sort(key=lambda track: track.number)
 
-    def _check(self, image: Image, found: Sequence[FoundPerson], t: float) -> None:
+    def _owners(self, found: Sequence[FoundPerson]) -> dict[int, _Track]:
+        """Whose box each of those found is, one at most."""
+        if not found or not self._tracks:
+            return {}
+        shared = np.array([[overlap(p.bounds, track.box.bounds) for track in self._tracks] for p in found])
+        pairs = zip(*linear_sum_assignment(-shared), strict=True)
+        return {int(k): self._tracks[row] for k, row in pairs if shared[k, row] > 0.2}
+
+    def _check(self, image: Image, seen: Collection[_Track], t: float) -> None:
         """Let go of boxes in which nobody is. Who is too small for the whole image is looked for around the box."""
         stay = []
         for track in self._tracks:
-            if any(overlap(person.bounds, track.box.bounds) > 0.2 for person in found):
+            if track in seen:
                 track.box.checked = t
             elif track.box.check_due(t):
                 track.box.checked = t
@@ -155,29 +204,47 @@ class TopDownCrowd:
 
     def _make_room(self, person: FoundPerson) -> bool:
         """Let go of the smallest where there are too many, for somebody who is clearly larger."""
-        smallest = min(self._tracks, key=lambda track: _height(track.box.bounds))
-        if _height(person.bounds) < self._options.larger * self._options.finder_pad * _height(smallest.box.bounds):
+        smallest = min(self._tracks, key=lambda track: _size(track.box.bounds))
+        if _size(person.bounds) < self._options.larger * self._options.finder_pad * _size(smallest.box.bounds):
             return False
         self._tracks.remove(smallest)
         self._left_out += 1
         return True
 
     def _take_up(self, person: FoundPerson, image: Image, t: float) -> None:
+        """Follow somebody who was found: again, where they were lost just now, or anew."""
         pose = self._see(image, found_box(person.bounds, self._options))
-        box = FollowedBox(self._options)
-        if not np.isfinite(pose.xy).all() or not box.accept(pose, self._options.acquire, t, same=False):
+        if not np.isfinite(pose.xy).all():
             return
-        if self._tracks:
-            xy, score = _stack([track.pose for track in self._tracks])
-            if oks(pose.xy[None], pose.score[None], xy, score).max() > self._options.same_oks:
+        if self._tracks and self._likeness(self._tracks, pose, None).max() > self._options.same_oks:
+            return
+        pose = without_others(pose, [track.pose for track in self._tracks], _size(person.bounds))
+        if self._gone:
+            likeness = self._likeness(self._gone, pose, t)
+            track, bounds = self._gone[int(likeness.argmax())], self._gone[int(likeness.argmax())].box.bounds
+            last = track.t
+            if likeness.max() > self._options.stays_oks and track.box.accept(pose, self._options.keep, t, same=True):
+                self._move(track, pose, bounds, t - last, t)
+                self._gone.remove(track)
+                self._tracks.append(track)
                 return
-        box.checked = t
-        self._tracks.append(_Track(next(self._numbers), box, pose, t))
+        box = FollowedBox(self._options)
+        if box.accept(pose, self._options.acquire, t, same=False):
+            box.checked = t
+            seen = pose.score >= LEAST_SCORE
+            middle = pose.xy[seen].mean(0)
+            self._tracks.append(_Track(next(self._numbers), box, pose, t, np.where(seen[:, None], pose.xy, middle)))
+
+    def _likeness(self, tracks: Sequence[_Track], pose: Detection, t: float | None) -> Array:
+        """(K,) how alike a pose is to where they are, or are to be at t seconds."""
+        xy = np.stack([track.pose.xy if t is None else track.expected(t) for track in tracks])
+        known = np.ones((len(tracks), 17)) if t is not None else np.stack([track.pose.score for track in tracks])
+        return oks(xy, known, pose.xy[None], pose.score[None])[:, 0]
 
 
 def _stack(poses: Sequence[Detection]) -> tuple[Array, Array]:
     return np.stack([pose.xy for pose in poses]), np.stack([pose.score for pose in poses])
 
 
-def _height(bounds: Array | None) -> float:
+def _size(bounds: Array | None) -> float:
     return 0.0 if bounds is None else float(np.ptp(bounds, axis=0).max())

@@ -36,9 +36,11 @@ class TopDownOptions:
     """Between two searches of the whole image for others while somebody is followed."""
     same_oks: float = 0.5
     """Two poses more alike than this are one person seen twice."""
-    stays_oks: float = 0.05
+    stays_oks: float = 0.15
     """A pose less alike than this to where a followed person was to be is somebody else's."""
     larger: float = 1.25
     """Where there are too many people, somebody so much larger takes the place of the smallest."""
     motion_s: float = 0.2
     """Where somebody goes is the mean of about so long."""
+    resume_s: float = 0.4
+    """Somebody found again within this time where they were to be is followed on as if they had not been lost."""

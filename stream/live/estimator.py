@@ -158,7 +158,8 @@ class Estimator:
             self._identify = OnePerson()
         else:
             self._eyes = [_Eye(crowd(detector, self._people.limit, count())) for _ in cameras]
-            self._identify = Everybody(identity)
+            placed = self._cameras if fuse else None
+            self._identify = Everybody(placed, self._people.limit, identity)
         self._pending: PendingFrameSet | None = None
         self._detected = -np.inf  # when the last look ended
 
@@ -197,11 +198,12 @@ class Estimator:
             if look.anew:
                 for followed in self._followed.values():
                     followed.trackers[camera_index].reset()
-        who = self._identify(seen, frame_set.t)
+        who = self._identify(seen, mixtures, frame_set.t)
         known = self._identify.remembered
         self._followed = {k: followed for k, followed in self._followed.items() if k in known}
         told = self._clock()
         fused_of = [self._fused(one, seen, mixtures, frame_set.t) for one in who]
+        self._identify.fused({one.person_id: pose for one, pose in zip(who, fused_of, strict=True)}, frame_set.t)
         fused = self._clock()
         people = [self._person(one, frame_set.t, seen, mixtures, pose) for one, pose in zip(who, fused_of, strict=True)]
         frames = tuple(_reference(*pair) for pair in zip(frame_set.frames, seen, strict=True))
@@ -215,7 +217,8 @@ class Estimator:
             people=self._shown([person for person in people if person is not None], frames),
             spread_s=frame_set.spread_s,
             stages=stages,
-            left_out=max((answer.left_out for answer in seen if answer is not None), default=0),
+            left_out=max((answer.left_out for answer in seen if answer is not None), default=0)
+            + self._identify.left_out,
         )
 
     def _shown(self, people: Sequence[Person], frames: Sequence[FrameReference | None]) -> tuple[Person, ...]:
