@@ -43,8 +43,9 @@ class SourceConfig:
     """A live source whose last new frame is older is stalled: it is closed and opened again."""
     retry_s: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0)
     """Back-off between attempts to open a live source again; the last one repeats."""
-    open_s: float = 5.0
-    """A network source that needs longer to answer is not there."""
+    open_s: float = 8.0
+    """A network source that gives no image within this time is not there; of a web server what it gives instead is
+    found out in it, too."""
 
     @property
     def shown(self) -> str:

@@ -17,6 +17,7 @@ from stream.channel import Channel
 from stream.config import CameraSetupConfig, Config, DetectConfig, SourceConfig
 from stream.live.estimator import Estimator
 from stream.live.synchronise import frame_set
+from stream.sources import make_source
 from stream.sources._live import Capture, LiveSource
 from stream.sources._source import SourceInfo
 from stream.types import Frame, StreamError
@@ -169,3 +170,7 @@ def test_a_live_recorder_may_fall_ten_seconds_behind():
         config = config_of(parser().parse_args(["--camera", "synthetic:frames=2", "--view", "none"]))
         pipeline, _ = build.prepare(replace(config, detect=DetectConfig(("movenet-lightning",))), stack)
         assert pipeline._ahead == 300
+
+
+def test_a_network_source_is_given_up_after_eight_seconds_whatever_it_does():
+    assert make_source(SourceConfig("rtsp://127.0.0.1/x", "cam"))._open_limit_s == 8

@@ -333,5 +333,5 @@ def test_mistakes_get_one_line(
     error = capsys.readouterr().err
     assert says in error
     # Progress bars end in a carriage return or a line of their own.
-    assert sum(line.startswith("train_hourglass:") for line in error.splitlines()) == 1
+    assert sum(line.startswith("engines.training.detector.train:") for line in error.splitlines()) == 1
     assert "Traceback" not in error

@@ -341,7 +341,7 @@ def test_training_resumes_and_beats_a_constant_pose(tmp_path, data_folder):
 
 def test_mistakes_of_a_training_are_one_line(tmp_path, capsys):
     def said(*flags):
-        return refused(capsys, main, "train_mdn", "--data", tmp_path, *flags)
+        return refused(capsys, main, "engines.training.lifter.train", "--data", tmp_path, *flags)
 
     checkpoint = tmp_path / "checkpoint.pt"
     assert "no checkpoint" in said("--out", tmp_path, "--resume")
@@ -350,7 +350,7 @@ def test_mistakes_of_a_training_are_one_line(tmp_path, capsys):
     assert "go on with it with --resume" in said("--out", tmp_path)
     assert "another network needs another --out" in said("--out", tmp_path, "--resume", "--width", 64)
     save(checkpoint, settings={"stacks": 2}, averaged={}, done=1)
-    assert "is not a checkpoint of train_mdn" in said("--out", tmp_path, "--resume")
+    assert "is not a checkpoint of this training" in said("--out", tmp_path, "--resume")
     torch.save([1], checkpoint)
     assert "it holds a list" in said("--out", tmp_path, "--resume")
     assert "cannot be read" in said("--out", checkpoint, "--resume")

@@ -244,7 +244,7 @@ def test_a_training_starts_from_weights(tmp_path, capsys):
         (tmp_path / "1" / "checkpoint.pt", "is another one"),
     ):
         other = [*flags[:-1], "32", *none, "--start", start, "--out", tmp_path / "3"]
-        assert said in refused(capsys, train.main, "train_mdn", *other)
+        assert said in refused(capsys, train.main, "engines.training.lifter.train", *other)
 
 
 def test_evaluation_of_the_proxies_and_with_a_detectors_errors(tmp_path, capsys):

@@ -1,6 +1,7 @@
 """Network cameras (RTSP, MJPEG or others over HTTP), through PyAV: real timeouts, and no change of size is hidden."""
 
 import re
+import time
 from collections.abc import Iterator
 
 from calibration.arrays import Image
@@ -17,6 +18,8 @@ _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 # segment at a time, which is no live view.
 _ASK_S = 1.0
 """Seconds in which a server that gives no video may show what it gives instead."""
+_OWN, _FIRST, _ASK = 0.95, 0.55, 0.15
+"""Shares of ``SourceConfig.open_s``: for all that is tried, for the first try of a web server, for asking it."""
 _FEW = 3
 """A live stream that breaks after fewer images is not cut by chance."""
 _RTSP = {
@@ -63,7 +66,7 @@ class NetworkSource(LiveSource):
 
     def __init__(self, config: SourceConfig) -> None:
         super().__init__(config)
-        self._open_limit_s = 2 * config.open_s + _ASK_S + 1.0  # to connect and to look at it; then what it is
+        self._open_limit_s = config.open_s
         self._clock = EnvelopeClock()
         self._bare = False
         """Whether what is wrapped around its JPEG images is wrong and to be ignored."""
@@ -72,36 +75,43 @@ class NetworkSource(LiveSource):
 
     def _connect(self) -> "_NetworkConnection":
         self._clock.reset()
+        end = time.monotonic() + _OWN * self.config.open_s
         broken = self._connection is not None and self._connection.given < _FEW and not self._bare
         if broken and (answer := self._ask()) is not None:
             self._bare = _http.is_motion_jpeg(answer)
         try:
-            self._connection = _NetworkConnection(self.config, self._clock, self._bare)
+            # A web server may give something else, and naming or mending that must be over in time, too.
+            first_s = (_FIRST if self._web and not self._bare else _OWN) * self.config.open_s
+            self._connection = _NetworkConnection(self.config, first_s, self._clock, self._bare)
         except StreamError:
             answer = None if self._bare else self._ask()
-            if answer is None:
+            left_s = end - time.monotonic()
+            if answer is None or left_s <= 0:
                 raise
             if not _http.is_motion_jpeg(answer):
                 raise StreamError(f"{self.config.shown}: {_http.name(answer)}") from None
             self._bare = True
-            self._connection = _NetworkConnection(self.config, self._clock, self._bare)
+            self._connection = _NetworkConnection(self.config, left_s, self._clock, self._bare)
         return self._connection
+
+    @property
+    def _web(self) -> bool:
+        return self.config.source.lower().startswith("http")
 
     def _ask(self) -> _http.Answer | None:
         """What a web server really gives, None where it is none or says no."""
-        web = self.config.source.lower().startswith("http")
-        return _http.ask(self.config.source, min(self.config.open_s, _ASK_S)) if web else None
+        return _http.ask(self.config.source, min(_ASK * self.config.open_s, _ASK_S)) if self._web else None
 
 
 class _NetworkConnection:
-    def __init__(self, config: SourceConfig, clock: EnvelopeClock, bare: bool) -> None:
+    def __init__(self, config: SourceConfig, open_s: float, clock: EnvelopeClock, bare: bool) -> None:
         shown = config.shown
         http = config.source.lower().startswith("http")
         self._video = _video.OpenVideo(
             config.source,
             shown,
             _HTTP if http else _RTSP,
-            (config.open_s, config.stall_s),
+            (open_s, config.stall_s),
             low_delay=True,
             container_format="mjpeg" if bare else None,
         )

@@ -112,7 +112,7 @@ def resumed(state: dict, changes: dict[str, object], out: Path) -> HourglassSett
         settings = dataclasses.replace(kept, **changes)
         state["epoch"]
     except (KeyError, TypeError) as error:
-        raise UserError(f"{out / 'checkpoint.pt'} is not a checkpoint of train_hourglass ({error})") from error
+        raise UserError(f"{out / 'checkpoint.pt'} is not a checkpoint of this training ({error})") from error
     if (settings.stacks, settings.features) != (kept.stacks, kept.features):
         raise UserError(f"--resume: the checkpoint is of {kept.stacks} x {kept.features}; another needs another --out")
     return settings
@@ -362,7 +362,7 @@ def main(arguments: list[str] | None = None) -> int:
         train(HourglassSettings(**given), images, joints, args.out, cache=args.cache, resume=args.resume,
               changes=given, widen=args.widen, workers=args.workers, stop_after=args.stop_after)  # fmt: skip
     except (UserError, OSError) as error:
-        print(f"train_hourglass: {error}", file=sys.stderr)
+        print(f"engines.training.detector.train: {error}", file=sys.stderr)
         return 2
     return 0
 

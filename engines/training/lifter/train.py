@@ -122,7 +122,7 @@ def rebuild(state: Any, checkpoint: Path) -> tuple[LifterSettings, MDN]:
         network.load_state_dict(state["averaged"])
         state["done"]
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise UserError(f"{checkpoint} is not a checkpoint of train_mdn ({brief(error)})") from error
+        raise UserError(f"{checkpoint} is not a checkpoint of this training ({brief(error)})") from error
     return settings, network.eval()
 
 
@@ -365,7 +365,7 @@ def main(arguments: list[str] | None = None) -> int:
         train(settings, data, args.out, detections=args.detections, resume=args.resume, changes=given,
               stop_after=args.stop_after)  # fmt: skip
     except (UserError, OSError) as error:
-        print(f"train_mdn: {error}", file=sys.stderr)
+        print(f"engines.training.lifter.train: {error}", file=sys.stderr)
         return 2
     return 0
 
