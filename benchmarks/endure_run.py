@@ -246,7 +246,7 @@ def held_against(folder: Path, summary: Summary) -> dict[str, Any]:
     wrong: list[str] = []
     end, told = 0, False
     for take in sorted(folder.iterdir(), key=first_moment):
-        claimed = re.search(rf"{take} \((\d+) moments|the (\d+) moments in {take} are", said)
+        claimed = re.search(rf"{take} \((\d+) moments?|the (\d+) moments? in {take} (?:is|are)", said)
         moments, missed, faults = rows(take)
         number = int(claimed[1] or claimed[2]) if claimed else 0
         total["takes"] += 1

@@ -292,6 +292,10 @@ def test_the_title_says_how_many_and_how() -> None:
     assert c.pose is not None
     single_view = replace(c, pose=replace(c.pose, method="single", cameras=("cam01",)))
     assert title(replace(fused, people=(a, b, single_view)), run_info) == "3 people · fused · map · 1 in a single view"
+    assert b.pose is not None
+    disputed = replace(b, pose=replace(b.pose, method="disputed"))
+    told = "3 people · fused · map · views disagree on 1 · 1 in a single view"
+    assert title(replace(fused, people=(a, disputed, single_view)), run_info) == told
     assert title(replace(fused, people=(a,)), run_info) == "fused · map · 4 of 4 cameras"
     assert title(multi(4)[0], multi(4)[2]) == "fused · map · 4 of 4 cameras"
 

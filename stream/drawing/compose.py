@@ -125,10 +125,12 @@ def _title(people: Sequence[Figure], cameras: int, of_several: bool) -> str:
         return "nobody in view"
     fused = [p for p in people if p.method]
     if len(people) > 1:
-        methods = list(dict.fromkeys(p.method for p in fused if p.method != "single"))
-        single = len(people) - sum(p.method in methods for p in people) if fused else 0
+        methods = list(dict.fromkeys(p.method for p in fused if p.method not in ("single", "disputed")))
+        disputed = sum(p.method == "disputed" for p in people)
+        single = len(people) - disputed - sum(p.method in methods for p in people) if fused else 0
         how = [f"fused · {', '.join(methods)}"] if methods else []
-        how += [f"{single if methods else 'each'} in a single view"] if single else []
+        how += [f"views disagree on {disputed}"] if disputed else []
+        how += [f"{single if methods or disputed else 'each'} in a single view"] if single else []
         if not fused:
             count = max(len(p.ghosts) for p in people) + 1
             how = [f"{count} hypotheses each" if count > 1 else "1 hypothesis each"]

@@ -12,6 +12,7 @@ from stream.drawing import primitives as draw
 from stream.drawing.figures import Figure, own_colour, selected
 from stream.drawing.primitives import Rect
 from stream.drawing.scene import ViewState
+from stream.words import number_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def _draw_sigmas(image: Image, box: Rect, people: Sequence[Figure], view: ViewSt
         )
         sigma = _sigma(person)
         sure = "σ unknown" if sigma is None else f"σ {np.nanmedian(sigma):.0f} mm"
-        of = "single view" if person.method in ("single", "") else f"{len(person.used)} cameras"
+        of = "single view" if person.method in ("single", "") else number_of(len(person.used), "camera")
         of = "disputed" if person.method == "disputed" else of
         full, room = f"{sure} · {of}", w - width - 8
         words = full if draw.text_size(full, 12) <= room else draw.fit_text(sure, room, 12)

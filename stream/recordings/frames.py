@@ -20,6 +20,7 @@ from stream.recordings.run_info import RunInfo
 from stream.recordings.schema import FRAMES, schemas
 from stream.recordings.segments import SegmentWriter
 from stream.types import Estimate, SinkStoppedError, StreamError
+from stream.words import number_of
 
 # Matroska writes a whole cluster at a time, by default 5 s of it: that is what a kill would lose.
 _CONTAINER = {"cluster_time_limit": "400", "flush_packets": "1"}
@@ -179,7 +180,8 @@ class FrameRecorder:
                 self._writer.close()
             except _FAULTS as error:
                 raise self._stop(error) from None
-        return f"frames: {self.frames} images of {len(self._numbers)} cameras in {self.take}"
+        images, cameras = number_of(self.frames, "image"), number_of(len(self._numbers), "camera")
+        return f"frames: {images} of {cameras} in {self.take}"
 
     @property
     def _writer(self) -> SegmentWriter:

@@ -42,7 +42,8 @@ def inspect_take(path: Path) -> Iterator[str]:
         joint = ", " if runtime.startswith("not") else " on "
         yield f"  detector {name}: {said.get('model') or 'no weights'}{joint}{runtime}"
     runtime = info.runtime or "what is not known"
-    yield f"  lifter: {info.lifter.get('model', 'not known')} on {runtime}, {info.kernels} hypotheses"
+    kernels = number_of(info.kernels, "hypothesis", "hypotheses")
+    yield f"  lifter: {info.lifter.get('model', 'not known')} on {runtime}, {kernels}"
     yield from (f"  {line}" for line in _faults(take))
 
 

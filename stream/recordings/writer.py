@@ -172,9 +172,10 @@ class Recorder:
             self.frame_sets += len(estimates)
 
     def _fail(self, error: OSError) -> None:
+        kept = f"{number_of(self.frame_sets, 'moment')} in {self.take} {'is' if self.frame_sets == 1 else 'are'}"
         self._fault = self._fault or SinkStoppedError(
-            f"recording stopped: {error.strerror or error}; the {self.frame_sets} moments in {self.take} are readable,"
-            " nothing more is being recorded: free some space and record again"
+            f"recording stopped: {error.strerror or error}; the {kept} readable, nothing more is being recorded:"
+            " free some space and record again"
         )
 
     def _raise_fault(self) -> None:

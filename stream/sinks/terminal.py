@@ -70,8 +70,8 @@ def _answers(person: Person) -> list[HypothesisTrack]:
 
 def _briefly(person: Person, cameras: int) -> str:
     if person.pose is not None:
-        used = len(person.pose.cameras)
-        return "single view" if person.pose.method == "single" else f"{person.pose.method} of {used}/{cameras}"
+        named = {"single": "single view", "disputed": "views contradict each other"}
+        return named.get(person.pose.method, f"{person.pose.method} of {len(person.pose.cameras)}/{cameras}")
     answers = "/".join(f"{track.probability:.2f}" for track in _answers(person))
     return f"p {answers}" if answers else "too little seen"
 
