@@ -1,5 +1,6 @@
 """The installed package: sdist and wheel are built, hold exactly our packages, and run in an empty environment."""
 
+import os
 import subprocess
 import sys
 import tarfile
@@ -10,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from stream.app.install_hint import shadowed
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.mark.slow
@@ -48,12 +49,41 @@ def test_an_installed_wheel_runs_without_the_checkout(programs: Path, tmp_path: 
     assert "torch" not in run("python", "-m", "pip", "list").stdout.lower()
 
 
-def test_another_package_of_our_name_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert shadowed() is None
-    (tmp_path / "engines").mkdir()
-    (tmp_path / "engines" / "__init__.py").write_text("")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "engines", raising=False)
-    said = shadowed()
-    assert said is not None
-    assert str(tmp_path / "engines") in said and "stands before ours" in said
+@pytest.mark.parametrize("name", ["engines", "calibration"])
+@pytest.mark.parametrize("kind", ["package", "folder", "file"])
+def test_another_package_of_our_name_is_named(tmp_path: Path, name: str, kind: str) -> None:
+    """Found before ours, in the folder where Python is started: the program and the library say so in a line."""
+    other = tmp_path / (f"{name}.py" if kind == "file" else name)
+    if kind == "file":
+        other.write_text("")
+    else:
+        other.mkdir()
+        (other / ("__init__.py" if kind == "package" else "notes.txt")).write_text("")
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for code, head in [
+        ("from stream.app.program import main; raise SystemExit(main())", "hypothesis-stream: "),
+        ("import stream; stream.open_stream", "ImportError: open_stream: "),
+    ]:
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+        if kind == "folder":
+            assert "stands before" not in done.stderr, "without an __init__.py ours is found"
+            continue
+        assert done.returncode != 0
+        said = done.stderr.splitlines()[-1]
+        assert said.startswith(f"{head}{other} stands before ours of that name ({ROOT / name}); "), done.stderr
+
+
+@pytest.mark.parametrize("kind", ["package", "file"])
+def test_another_stream_is_named_by_the_commands(tmp_path: Path, kind: str) -> None:
+    other = tmp_path / ("stream" if kind == "package" else "stream.py")
+    if kind == "package":
+        other.mkdir()
+        (other / "__init__.py").write_text("")
+    else:
+        other.write_text("")
+    env = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    code = "from calibration.programs import stream; raise SystemExit(stream())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"hypothesis-stream: {other} stands before ours"), done.stderr
+    assert done.stderr.count("\n") == 1

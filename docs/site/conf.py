@@ -39,8 +39,11 @@ add_module_names = False
 
 # NumPy's own types are long, and no page explains them.
 _SHORT = [
-    (r"~?(?:numpy\.)?ndarray\[tuple\[(?:Any|int), \.\.\.\], ~?(?:numpy\.)?dtype\[~?(?:numpy\.)?uint8\]\]", "Image"),
-    (r"~?(?:numpy\.)?ndarray\[tuple\[(?:Any|int), \.\.\.\], ~?(?:numpy\.)?dtype\[[^\]]*\]\]", "Array"),
+    (
+        r"~?(?:numpy\.)?ndarray\[tuple\[(?:~?(?:typing\.)?Any|int), \.\.\.\], ~?(?:numpy\.)?dtype\[~?(?:numpy\.)?uint8\]\]",
+        "Image",
+    ),
+    (r"~?(?:numpy\.)?ndarray\[tuple\[(?:~?(?:typing\.)?Any|int), \.\.\.\], ~?(?:numpy\.)?dtype\[[^\]]*\]\]", "Array"),
 ]
 _MADE_BY_OTHERS = ("stream.Stream", "stream.Recording")
 """Classes that nobody builds by hand."""

@@ -9,7 +9,7 @@ import posixpath
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,10 +35,11 @@ def main(out: Path) -> None:
         name = path.relative_to(ROOT).as_posix()
         pages[name.removeprefix("docs/")] = (name, path.read_text())
     pages |= {"examples.md": ("docs/examples.md", examples()), "flags.md": ("docs/flags.md", flags())}
+    titles = {page: text.partition("\n")[0].removeprefix("# ").split(":")[0] for page, (_, text) in pages.items()}
     for page, (name, text) in pages.items():
         target = out / page
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(carried(text, name, page))
+        target.write_text(carried(text, name, page, titles))
     with (out / "index.md").open("a") as index:
         index.write("\n".join(trees()))
     decisions = [path.stem for path in sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))]
@@ -63,13 +64,14 @@ def tree(caption: str, pages: list[str]) -> list[str]:
     return ["", "```{toctree}", ":hidden:", *([f":caption: {caption}"] if caption else []), "", *pages, "```", ""]
 
 
-def carried(text: str, source: str, page: str) -> str:
+def carried(text: str, source: str, page: str, titles: Mapping[str, str]) -> str:
     """The text with its links pointing at the pages.
 
     Args:
         text: Markdown.
         source: the file that it is of, from the root of the repository.
         page: what it becomes.
+        titles: of every page.
     """
 
     def carry(link: re.Match[str]) -> str:
@@ -85,6 +87,8 @@ def carried(text: str, source: str, page: str) -> str:
         if not inside:
             return f"`{words.strip('`')}`"  # a file of the repository
         shown = posixpath.relpath(inside, posixpath.dirname(page) or ".")
+        if words == target and inside in titles:
+            words = titles[inside]  # GitHub shows the name of a file, a page its title
         return f"{picture}[{words}]({shown}{'#' + anchor if anchor else ''})"
 
     parts = BLOCK.split(text)

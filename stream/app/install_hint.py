@@ -16,6 +16,10 @@ APT = {
 }
 """System libraries that the wheels need, with the Debian and Ubuntu package that brings them."""
 
+_INSTALL = (
+    "pip install -r requirements.lock, or make run; without a checkout pip install --force-reinstall hypothesis-stream"
+)
+
 LEAST_MEMORY = 1_500_000_000
 """Bytes of address space below which libraries crash while they are loaded; a run needs 2 GB and more."""
 
@@ -29,8 +33,8 @@ def hint(error: ImportError) -> str:
         if library in str(error):
             return f"the system library {library} is missing; on Debian or Ubuntu: sudo apt install {package}"
     if isinstance(error, ModuleNotFoundError) and error.name:
-        return f"the Python package {error.name!r} is not installed; pip install -r requirements.lock, or use: make run"
-    return f"something that is needed does not load ({error}); try: pip install -r requirements.lock"
+        return f"the Python package {error.name!r} is not installed; {_INSTALL}"
+    return f"something that is needed does not load ({error}); {_INSTALL}"
 
 
 def limited() -> str | None:
@@ -79,7 +83,9 @@ def shadowed() -> str | None:
     ours = Path(__file__).resolve().parents[2]
     for name in ("engines", "calibration"):
         spec = find_spec(name)
-        places = [Path(place).resolve() for place in (spec.submodule_search_locations if spec else None) or ()]
+        # A folder without __init__.py has several places, a single file has none but itself.
+        found = [] if spec is None else spec.submodule_search_locations or [spec.origin or ""]
+        places = [Path(place).resolve() for place in found]
         if places and ours / name not in places:
             return (
                 f"{places[0]} stands before ours of that name ({ours / name}); start from another folder, or rename it"
