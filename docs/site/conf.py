@@ -38,13 +38,8 @@ python_maximum_signature_line_length = 90
 add_module_names = False
 
 # NumPy's own types are long, and no page explains them.
-_SHORT = [
-    (
-        r"~?(?:numpy\.)?ndarray\[tuple\[(?:~?(?:typing\.)?Any|int), \.\.\.\], ~?(?:numpy\.)?dtype\[~?(?:numpy\.)?uint8\]\]",
-        "Image",
-    ),
-    (r"~?(?:numpy\.)?ndarray\[tuple\[(?:~?(?:typing\.)?Any|int), \.\.\.\], ~?(?:numpy\.)?dtype\[[^\]]*\]\]", "Array"),
-]
+_NDARRAY = r"~?(?:numpy\.)?ndarray\[tuple\[(?:~?(?:typing\.)?Any|int), \.\.\.\], ~?(?:numpy\.)?dtype\["
+_SHORT = [(_NDARRAY + r"~?(?:numpy\.)?uint8\]\]", "Image"), (_NDARRAY + r"[^\]]*\]\]", "Array")]
 _MADE_BY_OTHERS = ("stream.Stream", "stream.Recording")
 """Classes that nobody builds by hand."""
 _COLON = "\ue000"

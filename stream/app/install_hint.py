@@ -16,9 +16,7 @@ APT = {
 }
 """System libraries that the wheels need, with the Debian and Ubuntu package that brings them."""
 
-_INSTALL = (
-    "pip install -r requirements.lock, or make run; without a checkout pip install --force-reinstall hypothesis-stream"
-)
+_INSTALL = "pip install -r requirements.lock, or use: make run; without a checkout: pip install hypothesis-stream"
 
 LEAST_MEMORY = 1_500_000_000
 """Bytes of address space below which libraries crash while they are loaded; a run needs 2 GB and more."""
