@@ -1,6 +1,7 @@
 """Every default and threshold of a run, once. ``run_stream.py`` turns its flags into a Config and nothing else."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from calibration.addresses import redact
@@ -111,6 +112,39 @@ class OutputConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class StartConfig:
+    """When a run of live cameras begins to keep what it sees, and for how long."""
+
+    start_at: datetime | None = None
+    """Time of day, with its zone; None: as soon as every camera gives images."""
+    countdown: int = 0
+    """Seconds that are counted down before the start."""
+    seconds: float | None = None
+    """How long; None: until it is stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureConfig:
+    """``--capture``: every frame to disk."""
+
+    folder: Path
+    """Every take gets a folder in it."""
+    live: bool = False
+    """Also estimate what the machine manages."""
+    codec: str = "h264"
+    """What images are coded with that a camera does not code: "mjpeg", "h264" or "ffv1"."""
+    start: StartConfig = field(default_factory=StartConfig)
+    warn_minutes: float = 10.0
+    """With less room than this left it is said."""
+    least_s: float = 60.0
+    """A folder with room for fewer seconds is refused."""
+    reserve_bytes: int = 256 << 20
+    """So much of the disk is left free: it ends before."""
+    probe_s: float = 1.0
+    """The cameras are looked at for so long, to know how much they send."""
+
+
+@dataclass(frozen=True, slots=True)
 class CameraSetupConfig:
     """Several cameras: where they stand, how they are matched and fused."""
 
@@ -197,3 +231,4 @@ class Config:
     output: OutputConfig = field(default_factory=OutputConfig)
     top_down: TopDownOptions = field(default_factory=TopDownOptions)
     fallback: FallbackOptions = field(default_factory=FallbackOptions)
+    capture: CaptureConfig | None = None

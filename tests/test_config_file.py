@@ -182,7 +182,9 @@ def test_settings_go_down_only() -> None:
             if isinstance(node, ast.ImportFrom) and node.module == "stream.config":
                 knows |= {path.relative_to(root).as_posix() for name in node.names if name.name == "Config"}
     # Sinks look for an output that would destroy an input before anything is opened, and keep nothing of it.
-    program = {f"stream/app/{name}.py" for name in ("build", "command_line", "config_file", "demo", "outputs")}
+    program = {
+        f"stream/app/{name}.py" for name in ("build", "capture", "command_line", "config_file", "demo", "outputs")
+    }
     assert knows - program == {f"stream/sinks/{name}.py" for name in ("_options", "video", "frames")}
     config = replace(
         read("--camera", "synthetic:frames=1", "--view", "none", "--detector", "movenet-lightning"),

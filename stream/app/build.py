@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -17,12 +17,13 @@ from engines.types import Detector, Lifter
 from stream.app import camera_setup, outputs
 from stream.app.signals import finish_on_interrupt, leave_on_interrupt
 from stream.config import Config, SourceConfig
+from stream.live.capture import CaptureRun
 from stream.live.estimator import Each, Estimator
 from stream.live.metrics import Meter, Summary
 from stream.live.pipeline import OpenSource, Pipeline
 from stream.live.starts import common_starts
 from stream.sinks import CameraInfo, MainSink, RunInfo
-from stream.sources import SourceInfo, make_source
+from stream.sources import Source, SourceInfo, make_source
 from stream.types import StreamError
 from stream.version import __version__
 
@@ -42,7 +43,7 @@ def run(config: Config) -> Summary:
             return pipeline.run(viewer)
 
 
-def prepare(config: Config, stack: ExitStack) -> tuple[Pipeline, MainSink | None]:
+def prepare(config: Config, stack: ExitStack, capture: CaptureRun | None = None) -> tuple[Pipeline, MainSink | None]:
     """Everything of a run but the run: sources are open, networks are loaded, and no thread has been started.
 
     Cameras, then networks, then the pipeline, then the sinks; what one of them needs of the Config it is handed here.
@@ -50,13 +51,14 @@ def prepare(config: Config, stack: ExitStack) -> tuple[Pipeline, MainSink | None
     Args:
         config: the whole run.
         stack: closes the sources when it ends.
+        capture: gets every frame of them; it is made ready here, and not started.
 
     Raises:
         UserError: for everything the user can mend, in one line.
     """
     outputs.check(config)
     setup = camera_setup.load(config.setup, config.sources)
-    opened = open_sources(config, stack)
+    opened = open_sources(config, stack, capture.source if capture else make_source)
     turns = setup.turns(opened)
     opened = [o.turned(turns.get(o.info.name, 0)) for o in opened]
     cameras, lines = setup.cameras(opened, config.lift.fov_degrees, turns)
@@ -72,13 +74,16 @@ def prepare(config: Config, stack: ExitStack) -> tuple[Pipeline, MainSink | None
     _log.info(f"detector {runs_on(detector.describe())}")
     _log.info(f"lifter {runs_on(lifter.describe())}")
 
+    taken = {o.info.taken for o in opened}
+    one = next(iter(taken)) if len(taken) == 1 else None
+    start_utc, start_monotonic = one or (datetime.now(UTC), time.monotonic())
     lenses = [fitted.camera for fitted in cameras]
     estimator = make_estimator(config, lenses, setup.method, detector, lifter, side_by_side(len(opened), stack))
     run_info = RunInfo(
         cameras=tuple(camera_info(o, fitted, config) for o, fitted in zip(opened, cameras, strict=True)),
         kernels=lifter.kernels,
-        start_utc=datetime.now(UTC),
-        start_monotonic=time.monotonic(),
+        start_utc=start_utc,
+        start_monotonic=start_monotonic,
         fps=asked or (rates[0] if live else max(rates)) if rates else None,
         detectors=detector.describe_all(),
         lifter=lifter.describe(),
@@ -95,6 +100,9 @@ def prepare(config: Config, stack: ExitStack) -> tuple[Pipeline, MainSink | None
     meter = Meter()
     interpolate = config.sync.interpolate and (not live or config.setup.sync_delay > 0)
     sync = replace(config.sync, interpolate=interpolate, fps=asked or config.sync.fps)
+    if capture is not None:
+        for line in capture.ready(run_info, [o.info for o in opened]):
+            _log.info(line)
     pipeline = Pipeline(opened, estimator, run_info, meter, sync, config.output.record_buffer_s)
     lengths = [o.info.frames / o.info.fps if o.info.frames and o.info.fps else 0.0 for o in opened]
     frames = None if live else round(max(lengths) * (run_info.fps or 0.0)) or None
@@ -168,8 +176,15 @@ def side_by_side(views: int, stack: ExitStack) -> Each:
     return pool.map
 
 
-def open_sources(config: Config, stack: ExitStack) -> list[OpenSource]:
+def open_sources(
+    config: Config, stack: ExitStack, make: Callable[[SourceConfig], Source] = make_source
+) -> list[OpenSource]:
     """Open every source, closing all of them when the stack ends.
+
+    Args:
+        config: the whole run.
+        stack: closes them.
+        make: makes one that is not open.
 
     Raises:
         StreamError: if one cannot be opened, live sources and files are mixed, or live ones are moved too far apart.
@@ -177,7 +192,7 @@ def open_sources(config: Config, stack: ExitStack) -> list[OpenSource]:
     offsets = camera_setup.parse_offsets(config.setup.sync_offset, [s.name for s in config.sources])
     opened = []
     for source_config in config.sources:
-        source = make_source(source_config)
+        source = make(source_config)
         stack.callback(source.close)
         info = source.open()
         for message in (*info.messages, *not_taken(source_config, info, len(config.sources))):

@@ -2,21 +2,33 @@
 
 import argparse
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from calibration.errors import UserError
 from engines.argument_types import DONE, FAILED, INTERRUPTED, MISTAKE
 from engines.runtimes import NetworkOptions
 from stream import sinks
-from stream.app import build, demo
+from stream.app import build, capture, demo
 from stream.app.config_file import as_toml, merged, with_thresholds
 from stream.app.console import PRINTED, guarded, say, shortage, tell
 from stream.app.flags import parser
 from stream.app.logs import lines_shown
 from stream.app.per_camera import with_settings
-from stream.config import CameraSetupConfig, Config, DetectConfig, LiftConfig, OutputConfig, PeopleConfig
+from stream.config import (
+    CameraSetupConfig,
+    CaptureConfig,
+    Config,
+    DetectConfig,
+    LiftConfig,
+    OutputConfig,
+    PeopleConfig,
+    StartConfig,
+)
 from stream.live.metrics import report
 from stream.sources import list_cameras, parse_sources
+from stream.sources.take import sources_of_take
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +46,9 @@ def config_of(args: argparse.Namespace, *, sources: bool = True, demo_files: boo
     """
     if args.demo and args.camera:
         raise UserError("--demo brings its own video; leave out --demo or --camera")
-    if sources and not args.demo and not args.camera:
+    if args.from_take and (args.camera or args.demo):
+        raise UserError(f"--from-take brings its own cameras; leave out {'--camera' if args.camera else '--demo'}")
+    if sources and not args.demo and not args.camera and not args.from_take:
         raise UserError(
             "no camera; give --camera 0, --camera FILE.mp4 or --demo (--list-cameras shows those there are)"
         )
@@ -44,7 +58,7 @@ def config_of(args: argparse.Namespace, *, sources: bool = True, demo_files: boo
     default = demo.WALKER_FOV if args.demo == "single" else LiftConfig().fov_degrees
     options = sinks.options_of(vars(args), sinks.kinds().values())
     config = Config(
-        sources=parse_sources(args.camera),
+        sources=parse_sources(sources_of_take(args.from_take) if args.from_take else args.camera),
         detect=DetectConfig(names=tuple(name.strip() for name in args.detector.split(",") if name.strip())),
         people=PeopleConfig(None if args.people in (None, "all") else args.people, args.max_people, args.select),
         lift=LiftConfig(args.weights, default if args.fov is None else args.fov),
@@ -54,12 +68,32 @@ def config_of(args: argparse.Namespace, *, sources: bool = True, demo_files: boo
         ),
         output=OutputConfig(args.view, tuple(o for o in options if not (args.quiet and o.name() == "terminal"))),
     )
+    config = replace(config, capture=_capture_of(args))
     if args.demo:
         config = demo.configure(config, args.demo, files=demo_files)
     asked = {"size": args.size, "fps": args.fps, "realtime": args.realtime}
     settled = with_settings(config.sources, args.speed, args.rotate, args.times)
     config = replace(config, sources=tuple(replace(source, **asked) for source in settled))
     return with_thresholds(config, getattr(args, "thresholds", {}))
+
+
+def _capture_of(args: argparse.Namespace) -> CaptureConfig | None:
+    """What is to be captured, None where nothing is.
+
+    Raises:
+        UserError: for flags that cannot be together.
+    """
+    if args.capture is None:
+        for flag in ("live", "start_at", "countdown", "seconds"):
+            if getattr(args, flag):
+                raise UserError(f"--{flag.replace('_', '-')} is of --capture DIR, which is not given")
+        return None
+    if args.demo or args.realtime:
+        raise UserError(f"--capture is for live cameras; leave out {'--demo' if args.demo else '--realtime'}")
+    if args.start_at is not None and args.start_at <= datetime.now(UTC):
+        raise UserError(f"--start-at {args.start_at:%Y-%m-%d %H:%M:%S}: that time is over")
+    start = StartConfig(args.start_at, args.countdown, args.seconds)
+    return CaptureConfig(args.capture, args.live, args.capture_codec, start)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -107,10 +141,11 @@ def _run(args: argparse.Namespace) -> int:
             return DONE
         if args.print_config:
             # The demo's own is fetched when it runs.
-            config = Config(()) if args.demo or not args.camera else config_of(args)
+            config = Config(()) if args.demo or not (args.camera or args.from_take) else config_of(args)
             tell(as_toml(args, with_thresholds(config, args.thresholds)))
             return DONE
-        summary = build.run(config_of(args))
+        config = config_of(args)
+        lines, failures = capture.run(config) if config.capture else _estimated(config)
     except UserError as error:
         _log.error(f"run_stream: {shortage(error) or error}")
         return MISTAKE
@@ -120,14 +155,19 @@ def _run(args: argparse.Namespace) -> int:
         # Ours to mend: the traceback, without what addresses hold.
         _log.critical("run_stream: a fault of the program, which a report of it helps to mend", exc_info=True)
         return FAILED
-    lines = report(summary)
     for line in lines:
         _log.info(line, extra=PRINTED)
     if not args.quiet:
         tell(lines)
-    for failure in summary.failures:
+    for failure in failures:
         _log.error(f"run_stream: {failure}")
-    return FAILED if summary.failures else DONE
+    return FAILED if failures else DONE
+
+
+def _estimated(config: Config) -> tuple[Sequence[str], Sequence[str]]:
+    """What a run did, and what went wrong."""
+    summary = build.run(config)
+    return report(summary), summary.failures
 
 
 def camera_lines() -> list[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from calibration.errors import UserError
 from engines.argument_types import DONE, INTERRUPTED, MISTAKE, Parser, finite
 from stream.app.console import say, tell
+from stream.recordings.captured import must_hold_estimates
 from stream.recordings.export import FORMATS, export
 from stream.recordings.markers import NAMES
 from stream.recordings.takes import open_take
@@ -31,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         take = open_take(options.take)
+        must_hold_estimates(take)
         notes = export(
             take, options.to, options.out,
             camera=options.camera, start=options.start, end=options.end, force=options.force,

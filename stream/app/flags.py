@@ -2,12 +2,14 @@
 
 import argparse
 import math
+from datetime import datetime, time, timedelta
 from pathlib import Path
 
 from engines import detectors, runtimes
-from engines.argument_types import Parser
+from engines.argument_types import Parser, positive
 from stream import sinks
 from stream.config import LiftConfig, PeopleConfig
+from stream.recordings.video_files import ENCODERS
 from stream.selection import IDS, Selection, selection
 
 REPEATED = ("letterbox", "sync_offset", "speed", "rotate")
@@ -29,6 +31,8 @@ def parser(about: str = "", kind: type[Parser] = Parser) -> Parser:
         help="index or device path, video file or several as A.mp4+B.mp4 or a pattern, rtsp:// or http:// address, "
              "folder of images, or env:VARIABLE with one of these; repeatable",
     )  # fmt: skip
+    source.add_argument("--from-take", type=Path, metavar="TAKE",
+                        help="every camera of a take, as it was captured; one of them: --camera TAKE/NAME")  # fmt: skip
     source.add_argument("--list-cameras", action="store_true", help="list the local cameras and stop")
     source.add_argument("--demo", nargs="?", const="single", choices=["single", "multi", "people"],
                         help="a real video, fetched once: one walker, four calibrated cameras (multi), or those with "
@@ -45,6 +49,15 @@ def parser(about: str = "", kind: type[Parser] = Parser) -> Parser:
                         help="a file plays N times slower than life: 8 for 240 fps stored as 30")  # fmt: skip
     source.add_argument("--rotate", action="append", default=[], metavar="[NAME=]90|180|270",
                         help="degrees clockwise to turn the pictures of a camera that hangs on its side")  # fmt: skip
+    capture = p.add_argument_group("everything to disk, estimates later")
+    capture.add_argument("--capture", type=Path, metavar="DIR", help="every frame of live cameras, as it comes")
+    capture.add_argument("--live", action="store_true", help="with --capture: estimate what the machine manages")
+    capture.add_argument("--capture-codec", choices=sorted(ENCODERS), default="h264",
+                         help="what codes the images of cameras that do not themselves (h264)")  # fmt: skip
+    capture.add_argument("--start-at", type=moment, metavar="TIME",
+                         help="begin then: 14:30:00, or 2026-01-02T14:30:00+01:00")  # fmt: skip
+    capture.add_argument("--countdown", type=whole, default=0, metavar="N", help="count N seconds first")
+    capture.add_argument("--seconds", type=positive, metavar="N", help="end after N seconds")
     setup = p.add_argument_group("several cameras")
     setup.add_argument(
         "--calibration", type=Path, metavar="FILE", help="made by python -m calibration, or another tool"
@@ -103,6 +116,27 @@ def rate(text: str) -> float:
     if not 0 < value <= 1e5:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of frames a second such as 30")
     return value
+
+
+def whole(text: str) -> int:
+    """A number of seconds, not below 0."""
+    if not (text.isascii() and text.isdecimal() and int(text) <= 3600):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds such as 5")
+    return int(text)
+
+
+def moment(text: str) -> datetime:
+    """A time of day, of this machine's zone unless it names one; one without a date is the next such time."""
+    try:
+        if "T" in text.upper() or " " in text:
+            return datetime.fromisoformat(text).astimezone()
+        now, at = datetime.now().astimezone(), time.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a time such as 14:30:00 or 2026-01-02T14:30:00+01:00"
+        ) from None
+    wanted = datetime.combine(now.date(), at).astimezone() if at.tzinfo is None else datetime.combine(now.date(), at)
+    return wanted if wanted > now else wanted + timedelta(days=1)
 
 
 def vector(text: str) -> tuple[float, float, float]:

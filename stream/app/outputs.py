@@ -1,13 +1,15 @@
 """The sinks of a run, put together as its Config says."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, cast
 
 from stream.app.record_switch import RecordSwitch, TakeSinks
 from stream.app.run_status import RunStatus
 from stream.config import Config, OutputConfig
+from stream.control import Control
+from stream.drawing.facts import Status
 from stream.live.metrics import Meter
 from stream.live.pipeline import Pipeline
 from stream.sinks import MainSink, Run, SinkOptions, recorder
@@ -27,7 +29,7 @@ def check(config: Config) -> None:
     Raises:
         StreamError: for a viewer that is not there, and for what a sink's options cannot be.
     """
-    options = _options(config.output)
+    options = sink_options(config.output)
     names = ["auto", *(o.name() for o in options if o.role == "viewer"), "none"]
     if config.output.view not in names:
         raise StreamError(f"unknown view {config.output.view!r}; there are {', '.join(names)}")
@@ -52,7 +54,7 @@ def add(config: OutputConfig, pipeline: Pipeline, meter: Meter, runtime: str, to
     Raises:
         UserError: for an output that cannot be made; nothing has been written then.
     """
-    options = _options(config)
+    options = sink_options(config)
 
     def take_sinks(take: Path) -> TakeSinks:
         return _made([o for o in options if o.role == "take"], Run(status, pipeline.control, take))
@@ -72,7 +74,18 @@ def add(config: OutputConfig, pipeline: Pipeline, meter: Meter, runtime: str, to
     return viewer
 
 
-def _options(config: OutputConfig) -> list[SinkOptions]:
+def viewer(config: OutputConfig, status: Callable[[], Status], control: Control) -> MainSink | None:
+    """The viewer that is asked for, without a run.
+
+    Raises:
+        UserError: if it cannot be made.
+    """
+    options = [o for o in sink_options(config) if o.role == "viewer"]
+    return _viewer(config.view, options, Run(status, control))
+
+
+def sink_options(config: OutputConfig) -> list[SinkOptions]:
+    """The options of the sinks there may be."""
     wrong = [options for options in config.sinks if not isinstance(options, SinkOptions)]
     if wrong:
         raise TypeError(f"{wrong[0]!r} are no options of a sink")

@@ -31,7 +31,7 @@ def with_settings(
         replace(
             source,
             speed=speeds.get(source.name, 1.0),
-            rotate=turns.get(source.name),
+            rotate=turns.get(source.name, source.rotate),
             times=None if table is None or times is None else times_of(table, source, times),
         )
         for source in sources

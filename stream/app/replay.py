@@ -6,6 +6,7 @@ from pathlib import Path
 from calibration.errors import UserError
 from engines.argument_types import DONE, INTERRUPTED, MISTAKE, Parser
 from stream.app.console import say, shown
+from stream.recordings.captured import must_hold_estimates
 from stream.recordings.reading import Reading
 from stream.recordings.replay import replay
 from stream.recordings.segments import Span
@@ -50,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         take = open_take(options.take)
+        must_hold_estimates(take)
         unverified: list[Span] = []
         ids = None if options.select.rule == ALL else Reading(take, select=options.select, bar=False).ids
         names = [camera.name for camera in take.run_info.cameras]

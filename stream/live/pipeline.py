@@ -81,6 +81,8 @@ class Pipeline:
         self._lock = threading.Lock()
         self._errors: list[BaseException] = []
         self._failures: list[str] = []
+        self.notes: list[Callable[[], str]] = []
+        """Asked for what else the user should know; they answer with nothing when all is well."""
         self._seen: set[str] = set()
         self._t = 0.0
         self._rate_at = 0.0
@@ -127,6 +129,7 @@ class Pipeline:
         for opened in self._sources:
             if note := opened.source.status().note:
                 notes.append(f"{opened.info.name}: {note}" if len(self._sources) > 1 else note)
+        notes += filter(None, (ask() for ask in self.notes))
         return "; ".join(notes)
 
     @property

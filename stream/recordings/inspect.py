@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from stream.recordings.captured import captured_lines
 from stream.recordings.people import People
 from stream.recordings.recover import check
 from stream.recordings.schema import ESTIMATES, EVENTS, FRAMES, MOMENTS
@@ -19,7 +20,7 @@ def is_take(path: Path) -> bool:
         folders = [path, *(child for child in path.iterdir() if child.is_dir())] if path.is_dir() else []
     except OSError:
         return False
-    return any(segments(folder, ESTIMATES) for folder in folders)
+    return any(segments(folder, stream) for folder in folders for stream in (ESTIMATES, FRAMES))
 
 
 def inspect_take(path: Path) -> Iterator[str]:
@@ -31,11 +32,19 @@ def inspect_take(path: Path) -> Iterator[str]:
     take = open_take(path)
     info = take.run_info
     begun = f"{info.start_utc:%Y-%m-%d %H:%M:%S} UTC"
-    yield f"{take.folder}: a take, version {take.version}, begun {begun} by {info.software}"
+    what = "frames as the cameras gave them, no estimates" if take.captured else "a take"
+    yield f"{take.folder}: {what}, version {take.version}, begun {begun} by {info.software}"
     for camera in info.cameras:
         size = "size not known" if camera.size is None else f"{camera.size[0]}x{camera.size[1]}"
         lens = f"lens assumed, {camera.fov_degrees:g} degrees" if camera.fov_degrees is not None else "calibrated"
+        if camera.calibration is None and camera.fov_degrees is None:
+            lens = "lens not stated"
         yield f"  camera {camera.name}: {camera.source} ({camera.kind}), {size}, {lens}"
+    if take.captured:
+        yield from (f"  {line}" for line in captured_lines(take))
+        yield from (f"  {line}" for line in _faults(take))
+        yield f"python run_stream.py --from-take {take.folder} --record DIR makes estimates of it"
+        return
     yield from (f"  {line}" for line in _contents(take))
     for name, said in info.detectors.items():
         runtime = said.get("runtime", "not known")

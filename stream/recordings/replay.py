@@ -7,15 +7,19 @@ from itertools import groupby
 
 import av
 import numpy as np
+import pyarrow.compute as pc
 from av.container import InputContainer
 from av.error import FFmpegError, InvalidDataError
 from av.video.frame import VideoFrame
+from numpy.typing import NDArray
 
+from calibration.arrays import Array
 from calibration.text import one_line
 from stream.recordings.rows import PoseRow, ViewRow, decode_estimates, decode_events, decode_moments
-from stream.recordings.schema import ESTIMATES, EVENTS, FRAMES, MOMENTS
+from stream.recordings.schema import ESTIMATES, EVENTS, FRAMES, MOMENTS, array_of
 from stream.recordings.segments import Span
 from stream.recordings.takes import Take, video_of
+from stream.sources._upright import ToBGR
 from stream.types import Estimate, Event, Frame, Person, StreamError
 
 
@@ -98,24 +102,26 @@ def read_frames(take: Take, camera: str, on_fault: Callable[[Span], None] = lamb
     Raises:
         StreamError: if the take has no images of this camera, or none of its videos can be read.
     """
-    rows = [row for batch in take.batches(FRAMES, on_fault) for row in batch.to_pylist() if row["camera"] == camera]
-    if not rows:
-        raise StreamError(f"{take.folder} holds no images of camera {camera!r}: it was recorded without --record-video")
-    faults, read = [], 0
-    for name, of_file in groupby(rows, key=lambda row: row["file"]):
-        known = {round(row["video_time"] * 1000): row for row in of_file}
+    files = _files(take, camera, on_fault)
+    if not files:
+        raise StreamError(
+            f"{take.folder} holds no images of camera {camera!r}: it was recorded without --capture or --record-video"
+        )
+    faults, read, to_bgr = [], 0, ToBGR()  # as of a file, so that estimates are the same
+    for name, (milliseconds, indexes, times) in files.items():
+        known = {ms: k for k, ms in enumerate(milliseconds.tolist())}
         try:
             # As what it is said to be: a playlist of that name would open its neighbours.
             with av.open(str(video_of(take.folder, name)), format="matroska") as container:
                 for decoded in _decode(container):
                     # By its own time, in ms: where the file is damaged, images are missing and cannot be counted.
-                    row = None if decoded.time is None else known.get(round(decoded.time * 1000))
-                    if row is None:
-                        continue  # written in the last instant before a kill: the image is there, its row is not
-                    image = np.asarray(decoded.to_ndarray(format="bgr24"), np.uint8)
+                    k = None if decoded.time is None else known.get(round(decoded.time * 1000))
+                    if k is None:
+                        continue  # no row: written in the last instant before a kill, or before a capture's start
+                    image = to_bgr(decoded, decoded)
                     image.flags.writeable = False
                     read += 1
-                    yield Frame(camera, row["frame_index"], row["time"], image)
+                    yield Frame(camera, int(indexes[k]), float(times[k]), image)
         except (OSError, FFmpegError, ValueError, IndexError) as error:  # IndexError: without a video track
             gone = isinstance(error, FileNotFoundError)
             on_fault(Span(one_line(name, 100), 0, 0, len(known), "missing" if gone else "corrupt"))
@@ -124,6 +130,28 @@ def read_frames(take: Take, camera: str, on_fault: Callable[[Span], None] = lamb
             )
     if faults and not read:
         raise StreamError(faults[0])
+
+
+def _files(
+    take: Take, camera: str, on_fault: Callable[[Span], None]
+) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64], Array]]:
+    """The videos of a camera in order; of each image its time in the video, ms, its number and its time, seconds."""
+    columns: dict[str, list[tuple[NDArray[np.int64], NDArray[np.int64], Array]]] = {}
+    for batch in take.batches(FRAMES, on_fault):
+        rows = batch.filter(pc.equal(batch.column("camera"), camera))
+        names = rows.column("file")
+        for name in dict.fromkeys(names.to_pylist()):
+            part = rows.filter(pc.equal(names, name))
+            video_time, index, time = (array_of(part, c) for c in ("video_time", "frame_index", "time"))
+            columns.setdefault(name, []).append((np.rint(video_time * 1000).astype(np.int64), index, time))
+    return {
+        name: (
+            np.concatenate([p[0] for p in parts]),
+            np.concatenate([p[1] for p in parts]),
+            np.concatenate([p[2] for p in parts]),
+        )
+        for name, parts in columns.items()
+    }
 
 
 def _decode(container: InputContainer) -> Iterator[VideoFrame]:

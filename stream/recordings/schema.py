@@ -191,6 +191,8 @@ def schemas(run_info: RunInfo, version: int = VERSION) -> dict[str, pa.Schema]:
         _field("file", text, what="video file in this folder"),
         _field("number", i64, what="which image of that file, from 0"),
         _field("video_time", f64, unit="s", what="its presentation time in that file"),
+        _field("arrival", f64, unit="s", what="when it came, by the clock of time; NaN where that is not known"),
+        _field("device_time", f64, unit="s", what="by the clock of the device; NaN where it has none"),
     ]
     metadata = {FORMAT: run_info_to_json(run_info, version)}
     tables = {ESTIMATES: estimates, MOMENTS: frame_sets, EVENTS: events, FRAMES: frames}

@@ -44,6 +44,13 @@ def _create(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o644)
 
 
+def load_arrow() -> None:
+    """With its first array pyarrow loads pandas where there is one, for seconds on a busy machine: now, while nothing
+    waits to be written.
+    """
+    pa.array([0])
+
+
 class SegmentWriter:
     """Appends record batches to ``STEM-00000.arrows``, ``STEM-00001.arrows`` ... in one folder.
 
@@ -62,6 +69,7 @@ class SegmentWriter:
         self._fd = self._journal = -1
         self._size = self._journal_size = 0
         self._began = 0.0
+        load_arrow()
         self._files = threading.Lock()  # held while file descriptors change, so that sync never sees a closed one
         self._open_segment()
 

@@ -38,7 +38,7 @@ def new_take(directory: Path) -> Path:
             return take
     except OSError as error:
         why = error.strerror or str(error)
-        raise StreamError(f"cannot record to {directory}: {why}; give --record a folder that can be written") from None
+        raise StreamError(f"cannot record to {directory}: {why}; give a folder that can be written") from None
     raise StreamError(f"{directory} already holds 999 takes of this second; give --record another folder")
 
 
@@ -57,15 +57,35 @@ def find_take(path: Path) -> Path:
     except OSError as error:
         raise StreamError(f"{path} cannot be read: {error.strerror or error}") from None
     if not takes:
-        raise StreamError(f"{path} holds no take: there is no {ESTIMATES}-00000.arrows in it or in a folder of it")
+        begins = f"{ESTIMATES}-00000.arrows or {FRAMES}-00000.arrows"
+        raise StreamError(f"{path} holds no take: there is no {begins} in it or in a folder of it")
     if len(takes) > 1:
         names = ", ".join(take.name for take in takes)
         raise StreamError(f"{path} holds {len(takes)} takes, name one of them: {names}")
     return takes[0]
 
 
+def holds_images(path: Path) -> bool:
+    """Whether a folder is a take with recorded images, or holds such takes."""
+    try:
+        folders = [path, *(child for child in path.iterdir() if child.is_dir())] if path.is_dir() else []
+        return any(segments(folder, FRAMES) for folder in folders)
+    except OSError:
+        return False
+
+
 def _is_take(folder: Path) -> bool:
     return any(segments(folder, stream) for stream in (ESTIMATES, MOMENTS, FRAMES))
+
+
+def video_stem(number: int, camera: str) -> str:
+    """How the names of the videos of a camera begin.
+
+    Args:
+        number: of the camera, from 0.
+        camera: its name.
+    """
+    return f"{FRAMES}-{number}-{re.sub(r'[^A-Za-z0-9_]+', '_', camera)}"
 
 
 def video_of(take: Path, name: str) -> Path:
@@ -111,8 +131,15 @@ class Take:
     """Of its format."""
 
     @property
+    def captured(self) -> bool:
+        """Whether it holds what cameras gave, and no estimates."""
+        return "capture" in self.run_info.settings
+
+    @property
     def streams(self) -> tuple[str, ...]:
         """The streams that every take of its version has; ``frames`` comes with recorded images only."""
+        if self.captured:
+            return (EVENTS, FRAMES)
         return (ESTIMATES, MOMENTS) if self.version < 2 else (ESTIMATES, MOMENTS, EVENTS)
 
     def schema(self, stream: str) -> pa.Schema:

@@ -46,6 +46,7 @@ __all__ = [
     "make_source",
     "parse_source",
     "parse_sources",
+    "place_of",
     "timecode_seconds",
     "turned",
     "register",
@@ -162,6 +163,10 @@ def parse_source(text: str, position: int) -> SourceConfig:
             f"--camera {text!r}: no source in it; give an index, a file, a folder, or an rtsp:// or http:// address"
         )
     named = match is not None
+    if kind_of(source) == "take":
+        from stream.sources.take import rotation_of
+
+        return SourceConfig(source, name if named else Path(source).name, rotate=rotation_of(source))
     if (variable := _VARIABLE.fullmatch(source)) is None or os.path.exists(source):
         return SourceConfig(source, name, named=named)
     # The command line of a process is there for everybody to read; its environment is not.
@@ -187,18 +192,18 @@ def parse_sources(texts: Sequence[str]) -> tuple[SourceConfig, ...]:
             raise StreamError(
                 f"two cameras are called {config.name}: {other.shown} and {config.shown}; name them, as in left=..."
             )
-        for place in map(_place, files_of(config.source)):
+        for place in map(place_of, files_of(config.source)):
             other = places.setdefault(place, config)
             if other is not config:
                 raise StreamError(f"{config.shown} is given twice, as {other.name} and as {config.name}")
-            if list(map(_place, files_of(config.source))).count(place) > 1:
+            if list(map(place_of, files_of(config.source))).count(place) > 1:
                 raise StreamError(f"{config.shown}: it names one file twice")
     return configs
 
 
-def _place(source: str) -> str:
+def place_of(source: str) -> str:
     """The same text for two ways to write the same source."""
     kind = kind_of(source)
     if kind == "camera" and source.isdecimal():
         source = f"/dev/video{int(source)}"
-    return f"{kind} {Path(source).resolve() if kind in ('camera', 'file', 'images') else source}"
+    return f"{kind} {Path(source).resolve() if kind in ('camera', 'file', 'images', 'take') else source}"

@@ -155,6 +155,10 @@ class EnvelopeClock:
         self._last_t = max(t, self._last_t + 1e-4)
         return self._last_t
 
+    def at(self, pts: float) -> float:
+        """Monotonic seconds at which a frame of this stamp was made, by what is known now."""
+        return pts + self._least[0][1] if self._least else pts
+
     def _begin(self, arrival: float) -> None:
         """No burst lasts for long: what still comes fast after that is a fast camera."""
         if self._first_arrival is None:

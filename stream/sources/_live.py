@@ -4,15 +4,20 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from calibration.arrays import Image
 from stream.channel import Channel, Closed
 from stream.config import SourceConfig
+from stream.packed import Captured, Packed, Tap
 from stream.sources._clock import RateMeter
 from stream.sources._source import SourceInfo, SourceStatus
+from stream.sources._unpack import Follower, Unpacker
 from stream.types import Frame, StreamError
+
+Seen = Literal["all", "keys", "none"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,6 +32,12 @@ class Capture:
     """Why there is none: damaged, old when it came, or to the last bit the one before. Empty where no frame was lost,
     only time passed.
     """
+    packed: Packed | None = None
+    """The coded image in its place, of a device whose images are decoded when they are wanted."""
+    arrival: float | None = None
+    """Monotonic seconds at which it came; None where that is ``t``."""
+    device_t: float | None = None
+    """Seconds by the clock of the device, None where it has none."""
 
 
 class Connection(Protocol):
@@ -65,8 +76,12 @@ class LiveSource(ABC):
         self.config = config
         self.name = config.name
         self._info: SourceInfo | None = None
-        self._slot: Channel[tuple[float, Frame]] = Channel("latest", 1)
-        """(monotonic seconds at which it came, frame)."""
+        self._slot: Channel[tuple[float, Frame | Captured]] = Channel("latest", 1)
+        """(monotonic seconds at which it came, frame or one that is not decoded yet)."""
+        self._tap: Tap | None = None
+        self._seen: Seen = "all"
+        self._unpacker = Unpacker()
+        self._follower: Follower | None = None
         self._stop = threading.Event()
         self._ready = threading.Event()
         """Set when the first attempt to open it has succeeded or failed."""
@@ -77,7 +92,7 @@ class LiveSource(ABC):
         self._rate = RateMeter()
         # Each count has one thread that writes it.
         self._index = self._refused = self._corrupt = self._reconnects = 0
-        self._read = self._expired = 0
+        self._read = self._expired = self._damaged = self._undecoded = 0
         self._last_new: float | None = None
         self._since = 0.0
         """Monotonic seconds at which the present connection began."""
@@ -95,6 +110,15 @@ class LiveSource(ABC):
         Raises:
             StreamError: if it is not there.
         """
+
+    def tap(self, tap: Tap, seen: "Seen") -> None:
+        """Hand out every frame as it comes, before it is decoded, besides what ``read`` gives; before it is opened.
+
+        Args:
+            tap: is handed them, in the thread that reads the device.
+            seen: which frames ``read`` gives the newest of: all, those that can be decoded by themselves, or none.
+        """
+        self._tap, self._seen = tap, seen
 
     def open(self) -> SourceInfo:
         """See ``Source.open``."""
@@ -128,6 +152,12 @@ class LiveSource(ABC):
             if self.live and time.monotonic() - came > self.config.stall_s:
                 self._expired += 1  # it waited for its reader: a camera that died meanwhile must not look alive
                 continue
+            if isinstance(frame, Captured):
+                image = self._unpacker.image(frame.content) if isinstance(frame.content, Packed) else frame.content
+                if image is None:
+                    self._damaged += 1
+                    continue
+                frame = Frame(self.name, frame.index, frame.t, image)
             self._read += 1
             return frame
 
@@ -137,7 +167,10 @@ class LiveSource(ABC):
         stalled = age is not None and age > self.config.stall_s and not self._ended and not self._stop.is_set()
         note = self._note or (f"{self.config.shown}: no new frame for {age:.0f} s" if stalled else "")
         dropped = self._refused + self._expired + self._slot.dropped
-        return SourceStatus(self._read, dropped, self._corrupt, self._reconnects, self._rate.fps, age, stalled, note)
+        if self._follower is not None:
+            dropped += self._follower.passed_over
+        corrupt = self._corrupt + self._damaged + self._undecoded
+        return SourceStatus(self._read, dropped, corrupt, self._reconnects, self._rate.fps, age, stalled, note)
 
     def close(self) -> None:
         """See ``Source.close``. A device that hangs is left to its thread, which releases it when it comes back."""
@@ -168,6 +201,8 @@ class LiveSource(ABC):
             self._failure = error
         finally:
             self._ended = True
+            if self._follower is not None:
+                self._follower.close()
             self._slot.close()
             self._ready.set()
 
@@ -199,7 +234,7 @@ class LiveSource(ABC):
             StreamError: if nothing new came for too long, or what comes has another size.
         """
         now = time.monotonic()
-        if capture.image is None:
+        if capture.image is None and capture.packed is None:
             self._corrupt += capture.lost == "corrupt"
             self._refused += capture.lost == "old"
             self._index += capture.lost in ("corrupt", "old")
@@ -208,12 +243,15 @@ class LiveSource(ABC):
             elif self.live and now - max(self._since, self._last_new or 0.0) > self.config.stall_s:
                 raise StreamError(f"{info.source}: no new frame for {self.config.stall_s:g} s; opening it again")
             return
-        height, width = capture.image.shape[:2]
-        index = self._index
-        self._index += 1
-        if (width, height) != info.size:
+        frame = self._captured(capture, now)
+        if self._tap is not None:
+            self._tap(frame)
+        if capture.lost:
             self._refused += 1
-            self._refuse_size(f"{width}x{height}", info, now)
+            return
+        if frame.size != info.size:
+            self._refused += 1
+            self._refuse_size("{}x{}".format(*frame.size), info, now)
             return
         self._last_new = now
         if self._same:
@@ -221,8 +259,39 @@ class LiveSource(ABC):
         self._rate.add(now)
         if now - self._other_size > self.config.stall_s:
             self._note = ""
-        capture.image.flags.writeable = False
-        self._slot.put((now, Frame(self.name, index, capture.t, capture.image)))
+        self._show(frame, now)
+
+    def _captured(self, capture: Capture, now: float) -> Captured:
+        content = capture.image if capture.packed is None else capture.packed
+        if content is None:
+            raise RuntimeError("a capture without an image has no frame")
+        if not isinstance(content, Packed):
+            content.flags.writeable = False
+        index = self._index
+        self._index += 1
+        arrival = now if capture.arrival is None else capture.arrival
+        return Captured(self.name, index, capture.t, arrival, capture.device_t, content)
+
+    def _show(self, frame: Captured, now: float) -> None:
+        """Hand out what ``read`` is to give."""
+        packed = frame.content
+        if not isinstance(packed, Packed):
+            self._slot.put((now, Frame(self.name, frame.index, frame.t, packed)))
+        elif self._seen == "keys" or (self._seen == "all" and packed.coding.intra):
+            if packed.key:
+                self._slot.put((now, frame))
+        elif self._seen == "all":
+            if self._follower is None:
+                self._follower = Follower(self.name, self._decoded)
+            self._follower.put(frame)
+
+    def _decoded(self, frame: Captured, image: Image | None) -> None:
+        """Called by the follower's thread."""
+        if image is None:
+            self._undecoded += 1
+            return
+        with suppress(Closed):
+            self._slot.put((frame.arrival, Frame(self.name, frame.index, frame.t, image)))
 
     def _still(self, info: SourceInfo, now: float) -> None:
         """Say that the device goes on giving one image. It stays open: opened again, it would give the same."""
@@ -252,5 +321,6 @@ class LiveSource(ABC):
             f"{info.source}: now gives {size} instead of {right}, which a calibration does not hold for; waiting for "
             "the old size (or start again)"
         )
-        if now - max(self._since, self._last_new or 0.0) > self.config.stall_s:
+        # A capture goes on with what comes: to open it again would lose some of it.
+        if self._tap is None and now - max(self._since, self._last_new or 0.0) > self.config.stall_s:
             raise StreamError(self._note)

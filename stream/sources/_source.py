@@ -1,6 +1,7 @@
 """What a source is: the protocol, and what it says of itself."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Literal, Protocol, runtime_checkable
 
 from stream.types import Frame
@@ -29,7 +30,7 @@ class SourceInfo:
     name: str
     """Name of the camera."""
     kind: str
-    """Its module in this directory: "camera", "chapters", "file", "images", "network" or "synthetic"."""
+    """Its module in this directory: "camera", "chapters", "file", "images", "network", "synthetic" or "take"."""
     source: str
     """What the user gave, without passwords."""
     size: tuple[int, int]
@@ -50,6 +51,8 @@ class SourceInfo:
     """Where the times of a file begin; None for what is live, and where they begin at 0 by our own count."""
     timecode: str | None = None
     """Of a file's first frame, such as "01:00:00:00"; None without."""
+    taken: tuple[datetime, float] | None = None
+    """Of a take: a time of day (UTC), and ``Frame.t`` at that time; None where no time of day is known."""
     messages: tuple[str, ...] = ()
     """One-line notes for the user, such as a setting that the camera did not take."""
 

@@ -96,7 +96,7 @@ class OpenVideo:
         self.end = 0.0
         """Seconds from its start up to which there were packets, of any track, so far."""
         self._late: float | None = None
-        self._timeout = timeout
+        self._patience, self._between = timeout or (float("inf"), float("inf"))
         self._since = time.monotonic()
         """When the last image came, at first when it began to open."""
         self._errors = 0
@@ -211,14 +211,14 @@ class OpenVideo:
             )
         return tuple(notes)
 
-    def images(self) -> Generator[Decoded, None, None]:
-        """Every image in order of presentation. Damaged ones are marked, undecodable packets counted in ``corrupt``.
+    def packets(self) -> Generator[tuple[Packet, float], None, None]:
+        """Every packet of the track in the order in which they are stored, and the monotonic seconds at which it came.
+
+        Those that end the track are empty.
 
         Raises:
-            StreamError: if reading fails before the end, or what comes gives no image in time.
+            StreamError: if reading fails before the end, or ``saw`` is not called in time.
         """
-        to_open, between = self._timeout or (float("inf"), float("inf"))
-        patience = to_open
         packets = self.container.demux()  # every stream: a wait for video among endless audio would have no timeout
         while True:
             problem = ""
@@ -230,13 +230,11 @@ class OpenVideo:
             if problem:
                 raise StreamError(f"{self.shown}: {problem}")
             if packet is None:
-                now = time.monotonic()
-                for image, pts in self._order.end():
-                    yield from self._decoded(image, pts, now)
-                yield from self._last_fields(now)
                 return
-            if time.monotonic() - self._since > patience:
-                raise StreamError(f"{self.shown}: it sends, but not one image in {patience:g} s that can be decoded")
+            if time.monotonic() - self._since > self._patience:
+                raise StreamError(
+                    f"{self.shown}: it sends, but not one image in {self._patience:g} s that can be decoded"
+                )
             if packet.pts is not None and packet.time_base is not None:
                 end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
                 self.end = max(self.end, end - (self.container.start_time or 0) / av.time_base)
@@ -244,11 +242,35 @@ class OpenVideo:
             if packet.stream.index != self.stream.index:
                 continue
             arrival = time.monotonic()
+            yield packet, arrival
+
+    def saw(self) -> None:
+        """There was an image now; the next one may take as long as is allowed between two."""
+        self._since, self._patience = time.monotonic(), self._between
+
+    def try_image(self, packet: Packet) -> Image | None:
+        """The image that comes out of the decoder when this packet goes in, None where none does."""
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError:
+            return None
+        return next((self._to_bgr(frame, frame) for frame in frames if isinstance(frame, VideoFrame)), None)
+
+    def images(self) -> Generator[Decoded, None, None]:
+        """Every image in order of presentation. Damaged ones are marked, undecodable packets counted in ``corrupt``.
+
+        Raises:
+            StreamError: if reading fails before the end, or what comes gives no image in time.
+        """
+        for packet, arrival in self.packets():
             for ready in self._decodable(packet):
                 for decoded in self._decode(ready, arrival):
                     yield decoded
-                    # Now: it may have been long before the next one was asked for.
-                    self._since, patience = time.monotonic(), between
+                    self.saw()  # now: it may have been long before the next one was asked for
+        now = time.monotonic()
+        for image, pts in self._order.end():
+            yield from self._decoded(image, pts, now)
+        yield from self._last_fields(now)
 
     def _decodable(self, packet: Packet) -> list[Packet]:
         """What can be decoded now: from a file that was cut amid a group of pictures, what is before the next keyframe

@@ -9,6 +9,7 @@ from stream.config import SourceConfig
 from stream.sources import _http, _video
 from stream.sources._clock import EnvelopeClock, MediaClock
 from stream.sources._live import Capture, LiveSource
+from stream.sources._packets import PacketReader
 from stream.sources._source import SourceInfo
 from stream.types import StreamError
 
@@ -82,7 +83,7 @@ class NetworkSource(LiveSource):
         try:
             # A web server may give something else, and naming or mending that must be over in time, too.
             first_s = (_FIRST if self._web and not self._bare else _OWN) * self.config.open_s
-            self._connection = _NetworkConnection(self.config, first_s, self._clock, self._bare)
+            self._connection = _NetworkConnection(self.config, first_s, self._clock, self._bare, self._packed)
         except StreamError:
             answer = None if self._bare else self._ask()
             left_s = end - time.monotonic()
@@ -91,8 +92,13 @@ class NetworkSource(LiveSource):
             if not _http.is_motion_jpeg(answer):
                 raise StreamError(f"{self.config.shown}: {_http.name(answer)}") from None
             self._bare = True
-            self._connection = _NetworkConnection(self.config, left_s, self._clock, self._bare)
+            self._connection = _NetworkConnection(self.config, left_s, self._clock, self._bare, self._packed)
         return self._connection
+
+    @property
+    def _packed(self) -> bool:
+        """Whether packets are wanted as they come."""
+        return self._tap is not None
 
     @property
     def _web(self) -> bool:
@@ -104,7 +110,7 @@ class NetworkSource(LiveSource):
 
 
 class _NetworkConnection:
-    def __init__(self, config: SourceConfig, open_s: float, clock: EnvelopeClock, bare: bool) -> None:
+    def __init__(self, config: SourceConfig, open_s: float, clock: EnvelopeClock, bare: bool, packed: bool) -> None:
         shown = config.shown
         http = config.source.lower().startswith("http")
         self._video = _video.OpenVideo(
@@ -119,13 +125,18 @@ class _NetworkConnection:
         self._shown = shown
         self._live = not (http and self._video.duration is not None)
         self._images = self._video.images()
-        self._undecodable = 0
-        self.given = 0
-        """Images that came."""
+        self._undecodable = self._given = 0
+        self._first: _video.Decoded | None = None
+        self._packets: PacketReader | None = None
         try:
-            self._first = next(self._images, None)
-            if self._first is None:
-                raise StreamError(f"{shown}: it ended before there was an image")
+            if packed and self._live:
+                self._packets = PacketReader(self._video, clock)
+                size = self._packets.size
+            else:
+                self._first = next(self._images, None)
+                if self._first is None:
+                    raise StreamError(f"{shown}: it ended before there was an image")
+                size = (self._first.image.shape[1], self._first.image.shape[0])
         except BaseException:
             self.close()
             raise
@@ -134,7 +145,7 @@ class _NetworkConnection:
             name=config.name,
             kind=NetworkSource.kind,
             source=shown,
-            size=(self._first.image.shape[1], self._first.image.shape[0]),
+            size=size,
             fps=(config.fps if self._live else None) or self._video.rate,
             frames=frames,
             live=self._live,
@@ -142,12 +153,20 @@ class _NetworkConnection:
             messages=(*self._video.notes, *([f"{shown}: {_IGNORED}"] if bare else [])),
         )
 
+    @property
+    def given(self) -> int:
+        """Images that came."""
+        return self._packets.given if self._packets else self._given
+
     def captures(self) -> Iterator[Capture]:
         """See ``Connection.captures``."""
+        if self._packets is not None:
+            yield from self._packets.captures()
+            return
         media: MediaClock[Image] = MediaClock(1.0 / (self._video.rate or 25.0), wait=not self._video.untimed)
         decoded, self._first = self._first, None
         while decoded is not None:
-            self.given += 1
+            self._given += 1
             pts = None if self._video.untimed else decoded.pts
             for _ in range(self._video.corrupt - self._undecodable):
                 yield Capture(decoded.arrival, None, "corrupt")
@@ -169,5 +188,7 @@ class _NetworkConnection:
 
     def close(self) -> None:
         """Release the connection."""
+        if self._packets is not None:
+            self._packets.close()
         self._images.close()
         self._video.close()

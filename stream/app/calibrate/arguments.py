@@ -210,8 +210,10 @@ def _board(parser: argparse.ArgumentParser) -> None:
 def _sources(parser: argparse.ArgumentParser, *flags: str) -> None:
     """--camera and --size, and those of ``_SOURCE_FLAGS`` that the command uses."""
     group = parser.add_argument_group("cameras")
-    group.add_argument("--camera", action="append", required=True, metavar="[NAME=]SOURCE",
-                       help="device number or path, video, folder of images, or URL; once a camera")  # fmt: skip
+    where = group.add_mutually_exclusive_group(required=True)
+    about = "device number or path, video, folder of images, URL, or TAKE/NAME; once a camera"
+    where.add_argument("--camera", action="append", default=[], metavar="[NAME=]SOURCE", help=about)
+    where.add_argument("--from-take", type=Path, metavar="TAKE", help="every camera of a take")
     group.add_argument("--size", type=size, metavar="WxH", help="size to ask of local cameras")
     for flag in (*flags, "--speed", "--rotate", "--times"):
         group.add_argument(flag, **_SOURCE_FLAGS[flag])

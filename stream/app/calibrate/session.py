@@ -25,6 +25,7 @@ from stream.app.per_camera import with_settings
 from stream.live.starts import common_starts
 from stream.sinks import window
 from stream.sources import Source, SourceInfo, make_source, parse_sources
+from stream.sources.take import sources_of_take
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +62,8 @@ def open_cameras(args: argparse.Namespace, several: bool = False) -> Iterator[li
     Raises:
         UserError: for one camera where ``several`` are needed, or one that cannot be opened.
     """
-    configs = with_settings(parse_sources(args.camera), args.speed, args.rotate, args.times)
+    cameras = sources_of_take(args.from_take) if args.from_take else args.camera
+    configs = with_settings(parse_sources(cameras), args.speed, args.rotate, args.times)
     if several and len(configs) < 2:
         raise CalibrationError(f"{args.command} compares cameras; give --camera at least twice")
     offsets = parse_offsets(getattr(args, "sync_offset", []), [config.name for config in configs])

@@ -1,0 +1,77 @@
+"""Frames as they come from a camera, before anything is decoded: what a capture stores."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from av.video.stream import VideoStream
+
+from calibration.arrays import Image
+
+INTRA: Final = frozenset({"mjpeg", "ffv1", "rawvideo", "png", "jpeg2000"})
+"""Codecs every image of which can be decoded by itself."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Coding:
+    """How one stretch of a stream is coded. Where anything of it changes, there is a new one."""
+
+    codec: str
+    """FFmpeg's name of the codec."""
+    size: tuple[int, int]
+    """Width and height of its images, pixels."""
+    template: VideoStream
+    """Its parameters, for a stream that copies it. Belongs to a container of its own that is never written."""
+
+    @property
+    def intra(self) -> bool:
+        """Whether every image can be decoded by itself."""
+        return self.codec in INTRA
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packed:
+    """One coded image."""
+
+    data: bytes
+    """As the camera coded it."""
+    key: bool
+    """Whether decoding can begin with it."""
+    coding: Coding
+    """How."""
+    delay_s: float = 0.0
+    """Seconds from its time of decoding to that of presentation; above 0 with B-frames only."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Captured:
+    """One frame of a live camera, as it came."""
+
+    camera: str
+    """Name of the camera."""
+    index: int
+    """``Frame.index``."""
+    t: float
+    """``Frame.t``: monotonic seconds at which it was taken, as far as is known."""
+    arrival: float
+    """Monotonic seconds at which it came."""
+    device_t: float | None
+    """Seconds by the clock of the device, None where it has none."""
+    content: Packed | Image
+    """As the camera coded it, or (H, W, 3) uint8 BGR of one that does not."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, pixels."""
+        if isinstance(self.content, Packed):
+            return self.content.coding.size
+        return self.content.shape[1], self.content.shape[0]
+
+    @property
+    def bytes(self) -> int:
+        """What it takes in memory."""
+        return len(self.content.data) if isinstance(self.content, Packed) else self.content.nbytes
+
+
+Tap = Callable[[Captured], None]
+"""Is handed every frame in the thread that reads the camera, in the order in which they come. It must not wait."""

@@ -1,0 +1,92 @@
+"""Frames that a camera did not give, told by the times of those that it gave."""
+
+from collections import deque
+from typing import Final
+
+_RECENT: Final = 9
+"""By the clock of a device, the time between two frames is the median of so many."""
+_LONG: Final = 100
+"""By their arrival, which a busy machine makes uneven, it is the mean of so many ..."""
+_KNOWN: Final = 30
+"""... and of no fewer than these."""
+_LATE: Final = 1.5
+"""In frames: two further apart than this have some missing between them."""
+_SILENT_S: Final = 1.0
+"""So much of nothing at the end is a camera that is gone, and not a frame that is under way."""
+_SETTLED: Final = 10
+"""In frames: what was held up has come by then."""
+
+
+class GapCounter:
+    """Counts the frames that are missing between those of one camera."""
+
+    def __init__(self) -> None:
+        self.missing = 0
+        """So far."""
+        self._steps: deque[float] = deque(maxlen=_RECENT)
+        self._counted: deque[tuple[float, int]] = deque(maxlen=_LONG)
+        """(arrival, frames up to then, those that are missing with them)."""
+        self._total = 0
+        self._last: tuple[float, float | None] | None = None
+        self._owed = 0.0
+        """Without a clock of the device: frames that did not come in time, and may be on their way."""
+        self._since = 0
+        """Frames since then."""
+
+    def restart(self) -> None:
+        """What was missing up to now is not counted."""
+        self.missing, self._owed, self._since = 0, 0.0, 0
+
+    def add(self, arrival: float, device_t: float | None) -> None:
+        """A frame came.
+
+        Args:
+            arrival: monotonic seconds.
+            device_t: seconds by the clock of the device, None where it has none.
+        """
+        last, self._last = self._last, (arrival, device_t)
+        usual = self._usual()
+        self._total += 1
+        if last is not None and device_t is not None and last[1] is not None and device_t > last[1]:
+            self._stamped(device_t - last[1])
+        elif last is not None and usual is not None:
+            self._unstamped((arrival - last[0]) / usual)
+        if not self._owed:
+            self._counted.append((arrival, self._total))
+
+    def _stamped(self, step: float) -> None:
+        usual = sorted(self._steps)[len(self._steps) // 2] if len(self._steps) == _RECENT else step
+        self._steps.append(step)
+        if step > _LATE * usual > 0:
+            self._missed(round(step / usual) - 1)
+
+    def _unstamped(self, steps: float) -> None:
+        if steps > _LATE:
+            self._owed, self._since = self._owed + steps - 1, 0
+        elif self._owed:
+            self._owed = max(self._owed - max(1 - steps, 0.0), 0.0)
+            self._since += 1
+            if self._since >= _SETTLED:
+                self._settle()
+
+    def _missed(self, frames: int) -> None:
+        self.missing += frames
+        self._total += frames
+
+    def _settle(self) -> None:
+        self._missed(round(self._owed))
+        self._owed, self._since = 0.0, 0
+
+    def _usual(self) -> float | None:
+        """Seconds between two frames by their arrival, None while that is not known."""
+        if len(self._counted) < _KNOWN:
+            return None
+        (begin, first), (end, last) = self._counted[0], self._counted[-1]
+        return (end - begin) / (last - first) or None
+
+    def end(self, now: float) -> None:
+        """Nothing more is wanted from now on, monotonic seconds."""
+        self._settle()
+        usual = self._usual()
+        if self._last is not None and usual is not None and now - self._last[0] >= _SILENT_S:
+            self._missed(round((now - self._last[0]) / usual) - 1)
