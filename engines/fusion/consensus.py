@@ -135,7 +135,9 @@ def agree(
     wrong = contradicted(views, fit[0], everybody, options)
     if not wrong.any():
         return _answer(views, everybody, fit, solve, reference)
-    groups = [[k for k in everybody if not wrong[k]], *_of_pairs(views, options)]
+    groups = [[k for k in everybody if not wrong[k]]]
+    if len(groups[0]) < 3 or len(groups[0]) <= len(everybody) / 2:
+        groups += _of_pairs(views, options)  # a majority has no rival
     settled: list[tuple[list[int], Fit]] = []
     most = 2
     for group in _largest(groups):
