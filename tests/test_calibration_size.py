@@ -10,7 +10,7 @@ from calibration.geometry.camera import world_to_image
 from calibration.solving.check import check_person
 from calibration.solving.size import UP_PROBLEM, bone_ratio, size_problem, upside_down
 from engines import skeleton as sk
-from stream.app.calibrate.session import BODY
+from stream.live.plausibility import BODY
 from tests.fusion_scene import UP, person, ring
 
 

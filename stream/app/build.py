@@ -18,6 +18,7 @@ from stream.app import camera_setup, outputs
 from stream.app.signals import finish_on_interrupt, leave_on_interrupt
 from stream.config import Config, SourceConfig
 from stream.live.capture import CaptureRun
+from stream.live.doubts import Doubts
 from stream.live.estimator import Each, Estimator
 from stream.live.metrics import Meter, Summary
 from stream.live.pipeline import OpenSource, Pipeline
@@ -103,7 +104,8 @@ def prepare(config: Config, stack: ExitStack, capture: CaptureRun | None = None)
     if capture is not None:
         for line in capture.ready(run_info, [o.info for o in opened]):
             _log.info(line)
-    pipeline = Pipeline(opened, estimator, run_info, meter, sync, config.output.record_buffer_s)
+    doubts = None if setup.method == "none" else Doubts(lenses, config.detect.min_score)
+    pipeline = Pipeline(opened, estimator, run_info, meter, sync, config.output.record_buffer_s, doubts=doubts)
     lengths = [o.info.frames / o.info.fps if o.info.frames and o.info.fps else 0.0 for o in opened]
     frames = None if live else round(max(lengths) * (run_info.fps or 0.0)) or None
     return pipeline, outputs.add(config.output, pipeline, meter, run_info.runtime, frames)

@@ -11,6 +11,7 @@ from calibration.errors import UserError
 from stream.channel import Channel, Closed, Policy
 from stream.config import SyncConfig
 from stream.control import Control
+from stream.live.doubts import Doubts
 from stream.live.estimator import Estimator, PendingFrameSet
 from stream.live.files import FileMatcher
 from stream.live.metrics import Meter, Summary
@@ -59,17 +60,20 @@ class Pipeline:
         sync: how frames are matched.
         buffer_s: seconds an "every" sink of a live source may fall behind before it loses frame sets.
         control: what may ask the run to stop or pause, and notes events.
+        doubts: what the estimates say against the calibration; None without one.
     """
 
     def __init__(
         self, sources: Sequence[OpenSource], estimator: Estimator, run_info: RunInfo, meter: Meter,
         sync: SyncConfig | None = None, buffer_s: float = 10.0, control: Control | None = None,
+        doubts: Doubts | None = None,
     ) -> None:  # fmt: skip
         self.live = any(opened.info.live for opened in sources)
         self.control = control or Control()
         self.control.connect(event=self._event)
         self._sources = sources
         self._estimator = estimator
+        self._doubts = doubts
         self.run_info = run_info
         self._meter = meter
         self._ahead = max(2, round(buffer_s * (run_info.fps or 30.0)))
@@ -130,6 +134,8 @@ class Pipeline:
             if note := opened.source.status().note:
                 notes.append(f"{opened.info.name}: {note}" if len(self._sources) > 1 else note)
         notes += filter(None, (ask() for ask in self.notes))
+        if self._doubts and self._doubts.note:
+            notes.append(self._doubts.note)
         return "; ".join(notes)
 
     @property
@@ -192,7 +198,7 @@ class Pipeline:
             raise self._errors[0]
         # A live camera's note is of the frame set; a file's, such as that it is cut off, is of the whole run.
         notes = [o.source.status().note for o in self._sources if not o.info.live]
-        lines = filter(None, (*notes, *self._lines()))
+        lines = filter(None, (*notes, *self._lines(), *(self._doubts.lines() if self._doubts else ())))
         summary = self._meter.summary(self._drops(), self._skips(), tuple(lines), tuple(self._failures))
         return replace(summary, lines=(*summary.lines, *self._timing_lines(summary)))
 
@@ -316,6 +322,8 @@ class Pipeline:
     def _finish(self, pending: PendingFrameSet, start: float) -> None:
         """Finish a frame set and hand it out; this thread has been at work since ``start``."""
         frame_set, estimate = pending.frame_set, self._estimator.result(pending)
+        for line in self._doubts(estimate) if self._doubts else ():
+            self._event("calibration", line)
         self._measure(frame_set, estimate, time.perf_counter() - start)
         self._t = estimate.t
         packet = (estimate, {f.camera: f.image for f in frame_set.frames if f is not None})

@@ -9,8 +9,9 @@ from engines.argument_types import DONE, FAILED
 from engines.detectors import load as load_detector
 from stream.app.calibrate.arguments import board_of
 from stream.app.calibrate.results import check_outputs, keep_picture, warn
-from stream.app.calibrate.session import BODY, boards_seen, bound, joints_seen, open_cameras
+from stream.app.calibrate.session import boards_seen, bound, joints_seen, open_cameras
 from stream.app.calibrate.synchronise import by_timecode, collect_tracks, flags, synchronise, write_offsets
+from stream.live.plausibility import BODY
 
 # Positions of the board. Live, somebody stands there and holds it still in each, before every session.
 _LIVE_COUNT, _COUNT = 10, 60

@@ -14,9 +14,7 @@ from calibration.errors import CalibrationError
 from calibration.formats import load_calibration
 from calibration.geometry.camera import Camera
 from calibration.solving.board import Board
-from calibration.solving.person import Body
 from calibration.types import Calibration
-from engines import skeleton
 from engines.detectors import load as load_detector
 from stream.app.calibrate.capture import Feed, Together, collect_joints, collect_together
 from stream.app.calibrate.results import warn
@@ -29,12 +27,6 @@ from stream.sources.take import sources_of_take
 
 _log = logging.getLogger(__name__)
 
-BODY = Body(
-    (skeleton.R_HIP, skeleton.L_HIP), (skeleton.R_KNEE, skeleton.L_KNEE), (skeleton.R_ANKLE, skeleton.L_ANKLE),
-    (skeleton.R_SHOULDER, skeleton.L_SHOULDER), (skeleton.R_ELBOW, skeleton.L_ELBOW),
-    (skeleton.R_WRIST, skeleton.L_WRIST),
-)  # fmt: skip
-"""Which joints of a detector make a body."""
 BOARD_EVERY_S = 0.2
 """Seconds between the frames in which a board is looked for."""
 

@@ -21,8 +21,9 @@ from stream.app.calibrate.arguments import ASSUMED_FOV, board_of
 from stream.app.calibrate.capture import collect_lens
 from stream.app.calibrate.collect import overlay
 from stream.app.calibrate.results import check_outputs, how_made, keep_picture, save_placed, warn
-from stream.app.calibrate.session import BOARD_EVERY_S, BODY, boards_seen, bound, joints_seen, open_cameras
+from stream.app.calibrate.session import BOARD_EVERY_S, boards_seen, bound, joints_seen, open_cameras
 from stream.app.calibrate.show import beside
+from stream.live.plausibility import BODY
 
 _log = logging.getLogger(__name__)
 
