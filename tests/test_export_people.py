@@ -285,13 +285,14 @@ def test_a_take_is_listed_person_by_person(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == COUNT
     several = next(k for k, e in enumerate(estimates) if sum(p.pose is not None for p in e.people) > 1)
-    for person in estimates[several].people:
-        if person.pose is not None:
-            assert f"person {person.person_id} fused by map from 2 cameras" in lines[several]
+    fused = [f"person {person.person_id}" for person in estimates[several].people if person.pose is not None]
+    assert lines[several].endswith(f"{', '.join(fused)} fused by map from 2 cameras")
     assert list_take([str(take), "--select", "3"]) == 0
     alone = capsys.readouterr().out.splitlines()
     assert len(alone) == COUNT, "also moments without them"
     assert not any("person" in line for line in alone) and any("fused by map from 2 cameras" in line for line in alone)
+    assert list_take([str(take), "--select", "largest"]) == 0
+    assert capsys.readouterr().err.startswith("--select largest: person ")
     assert list_take([str(take), "--select", "9"]) == 2
     assert capsys.readouterr().err == "no person 9 in this take: it has 0, 3, 6\n"
 

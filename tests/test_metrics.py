@@ -5,7 +5,7 @@ import math
 import pytest
 
 from stream.live import metrics
-from stream.live.metrics import Meter, report
+from stream.live.metrics import Meter, Presence, report
 
 
 class Clock:
@@ -136,19 +136,30 @@ def test_the_report_says_what_there_was_and_nothing_else(clock):
 def test_several_people_are_counted_once_each_and_in_views_not_by_answers():
     meter = Meter()
     meter.start()
-    for people in ([0], [0, 3], [3], []):
+    for k, people in enumerate(([0], [0, 3], [3], [])):
         done(meter, origins=["a" if people else None], probability=[0.5] * len(people), fused=["map"] * len(people),
-             lifted=bool(people), people=people)  # fmt: skip
+             lifted=bool(people), people=people, t=7 + 0.5 * k)  # fmt: skip
     summary = meter.summary({}, {})
-    assert (summary.people, summary.views, summary.persons, summary.most_at_once) == (3, 4, 2, 2)
+    assert (summary.people, summary.views, len(summary.persons), summary.most_at_once) == (3, 4, 2, 2)
     assert summary.mean_probability == 0.5 and summary.fused == {"map": 4, "none": 1}
+    assert summary.persons[3] == Presence(2, 0.5, 1.0)
     lines = report(summary)
-    assert "a person in 3 of 4 views" in lines[0] and lines[1] == "2 people, 2 at once"
+    assert "a person in 3 of 4 views" in lines[0]
+    assert lines[1] == "2 people, 2 at once: person 0 in 2 moments (0.0 to 0.5 s), person 3 in 2 moments (0.5 to 1.0 s)"
     assert "fused poses: map 4; nobody is fused in 1 moment" in lines
     meter = Meter()
     for people in ([0], [3]):
         done(meter, people=people)
-    assert "2 people, one after another" in report(meter.summary({}, {}))
+    said = "2 people, one after another: person 0 in 1 moment (0.0 to 0.0 s)"
+    assert any(line.startswith(said) for line in report(meter.summary({}, {})))
     meter = Meter()
     done(meter, people=[0])
     assert not any("people" in line for line in report(meter.summary({}, {}))), "one needs no counting"
+
+
+def test_of_a_crowd_those_are_listed_who_are_there_most():
+    meter = Meter()
+    for k in range(20):
+        done(meter, people=range(k, 20))
+    (line,) = [line for line in report(meter.summary({}, {})) if line.startswith("20 people")]
+    assert "20 at once: person 12 in 13 moments" in line and line.endswith("12 more for less long")

@@ -4,7 +4,7 @@ import threading
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from stream.words import number_of, people
 
 _RECENT = 300  # frame sets that the status looks back on
+_LISTED = 8  # people in the summary
 _FRESH_S = 2.0  # seconds that the rate looks back on
 
 
@@ -45,8 +46,8 @@ class Summary:
     """p50, p95 and maximum of the time between the frames of a frame set; None where no frame set had two frames."""
     fused: Mapping[str, int] = field(default_factory=dict)
     """Fused poses by ``Pose.method``, and "none": frame sets in which nobody was fused; empty without fusion."""
-    persons: int = 0
-    """Different people, by their ids."""
+    persons: Mapping[int, "Presence"] = field(default_factory=dict)
+    """Everybody who was seen, by their ids."""
     most_at_once: int = 0
     """People in the frame set with the most of them."""
     lines: tuple[str, ...] = ()
@@ -58,6 +59,18 @@ class Summary:
     def fps(self) -> float:
         """Frame sets a second."""
         return self.frame_sets / self.seconds if self.seconds > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """When one person was there."""
+
+    frame_sets: int
+    """In how many frame sets."""
+    first_s: float
+    """Seconds from the first frame set to the first with them."""
+    last_s: float
+    """Seconds from the first frame set to the last with them."""
 
 
 class Meter:
@@ -74,7 +87,8 @@ class Meter:
         self._detectors: Counter[str] = Counter()
         self._fused: Counter[str] = Counter()
         self._frame_sets = self._people = self._views = self._answers = self._most = 0
-        self._ids: set[int] = set()
+        self._persons: dict[int, Presence] = {}
+        self._first_t: float | None = None
         self._busy = 0.0
         self._detector = ""
         self._start = time.monotonic()
@@ -88,7 +102,7 @@ class Meter:
     def done(
         self, stages: Mapping[str, float], busy: float, origins: list[str | None], probability: list[float],
         latency: float | None, skew: float | None, fused: Sequence[str] | None = None, lifted: int | None = None,
-        people: Collection[int] = (),
+        people: Collection[int] = (), t: float = 0.0,
     ) -> None:  # fmt: skip
         """A frame set was estimated.
 
@@ -102,6 +116,7 @@ class Meter:
             fused: the method of each fused person; None where nothing is fused.
             lifted: in how many views somebody was lifted; None for as many as there are probabilities.
             people: ids of those who are there.
+            t: seconds, ``Estimate.t``.
         """
         with self._lock:
             for name, seconds in stages.items():
@@ -112,7 +127,10 @@ class Meter:
             self._views += len(origins)
             self._people += len(probability) if lifted is None else lifted
             self._answers += len(probability)
-            self._ids.update(people)
+            self._first_t = t if self._first_t is None else self._first_t
+            for person_id in people:
+                there = self._persons.get(person_id) or Presence(0, t - self._first_t, 0)
+                self._persons[person_id] = replace(there, frame_sets=there.frame_sets + 1, last_s=t - self._first_t)
             self._most = max(self._most, len(people))
             self._probability += sum(probability)
             self._detectors.update(o for o in origins if o)
@@ -179,7 +197,7 @@ class Meter:
                 latency_ms=_percentiles(self._latency, 50, 95) if self._latency else None,
                 skew_ms=_percentiles(self._skew, 50, 95, 100) if self._skew else None,
                 fused=dict(self._fused),
-                persons=len(self._ids),
+                persons=dict(self._persons),
                 most_at_once=self._most,
                 lines=lines,
                 failures=failures,
@@ -195,9 +213,8 @@ def report(summary: Summary) -> list[str]:
     moments, views = number_of(summary.frame_sets, "moment"), number_of(summary.views, "view")
     lines = [f"{moments} in {summary.seconds:.1f} s ({summary.fps:.1f} fps); "
              f"a person in {summary.people} of {views}"]  # fmt: skip
-    if summary.persons > 1:
-        at_once = f", {summary.most_at_once} at once" if summary.most_at_once > 1 else ", one after another"
-        lines.append(f"{people(summary.persons)}{at_once}")
+    if len(summary.persons) > 1:
+        lines.append(_people(summary))
     if summary.stage_ms:
         lines.append("stages, ms a moment: " + ", ".join(f"{k} {v:.1f}" for k, v in summary.stage_ms.items()))
     if summary.detectors:
@@ -219,6 +236,20 @@ def report(summary: Summary) -> list[str]:
     if summary.skips:
         lines.append("passed over, because newer ones had come: " + _counted(summary.skips))
     return [*lines, *summary.lines]
+
+
+def _people(summary: Summary) -> str:
+    """How many people there were, and when; those who were there most, by their ids."""
+    at_once = f"{summary.most_at_once} at once" if summary.most_at_once > 1 else "one after another"
+    longest = sorted(summary.persons, key=lambda person_id: -summary.persons[person_id].frame_sets)[:_LISTED]
+    said = [
+        f"person {person_id} in {number_of(there.frame_sets, 'moment')} ({there.first_s:.1f} to {there.last_s:.1f} s)"
+        for person_id, there in sorted(summary.persons.items())
+        if person_id in longest
+    ]
+    more = len(summary.persons) - len(said)
+    said += [f"{more} more for less long"] if more else []
+    return f"{people(len(summary.persons))}, {at_once}: {', '.join(said)}"
 
 
 def _counted(counts: Mapping[str, int]) -> str:

@@ -369,6 +369,7 @@ class Pipeline:
             fused if "fuse" in (estimate.stages or {}) else None,
             sum(any(view.tracks for view in views) for _, views in seen),
             [person.person_id for person in estimate.people],
+            estimate.t,
         )  # fmt: skip
 
     def _drops(self) -> dict[str, int]:
