@@ -25,7 +25,11 @@ class Read(Protocol):
     selection: Selection
 
     def __call__(self, stream: str) -> Iterable[pa.RecordBatch]:
-        """The batches of a stream, by its name; at least one, if an empty one."""
+        """The batches of a stream, by its name, a few thousand rows each; at least one, if an empty one."""
+        ...
+
+    def batches(self, stream: str) -> Iterable[pa.RecordBatch]:
+        """The same as they were recorded, which is cheaper where columns are only looked at; perhaps none."""
         ...
 
 
@@ -113,14 +117,15 @@ class Count:
 def contents_of(read: Read) -> Contents:
     """Go through a take once."""
     fused, extra, pose_extra = False, dict[str, None](), dict[str, None]()
-    views: list[tuple[NDArray[np.int64], NDArray[np.int64], Bools]] = []
-    for batch in read(ESTIMATES):
+    nobody = np.zeros(0, np.int64)
+    views: list[tuple[NDArray[np.int64], NDArray[np.int64], Bools]] = [(nobody, nobody, np.zeros((0, 17), bool))]
+    for batch in read.batches(ESTIMATES):
         extra |= dict.fromkeys(extra_names(batch.column("extra")))
         there = array_of(batch, "person")
         # Copies, or every batch would stay in memory.
         moment, person = (array_of(batch, name)[there].copy() for name in ("moment", "person_id"))
         views.append((moment, person, array_of(batch, "score")[there] > 0))
-    for batch in read(MOMENTS):
+    for batch in read.batches(MOMENTS):
         fused |= bool(np.any(array_of(batch, "fused")))
         pose_extra |= dict.fromkeys(extra_names(batch.column("pose_extra")))
     moment, person, seen = (np.concatenate(parts) for parts in zip(*views, strict=True))
@@ -132,12 +137,12 @@ def contents_of(read: Read) -> Contents:
 
 def any_fused(read: Read) -> bool:
     """Whether a moment of the take has a fused person."""
-    return any(np.any(array_of(batch, "fused")) for batch in read(MOMENTS))
+    return any(np.any(array_of(batch, "fused")) for batch in read.batches(MOMENTS))
 
 
 def any_event(read: Read) -> bool:
     """Whether the take has an event."""
-    return any(batch.num_rows for batch in read(EVENTS))
+    return any(batch.num_rows for batch in read.batches(EVENTS))
 
 
 def estimate_columns(batch: pa.RecordBatch, there: Contents) -> Columns:

@@ -59,7 +59,7 @@ class Reading:
         if self.selection.rule != ALL:
             tally = Tally(self.selection)
             for stream in (ESTIMATES, MOMENTS):
-                for batch in self(stream):
+                for batch in self.batches(stream):
                     self._tally(tally, stream, batch)
             self.ids = tally.ids
 
@@ -84,12 +84,23 @@ class Reading:
                 tally.count(int(person_id), 0.0)
 
     def __call__(self, stream: str) -> Iterator[pa.RecordBatch]:
-        """The batches of a stream, gathered to a few thousand rows each."""
+        """The batches of a stream, gathered to a few thousand rows each; at least one, which may be empty."""
+        # The empty one tells the columns of a take in which nothing was recorded.
+        waiting = [self.take.empty_batch(stream)]
+        for batch in self.batches(stream):
+            if batch.num_rows:
+                waiting.append(batch)
+            if sum(b.num_rows for b in waiting) >= _ROWS:
+                yield pa.concat_batches(waiting)
+                waiting.clear()
+        if waiting:
+            yield pa.concat_batches(waiting)
+
+    def batches(self, stream: str) -> Iterator[pa.RecordBatch]:
+        """The batches of a stream as they were recorded, without what is not to be read; perhaps none."""
         journals = [path.with_suffix(".journal") for path in segments(self.take.folder, stream)]
         total = sum(entry[2] for journal in journals for entry in read_journal(journal))
         with self._progress(total, stream) as bar:
-            # The empty one tells the columns of a take in which nothing was recorded.
-            waiting = [self.take.empty_batch(stream)]
             if not journals and stream in self.take.streams:
                 self._fault(Span(f"{stream}-00000.arrows", 0, 0, 0, "missing"))
             for batch in self.take.batches(stream, self._fault, self._not_verified):
@@ -97,15 +108,7 @@ class Reading:
                     bar.update(batch.num_rows)
                 if not self._whole:
                     batch = batch.filter(pa.array(self._inside(array_of(batch, _TIMES[stream]))))
-                if self.ids is not None:
-                    batch = alone(stream, batch, self.ids)
-                if batch.num_rows:
-                    waiting.append(batch)
-                if sum(b.num_rows for b in waiting) >= _ROWS:
-                    yield pa.concat_batches(waiting)
-                    waiting.clear()
-            if waiting:
-                yield pa.concat_batches(waiting)
+                yield batch if self.ids is None else alone(stream, batch, self.ids)
 
     def _progress(self, total: int, stream: str) -> AbstractContextManager[tqdm | None]:
         # disable=None: no bar where nobody looks at a terminal. Even a bar that is not shown leaves a thread of tqdm's.
