@@ -13,6 +13,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", default="0")
     parser.add_argument("--login")
+    parser.add_argument("--udp", action="store_true", help="refuse TCP with 461, as some cameras do")
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     try:
@@ -35,6 +36,12 @@ def main():
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_launch(PIPELINE)
     factory.set_shared(True)
+    if arguments.udp:
+        gi.require_version("GstRtsp", "1.0")
+        from gi.repository import GstRtsp  # pyright: ignore[reportMissingImports]
+
+        factory.set_protocols(GstRtsp.RTSPLowerTrans.UDP)
+        factory.set_shared(False)  # GStreamer answers 503 for a while after a transport that it refused
     if arguments.login:
         user, password = arguments.login.split(":")
         auth = GstRtspServer.RTSPAuth()

@@ -12,6 +12,8 @@ import av
 import av.error
 
 _MOST_BYTES = 1 << 18
+MOST_PICTURE = 1 << 26
+"""Bytes of one picture."""
 _JPEG = b"\xff\xd8\xff"
 _PART_TYPE = re.compile(rb"content-type:\s*([\w./+-]+)", re.IGNORECASE)
 
@@ -23,11 +25,19 @@ class Answer:
     type: str
     """Media type by the server's header, such as "text/html"; empty where it says none."""
     body: bytes
-    """What came first, at most 256 kB."""
+    """What came first."""
+    whole: bool
+    """Whether the server ended it."""
 
 
-def ask(url: str, seconds: float) -> Answer | None:
-    """Get the beginning of an address, for at most about so many seconds; None where it cannot be had."""
+def ask(url: str, seconds: float, most: int = 0) -> Answer | None:
+    """Get the beginning of an address, for at most about so many seconds; None where it cannot be had.
+
+    Args:
+        url: the address.
+        seconds: for how long, about.
+        most: bytes that are read, whatever they are; 0 for as many as it takes to tell what it is.
+    """
     parts = urlsplit(url)
     end = time.monotonic() + seconds
     try:
@@ -48,27 +58,37 @@ def ask(url: str, seconds: float) -> Answer | None:
             if response.status != http.client.OK:
                 return None
             kind = response.headers.get_content_type() if response.headers["Content-Type"] else ""
-            return Answer(kind, _read(response, end))
+            return Answer(kind, *_read(response, end, most))
         finally:
             connection.close()
     except (OSError, ValueError, http.client.HTTPException):
         return None
 
 
-def _read(response: http.client.HTTPResponse, end: float) -> bytes:
-    """What comes until there is enough or it is too late."""
-    body = b""
-    while len(body) < _MOST_BYTES and time.monotonic() < end:
+def _read(response: http.client.HTTPResponse, end: float, most: int) -> tuple[bytes, bool]:
+    """What comes until there is enough or it is too late, and whether that is all."""
+    body = bytearray()
+    while len(body) < (most or _MOST_BYTES) and time.monotonic() < end:
         try:
-            more = response.read1(1 << 14)
+            more = response.read1(1 << 16)
         except (OSError, http.client.HTTPException):
             break
         if not more:
-            break
+            return bytes(body), True
         body += more
-        if body.count(_JPEG) > 2 or body.lstrip().startswith((b"<", b"#")):
+        if not most and (body.count(_JPEG) > 2 or body.lstrip().startswith((b"<", b"#"))):
             break
-    return body
+    return bytes(body), response.length == 0
+
+
+def is_picture(answer: Answer) -> bool:
+    """Whether it is one whole JPEG or PNG picture: an address to be asked again for the next one."""
+    return answer.whole and answer.body.startswith((_JPEG, b"\x89PNG")) and not answer.type.startswith("multipart/")
+
+
+def is_playlist(answer: Answer) -> bool:
+    """Whether it is an HLS playlist."""
+    return answer.body.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"#EXTM3U")
 
 
 def is_motion_jpeg(answer: Answer) -> bool:
@@ -90,7 +110,7 @@ def name(answer: Answer) -> str:
     if not answer.body:
         return "it answers, and sends nothing"
     if start.startswith(b"#extm3u") or "mpegurl" in answer.type:
-        return "it is a playlist (HLS), which is not read here: it is seconds late; give an RTSP or MJPEG address"
+        return "it is a playlist (HLS) of which nothing can be played"
     if b"<mpd" in start or answer.type == "application/dash+xml":
         return "it is a playlist (DASH), which is not read here: it is seconds late; give an RTSP or MJPEG address"
     if start.startswith((b"<!doctype html", b"<html")) or answer.type == "text/html":
@@ -101,7 +121,7 @@ def name(answer: Answer) -> str:
             "download it and give the file"
         )
     if answer.body.startswith(_JPEG):
-        return "it is one picture, no stream; give the address of the camera's video"
+        return "it is one picture that cannot be decoded"
     if answer.type.startswith("multipart/"):
         types = {kind.decode() for kind in _PART_TYPE.findall(answer.body)}
         if types and not any(kind.startswith("image/") for kind in types):

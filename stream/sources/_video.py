@@ -1,5 +1,6 @@
 """Containers through PyAV: opened with only what is allowed, decoded to upright BGR images, errors in plain words."""
 
+import errno
 import time
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
@@ -54,6 +55,10 @@ def reason(error: av.error.FFmpegError) -> str:
     return next((text for kind, text in _REASONS if isinstance(error, kind)), f"FFmpeg says {type(error).__name__}")
 
 
+class TransportError(StreamError):
+    """An RTSP server that refuses the transport (461)."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
     """One decoded image."""
@@ -104,16 +109,17 @@ class OpenVideo:
         self._leading: list[Packet] | None = []
         """Packets before the first one that an image can begin with; None once there was one."""
         self._undecodable = 0
-        problem = ""
+        problem, refused = "", False
         try:
             self.container: InputContainer = av.open(
                 target, "r", container_format, options=dict(options), timeout=timeout, metadata_errors="replace"
             )
         except av.error.FFmpegError as error:
-            problem = reason(error)
+            problem, refused = reason(error), error.errno == errno.EPROTONOSUPPORT
         # Raised out here so that the error with the URL in it is not chained to ours.
         if problem:
-            raise StreamError(f"{shown}: {problem}")
+            kind = TransportError if refused else StreamError
+            raise kind(f"{shown}: {problem}")
         try:
             self.stream = self._choose()
         except StreamError:

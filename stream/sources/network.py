@@ -1,8 +1,9 @@
-"""Network cameras (RTSP, MJPEG or others over HTTP), through PyAV: real timeouts, and no change of size is hidden."""
+"""Network cameras (RTSP, HTTP, UDP, RTMP), through PyAV: real timeouts, and no change of size is hidden."""
 
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from calibration.arrays import Image
 from stream.config import SourceConfig
@@ -10,19 +11,20 @@ from stream.sources import _http, _video
 from stream.sources._clock import EnvelopeClock, MediaClock
 from stream.sources._live import Capture, LiveSource
 from stream.sources._packets import PacketReader
+from stream.sources._snapshot import SnapshotConnection
 from stream.sources._source import SourceInfo
 from stream.types import StreamError
 
-SCHEMES = ("rtsp", "rtsps", "http", "https")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-# What a server may make FFmpeg open: never a file. No playlists (HLS, DASH): they name further addresses, and come a
-# segment at a time, which is no live view.
 _ASK_S = 1.0
 """Seconds in which a server that gives no video may show what it gives instead."""
 _OWN, _FIRST, _ASK = 0.95, 0.55, 0.15
 """Shares of ``SourceConfig.open_s``: for all that is tried, for the first try of a web server, for asking it."""
+_LEAST_S = 0.5
+"""So long at least is tried over UDP."""
 _FEW = 3
 """A live stream that breaks after fewer images is not cut by chance."""
+# What a server may make FFmpeg open: never a file.
 _RTSP = {
     "protocol_whitelist": "rtsp,rtsps,tcp,tls,udp,rtp,srtp,crypto",
     "format_whitelist": "rtsp,rtp,mpegts,asf",
@@ -36,6 +38,46 @@ _HTTP = {
     "analyzeduration": "500000",
     "fpsprobesize": "0",  # else MJPEG is buffered for seconds to guess a rate that is wrong anyway
 }
+# A playlist names further addresses; they may be of the web and of nothing else. From the newest piece on.
+_HLS = {
+    "protocol_whitelist": "http,https,httpproxy,tcp,tls",
+    "format_whitelist": "hls,mpegts,mov",
+    "live_start_index": "-1",
+    "analyzeduration": "500000",
+}
+_UDP = {
+    "protocol_whitelist": "udp",
+    "format_whitelist": "mpegts,h264,hevc,mpeg",
+    "analyzeduration": "500000",
+    "overrun_nonfatal": "1",
+}
+_RTMP = {"protocol_whitelist": "rtmp,rtmps,tcp,tls", "format_whitelist": "flv,live_flv", "analyzeduration": "500000"}
+_OPTIONS: dict[str, dict[str, str]] = {
+    "rtsp": _RTSP, "rtsps": _RTSP, "http": _HTTP, "https": _HTTP, "udp": _UDP, "rtmp": _RTMP, "rtmps": _RTMP,
+}  # fmt: skip
+SCHEMES = tuple(_OPTIONS)
+_BRIDGE = (
+    "; let ffmpeg pass it on: ffmpeg -i ADDRESS -c copy -f mpegts udp://127.0.0.1:5000, and give udp://127.0.0.1:5000"
+)
+_NOT_READ = {
+    "srt": f"the FFmpeg in the package av has no SRT{_BRIDGE}",
+    "rist": f"the FFmpeg in the package av has no RIST{_BRIDGE}",
+    "rtp": "RTP alone does not say what it carries; give the camera's RTSP address, or send MPEG-TS over UDP",
+    "mms": "MMS is not read here; give the camera's RTSP or HTTP address",
+    "ws": "WebSockets are a web page's way to show it; give the camera's RTSP or HTTP address",
+    "webrtc": "WebRTC is not read here; give the RTSP or HTTP address of the camera or its server",
+    "onvif": "ONVIF is not spoken here; give the RTSP address that the camera's ONVIF profile names",
+    "ndi": "NDI is not read here; an NDI bridge gives it as RTSP, or as a webcam",
+    "ftp": "download it and give the file",
+}
+"""What is not read, and the way round it."""
+_LATE_S = 0.2
+"""A piece of a playlist that comes later than this moves all after it, so that they come evenly again."""
+_PIECE_S = 12.0
+"""A piece of a playlist is at most about so long, and comes at once."""
+_IGNORED = "what it writes around its images (boundaries or Content-Length) is wrong and is ignored"
+_DATAGRAMS = "its server refuses TCP (461), so it comes over UDP: where packets are lost, images are smeared or missing"
+_LATE = "a playlist (HLS): some seconds late, and its images cannot be matched in time with another camera's"
 
 
 def claims(source: str) -> bool:
@@ -50,12 +92,29 @@ def make(config: SourceConfig) -> "NetworkSource":
         StreamError: if it is of a scheme that is not read here.
     """
     match = _URL.match(config.source)
-    if match is None or match[1].lower() not in SCHEMES:
-        raise StreamError(f"{config.shown}: only {', '.join(SCHEMES)} addresses are read; give a file by its path")
+    scheme = match[1].lower() if match else ""
+    if scheme not in SCHEMES:
+        known = _NOT_READ.get(scheme.removesuffix("s") if scheme not in _NOT_READ else scheme)
+        raise StreamError(
+            f"{config.shown}: {known}"
+            if known
+            else f"{config.shown}: only {', '.join(SCHEMES)} addresses are read; give a file by its path"
+        )
     return NetworkSource(config)
 
 
-_IGNORED = "what it writes around its images (boundaries or Content-Length) is wrong and is ignored"
+@dataclass(slots=True)
+class _Way:
+    """How an address is to be opened, as was found out so far."""
+
+    bare: bool = False
+    """Whether what is wrapped around its JPEG images is wrong and to be ignored."""
+    udp: bool = False
+    """Whether RTSP comes over UDP, as TCP was refused."""
+    playlist: bool = False
+    """Whether it is an HLS playlist."""
+    snapshots: bool = False
+    """Whether it gives one picture at a time."""
 
 
 class NetworkSource(LiveSource):
@@ -69,36 +128,59 @@ class NetworkSource(LiveSource):
         super().__init__(config)
         self._open_limit_s = config.open_s
         self._clock = EnvelopeClock()
-        self._bare = False
-        """Whether what is wrapped around its JPEG images is wrong and to be ignored."""
-        self._connection: _NetworkConnection | None = None
+        self._way = _Way()
+        self._connection: _NetworkConnection | SnapshotConnection | None = None
         """The one before."""
 
-    def _connect(self) -> "_NetworkConnection":
+    def _connect(self) -> "_NetworkConnection | SnapshotConnection":
         self._clock.reset()
         end = time.monotonic() + _OWN * self.config.open_s
-        broken = self._connection is not None and self._connection.given < _FEW and not self._bare
+        way = self._way
+        known = way.bare or way.udp or way.playlist or way.snapshots
+        broken = self._connection is not None and self._connection.given < _FEW and not known
         if broken and (answer := self._ask()) is not None:
-            self._bare = _http.is_motion_jpeg(answer)
+            way.bare = known = _http.is_motion_jpeg(answer)
         try:
             # A web server may give something else, and naming or mending that must be over in time, too.
-            first_s = (_FIRST if self._web and not self._bare else _OWN) * self.config.open_s
-            self._connection = _NetworkConnection(self.config, first_s, self._clock, self._bare, self._packed)
+            self._connection = self._open((_FIRST if self._web and not known else _OWN) * self.config.open_s)
+        except _video.TransportError:
+            if way.udp:
+                raise
+            way.udp = True
+            self._connection = self._open(max(end - time.monotonic(), _LEAST_S))
         except StreamError:
-            answer = None if self._bare else self._ask()
+            answer = None if known else self._ask()
             left_s = end - time.monotonic()
             if answer is None or left_s <= 0:
                 raise
-            if not _http.is_motion_jpeg(answer):
-                raise StreamError(f"{self.config.shown}: {_http.name(answer)}") from None
-            self._bare = True
-            self._connection = _NetworkConnection(self.config, left_s, self._clock, self._bare, self._packed)
+            self._connection = self._named(answer, left_s)
         return self._connection
 
-    @property
-    def _packed(self) -> bool:
-        """Whether packets are wanted as they come."""
-        return self._tap is not None
+    def _named(self, answer: _http.Answer, open_s: float) -> "_NetworkConnection | SnapshotConnection":
+        """Open what a web server gives, now that it is known what.
+
+        Raises:
+            StreamError: with its name, if it is nothing that can be opened.
+        """
+        playlist = _http.is_playlist(answer)
+        self._way = _Way(_http.is_motion_jpeg(answer), False, playlist, _http.is_picture(answer))
+        if not (self._way.bare or playlist or self._way.snapshots):
+            raise StreamError(f"{self.config.shown}: {_http.name(answer)}") from None
+        try:
+            return self._open(open_s)
+        except StreamError as error:
+            self._way = _Way()
+            if not playlist:
+                raise
+            problem = str(error)
+        raise StreamError(
+            f"{self.config.shown}: {_http.name(answer)} ({problem.removeprefix(self.config.shown + ': ')})"
+        )
+
+    def _open(self, open_s: float) -> "_NetworkConnection | SnapshotConnection":
+        if self._way.snapshots:
+            return SnapshotConnection(self.config, self.kind, open_s)
+        return _NetworkConnection(self.config, open_s, self._clock, self._way, self._tap is not None)
 
     @property
     def _web(self) -> bool:
@@ -110,26 +192,31 @@ class NetworkSource(LiveSource):
 
 
 class _NetworkConnection:
-    def __init__(self, config: SourceConfig, open_s: float, clock: EnvelopeClock, bare: bool, packed: bool) -> None:
+    def __init__(self, config: SourceConfig, open_s: float, clock: EnvelopeClock, way: _Way, packed: bool) -> None:
         shown = config.shown
-        http = config.source.lower().startswith("http")
+        scheme = config.source.partition(":")[0].lower()
+        http = scheme.startswith("http")
+        options = _HLS if way.playlist else _OPTIONS[scheme]
+        if way.udp:
+            options = {**options, "rtsp_transport": "udp+udp_multicast"}
         self._video = _video.OpenVideo(
             config.source,
             shown,
-            _HTTP if http else _RTSP,
-            (open_s, config.stall_s),
+            options,
+            (open_s, max(config.stall_s, _PIECE_S if way.playlist else 0.0)),
             low_delay=True,
-            container_format="mjpeg" if bare else None,
+            container_format="mjpeg" if way.bare else "hls" if way.playlist else None,
         )
         self._clock = clock
         self._shown = shown
         self._live = not (http and self._video.duration is not None)
+        self._paced = way.playlist
         self._images = self._video.images()
         self._undecodable = self._given = 0
         self._first: _video.Decoded | None = None
         self._packets: PacketReader | None = None
         try:
-            if packed and self._live:
+            if packed and self._live and not way.playlist:
                 self._packets = PacketReader(self._video, clock)
                 size = self._packets.size
             else:
@@ -150,13 +237,22 @@ class _NetworkConnection:
             frames=frames,
             live=self._live,
             clock="monotonic" if self._live else "media",
-            messages=(*self._video.notes, *([f"{shown}: {_IGNORED}"] if bare else [])),
+            messages=(*self._video.notes, *self._said(way)),
         )
 
     @property
     def given(self) -> int:
         """Images that came."""
         return self._packets.given if self._packets else self._given
+
+    def _said(self, way: _Way) -> Iterator[str]:
+        """What the user should know of how it comes."""
+        if way.bare:
+            yield f"{self._shown}: {_IGNORED}"
+        if way.udp:
+            yield f"{self._shown}: {_DATAGRAMS}"
+        if way.playlist and self._live:
+            yield f"{self._shown}: {_LATE}"
 
     def captures(self) -> Iterator[Capture]:
         """See ``Connection.captures``."""
@@ -165,6 +261,7 @@ class _NetworkConnection:
             return
         media: MediaClock[Image] = MediaClock(1.0 / (self._video.rate or 25.0), wait=not self._video.untimed)
         decoded, self._first = self._first, None
+        begin: float | None = None
         while decoded is not None:
             self._given += 1
             pts = None if self._video.untimed else decoded.pts
@@ -173,6 +270,13 @@ class _NetworkConnection:
             self._undecodable = self._video.corrupt
             if not self._live:
                 yield from (Capture(t, image) for t, image in media.place(pts, decoded.image))
+            elif self._paced and pts is not None:
+                # Whole pieces of some seconds come at once: shown at the pace at which they were made.
+                now = time.monotonic()
+                begin = now - pts if begin is None or now > begin + pts + _LATE_S else begin
+                time.sleep(min(max(0.0, begin + pts - now), _PIECE_S))
+                image, lost = (None, "corrupt") if decoded.corrupt else (decoded.image, "")
+                yield Capture(time.monotonic(), image, lost)
             else:
                 t = self._clock.time(pts, decoded.arrival)
                 if decoded.corrupt:

@@ -80,11 +80,12 @@ REFUSED = [
     Fault("a web page", once(PAGE, "text/html"), 2, "it is a web page, no video", ""),
     Fault("a web page that says it is video", once(PAGE, MULTIPART), 2, "it is a web page, no video", ""),
     Fault("a web page without an end", endless(lambda n: PAGE, "text/html"), 2, "it is a web page, no video", ""),
-    Fault("an HLS playlist", once(HLS, "application/vnd.apple.mpegurl"), 2, "it is a playlist (HLS)", ""),
+    Fault("an HLS playlist of a local file", once(HLS, "application/vnd.apple.mpegurl"), 2,
+          "it is a playlist (HLS) of which nothing can be played", ""),
     Fault("an HLS playlist that says it is text", once(HLS, "text/plain"), 2, "it is a playlist (HLS)", ""),
     Fault("a DASH playlist", once(DASH, "application/dash+xml"), 2, "it is a playlist (DASH)", ""),
     Fault("an error as JSON", once(b'{"error": 7}' * 40, "application/json"), 2, "it is text (application/json)", ""),
-    Fault("one picture", once(picture(1), "image/jpeg"), 2, "it is one picture, no stream", ""),
+    Fault("one picture that is cut off", once(picture(1)[:300], "image/jpeg"), 2, "its picture cannot be decoded", ""),
     Fault("nothing", once(b"", "image/jpeg"), 2, "it answers, and sends nothing", ""),
 ]  # fmt: skip
 MENDED = [
