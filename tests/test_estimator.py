@@ -8,13 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from calibration.errors import UserError
 from engines.lifter import MDNLifter
 from engines.types import ExtraJoints
 from stream.config import DetectConfig
 from stream.live.estimator import Estimator, interpolate
 from stream.live.files import FileMatcher
 from stream.live.synchronise import frame_set
-from stream.types import Frame, FrameReference
+from stream.types import Frame, FrameReference, FrameSet
 from tests.known import KnownDetector, figure
 from tests.walker import only_view
 
@@ -264,3 +265,31 @@ def test_the_next_frame_set_is_detected_while_this_one_is_lifted(lifter):
         pending = estimator.submit(frame_set(0, first.t, [first, first]))
         estimator.submit(frame_set(1, following.t, [following, following]))
         assert only_view(estimator.result(pending), 1).answer is not None
+
+
+def test_an_estimator_does_not_believe_its_caller(lifter):
+    source = figure()
+    estimator = Estimator([source.camera], KnownDetector(source), lifter)
+    (good, other) = frames(source, 1)[0], np.ones((480, 640, 3), np.uint8)
+    first = estimator(frame_set(0, 0.0, [good]))
+    with pytest.raises(UserError, match="two images are frame 0 at 0 s"):
+        estimator(frame_set(1, 0.0, [replace(good, image=other)]))
+    again = estimator(frame_set(1, 0.0, [good]))
+    np.testing.assert_array_equal(again.person.views[0].answer_raw, first.person.views[0].answer_raw)
+    later = estimator(frame_set(2, 0.1, [replace(good, t=0.1, image=other)]))
+    assert not np.array_equal(later.person.views[0].detection.xy, first.person.views[0].detection.xy), "looked at"
+    for image, words in [
+        (good.image[:240, :320], "320x240, but its lens is known for 640x480"),
+        (good.image[..., 0], "COLOR_GRAY2BGR"),
+        (good.image / 255, "float64 is no colour image.*astype"),
+        (good.image.astype(np.uint16), "uint16"),
+        (None, "NoneType is no image"),
+    ]:
+        with pytest.raises(UserError, match=words):
+            estimator(frame_set(3, 0.2, [Frame("cam0", 9, 0.2, image)]))
+    for number in (0, 2):
+        with pytest.raises(UserError, match=f"has {number} frames for 1 cameras"):
+            estimator(FrameSet(3, 0.2, (good,) * number, 0.0))
+    with pytest.raises(UserError, match="of no camera"):
+        Estimator([], KnownDetector(source), lifter)
+    assert estimator(frame_set(3, 0.2, [None])).people == ()

@@ -210,6 +210,10 @@ def test_the_apt_packages_are_those_that_the_bare_machine_gets() -> None:
     assert listed
     assert named
     installed = set(re.sub("#.*", "", listed[1]).split())
+    public = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    there = re.search(r"PACKAGES: >-\n(.*?)\njobs:", public, re.DOTALL)
+    assert installed - {"git", "make", "python3-venv"} == set(there[1].split()), "which its machines have"
+    assert all(f"run: make {target}\n" in public for target in ("check", "test", "test-slow", "docs"))
     readme = set(named[1].split())
     assert {"make", "python3-venv"} <= readme
     assert readme <= installed, "the README names what the bare machine does not get"
