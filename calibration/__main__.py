@@ -1,8 +1,8 @@
-"""Starts ``stream.app.calibrate``, which captures and talks to the user; the package itself is geometry."""
+"""``python -m calibration``: the steps of calibration. The package itself is geometry."""
 
 import sys
 
-from stream.app.calibrate.command_line import main
+from calibration.programs import calibrate as main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -4,9 +4,11 @@ Standard library only. The programs are those of ``stream.app.program``.
 """
 
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 
 def stream() -> int:
@@ -14,16 +16,16 @@ def stream() -> int:
     return _run("hypothesis-stream", "main")
 
 
-def calibrate() -> int:
-    """``hypothesis-calibrate``: one of the steps of calibration."""
-    return _run("hypothesis-calibrate", "calibrate")
+def calibrate(arguments: Sequence[str] | None = None) -> int:
+    """``hypothesis-calibrate`` and ``python -m calibration``: one of the steps of calibration."""
+    return _run("hypothesis-calibrate", "calibrate", arguments)
 
 
-def _run(program: str, function: str) -> int:
+def _run(program: str, function: str, *given: Any) -> int:
     if other := in_the_way("stream", Path(__file__).resolve().parents[1]):
         print(f"{program}: {other}", file=sys.stderr)
         return 2
-    return getattr(import_module("stream.app.program"), function)()
+    return getattr(import_module("stream.app.program"), function)(*given)
 
 
 def in_the_way(name: str, folder: Path) -> str | None:

@@ -1,8 +1,8 @@
-"""``python -m stream``: export, replay and recover takes."""
+"""``python -m stream``: export, replay, inspect and recover takes."""
 
 import sys
 
-from stream.app.verbs import main
+from stream.app.program import verb
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(verb())

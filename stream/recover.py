@@ -2,7 +2,7 @@
 
 import sys
 
-from stream.app.recover import main
+from stream.app.program import verb
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(verb("recover"))

@@ -62,12 +62,16 @@ def test_another_package_of_our_name_is_named(tmp_path: Path, name: str, kind: s
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     for code, head in [
         ("from stream.app.program import main; raise SystemExit(main())", "hypothesis-stream: "),
+        ("import runpy; runpy.run_module('stream', run_name='__main__')", "stream: "),
+        ("import runpy; runpy.run_module('stream.export', run_name='__main__')", "stream: "),
         ("import stream; stream.open_stream", "ImportError: open_stream: "),
     ]:
+        if kind == "folder":
+            code = "import stream; stream.UserError, stream.EngineError"
         done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
         if kind == "folder":
-            assert "stands before" not in done.stderr, "without an __init__.py ours is found"
-            continue
+            assert (done.returncode, done.stderr) == (0, ""), "without an __init__.py ours is found"
+            return
         assert done.returncode != 0
         said = done.stderr.splitlines()[-1]
         assert said.startswith(f"{head}{other} stands before ours of that name ({ROOT / name}); "), done.stderr

@@ -4,6 +4,7 @@ What is imported here is standard library only: a package or a system library th
 """
 
 import sys
+from collections.abc import Sequence
 
 
 def main() -> int:
@@ -18,7 +19,16 @@ def main() -> int:
     return verbs.main(arguments) if arguments and arguments[0] in verbs.VERBS else command_line.main(arguments)
 
 
-def calibrate() -> int:
+def verb(*first: str) -> int:
+    """Run one of the verbs, ``python -m stream``; ``first`` stands before what was given."""
+    try:
+        from stream.app import verbs
+    except ImportError as error:
+        return _missing("stream", error)
+    return verbs.main([*first, *sys.argv[1:]])
+
+
+def calibrate(arguments: Sequence[str] | None = None) -> int:
     """Run one of the steps of calibration."""
     if _limited("hypothesis-calibrate"):
         return 2
@@ -26,7 +36,7 @@ def calibrate() -> int:
         from stream.app.calibrate import command_line
     except ImportError as error:
         return _missing("hypothesis-calibrate", error)
-    return command_line.main(sys.argv[1:])
+    return command_line.main(list(sys.argv[1:] if arguments is None else arguments))
 
 
 def _limited(program: str) -> bool:
