@@ -65,7 +65,9 @@ def test_several_people_become_a_file_each_in_step(
 ) -> None:
     assert run(take, "trc", tmp_path / "out.trc") == 0
     said = capsys.readouterr().out
-    assert "3 people: 0, 3, 6" in said and said.count("40 frames at 30 Hz") == 1
+    count = [sum(p.person_id == k and p.pose is not None for e in estimates for p in e.people) for k in (0, 3, 6)]
+    assert "3 people: 0 in {} frames, 3 in {} frames, 6 in {} frames; --select ID".format(*count) in said
+    assert said.count("40 frames at 30 Hz") == 1
     assert files(tmp_path) == ["out.person0.trc", "out.person3.trc", "out.person6.trc"]
     for person_id in (0, 3, 6):
         _, names, time, points = read_trc(tmp_path / f"out.person{person_id}.trc")

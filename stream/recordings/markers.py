@@ -232,7 +232,9 @@ def _markers(rows: tuple[Array, ...], up: Array, of_camera: bool, inferred: Bool
     people = tuple(int(i) for i in np.unique(person[there]))
     kept = np.flatnonzero(there)
     if len(people) > 1:
-        notes = (*notes, f"{number_of(len(people), 'person', 'people')}: {', '.join(map(str, people))}")
+        # How long each is there tells who was only taken for somebody.
+        each = ", ".join(f"{i} in {number_of(int((person[there] == i).sum()), 'frame')}" for i in people)
+        notes = (*notes, f"{number_of(len(people), 'person', 'people')}: {each}; --select ID[,ID] takes some")
     if inferred.any():
         names = ", ".join(name for name, joint in zip(JOINTS, inferred, strict=True) if joint)
         notes = (*notes, f"inferred, seen by no camera: {names}")
