@@ -42,7 +42,7 @@ def _who(person_id: int) -> str:
 
 def _how(pose: Pose) -> str:
     used = number_of(len(pose.cameras), "camera")
-    named = {"single": "in a single view", "disputed": f"in {used} that contradict each other"}
+    named = {"single": "in a single view", "disputed": "in views that contradict each other"}
     return named.get(pose.method, f"fused by {pose.method} from {used}")
 
 
