@@ -170,6 +170,20 @@ def test_one_cameras_people_stand_at_their_roots_and_on_one_floor() -> None:
     assert abs(raw[0] - raw[1]) > 800, "as it would be without a floor"
 
 
+def test_whose_place_is_not_sure_does_not_lower_the_floor_of_the_others() -> None:
+    estimate, _, run_info = crowd([0, 1], 4)
+    first, second = estimate.people
+    assert second.pose is not None
+    low = replace(second.pose, method="single", joints=second.pose.joints - [0, 0, 600])
+    view = ViewState(cameras=run_info.cameras)
+    fused = follow(view, replace(estimate, people=(first,))).stage
+    both = follow(view, replace(estimate, people=(first, replace(second, pose=low)))).stage
+    alone_there = follow(view, replace(estimate, people=(replace(second, pose=low),))).stage
+    assert fused is not None and both is not None and alone_there is not None
+    assert both.floor == fused.floor
+    assert alone_there.floor < fused.floor - 400, "but there is no better one where nobody is fused"
+
+
 def test_without_a_calibration_the_panel_shows_the_people_of_one_camera() -> None:
     estimate, _, run_info = crowd([0, 1, 2], 2, fused=False)
     unknown = replace(run_info, cameras=tuple(replace(c, calibration=None, fov_degrees=55) for c in run_info.cameras))

@@ -135,7 +135,9 @@ def follow(view: ViewState, estimate: Estimate) -> ViewState:
     roots = np.array([figure.joints[0] for figure in there.values()])
     middle = (roots.min(0) + roots.max(0)) / 2
     reach = float(np.linalg.norm((roots - middle)[:, :2], axis=1).max())
-    floor = min(soles.values())
+    # Whose place is not sure shall not lower the floor under the others.
+    sure = [person_id for person_id, figure in there.items() if figure.method not in ("", "single", "disputed")]
+    floor = min(soles[person_id] for person_id in sure or there)
     if last is not None and kept and np.isfinite(last.root).all():
         dt = t - last.t
         middle = last.root + _share(dt, _NEAR) * (middle - last.root)
