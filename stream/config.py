@@ -40,6 +40,8 @@ class SourceConfig:
     user says nothing."""
     times: tuple[float | None, ...] | None = field(default=None, repr=False)
     """Seconds of each frame of a file, in place of its own; None in it for one that has none."""
+    controls: tuple[tuple[str, str], ...] = ()
+    """Names and values of controls of a local camera, such as ("exposure", "157"), in the order to set them in."""
     stall_s: float = 3.0
     """A live source whose last new frame is older is stalled: it is closed and opened again."""
     retry_s: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0)

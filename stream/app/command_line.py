@@ -15,7 +15,7 @@ from stream.app.config_file import as_toml, merged, with_thresholds
 from stream.app.console import PRINTED, guarded, say, shortage, tell
 from stream.app.flags import parser
 from stream.app.logs import lines_shown
-from stream.app.per_camera import with_settings
+from stream.app.per_camera import with_controls, with_settings
 from stream.config import (
     CameraSetupConfig,
     CaptureConfig,
@@ -27,7 +27,7 @@ from stream.config import (
     StartConfig,
 )
 from stream.live.metrics import report
-from stream.sources import list_cameras, parse_sources
+from stream.sources import controls_of, list_cameras, parse_sources
 from stream.sources.take import sources_of_take
 
 _log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def config_of(args: argparse.Namespace, *, sources: bool = True, demo_files: boo
         config = demo.configure(config, args.demo, files=demo_files)
     asked = {"size": args.size, "fps": args.fps, "realtime": args.realtime}
     settled = with_settings(config.sources, args.speed, args.rotate, args.times)
-    config = replace(config, sources=tuple(replace(source, **asked) for source in settled))
+    config = replace(config, sources=with_controls([replace(source, **asked) for source in settled], args.control))
     return with_thresholds(config, getattr(args, "thresholds", {}))
 
 
@@ -171,6 +171,9 @@ def _estimated(config: Config) -> tuple[Sequence[str], Sequence[str]]:
 
 
 def camera_lines() -> list[str]:
-    """The local cameras, a line each."""
-    cameras = list_cameras()
-    return [str(camera) for camera in cameras] or ["no local camera was found; is it plugged in, and may you read it?"]
+    """The local cameras, a line each, and below it what can be set with --control."""
+    lines = []
+    for camera in list_cameras():
+        lines.append(str(camera))
+        lines += [f"    {control}" for control in controls_of(camera)]
+    return lines or ["no local camera was found; is it plugged in, and may you read it?"]

@@ -34,6 +34,9 @@ def parser(about: str = "", kind: type[Parser] = Parser) -> Parser:
     source.add_argument("--from-take", type=Path, metavar="TAKE",
                         help="every camera of a take, as it was captured; one of them: --camera TAKE/NAME")  # fmt: skip
     source.add_argument("--list-cameras", action="store_true", help="list the local cameras and stop")
+    source.add_argument("--control", action="append", default=[], metavar="[CAMERA:]NAME=VALUE",
+                        help="exposure, gain, focus, white_balance, power_line_frequency or another control of local "
+                             "cameras (--list-cameras shows them); VALUE may be auto; repeatable")  # fmt: skip
     source.add_argument("--demo", nargs="?", const="single", choices=["single", "multi", "people"],
                         help="a real video, fetched once: one walker, four calibrated cameras (multi), or those with "
                              "two people (people)")  # fmt: skip

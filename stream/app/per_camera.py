@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from stream.app.time_table import read_times, times_of
 from stream.config import SourceConfig
+from stream.sources import kind_of, parse_control
 from stream.types import StreamError
 
 Value = TypeVar("Value")
@@ -36,6 +37,31 @@ def with_settings(
         )
         for source in sources
     )
+
+
+def with_controls(sources: Sequence[SourceConfig], texts: Sequence[str]) -> tuple[SourceConfig, ...]:
+    """The sources with what --control says of each: those for one camera after those for all.
+
+    Raises:
+        StreamError: for what is no control, a camera that there is not, or one that is not local.
+    """
+    asked = [parse_control(text) for text in texts]
+    names = [source.name for source in sources]
+    for camera, name, value in asked:
+        if camera is not None and camera not in names:
+            raise StreamError(
+                f"--control {camera}:{name}={value}: there is no camera {camera!r}; there are {', '.join(names)}"
+            )
+    out = []
+    for source in sources:
+        general = [(name, value) for camera, name, value in asked if camera is None]
+        own = [(name, value) for camera, name, value in asked if camera == source.name]
+        if (general or own) and kind_of(source.source) != "camera":
+            raise StreamError(
+                f"--control is for local cameras, and {source.shown} is none; CAMERA:NAME=VALUE names one"
+            )
+        out.append(replace(source, controls=(*general, *own)))
+    return tuple(out)
 
 
 def by_camera(flag: str, texts: Sequence[str], names: Sequence[str], value: Callable[[str], Value]) -> dict[str, Value]:

@@ -126,6 +126,7 @@ class CaptureRun:
             "codec": self.config.codec,
             "coding": {name: _coding(c.newest) for name, c in self.writer.cameras.items()},
             "rotate": dict(self._rotate),
+            "controls": {info.name: dict(info.controls) for info in infos if info.controls},
         }
         cameras = tuple(map(self._stored, run_info.cameras))
         self._run_info = replace(run_info, cameras=cameras, settings={**run_info.settings, "capture": settings})
@@ -134,6 +135,12 @@ class CaptureRun:
             f"disk: {speed / _MB:.0f} MB a second, the cameras send {need / _MB:.1f} ({each}); "
             f"{room / 1e9:.1f} GB can be used, {_duration(room / max(need, 1.0))}"
         ]
+        automatic = [info.name for info in infos if info.exposure_automatic]
+        if automatic and len(infos) > 1:
+            lines.append(
+                f"{', '.join(automatic)}: exposure is automatic: in dim light such cameras slow down, each by itself, "
+                "and are no longer in step; --control exposure=VALUE holds it (--list-cameras shows the range)"
+            )
         if speed < _SLOW * need:
             lines.append(f"the disk of {folder} is hardly fast enough for these cameras: frames may be lost")
         return lines

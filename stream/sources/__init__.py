@@ -21,6 +21,7 @@ from typing import Final, Protocol, cast
 from engines.plugins import Plugins
 from stream.config import SourceConfig
 from stream.sources._container import container_lines
+from stream.sources._controls import CameraControl, Controls, parse_control
 from stream.sources._devices import CameraDevice, list_cameras
 from stream.sources._source import NAME, Source, SourceInfo, SourceStatus, Start
 from stream.sources._timecode import DAY_S, timecode_seconds
@@ -30,6 +31,7 @@ from stream.types import StreamError
 
 __all__ = [
     "GROUP",
+    "CameraControl",
     "CameraDevice",
     "DAY_S",
     "Source",
@@ -40,10 +42,12 @@ __all__ = [
     "example",
     "files_of",
     "container_lines",
+    "controls_of",
     "kind_of",
     "kinds",
     "list_cameras",
     "make_source",
+    "parse_control",
     "parse_source",
     "parse_sources",
     "place_of",
@@ -136,6 +140,14 @@ def make_source(config: SourceConfig) -> Source:
             f"--realtime plays files at their own pace, and {config.shown} is live by itself; leave out --realtime"
         )
     return turned(make(config), config.rotate or 0)
+
+
+def controls_of(camera: CameraDevice) -> list[CameraControl]:
+    """What can be set of a local camera; nothing where the system does not tell."""
+    try:
+        return Controls(camera.path).all()
+    except StreamError:
+        return []
 
 
 def turned(source: Source, degrees: int) -> Source:

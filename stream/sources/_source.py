@@ -53,6 +53,10 @@ class SourceInfo:
     """Of a file's first frame, such as "01:00:00:00"; None without."""
     taken: tuple[datetime, float] | None = None
     """Of a take: a time of day (UTC), and ``Frame.t`` at that time; None where no time of day is known."""
+    controls: tuple[tuple[str, int], ...] = ()
+    """Controls of a local camera and their values as they were read back, where any were asked for or are known."""
+    exposure_automatic: bool = False
+    """Whether a local camera says that it chooses its exposure."""
     messages: tuple[str, ...] = ()
     """One-line notes for the user, such as a setting that the camera did not take."""
 

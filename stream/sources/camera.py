@@ -12,8 +12,11 @@ from cv2.typing import MatLike
 
 from calibration.arrays import Image
 from stream.config import SourceConfig
+from stream.packed import Coding, Packed
+from stream.sources._controls import CameraControl, Controls, exposure_is_automatic
 from stream.sources._devices import CameraDevice, describe, list_cameras, quiet_opencv
 from stream.sources._live import Capture, LiveSource
+from stream.sources._packets import jpeg_coding, jpeg_size
 from stream.sources._source import SourceInfo
 from stream.types import StreamError
 
@@ -22,6 +25,10 @@ _MEASURED = 8
 
 _LOOK_S = 2.0
 """After so long with one and the same image, and again after that, it is looked whether the device is still there."""
+
+
+_BUFFERED_S = 2.0
+"""A time of the driver that is further back is of another clock."""
 
 
 class CaptureDevice(Protocol):
@@ -59,6 +66,7 @@ class CameraSource(LiveSource):
         config: with an index or a device path.
         opener: makes a capture of a path or index.
         cameras: lists the cameras of this machine.
+        controls: opens the controls of a device.
     """
 
     kind = "camera"
@@ -68,10 +76,12 @@ class CameraSource(LiveSource):
         config: SourceConfig,
         opener: Callable[[int | str], CaptureDevice] = open_capture,
         cameras: Callable[[], Sequence[CameraDevice]] = list_cameras,
+        controls: Callable[[str], Controls] = Controls,
     ) -> None:
         super().__init__(config)
         self._opener = opener
         self._cameras = cameras
+        self._controls = controls
         self._device: CameraDevice | None = None
         """Kept over reconnects: a camera plugged in again may get another index, but keeps its stable path."""
 
@@ -81,11 +91,31 @@ class CameraSource(LiveSource):
         if device is None:
             raise StreamError(f"there is no camera {self.config.shown}; {describe(cameras)}")
         target = str(Path(device.stable).resolve()) if sys.platform.startswith("linux") else device.index
+        # Set anew at each connection: a camera forgets them when it is unplugged.
+        remarks, controls = self._set_controls(device)
         connection = _CameraConnection(
-            self.config, device, self._opener(target), lambda: any(c.stable == device.stable for c in self._cameras())
-        )
+            self.config, device, self._opener(target), lambda: any(c.stable == device.stable for c in self._cameras()),
+            packed=self._tap is not None, controls=controls, remarks=remarks,
+        )  # fmt: skip
         self._device = device
         return connection
+
+    def _set_controls(self, device: CameraDevice) -> tuple[list[str], list[CameraControl]]:
+        """Set what is asked for, and read what there is; what came out different, and all controls.
+
+        Raises:
+            StreamError: if one cannot be set.
+        """
+        if not self.config.controls and self._tap is None:
+            return [], []
+        try:
+            controls = self._controls(device.path)
+            remarks = controls.set(self.config.controls)
+            return [f"camera {self.config.shown}: {line}" for line in remarks], controls.all()
+        except StreamError:
+            if self.config.controls:
+                raise
+            return [], []  # nothing was asked for: what they are is not known
 
     def _find(self, cameras: Sequence[CameraDevice]) -> CameraDevice | None:
         if self._device is not None:
@@ -99,26 +129,31 @@ class CameraSource(LiveSource):
 
 class _CameraConnection:
     def __init__(
-        self, config: SourceConfig, device: CameraDevice, capture: CaptureDevice, there: Callable[[], bool]
-    ) -> None:
+        self, config: SourceConfig, device: CameraDevice, capture: CaptureDevice, there: Callable[[], bool],
+        *, packed: bool, controls: Sequence[CameraControl], remarks: Sequence[str],
+    ) -> None:  # fmt: skip
         self._capture = capture
         self._there = there
         self._shown = shown = config.shown
         self._last: Image | None = None
+        self._coding: Coding | None = None
+        """Of a camera that gives JPEG images, where they are wanted as they are."""
         try:
             if not capture.isOpened():
                 raise StreamError(
                     f"camera {shown} does not open: in use by another program, or no permission (group video)? "
                     f"It is {device}"
                 )
-            _configure(capture, config)
+            _configure(capture, config, packed)
             times = [time.monotonic() for _ in range(_MEASURED) if capture.grab()]
             ok, image = capture.retrieve() if times else (False, None)
             if not ok or image is None:
                 raise StreamError(f"camera {shown} opens but gives no image; unplug it and plug it in again")
             # Without the first: it waits for the camera to start.
             fps = (len(times) - 2) / (times[-1] - times[1]) if len(times) > 2 and times[-1] > times[1] else None
-            size = (image.shape[1], image.shape[0])
+            if packed and (image := self._first_coded(image)) is None:
+                raise StreamError(f"camera {shown} gives images that are not understood; give it another --size")
+            size = self._coding.size if self._coding else (image.shape[1], image.shape[0])
             self.info = SourceInfo(
                 name=config.name,
                 kind=CameraSource.kind,
@@ -130,7 +165,9 @@ class _CameraConnection:
                 clock="monotonic",
                 device=device.stable,
                 serial=device.serial,
-                messages=tuple(_differences(config, size, fps, capture.get(cv2.CAP_PROP_FPS))),
+                controls=tuple((control.name, control.value) for control in controls),
+                exposure_automatic=exposure_is_automatic(controls),
+                messages=(*remarks, *_differences(config, size, fps, capture.get(cv2.CAP_PROP_FPS))),
             )
         except BaseException:
             capture.release()
@@ -157,7 +194,39 @@ class _CameraConnection:
             else:
                 looked = t
                 self._last = image = np.ascontiguousarray(image, np.uint8)
-                yield Capture(t, image)
+                device_t = self._device_time(t)
+                if self._coding is None:
+                    yield Capture(t, image, device_t=device_t)
+                    continue
+                packed = self._packed(image)
+                taken = t if device_t is None else device_t
+                lost = "corrupt" if packed is None else ""
+                yield Capture(taken, None, lost, packed, t, device_t)
+
+    def _first_coded(self, image: MatLike) -> MatLike | None:
+        """Find out whether the device hands out JPEG images; else have it hand out BGR again."""
+        data = _jpeg(image)
+        self._coding = None if data is None else jpeg_coding(data)
+        if self._coding is not None:
+            return image
+        self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 1)
+        ok, image = self._capture.retrieve() if self._capture.grab() else (False, image)
+        return image if ok and image is not None and image.ndim == 3 and image.shape[2] == 3 else None
+
+    def _packed(self, image: MatLike) -> Packed | None:
+        """The JPEG image of a device that gives them, None where it is damaged."""
+        data = _jpeg(image)
+        size = None if data is None else jpeg_size(data)
+        if data is None or size is None or self._coding is None:
+            return None
+        if size != self._coding.size:
+            self._coding = jpeg_coding(data) or self._coding
+        return Packed(data, True, self._coding)
+
+    def _device_time(self, t: float) -> float | None:
+        """When the driver says that it took the image (V4L2: on the monotonic clock), None where it does not."""
+        said = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        return said if 0 < said <= t and t - said < _BUFFERED_S else None
 
     def _check_there(self) -> None:
         """Raise if the system has no such device any more; only Linux can be asked without opening it."""
@@ -169,10 +238,22 @@ class _CameraConnection:
         self._capture.release()
 
 
-def _configure(capture: CaptureDevice, config: SourceConfig) -> None:
-    if config.size is not None:
+def _jpeg(image: MatLike) -> bytes | None:
+    """The JPEG image in a buffer of a driver, which may be longer; None where it holds none."""
+    if image.ndim == 3 and image.shape[2] != 1:
+        return None
+    data = np.ascontiguousarray(image, np.uint8).tobytes()
+    end = data.rfind(b"\xff\xd9")
+    return data[: end + 2] if data.startswith(b"\xff\xd8") and end > 0 else None
+
+
+def _configure(capture: CaptureDevice, config: SourceConfig, packed: bool) -> None:
+    if config.size is not None or packed:
         # First: over USB 2, uncompressed images above 640x480 come at 10 a second or fewer.
         capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+    if packed:
+        capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
+    if config.size is not None:
         capture.set(cv2.CAP_PROP_FRAME_WIDTH, config.size[0])
         capture.set(cv2.CAP_PROP_FRAME_HEIGHT, config.size[1])
     if config.fps is not None:
