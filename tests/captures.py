@@ -13,6 +13,7 @@ from stream.control import Control
 from stream.live.capture import CaptureRun
 from stream.packed import Captured, Packed
 from stream.recordings.capture import CaptureWriter
+from stream.recordings.space import free_bytes
 from stream.recordings.takes import Take, new_take, open_take
 from stream.sinks import CameraInfo, RunInfo
 from stream.sources._packets import coding_of
@@ -59,10 +60,10 @@ def write_capture(folder, frames, names=("left",), start=1000.0, **settings) -> 
 
 
 @contextmanager
-def capturing(folder, urls, seconds=None, free=None, **settings):
-    """A capture of live cameras at work; ``closed`` in the end."""
-    config = CaptureConfig(Path(folder), start=StartConfig(seconds=seconds), probe_s=0.2, **settings)
-    run = CaptureRun(config, tuple(urls), "none", **({} if free is None else {"free": free}))
+def capturing(folder, urls, seconds=None, countdown=0, free=free_bytes, told=lambda line: None, **settings):
+    """A capture of live cameras at work; closed in the end."""
+    config = CaptureConfig(Path(folder), start=StartConfig(None, countdown, seconds), probe_s=0.2, **settings)
+    run = CaptureRun(config, tuple(urls), "none", told, free)
     control, sources = Control(), []
     try:
         for name, url in urls.items():

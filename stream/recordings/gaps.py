@@ -62,10 +62,10 @@ class GapCounter:
 
     def _unstamped(self, steps: float) -> None:
         if steps > _LATE:
-            self._owed, self._since = self._owed + steps - 1, 0
+            self._owed += steps - 1
         elif self._owed:
             self._owed = max(self._owed - max(1 - steps, 0.0), 0.0)
-            self._since += 1
+            self._since = self._since + 1 if self._owed else 0
             if self._since >= _SETTLED:
                 self._settle()
 
