@@ -13,8 +13,10 @@ _LATE: Final = 1.5
 """In frames: two further apart than this have some missing between them."""
 _SILENT_S: Final = 1.0
 """So much of nothing at the end is a camera that is gone, and not a frame that is under way."""
+_EARLY: Final = 0.5
+"""In frames: one that comes sooner after the last one was held up with it."""
 _SETTLED: Final = 10
-"""In frames: what was held up has come by then."""
+"""So many frames at their own pace: what was held up has come by then."""
 
 
 class GapCounter:
@@ -30,8 +32,10 @@ class GapCounter:
         self._last: tuple[float, float | None] | None = None
         self._owed = 0.0
         """Without a clock of the device: frames that did not come in time, and may be on their way."""
+        self._early = 0
+        """Frames in a row that came faster than they are made."""
         self._since = 0
-        """Frames since then."""
+        """Frames at their own pace since then."""
 
     def restart(self) -> None:
         """What was missing up to now is not counted."""
@@ -65,7 +69,9 @@ class GapCounter:
             self._owed += steps - 1
         elif self._owed:
             self._owed = max(self._owed - max(1 - steps, 0.0), 0.0)
-            self._since = self._since + 1 if self._owed else 0
+            self._early = self._early + 1 if steps < _EARLY else 0
+            # While several in a row come faster than they are made, more may come.
+            self._since = self._since + 1 if self._owed and self._early < 2 else 0
             if self._since >= _SETTLED:
                 self._settle()
 
