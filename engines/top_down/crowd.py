@@ -15,7 +15,8 @@ from engines.skeleton import LIMBS
 from engines.top_down.finder import Finder, FoundPerson
 from engines.top_down.followed import FollowedBox, due, overlap
 from engines.top_down.options import TopDownOptions
-from engines.top_down.session import See, found_box, prominence
+from engines.top_down.session import found_box, prominence
+from engines.top_down.turning import See, see_any_way_up, see_turned
 from engines.top_down.whose import own_joints, without_others
 from engines.types import Detection, Seen, Sighting
 
@@ -107,7 +108,7 @@ class TopDownCrowd:
     def _look(self, image: Image, t: float) -> tuple[list[_Track], list[Detection]]:
         """Who is somewhere, and what their boxes show of them alone."""
         boxes = [(track, box) for track in self._tracks if (box := track.box.predict(t)) is not None]
-        poses = [self._see(image, self._centred(track, box)) for track, box in boxes]
+        poses = [see_turned(self._see, image, self._centred(track, box), track.box.quarter) for track, box in boxes]
         if len(poses) > 1 and all(np.isfinite(pose.xy).all() for pose in poses):
             expected = np.stack([track.expected(t) for track, _ in boxes])
             poses = own_joints(poses, expected, np.array([track.size for track, _ in boxes]))
@@ -213,7 +214,9 @@ class TopDownCrowd:
 
     def _take_up(self, person: FoundPerson, image: Image, t: float) -> None:
         """Follow somebody who was found: again, where they were lost just now, or anew."""
-        pose = self._see(image, found_box(person.bounds, self._options))
+        pose, quarter = see_any_way_up(
+            self._see, image, found_box(person.bounds, self._options), FollowedBox.strength_of
+        )
         if not np.isfinite(pose.xy).all():
             return
         if self._tracks and self._likeness(self._tracks, pose, None).max() > self._options.same_oks:
@@ -229,6 +232,7 @@ class TopDownCrowd:
                 self._tracks.append(track)
                 return
         box = FollowedBox(self._options)
+        box.quarter = quarter
         if box.accept(pose, self._options.acquire, t, same=False):
             box.checked = t
             seen = pose.score >= LEAST_SCORE

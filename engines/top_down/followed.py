@@ -7,6 +7,7 @@ from engines import preprocess
 from engines.preprocess import Box
 from engines.skeleton import LIMBS
 from engines.top_down.options import TopDownOptions
+from engines.top_down.turning import quarter_of
 from engines.types import Detection
 
 
@@ -25,6 +26,8 @@ class FollowedBox:
         """Seconds: when the person was last seen, and when it was last checked that somebody is in the box."""
         self.strength = 0.0
         """Mean score of the best eight limb joints of the last pose."""
+        self.quarter = 0
+        """Quarter turns after which the person is upright."""
         self._side = 0.0
         self._velocity = np.zeros(2)
 
@@ -66,6 +69,7 @@ class FollowedBox:
         # Grows at once, shrinks slowly: a few unseen joints must not collapse the box around the rest.
         self._side = max(self._options.pad * float(np.ptp(bounds, axis=0).max()), 0.95 * self._side, 16.0)
         self.bounds, self.seen, self.strength = bounds, t, strength
+        self.quarter = quarter_of(pose, self.quarter)
         return True
 
     @staticmethod

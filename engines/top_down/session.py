@@ -1,7 +1,5 @@
 """A session that follows one person: the most prominent, as long as they are there."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from calibration.arrays import Array, Image
@@ -10,10 +8,8 @@ from engines.preprocess import Box
 from engines.top_down.finder import Finder
 from engines.top_down.followed import FollowedBox, due, overlap
 from engines.top_down.options import TopDownOptions
+from engines.top_down.turning import See, see_any_way_up, see_turned
 from engines.types import Detection, empty_detection
-
-See = Callable[[Image, Box], Detection]
-"""A top-down network: image and square box in, the person in it out."""
 
 
 class TopDownSession:
@@ -28,29 +24,37 @@ class TopDownSession:
         """Forget the person."""
         self._person = FollowedBox(self._options)
         self._following = False
-        self._searched = -np.inf
+        self._searched = self._now = -np.inf
         self._misses = 0
 
     def __call__(self, image: Image, t: float) -> Detection:
         """Detect the followed person in a BGR image at t seconds, or find somebody; nobody() when there is none."""
-        person = self._person
+        person, self._now = self._person, t
         box = person.predict(t) if self._following else None
         if box is not None and person.check_due(t):
             person.checked = t
             if not any(overlap(p.bounds, person.bounds) > 0.2 for p in self._finder.around(image, box)):
                 box = None
         if box is not None:
-            pose = self._see(image, box)
+            pose = self._look(image, box)
             if person.accept(pose, self._options.keep, t, same=True):
                 return self._follow(pose, t)
         if self._following or due(t, self._searched, self._options.search_s):
             box = self._search(image, t)
             if box is not None:
-                pose = self._see(image, box)
+                pose, person.quarter = see_any_way_up(self._see, image, box, person.strength_of)
                 if person.accept(pose, self._options.acquire, t, same=False):
                     return self._follow(pose, t)
         self._following = False
         return empty_detection(self._origin)
+
+    def _look(self, image: Image, box: Box) -> Detection:
+        """Upright by where they were last; any way up where the person was doubtful then."""
+        person = self._person
+        if person.strength < self._options.doubt and person.checked == self._now:
+            pose, person.quarter = see_any_way_up(self._see, image, box, person.strength_of, person.quarter)
+            return pose
+        return see_turned(self._see, image, box, person.quarter)
 
     def _follow(self, pose: Detection, t: float) -> Detection:
         if self._person.seen == t:  # else its joints are not finite, and nothing was learnt of the person
