@@ -183,3 +183,23 @@ def test_a_network_without_convolutions_is_refused(tmp_path: Path) -> None:
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8), tmp_path / "n.onnx")
     with pytest.raises(UserError, match="no convolution to quantise"):
         quantise(tmp_path / "n.onnx", [], tmp_path / "n.int8.onnx")
+
+
+def test_what_leads_to_a_softmax_is_not_rounded(tmp_path: Path) -> None:
+    model = network()
+    graph, rng, make = model.graph, np.random.default_rng(5), helper.make_node
+    # A second way to the logits, as what a trunk says is added to what the last stack does.
+    graph.initializer.append(numpy_helper.from_array(rng.normal(size=(4, 24, 1, 1)).astype(np.float32) * 9, "w6"))
+    graph.initializer.append(numpy_helper.from_array(np.array([0, 4, -1]), "flat"))
+    graph.node.extend([
+        make("Conv", ["r2", "w6"], ["early"]), make("Add", ["y", "early"], ["logits"]),
+        make("Reshape", ["logits", "flat"], ["cells"]), make("Softmax", ["cells"], ["chance"], axis=-1),
+    ])  # fmt: skip
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info("chance", TensorProto.FLOAT, ["batch", 4, (SIDE // 2) ** 2]))
+    onnx.save(model, tmp_path / "in.onnx")
+    quantise(tmp_path / "in.onnx", images(12), tmp_path / "out.onnx")
+    built = onnx.load(tmp_path / "out.onnx").graph
+    rounded = {node.input[0] for node in built.node if node.op_type == "QuantizeLinear"}
+    assert not rounded & {"y", "early", "logits"}
+    assert {"c1", "r1"} & rounded and "r2" in rounded, "what comes before is in int8"

@@ -37,7 +37,7 @@ _QUANTISED: Final = ("Conv", "Add", "Clip", "Relu", "MaxPool", "Resize")
 def quantise(source: Path, feeds: Sequence[Feed], out: Path) -> None:
     """Write an int8 file of a network of convolutions.
 
-    The layer before a softmax stays in float, and so does the first unless it reads bytes.
+    What leads to a softmax stays in float from the last layers on, and so does the first layer unless it reads bytes.
 
     Args:
         source: ONNX file.
@@ -88,8 +88,7 @@ def _write(model: onnx.ModelProto, feed: Feed, ranges: Mapping[str, Any], plain:
     layers = [node for node in model.graph.node if node.op_type == "Conv"]
     byte = _byte_scale(model.graph)
     in_float = [layers[0].name] if byte is None else []
-    if any(node.op_type == "Softmax" for node in model.graph.node):
-        in_float.append(layers[-1].name)
+    in_float += before_softmax(model.graph)
     overrides = {name: [one] for name, one in ranges.items()}
     if byte is not None:
         overrides[layers[0].input[0]] = [{"scale": byte, "zero_point": np.array(0, np.uint8)}]
@@ -99,6 +98,22 @@ def _write(model: onnx.ModelProto, feed: Feed, ranges: Mapping[str, Any], plain:
         weight_type=QuantType.QInt8, op_types_to_quantize=list(_QUANTISED), nodes_to_exclude=in_float,
         extra_options={"TensorQuantOverrides": overrides},
     )  # fmt: skip
+
+
+def before_softmax(graph: onnx.GraphProto) -> list[str]:
+    """Names of the nodes that lead to a softmax, from the last layers on: its logits must not be rounded.
+
+    Where two layers are added into logits, both are among them, and the sum is.
+    """
+    made = {name: node for node in graph.node for name in node.output}
+    found: dict[str, None] = {}
+    open_ends = [node.input[0] for node in graph.node if node.op_type == "Softmax"]
+    while open_ends:
+        node = made.get(open_ends.pop())
+        if node is not None and node.name not in found:
+            found[node.name] = None
+            open_ends += [] if node.op_type == "Conv" else node.input
+    return list(found)
 
 
 def _byte_scale(graph: onnx.GraphProto) -> Array | None:
