@@ -622,3 +622,56 @@ def test_a_part_begins_in_the_take(tmp_path: Path, capsys: pytest.CaptureFixture
             run(tmp_path / "r", "csv", tmp_path / "a.csv", flag)
         assert "is not a number" in capsys.readouterr().err
     assert run(tmp_path / "r", "csv", tmp_path / "a.csv", "--start=0") == 0
+
+
+def test_uneven_times_are_said_and_resampled_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Most of the moments 33 ms apart, a third 100 ms, and one gap of a second; the person walks along x.
+    steps = np.tile([1 / 30, 1 / 30, 0.1], 14)
+    steps[20] = 1.0
+    times = np.concatenate([[0.0], np.cumsum(steps)])
+    made = []
+    for k, (e, t) in enumerate(zip(make_estimates(len(times)), times, strict=True)):
+        (person,) = e.people or make_estimates(1)[0].people
+        joints = np.zeros((17, 3), np.float32) + [1000 * t, 5, 7]
+        pose = Pose(
+            joints.astype(np.float32), np.tile(np.eye(3, dtype=np.float32), (17, 1, 1)), ("cam0", "cam1"), "map"
+        )
+        made.append(replace(e, index=k, t=float(t), people=(replace(person, pose=pose),)))
+    record(tmp_path / "r", made)
+    assert run(tmp_path / "r", "trc", tmp_path / "a.trc") == 0
+    mean = len(steps) / times[-1]
+    said = f"its times are uneven: 30 Hz without the gaps, {mean:.6g} Hz on the whole; --rate HZ resamples"
+    assert said in capsys.readouterr().out
+    np.testing.assert_allclose(read_trc(tmp_path / "a.trc")[2], times, atol=1e-6)
+    assert run(tmp_path / "r", "trc", tmp_path / "b.trc", "--rate", "50") == 0
+    assert f"resampled from 43 to {int(times[-1] * 50) + 1} frames at 50 Hz" in (said := capsys.readouterr().out)
+    assert "are uneven" not in said
+    head, _, time, points = read_trc(tmp_path / "b.trc")
+    assert float(head["DataRate"]) == pytest.approx(50) and np.allclose(np.diff(time), 0.02)
+    before, after = times[20], times[21]
+    gap = (time > before + 1e-6) & (time < after - 1e-6)
+    assert gap.sum() > 40 and np.isnan(points[gap]).all(), "nobody was seen in the gap"
+    np.testing.assert_allclose(points[~gap, 0, 2], time[~gap], atol=2e-6, err_msg="on the line between the rows")
+    assert run(tmp_path / "r", "csv", tmp_path / "a.csv", "--rate", "50") == 2
+    assert "--rate is for trc and c3d" in capsys.readouterr().err
+    for wrong in ("0", "-5", "fast"):
+        with pytest.raises(SystemExit):
+            run(tmp_path / "r", "trc", tmp_path / "c.trc", f"--rate={wrong}")
+    ezc3d = pytest.importorskip("ezc3d")
+    assert run(tmp_path / "r", "c3d", tmp_path / "b.c3d", "--rate", "50") == 0
+    file = ezc3d.c3d(str(tmp_path / "b.c3d"))
+    assert file["parameters"]["POINT"]["RATE"]["value"][0] == pytest.approx(50)
+    assert ((file["data"]["meta_points"]["residuals"][0] == -1).all(0) == gap).all()
+
+
+def test_even_times_are_not_called_uneven_and_one_moment_is_left_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(tmp_path / "r", make_estimates(60))
+    assert run(tmp_path / "r", "trc", tmp_path / "a.trc") == 0
+    assert "are uneven" not in capsys.readouterr().out
+    assert run(tmp_path / "r", "trc", tmp_path / "b.trc", "--rate", "30") == 0
+    a, b = (read_trc(tmp_path / name)[3] for name in ("a.trc", "b.trc"))
+    np.testing.assert_allclose(a, b, atol=2e-6)
+    assert run(tmp_path / "r", "trc", tmp_path / "c.trc", "--rate", "30", "--start", "0.03", "--end", "0.05") == 0
+    assert len(read_trc(tmp_path / "c.trc")[3]) == 1

@@ -10,7 +10,7 @@ from typing import Final
 
 from calibration import writing
 from stream.recordings import c3d, npz, tables, trc
-from stream.recordings.markers import MarkerFile, Markers, marker_files, markers_of, person_files
+from stream.recordings.markers import MarkerFile, Markers, marker_files, markers_of, person_files, resampled, uneven
 from stream.recordings.reading import Reading, fault_line
 from stream.recordings.rows import decode_events
 from stream.recordings.schema import EVENTS
@@ -32,6 +32,7 @@ def export(
     take: Take, to: str, out: Path, *,
     camera: str | None = None, start: float | None = None, end: float | None = None, force: bool = False,
     select: Selection | None = None, per_person: bool = False, prefix: bool = False, names: str = "own",
+    rate: float | None = None,
 ) -> list[str]:  # fmt: skip
     """Write a take as one file, with tables of fused poses and of events beside that of the views, or a file a person.
 
@@ -48,6 +49,7 @@ def export(
         per_person: trc, c3d: one file a person, also of one person.
         prefix: trc, c3d: one file with everybody's markers, their names beginning with whose they are.
         names: trc, c3d: what the markers are called, one of ``markers.NAMES``.
+        rate: trc, c3d: Hz to resample to; None for the moments' own times.
 
     Returns:
         Lines that tell the user what was written and what to know about it.
@@ -67,6 +69,8 @@ def export(
         raise StreamError(
             f"{flag} is for trc and c3d: {to} says in every row whose it is; --select ID takes one person"
         )
+    if rate is not None and to not in MARKERS:
+        raise StreamError(f"--rate is for trc and c3d: {to} holds what was recorded, at its own times")
     if names != "own" and to not in MARKERS:
         raise StreamError(f"--names is for trc and c3d: the columns of {to} are named as docs/recording.md says")
     if per_person and prefix:
@@ -85,7 +89,7 @@ def export(
             if to == "c3d":
                 c3d.check_ezc3d()
             reading = Reading(take, start, end, select)
-            notes = _write_markers(reading, to, out, camera, (per_person, prefix, names), force)
+            notes = _write_markers(reading, to, out, camera, (per_person, prefix, names), rate, force)
         else:
             beside = _beside(out) if to != "npz" else {}
             _check(take, list(beside.values()), force)
@@ -137,13 +141,21 @@ def _write_table(reading: Reading, to: str, out: Path, beside: dict[str, Path]) 
 
 
 def _write_markers(
-    reading: Reading, to: str, out: Path, camera: str | None, layout: tuple[bool, bool, str], force: bool
+    reading: Reading,
+    to: str,
+    out: Path,
+    camera: str | None,
+    layout: tuple[bool, bool, str],
+    rate: float | None,
+    force: bool,
 ) -> list[str]:
     markers = markers_of(reading, camera)
+    told = uneven(markers.time) if rate is None else []
+    markers = markers if rate is None else resampled(markers, rate)
     files = marker_files(markers, out, *layout)
     stale = [path for path in (out, *person_files(out)) if path.exists() and path not in [f.path for f in files]]
     _check(reading.take, [*(file.path for file in files), *stale], force)
-    notes = list(markers.notes)
+    notes = [*markers.notes, *told]
     with writing.scratch(out.resolve().parent) as folder:
         for number, file in enumerate(files):
             told = _write_one(reading, markers, file, to, folder / str(number))

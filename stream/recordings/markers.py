@@ -5,7 +5,7 @@ their places.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,8 @@ from stream.selection import ALL
 from stream.types import StreamError
 from stream.words import number_of
 
+_GAP_S: Final = 0.1
+_UNEVEN: Final = 0.02
 _X, _Y, _Z = np.eye(3)
 NAMES: Final = {"own": JOINTS, "pose2sim": POSE2SIM}
 """What the markers may be called."""
@@ -252,6 +254,54 @@ def rate_of(time: Array) -> float:
     if not len(steps):
         return 30.0
     return float(1 / steps[steps < 1.5 * np.median(steps)].mean())
+
+
+def uneven(time: Array) -> list[str]:
+    """What to say where the times are not even: the rate that a header takes is then not the mean one."""
+    if len(time) < 2 or time[-1] <= time[0]:
+        return []
+    mean, rate = (len(time) - 1) / (time[-1] - time[0]), rate_of(time)
+    if abs(mean / rate - 1) < _UNEVEN:
+        return []
+    return [f"its times are uneven: {rate:.6g} Hz without the gaps, {mean:.6g} Hz on the whole; --rate HZ resamples"]
+
+
+def resampled(markers: Markers, rate: float) -> Markers:
+    """The same at even times: joints on the line between the rows before and after, nobody where these are a gap apart.
+
+    A gap is longer than 0.1 s, as far as the joints of two frames are interpolated in a run, or than 1.5 usual steps
+    where these are slower.
+
+    Args:
+        markers: at any times.
+        rate: Hz.
+    """
+    time = markers.time
+    if len(time) < 2:
+        return markers
+    grid = time[0] + np.arange(int((time[-1] - time[0]) * rate + 1e-6) + 1) / rate
+    before = np.clip(np.searchsorted(time, grid + 1e-9, side="right") - 1, 0, len(time) - 2)
+    step = time[before + 1] - time[before]
+    share = np.clip((grid - time[before]) / np.where(step > 0, step, 1), 0, 1)[:, None, None]
+    longest = max(_GAP_S, 1.5 * float(np.median(np.diff(time)))) + 1e-6
+    apart, at_first, at_second = (step > longest)[:, None, None], share < 1e-6, share > 1 - 1e-6
+    moments, people, points = [], [], []
+    for person_id in markers.people:
+        mine = markers.person == person_id
+        there = np.full((len(time), *markers.points.shape[1:]), np.nan)
+        there[markers.moment[mine]] = markers.points[mine]
+        a, b = there[before], there[before + 1]
+        between = np.where(apart, np.nan, a + share * (b - a))
+        made = np.where(at_first, a, np.where(at_second, b, between))
+        kept = np.flatnonzero(np.isfinite(made).any((1, 2)))
+        moments.append(kept)
+        people.append(np.full(len(kept), person_id))
+        points.append(made[kept])
+    note = f"resampled from {len(time)} to {number_of(len(grid), 'frame')} at {rate:g} Hz"
+    return replace(
+        markers, time=grid, moment=np.concatenate(moments), person=np.concatenate(people),
+        points=np.concatenate(points), notes=(*markers.notes, note),
+    )  # fmt: skip
 
 
 def start_of(markers: Markers, unix_offset: float) -> str:
