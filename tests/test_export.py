@@ -463,7 +463,7 @@ def test_ctrl_c_while_a_take_is_read_is_no_traceback(tmp_path: Path, tool: str) 
         "import signal, sys; sys.path.insert(0, sys.argv.pop(1));"
         # A shell that runs the tests in the background has SIGINT ignored, and Python leaves it so.
         "signal.signal(signal.SIGINT, signal.default_int_handler);"
-        f"from stream.{tool} import main;"
+        f"from stream.app.{tool} import main;"
         "sys.addaudithook(lambda event, about: "
         "event == 'open' and str(about[0]).endswith('.journal') and signal.raise_signal(signal.SIGINT));"
         "sys.exit(main())"
