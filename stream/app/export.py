@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from calibration.errors import UserError
-from engines.argument_types import DONE, INTERRUPTED, MISTAKE, Parser, finite
+from engines.argument_types import DONE, INTERRUPTED, MISTAKE, Parser, finite, positive
 from stream.app.console import say, tell
-from stream.app.flags import rate
 from stream.recordings.captured import must_hold_estimates
 from stream.recordings.export import FORMATS, export
 from stream.recordings.markers import NAMES
@@ -27,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     people.add_argument("--prefix", action="store_true",
                         help="trc, c3d: one file of everybody, markers named personID:JOINT")  # fmt: skip
     parser.add_argument("--names", default="own", choices=tuple(NAMES), help="trc, c3d: what markers are called")
-    parser.add_argument("--rate", type=rate, metavar="HZ", help="trc, c3d: resample to even times, gaps as nan")
+    parser.add_argument("--rate", type=positive, metavar="HZ", help="trc, c3d: resample to even times, gaps as nan")
     parser.add_argument("--start", type=finite, metavar="SECONDS", help="export from here on, after the first moment")
     parser.add_argument("--end", type=finite, metavar="SECONDS", help="export up to here, after the first moment")
     parser.add_argument("--force", action="store_true", help="write over existing files")
