@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 from av.video.stream import VideoStream
 
 from calibration.arrays import Image
+from stream.types import Frame
 
 INTRA: Final = frozenset({"mjpeg", "ffv1", "rawvideo", "png", "jpeg2000"})
 """Codecs every image of which can be decoded by itself."""
@@ -73,5 +75,20 @@ class Captured:
         return len(self.content.data) if isinstance(self.content, Packed) else self.content.nbytes
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class UnseenFrame(Frame):
+    """A frame whose image is decoded when it is used; ``image`` is empty until then."""
+
+    look: Callable[[], Image | None]
+    """Decodes it: (H, W, 3) uint8 BGR, read-only; None where it is damaged. Any thread may call it."""
+
+    def seen(self) -> Frame | None:
+        """The frame with its image, None where that is damaged."""
+        image = self.look()
+        return None if image is None else Frame(self.camera, self.index, self.t, image)
+
+
+EMPTY: Final[Image] = np.empty((0, 0, 3), np.uint8)
+"""The image of a frame that is not decoded."""
 Tap = Callable[[Captured], None]
 """Is handed every frame in the thread that reads the camera, in the order in which they come. It must not wait."""

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from calibration.errors import UserError
@@ -17,8 +18,10 @@ from stream.live.files import FileMatcher
 from stream.live.metrics import Meter, Summary
 from stream.live.sink_worker import SinkWorker
 from stream.live.synchronise import LiveMatcher, NoOverlapError, skew_warning
+from stream.live.synchronise import frame_set as set_of_frames
+from stream.packed import UnseenFrame
 from stream.sinks import MainSink, RunInfo, Sink, SinkStoppedError
-from stream.sources import Source, SourceInfo, Turned
+from stream.sources import LazySource, Source, SourceInfo, Turned
 from stream.types import Estimate, Event, Frame, FrameSet, StreamError
 
 _LOG = logging.getLogger(__name__)
@@ -95,6 +98,7 @@ class Pipeline:
         self._arrivals: Channel[tuple[int, Frame]] = Channel("latest", 4 * len(sources))
         self._files: list[Channel[Frame]] = [Channel("every", _FILE_AHEAD) for _ in sources]
         rates = [o.info.fps for o in sources]
+        self._looks = ThreadPoolExecutor(len(sources), thread_name_prefix="decode")
         self._matcher = LiveMatcher(rates, sync, [o.offset_s for o in sources])
         self._file_matcher = FileMatcher([_reader(channel) for channel in self._files], rates, sync)
 
@@ -187,6 +191,7 @@ class Pipeline:
             for thread in (compute, *threads):
                 if thread.ident is not None:
                     thread.join()
+            self._looks.shutdown()
             with self._lock:
                 self._ended = True
             for worker in self._workers:
@@ -268,8 +273,11 @@ class Pipeline:
 
     def _capture(self, k: int) -> None:
         opened = self._sources[k]
+        source = opened.source
+        # Live, most frames of a fast camera are overtaken by newer ones: those need not be decoded.
+        read = source.read_unseen if self.live and isinstance(source, LazySource) else source.read
         try:
-            while not self.control.stopping and (frame := opened.source.read()) is not None:
+            while not self.control.stopping and (frame := read()) is not None:
                 if opened.offset_s:
                     frame = replace(frame, t=frame.t + opened.offset_s)
                 if self.live:
@@ -350,8 +358,13 @@ class Pipeline:
                 continue
             except Closed:
                 return
-            if (frame_set := self._matcher.next()) is not None:
-                yield frame_set
+            if (frame_set := self._matcher.next()) is not None and (seen := self._seen_set(frame_set)) is not None:
+                yield seen
+
+    def _seen_set(self, found: FrameSet) -> FrameSet | None:
+        """A frame set with its images decoded, those of several cameras side by side; None where all are damaged."""
+        frames = tuple(self._looks.map(_seen, found.frames))
+        return set_of_frames(found.index, found.t, frames) if any(frames) else None
 
     def _measure(self, frame_set: FrameSet, estimate: Estimate, busy: float) -> None:
         seen = [(frame, estimate.views_of(k)) for k, frame in enumerate(estimate.frames) if frame is not None]
@@ -411,6 +424,10 @@ class _Past:
             self.lost[worker.policy] += worker.dropped
             if worker.line:
                 self.lines.append(worker.line)
+
+
+def _seen(frame: Frame | None) -> Frame | None:
+    return frame.seen() if isinstance(frame, UnseenFrame) else frame
 
 
 def _reader(channel: Channel[Frame]) -> Callable[[], Frame | None]:

@@ -23,7 +23,7 @@ from stream.config import SourceConfig
 from stream.sources._container import container_lines
 from stream.sources._controls import CameraControl, Controls, parse_control
 from stream.sources._devices import CameraDevice, list_cameras
-from stream.sources._source import NAME, Source, SourceInfo, SourceStatus, Start
+from stream.sources._source import NAME, LazySource, Source, SourceInfo, SourceStatus, Start
 from stream.sources._timecode import DAY_S, timecode_seconds
 from stream.sources._turn import Turned
 from stream.sources.chapters import files_of
@@ -34,6 +34,7 @@ __all__ = [
     "CameraControl",
     "CameraDevice",
     "DAY_S",
+    "LazySource",
     "Source",
     "SourceInfo",
     "SourceStatus",

@@ -6,12 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, Protocol
 
 from calibration.arrays import Image
 from stream.channel import Channel, Closed
 from stream.config import SourceConfig
-from stream.packed import Captured, Packed, Tap
+from stream.packed import EMPTY, Captured, Packed, Tap, UnseenFrame
 from stream.sources._clock import RateMeter
 from stream.sources._source import SourceInfo, SourceStatus
 from stream.sources._unpack import Follower, Unpacker
@@ -81,6 +82,8 @@ class LiveSource(ABC):
         self._tap: Tap | None = None
         self._seen: Seen = "all"
         self._unpacker = Unpacker()
+        self._bad_since: float | None = None
+        """Monotonic seconds since which no image that was used could be decoded."""
         self._follower: Follower | None = None
         self._stop = threading.Event()
         self._ready = threading.Event()
@@ -138,6 +141,16 @@ class LiveSource(ABC):
 
     def read(self) -> Frame | None:
         """See ``Source.read``."""
+        while (frame := self.read_unseen()) is not None:
+            if not isinstance(frame, UnseenFrame):
+                return frame
+            if (seen := frame.seen()) is not None:
+                return seen
+            self._read -= 1
+        return None
+
+    def read_unseen(self) -> Frame | None:
+        """As ``read``, but an image that can be decoded by itself is decoded when it is used: an ``UnseenFrame``."""
         if self._info is None:
             raise RuntimeError(f"source {self.name!r} was read before it was opened")
         while True:
@@ -152,14 +165,20 @@ class LiveSource(ABC):
             if self.live and time.monotonic() - came > self.config.stall_s:
                 self._expired += 1  # it waited for its reader: a camera that died meanwhile must not look alive
                 continue
-            if isinstance(frame, Captured):
-                image = self._unpacker.image(frame.content) if isinstance(frame.content, Packed) else frame.content
-                if image is None:
-                    self._damaged += 1
-                    continue
-                frame = Frame(self.name, frame.index, frame.t, image)
             self._read += 1
+            if isinstance(frame, Captured):
+                return UnseenFrame(self.name, frame.index, frame.t, EMPTY, partial(self._look, frame))
             return frame
+
+    def _look(self, frame: Captured) -> Image | None:
+        """Decode an image; in the thread that uses it."""
+        image = self._unpacker.image(frame.content) if isinstance(frame.content, Packed) else frame.content
+        if image is None:
+            self._damaged += 1
+            self._bad_since = self._bad_since or time.monotonic()
+        else:
+            self._bad_since = None
+        return image
 
     def status(self) -> SourceStatus:
         """See ``Source.status``."""
@@ -253,6 +272,11 @@ class LiveSource(ABC):
             self._refused += 1
             self._refuse_size("{}x{}".format(*frame.size), info, now)
             return
+        if self._bad_since is not None and now - self._bad_since > self.config.stall_s and self._tap is None:
+            self._bad_since = None
+            raise StreamError(
+                f"{info.source}: no image that can be decoded for {self.config.stall_s:g} s; opening it again"
+            )
         self._last_new = now
         if self._same:
             self._same, self._note = False, ""

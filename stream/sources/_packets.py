@@ -111,7 +111,7 @@ class PacketReader:
         for packet, arrival in chain(opening, self._packets):
             if packet.size:
                 self._video.saw()
-                self.given += 1
+                self.given += self._coding.codec != "mjpeg" or bytes(packet).rstrip(b"\0\r\n").endswith(b"\xff\xd9")
                 yield from self._placed(packet, arrival)
         raise StreamError(f"{self._video.shown}: the stream ended; opening it again")
 

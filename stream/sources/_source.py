@@ -119,3 +119,12 @@ class Source(Protocol):
     def close(self) -> None:
         """Release it; a read that waits returns None soon. Idempotent."""
         ...
+
+
+@runtime_checkable
+class LazySource(Protocol):
+    """A source that can leave it to its reader to decode an image."""
+
+    def read_unseen(self) -> Frame | None:
+        """As ``Source.read``, but it may be an ``UnseenFrame``."""
+        ...

@@ -1,12 +1,15 @@
 """Cameras that hang on their side or upside down: their pictures turned upright."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import cv2
 import numpy as np
 
-from stream.sources._source import Source, SourceInfo, SourceStatus
+from calibration.arrays import Image
+from stream.packed import UnseenFrame
+from stream.sources._source import LazySource, Source, SourceInfo, SourceStatus
 from stream.types import Frame
 
 _CLOCKWISE: Final = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
@@ -39,11 +42,25 @@ class Turned:
     def read(self) -> Frame | None:
         """See ``Source.read``."""
         frame = self._source.read()
+        return None if frame is None else replace(frame, image=self._rotated(frame.image))
+
+    def read_unseen(self) -> Frame | None:
+        """As that of a live source."""
+        frame = self._source.read_unseen() if isinstance(self._source, LazySource) else self._source.read()
         if frame is None:
             return None
-        image = np.asarray(cv2.rotate(frame.image, self._code), np.uint8)
-        image.flags.writeable = False
-        return replace(frame, image=image)
+        if isinstance(frame, UnseenFrame):
+            return replace(frame, look=partial(self._look, frame))
+        return replace(frame, image=self._rotated(frame.image))
+
+    def _look(self, frame: UnseenFrame) -> Image | None:
+        image = frame.look()
+        return None if image is None else self._rotated(image)
+
+    def _rotated(self, image: Image) -> Image:
+        turned = np.asarray(cv2.rotate(image, self._code), np.uint8)
+        turned.flags.writeable = False
+        return turned
 
     def status(self) -> SourceStatus:
         """See ``Source.status``."""

@@ -25,9 +25,14 @@ class Unpacker:
         self._coding: Coding | None = None
         self._decoder: VideoCodecContext | None = None
         self._to_bgr = ToBGR()
+        self._lock = threading.Lock()
 
     def image(self, packed: Packed) -> Image | None:
-        """(H, W, 3) uint8 BGR, read-only; None where it is damaged, or no image by itself."""
+        """(H, W, 3) uint8 BGR, read-only; None where it is damaged, or no image by itself. For any thread."""
+        with self._lock:
+            return self._image(packed)
+
+    def _image(self, packed: Packed) -> Image | None:
         if self._decoder is None or packed.coding is not self._coding:
             self._decoder, self._coding = decoder_of(packed.coding), packed.coding
         try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from calibration.arrays import Image
 from stream.config import SourceConfig
+from stream.packed import INTRA
 from stream.sources import _http, _video
 from stream.sources._clock import EnvelopeClock, MediaClock
 from stream.sources._live import Capture, LiveSource
@@ -216,7 +217,9 @@ class _NetworkConnection:
         self._first: _video.Decoded | None = None
         self._packets: PacketReader | None = None
         try:
-            if packed and self._live and not way.playlist:
+            # What can be decoded image by image is decoded when it is used, and not where a newer one has come.
+            intra = self._video.stream.codec_context.name in INTRA
+            if (packed or intra) and self._live and not way.playlist:
                 self._packets = PacketReader(self._video, clock)
                 size = self._packets.size
             else:
