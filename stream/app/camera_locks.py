@@ -42,16 +42,16 @@ def _lock(source: SourceConfig) -> list[int]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError:
         return []  # where there is no place for a lock, the camera itself may still refuse
+    free = True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        with contextlib.suppress(OSError, ValueError):
-            other = os.pread(descriptor, 20, 0).decode()
-            os.close(descriptor)
-            raise StreamError(
-                f"{source.name}: {source.shown} is being captured already, by process {int(other)}; end that one first"
-            ) from None
-        raise StreamError(f"{source.name}: {source.shown} is being captured already; end that capture first") from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-    return [descriptor]
+        free = False
+    if free:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        return [descriptor]
+    other = os.pread(descriptor, 20, 0).decode(errors="replace")
+    os.close(descriptor)
+    whose = f", by process {other}" if other.isdecimal() else ""
+    raise StreamError(f"{source.name}: {source.shown} is being captured already{whose}; end that capture first")

@@ -109,10 +109,14 @@ class PacketReader:
         """
         opening, self._opening = self._opening, []
         for packet, arrival in chain(opening, self._packets):
-            if packet.size:
-                self._video.saw()
-                self.given += self._coding.codec != "mjpeg" or bytes(packet).rstrip(b"\0\r\n").endswith(b"\xff\xd9")
-                yield from self._placed(packet, arrival)
+            if not packet.size:
+                continue
+            if self._coding.codec == "mjpeg" and jpeg_size(data := bytes(packet)) is None:
+                yield Capture(arrival, None, "corrupt")  # not even the beginning of an image
+                continue
+            self._video.saw()
+            self.given += self._coding.codec != "mjpeg" or data.rstrip(b"\0\r\n").endswith(b"\xff\xd9")
+            yield from self._placed(packet, arrival)
         raise StreamError(f"{self._video.shown}: the stream ended; opening it again")
 
     def _placed(self, packet: Packet, arrival: float) -> Iterator[Capture]:
