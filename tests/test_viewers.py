@@ -92,7 +92,7 @@ def screen(path: Path) -> np.ndarray:
 
 DRIVER = """
 import sys, time
-from tests.walker import single
+from tests.walker import crowd, single
 from stream.control import Control
 from stream.drawing.facts import Status
 from stream.sinks.window import Window
@@ -105,7 +105,7 @@ class Recording:
 
 recording, control = Recording(), Control()
 control.connect(record=recording.switch)
-estimate, images, header = single()
+estimate, images, header = crowd([2, 5]) if "crowd" in sys.argv else single()
 shown = Window(lambda: Status(fps=30.0, recording=recording.on), control, title="viewer under test")
 shown.open(header)
 shown.write(estimate, images)
@@ -122,6 +122,8 @@ while time.monotonic() < end and not control.stopping:
         print("turn", shown.view.yaw, shown.view.pitch, flush=True)
     if shown.view.paused != view.paused:
         print("pause", control.paused, flush=True)
+    if shown.view.selected != view.selected:
+        print("selected", shown.view.selected, flush=True)
     view = shown.view
 print("quit" if control.stopping else "timeout", flush=True)
 shown.write(estimate, images)
@@ -246,6 +248,21 @@ def test_the_window_shows_the_picture_and_obeys_its_keys(display: tuple[str, Pat
         driven.key("r")
         driven.wait_for("record False")
         driven.key("x", "q")
+        driven.wait_for("quit")
+        assert driven.end() == 0
+    finally:
+        driven.end()
+
+
+def test_a_key_goes_to_the_next_person(display: tuple[str, Path]) -> None:
+    driven = Driven(display[0], "crowd")
+    driven.wait_for("ready")
+    try:
+        driven.key("n")
+        driven.wait_for("selected 5")
+        driven.key("n")
+        driven.wait_for("selected None")
+        driven.key("q")
         driven.wait_for("quit")
         assert driven.end() == 0
     finally:
