@@ -108,7 +108,7 @@ def make_estimates(count: int, cameras: int = 2, fused: bool = True, seed: int =
         made.append(
             Estimate(
                 index=index, t=t, frames=frames, people=tuple(p for p in everybody if p is not None),
-                spread_s=1e-3, stages=stages,
+                spread_s=1e-3, stages=stages, left_out=index % 3,
             )
         )  # fmt: skip
     return made

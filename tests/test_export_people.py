@@ -197,7 +197,17 @@ def test_rows_alone_keep_gaps_and_stages_of_their_moment() -> None:
         moments = alone(schema.MOMENTS, encode_moments(tables[schema.MOMENTS], estimates, missed), ids)
         expected = encode_moments(tables[schema.MOMENTS], without(estimates, *gone), missed)
         assert moments.schema == expected.schema
-        for name in ("moment", "time", "missed_before", "stages", "fused", "pose_method", "pose_cameras", "person_id"):
+        for name in (
+            "moment",
+            "time",
+            "missed_before",
+            "left_out",
+            "stages",
+            "fused",
+            "pose_method",
+            "pose_cameras",
+            "person_id",
+        ):
             assert moments.column(name).to_pylist() == expected.column(name).to_pylist(), name
         views = alone(schema.ESTIMATES, encode_estimates(tables[schema.ESTIMATES], estimates, assumed), ids)
         expected = encode_estimates(tables[schema.ESTIMATES], without(estimates, *gone), assumed)

@@ -163,3 +163,13 @@ def test_of_a_crowd_those_are_listed_who_are_there_most():
         done(meter, people=range(k, 20))
     (line,) = [line for line in report(meter.summary({}, {})) if line.startswith("20 people")]
     assert "20 at once: person 12 in 13 moments" in line and line.endswith("12 more for less long")
+
+
+def test_who_was_not_followed_is_counted():
+    meter = Meter()
+    for left_out in (0, 3, 1):
+        done(meter, people=[0], left_out=left_out)
+    assert "up to 3 more at once were not followed (--people, --max-people)" in report(meter.summary({}, {}))
+    meter = Meter()
+    done(meter, people=[0])
+    assert not any("followed" in line for line in report(meter.summary({}, {})))

@@ -145,6 +145,8 @@ def test_the_line_tells_several_people_apart() -> None:
     )
     line = status_line(replace(STATUS, note="cam02 contradicts"), replace(estimate, people=some))
     assert "0 map of 4/4; 4 single view; 9 too little seen" in line
+    assert status_line(Status(), replace(crowd([0, 4])[0], left_out=2)).endswith("p 0.62, 2 more not followed")
+    assert "4 cameras, 1 more not followed" in status_line(STATUS, replace(multi(4)[0], left_out=1))
     assert line.startswith("cam02 contradicts"), "a terminal cuts the end off"
 
 

@@ -237,7 +237,9 @@ def test_unknown_columns_and_streams_are_ignored(tmp_path: Path) -> None:
     assert recover([str(take), "--out", str(tmp_path / "clean")]) == 0
 
 
-@pytest.mark.parametrize("column", ["person_id", "cov", "extra", "pose_extra", "stages", "track_births", "pose_cov"])
+@pytest.mark.parametrize(
+    "column", ["person_id", "cov", "extra", "pose_extra", "stages", "track_births", "pose_cov", "left_out"]
+)
 def test_an_absent_column_reads_as_unknown(column: str, tmp_path: Path) -> None:
     def less(batch: pa.RecordBatch) -> pa.RecordBatch:
         return batch.select([name for name in batch.schema.names if name != column])
@@ -253,6 +255,7 @@ def test_an_absent_column_reads_as_unknown(column: str, tmp_path: Path) -> None:
         "extra": lambda: all(view.detection.extra is None for view in views),
         "pose_extra": lambda: all(pose.extra is None for pose in poses),
         "stages": lambda: all(e.stages is None for e in back),
+        "left_out": lambda: all(e.left_out == 0 for e in back),
         "track_births": lambda: all(np.isnan(track.birth) for view in views for track in view.tracks),
         "pose_cov": lambda: all(np.isnan(pose.cov).all() for pose in poses),
     }

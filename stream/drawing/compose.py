@@ -157,6 +157,7 @@ def _label_scene(panel: Image, people: Sequence[Figure], estimate: Estimate, sta
     if view.paused:
         end -= draw.text(panel, "paused", (end, 30), draw.SIDE_RIGHT, 14, 600, "right") + 14
     title = _title(people, len(view.cameras), len(estimate.frames) > 1)
+    title += f" · {estimate.left_out} more not followed" if estimate.left_out else ""
     draw.text(panel, draw.fit_text(title, end - 20, 17, 550), (16, 30), draw.TEXT, 17, 550)
     floor = "floor level by calibration" if gravity_known(view) else "floor assumed: the image's up is up"
     grid = "grid 1 m" if len(calibrated(view)) > 1 else "grid 0.5 m"

@@ -50,6 +50,8 @@ class Summary:
     """Everybody who was seen, by their ids."""
     most_at_once: int = 0
     """People in the frame set with the most of them."""
+    left_out: int = 0
+    """How many more people were found than were followed, at most."""
     lines: tuple[str, ...] = ()
     """What the sinks say of what they wrote."""
     failures: tuple[str, ...] = ()
@@ -88,6 +90,7 @@ class Meter:
         self._fused: Counter[str] = Counter()
         self._frame_sets = self._people = self._views = self._answers = self._most = 0
         self._persons: dict[int, Presence] = {}
+        self._left_out = 0
         self._first_t: float | None = None
         self._busy = 0.0
         self._detector = ""
@@ -102,7 +105,7 @@ class Meter:
     def done(
         self, stages: Mapping[str, float], busy: float, origins: list[str | None], probability: list[float],
         latency: float | None, skew: float | None, fused: Sequence[str] | None = None, lifted: int | None = None,
-        people: Collection[int] = (), t: float = 0.0,
+        people: Collection[int] = (), t: float = 0.0, left_out: int = 0,
     ) -> None:  # fmt: skip
         """A frame set was estimated.
 
@@ -117,6 +120,7 @@ class Meter:
             lifted: in how many views somebody was lifted; None for as many as there are probabilities.
             people: ids of those who are there.
             t: seconds, ``Estimate.t``.
+            left_out: ``Estimate.left_out``.
         """
         with self._lock:
             for name, seconds in stages.items():
@@ -132,6 +136,7 @@ class Meter:
                 there = self._persons.get(person_id) or Presence(0, t - self._first_t, 0)
                 self._persons[person_id] = replace(there, frame_sets=there.frame_sets + 1, last_s=t - self._first_t)
             self._most = max(self._most, len(people))
+            self._left_out = max(self._left_out, left_out)
             self._probability += sum(probability)
             self._detectors.update(o for o in origins if o)
             if fused is not None:
@@ -199,6 +204,7 @@ class Meter:
                 fused=dict(self._fused),
                 persons=dict(self._persons),
                 most_at_once=self._most,
+                left_out=self._left_out,
                 lines=lines,
                 failures=failures,
             )
@@ -215,6 +221,8 @@ def report(summary: Summary) -> list[str]:
              f"a person in {summary.people} of {views}"]  # fmt: skip
     if len(summary.persons) > 1:
         lines.append(_people(summary))
+    if summary.left_out:
+        lines.append(f"up to {summary.left_out} more at once were not followed (--people, --max-people)")
     if summary.stage_ms:
         lines.append("stages, ms a moment: " + ", ".join(f"{k} {v:.1f}" for k, v in summary.stage_ms.items()))
     if summary.detectors:

@@ -383,6 +383,7 @@ class Pipeline:
             sum(any(view.tracks for view in views) for _, views in seen),
             [person.person_id for person in estimate.people],
             estimate.t,
+            estimate.left_out,
         )  # fmt: skip
 
     def _drops(self) -> dict[str, int]:

@@ -17,7 +17,7 @@ _OF_FRAME: Final = {
     ESTIMATES: ("moment", "moment_time", "camera", "frame_index", "time", "width", "height", "detector", "fov_assumed"),
     MOMENTS: ("moment", "time", "spread_s"),
 }
-_OF_FIRST_ROW: Final = ("missed_before", "stages")
+_OF_FIRST_ROW: Final = ("missed_before", "stages", "left_out")
 """Columns of the moments that are said in a moment's first row only."""
 _THERE: Final = {ESTIMATES: "person", MOMENTS: "fused"}
 
@@ -101,7 +101,7 @@ def alone(stream: str, batch: pa.RecordBatch, ids: Iterable[int]) -> pa.RecordBa
     columns = []
     for field_, column in zip(batch.schema, batch.columns, strict=True):
         index = rows if field_.name in _OF_FRAME[stream] else said if field_.name in _OF_FIRST_ROW else whose
-        value = 0 if field_.name == "missed_before" else None
+        value = 0 if field_.name in ("missed_before", "left_out") else None
         nothing = unknown(field_.type, 1) if value is None else pa.array([value], field_.type)
         columns.append(pa.concat_arrays([column, nothing]).take(pa.array(index)))
     return pa.record_batch(columns, schema=batch.schema)

@@ -80,6 +80,7 @@ def _estimate(cameras: Sequence[str], seen: Sequence[ViewRow], fused: Sequence[P
         ),
         spread_s=fused[0].spread_s if fused else 0.0,
         stages=fused[0].stages if fused else None,
+        left_out=fused[0].left_out if fused else 0,
     )
 
 

@@ -75,7 +75,7 @@ def encode_moments(schema: pa.Schema, estimates: Sequence[Estimate], missed: Seq
     Args:
         schema: of that stream.
         estimates: in order.
-        missed: how many were lost just before each; said in its first row, as are the stages.
+        missed: how many were lost just before each; said in its first row, as are the stages and who was left out.
     """
     rows = []
     for estimate, gap in zip(estimates, missed, strict=True):
@@ -86,6 +86,7 @@ def encode_moments(schema: pa.Schema, estimates: Sequence[Estimate], missed: Seq
             rows.append((
                 estimate.index, estimate.t, estimate.spread_s, 0 if number else gap, pose is not None, *said,
                 None if number else stages, person_id, None if pose is None else pose.extra,
+                0 if number else estimate.left_out,
             ))  # fmt: skip
     return _batch(schema, rows)
 
@@ -125,6 +126,8 @@ class PoseRow(NamedTuple):
     """-1 = nobody is fused, or not known."""
     pose: Pose | None
     """None where nobody is fused."""
+    left_out: int
+    """``Estimate.left_out``, in a moment's first row."""
 
 
 _VIEW_COLUMNS = (
@@ -134,6 +137,7 @@ _VIEW_COLUMNS = (
 )  # fmt: skip
 _POSE_COLUMNS = (
     "moment", "time", "spread_s", "stages", "person_id", "fused", "pose_method", "pose_cameras",
+    "left_out",
 )  # fmt: skip
 
 
@@ -173,7 +177,8 @@ def decode_moments(batch: pa.RecordBatch) -> Iterator[PoseRow]:
         if row["fused"]:
             pose = Pose(joints[i], cov[i], tuple(row["pose_cameras"]), row["pose_method"], extra=extra[i])
         stages = None if row["stages"] is None else dict(row["stages"])
-        yield PoseRow(row["moment"], row["time"], row["spread_s"], stages, row["person_id"], pose)
+        left_out = max(row["left_out"], 0)
+        yield PoseRow(row["moment"], row["time"], row["spread_s"], stages, row["person_id"], pose, left_out)
 
 
 def decode_events(batch: pa.RecordBatch) -> list[Event]:

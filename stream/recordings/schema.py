@@ -30,7 +30,7 @@ _MOST_CAMERAS, _MOST_KERNELS = 1000, 1000
 FORMAT = "hypothesis-stream"
 VERSION = 2
 ESTIMATES, MOMENTS, EVENTS, FRAMES = "estimates", "moments", "events", "frames"
-_SINCE_2 = {ESTIMATES: ("person_id", "cov", "extra"), MOMENTS: ("person_id", "pose_extra")}
+_SINCE_2 = {ESTIMATES: ("person_id", "cov", "extra"), MOMENTS: ("person_id", "pose_extra", "left_out")}
 
 
 def _camera_to_json(camera: Camera) -> dict[str, Any]:
@@ -178,6 +178,7 @@ def schemas(run_info: RunInfo, version: int = VERSION) -> dict[str, pa.Schema]:
         _field("stages", pa.map_(text, f64), unit="s", what="what each stage took"),
         _field("person_id", i64, what="as in the estimates; -1 = nobody is fused, or not known"),
         _field("pose_extra", WORLD_TYPE, unit="mm", axes="world", what="further joints"),
+        _field("left_out", i64, what="how many more people were found than are followed; -1 = not known"),
     ]
     events = [
         _field("time", f64, unit="s", what="in the time of the moments"),

@@ -48,7 +48,7 @@ def _people(estimate: Estimate) -> str:
         for person in estimate.people:
             alike.setdefault(_briefly(person, len(estimate.frames)), []).append(str(person.person_id))
         said = "; ".join(f"{', '.join(ids)} {what}" for what, ids in alike.items())
-        return f"{people(len(estimate.people))}: {said}"
+        return f"{people(len(estimate.people))}: {said}{_more(estimate)}"
     words = []
     answers = [f"{track.probability:.2f}" for person in estimate.people for track in _answers(person)]
     poses = [person.pose for person in estimate.people if person.pose is not None]
@@ -60,7 +60,11 @@ def _people(estimate: Estimate) -> str:
         named = {"single": "single view", "disputed": "views contradict each other"}
         how = named.get(pose.method, f"fused by {pose.method}")
         words.append(f"{how}, {len(pose.cameras)} of {len(estimate.frames)} cameras")
-    return ", ".join(words)
+    return ", ".join(words) + _more(estimate)
+
+
+def _more(estimate: Estimate) -> str:
+    return f", {estimate.left_out} more not followed" if estimate.left_out else ""
 
 
 def _answers(person: Person) -> list[HypothesisTrack]:
