@@ -61,7 +61,7 @@ def test_there_are_seven_and_each_is_short_and_installed() -> None:
 
 @pytest.mark.slow
 @pytest.mark.video
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)  # the first waits for the wheel and its environment
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_runs_where_only_the_wheel_is_installed(path: Path, programs: Path, tmp_path: Path) -> None:
     give = [str(video(tmp_path))]

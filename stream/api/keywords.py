@@ -23,7 +23,10 @@ _OF_THE_PROGRAM: Final = {
     "list_cameras": "stream.list_cameras() lists them",
     "print_config": "hypothesis-stream --print-config prints it",
     "help": "help(stream.Flags) lists them",
-}
+} | dict.fromkeys(
+    ("capture", "live", "capture_codec", "start_at", "countdown", "seconds"),
+    "hypothesis-stream --capture keeps every frame; from_take=TAKE estimates it",
+)
 """Flags that are no keywords, and what does the same here."""
 
 
@@ -40,6 +43,8 @@ class Flags(TypedDict, total=False):
     """Rate to ask a local camera for; rate of a folder of images."""
     realtime: bool
     """Play files at their own pace, dropping what comes late."""
+    from_take: str | PathLike[str]
+    """Every camera of a take, as it was captured."""
     demo: bool | str
     """A real video, fetched once: True or "single", or "multi" or "people"."""
     fov: float
