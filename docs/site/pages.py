@@ -21,7 +21,7 @@ LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"(^```.*?^```$|^ {4}[^\n]*$)", re.MULTILINE | re.DOTALL)
 CONTENTS = {
     "Python": ["examples", "reference/use", "reference/types", "reference/plugins", "reference/calibration"],
-    "Guides": ["calibration", "command-line", "flags", "sources", "recording", "reliability"],
+    "Guides": ["calibration", "command-line", "flags", "sources", "capture", "recording", "reliability"],
     "How good, how fast": ["results", "detectors", "fusion", "performance", "runtimes"],
     "Making it": ["architecture", "contributing", "decisions/README", "changelog"],
 }
@@ -54,9 +54,11 @@ def main(out: Path) -> None:
 
 
 def trees() -> Iterator[str]:
-    """What stands at the side of every page."""
+    """What stands at the side of every page; one that nobody has put there is a guide."""
+    placed = {page for pages in CONTENTS.values() for page in pages}
+    others = [path.stem for path in sorted((ROOT / "docs").glob("*.md")) if path.stem not in placed]
     for caption, pages in CONTENTS.items():
-        yield from tree(caption, pages)
+        yield from tree(caption, [*pages, *(others if caption == "Guides" else [])])
 
 
 def tree(caption: str, pages: list[str]) -> list[str]:
