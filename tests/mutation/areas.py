@@ -67,7 +67,7 @@ AREAS: Final[dict[str, tuple[Part, ...]]] = {
     ),
     "top-down": (
         Part(("engines/top_down/[!_]*.py",), ("test_top_down",)),
-        Part(("engines/movenet_heads.py", "engines/preprocess.py"), ("test_top_down", "test_movenet")),
+        Part(("engines/preprocess.py",), ("test_preprocess",)),
     ),
     "fusion": (
         Part(("engines/covariance.py",), ("test_covariance",)),
