@@ -7,12 +7,13 @@
 # make lock                     renews requirements.lock, which `make run` installs from
 # make bench                    every benchmark of speed in one table, in under eight minutes on an idle machine
 # make test-tensorrt            builds our networks with TensorRT-RTX; needs no GPU, fetches 95 MB
+# make mutate                   changes the code in small ways and runs its tests: about two hours; docs/mutation.md
 PYTHON ?= python3
 ARGS ?= --demo
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-slow test-tensorrt check docs examples bench lock clean
+.PHONY: run test test-slow test-tensorrt check docs examples bench mutate lock clean
 
 run: $(VENV)/.run
 	@$(BIN)/python run_stream.py $(ARGS)
@@ -49,6 +50,10 @@ examples: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
+
+mutate: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-mutation.txt
+	$(BIN)/python -m tests.mutation --write docs/mutation.md
 
 # The stamps are files, so that an unchanged requirements file costs nothing.
 $(VENV)/.run: requirements.lock

@@ -62,6 +62,8 @@ def test_the_rate_is_that_of_the_last_two_seconds_and_0_when_nothing_comes_for_s
     meter = Meter()
     assert meter.fps is None
     meter.start()
+    clock.t += 3.0
+    assert meter.fps is None, "nothing has come yet"
     for _ in range(30):  # a slow start that must be forgotten
         clock.t += 1.0
         done(meter)

@@ -329,6 +329,18 @@ def test_live_a_camera_that_has_not_come_yet_is_waited_for_a_tenth_of_a_second(a
     assert (matcher.next() is None) == waits
 
 
+def test_live_a_time_is_answered_once():
+    """A camera that was left out comes back with a frame of the very time that was answered last."""
+    matcher = LiveMatcher([30.0, 30.0])
+    for k in range(10):
+        matcher.add(0, Frame("a", k, k / 10, IMAGE))
+        matcher.next()
+    last = matcher._last
+    matcher.add(1, Frame("b", 0, last, IMAGE))
+    matcher.add(0, Frame("a", 10, last + 0.05, IMAGE))
+    assert matcher.next() is None
+
+
 def test_live_eight_frames_of_a_camera_are_kept_and_the_others_counted():
     matcher = LiveMatcher([30.0, 30.0])
     for frame in frames("a", np.arange(20) / 300):

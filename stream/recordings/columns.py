@@ -195,7 +195,8 @@ def pose_columns(batch: pa.RecordBatch, there: Contents) -> Columns:
 
 
 def _sigma(cov: NDArray[np.floating]) -> NDArray[np.floating]:
-    return np.sqrt(np.trace(cov, axis1=-2, axis2=-1) / 3)
+    with np.errstate(invalid="ignore", over="ignore"):  # NaN of a pose that is not there, or is damaged
+        return np.sqrt(np.trace(cov, axis1=-2, axis2=-1) / 3)
 
 
 def event_columns(batch: pa.RecordBatch, there: Contents) -> Columns:

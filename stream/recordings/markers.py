@@ -195,7 +195,8 @@ def _fused(reading: Read) -> Markers:
     up = next((u for u in ups if u is not None), None)
     notes = () if up is not None else ("the calibration does not say where up is: z was taken to be up",)
     up = _Z if up is None else np.asarray(up)
-    sigma = np.sqrt(np.trace(cov, axis1=-2, axis2=-1) / 3)
+    with np.errstate(invalid="ignore", over="ignore"):
+        sigma = np.sqrt(np.trace(cov, axis1=-2, axis2=-1) / 3)
     return _markers((time, moment, person, there, points, sigma), up, False, ~seen, ("fused pose, world axes", *notes))
 
 

@@ -202,12 +202,47 @@ def schemas(run_info: RunInfo, version: int = VERSION) -> dict[str, pa.Schema]:
     return {stream: pa.schema(fields, metadata) for stream, fields in tables.items()}
 
 
+def believed(found: pa.Schema, expected: pa.Schema) -> pa.Schema:
+    """The schema to read a segment's batches with.
+
+    Args:
+        found: the segment's own; it may be damaged where no journal vouches for it.
+        expected: that of its version.
+
+    Returns:
+        The one that was found, with the shapes that its version gives its columns; the expected one where a column has
+        another type or name.
+    """
+    try:
+        kinds = {field.name: field.type for field in found}
+    except UnicodeDecodeError:
+        return expected
+    known = {field.name: field for field in expected}
+    missing, others = known.keys() - kinds.keys(), kinds.keys() - known.keys()
+    if len(kinds) < len(found) or (missing and others) or any(kinds[n] != known[n].type for n in known if n in kinds):
+        return expected
+    return pa.schema([known.get(field.name, field) for field in found], found.metadata)
+
+
 def completed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """A batch with the columns that an older version lacks, filled with what says that nothing is known."""
     for field in schema:
         if field.name not in batch.schema.names:
             batch = batch.append_column(field, unknown(field.type, batch.num_rows))
     return batch
+
+
+def holds_nulls(column: pa.Array) -> bool:
+    """Whether a value is null, or one inside a value; a map may be."""
+    kind = column.type
+    if pa.types.is_map(kind):
+        return False
+    if column.null_count:
+        return True
+    if pa.types.is_struct(kind):
+        return any(map(holds_nulls, column.flatten()))
+    nested = pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind)
+    return nested and holds_nulls(column.flatten())
 
 
 def unknown(kind: pa.DataType, rows: int) -> pa.Array:

@@ -340,7 +340,12 @@ def _read_segment(path: Path, schema: pa.Schema) -> Iterator[tuple[Span, pa.Reco
                 yield Span(path.name, offset, length, rows, "corrupt"), None
                 position = min(position, after)
             elif offset > 0:
-                yield Span(path.name, offset, length, rows, "good"), pa.ipc.read_record_batch(data, schema)
+                try:
+                    batch = pa.ipc.read_record_batch(data, schema)
+                except (pa.ArrowException, OSError, ValueError):  # whole, but not of this schema
+                    yield Span(path.name, offset, length, rows, "corrupt"), None
+                    continue
+                yield Span(path.name, offset, length, rows, "good"), batch
         yield from _walk(file, path.name, schema, position, end_of_file)
 
 

@@ -4,7 +4,7 @@ import errno
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +12,17 @@ import pyarrow as pa
 
 from calibration.writing import special
 from stream.recordings.run_info import RunInfo
-from stream.recordings.schema import ESTIMATES, EVENTS, FRAMES, MOMENTS, completed, run_info_of, schemas
+from stream.recordings.schema import (
+    ESTIMATES,
+    EVENTS,
+    FRAMES,
+    MOMENTS,
+    believed,
+    completed,
+    holds_nulls,
+    run_info_of,
+    schemas,
+)
 from stream.recordings.segments import Span, read_schema, read_stream, segments
 from stream.types import StreamError
 
@@ -143,11 +153,12 @@ class Take:
         return (ESTIMATES, MOMENTS) if self.version < 2 else (ESTIMATES, MOMENTS, EVENTS)
 
     def schema(self, stream: str) -> pa.Schema:
-        """The schema of a stream; where every copy of it is damaged, the one that its version has."""
+        """The schema of a stream; where no copy of it can be believed, the one that its version has."""
+        expected = schemas(self.run_info, self.version)[stream]
         try:
-            return read_schema(segments(self.folder, stream))
+            return believed(read_schema(segments(self.folder, stream)), expected)
         except StreamError:
-            return schemas(self.run_info, self.version)[stream]
+            return expected
 
     def batches(
         self, stream: str, on_fault: Callable[[Span], None] = _ignore, on_unverified: Callable[[Span], None] = _ignore
@@ -163,6 +174,8 @@ class Take:
         for span, batch in read_stream(self.folder, stream, self.schema(stream)):
             if batch is None:
                 on_fault(span)
+            elif any(map(holds_nulls, batch.columns)):
+                on_fault(replace(span, state="corrupt"))  # the recorder writes none: NaN, -1 and "" say so
             else:
                 if span.state == "unverified":
                     on_unverified(span)
