@@ -28,7 +28,7 @@ ROOM_MM = 5000.0
 APART_MM = 450.0
 """Least distance between two people's pelvises."""
 LEAST_SEEN = 6
-"""Who shows fewer limb joints to a camera is not to be found by it."""
+"""Who shows fewer limb joints to a camera's detector is not to be found by it."""
 LIMBS = np.array(sk.LIMBS)
 _RADIUS = {(sk.PELVIS, sk.SPINE): 130.0, (sk.SPINE, sk.THORAX): 140.0, (sk.NECK, sk.HEAD): 95.0}
 """Of the capsules of the trunk and the head, mm; limbs are thinner."""
@@ -50,8 +50,8 @@ class Crowd:
     """T x V x K of what a detector would see of each."""
 
     def there(self) -> Bools:
-        """(T, V, K) who shows enough to each camera to be found by it."""
-        return self.seen[..., LIMBS].sum(-1) >= LEAST_SEEN
+        """(T, V, K) who shows enough to each camera's detector to be found by it."""
+        return np.array([[[bounds(d) is not None for d in row] for row in rows] for rows in self.detections])
 
 
 def paths(file: Path, people: int, frames: int, rng: np.random.Generator, least: int = 45) -> Array:

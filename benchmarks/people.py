@@ -3,10 +3,11 @@
     python -m benchmarks.people --rooms 6
     python -m benchmarks.people --speed
 
-Somebody counts where at least six limb joints of theirs are in a picture and not hidden by anybody else; who shows
-fewer is neither missed nor invented. An answer is somebody's in 2D whose object keypoint similarity with them is above
-0.5, in 3D whose limb joints are 0.5 m from theirs at most in the mean (1 m with one camera, whose distances are as
-unsure as the size of a body). IDF1 and MOTA are py-motmetrics', over all cameras and frames with one set of ids.
+Somebody counts where the detector sees at least six limb joints of theirs: in the picture, not hidden by anybody else,
+and not among those that it misses. Who shows fewer is neither missed nor invented. An answer is somebody's in 2D whose
+object keypoint similarity with them is above 0.5, in 3D whose limb joints are 0.5 m from theirs at most in the mean (1
+m with one camera, whose distances are as unsure as the size of a body). IDF1 and MOTA are py-motmetrics', over all
+cameras and frames with one set of ids.
 """
 
 import argparse

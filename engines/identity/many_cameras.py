@@ -17,7 +17,6 @@ from engines.identity.grouping import groups
 from engines.identity.one_camera import away, spot
 from engines.identity.pairs import Node, compare, node
 from engines.identity.types import IdentityOptions, Known, Placed, Spotted
-from engines.oks import seen_limbs
 from engines.skeleton import LIMBS
 from engines.types import Mixture, Seen
 
@@ -106,7 +105,7 @@ def _followed(
     """Row of the person -> number of the sighting, for one camera."""
     if not people or not spots:
         return {}
-    xy, shown = np.stack([s.xy for s in spots])[:, _LIMBS], seen_limbs(np.stack([s.score for s in spots]))
+    xy, shown = np.stack([s.joints for s in spots]), np.stack([s.seen for s in spots])
     height = np.array([max(s.height, 1.0) for s in spots])
     cost = np.full((len(people), len(spots)), _FAR)
     shared = [row for row, person in enumerate(people) if person.placed is not None and person.placed.shared]

@@ -14,38 +14,52 @@ from engines.types import Sighting
 
 _LIMBS: Final = np.array(LIMBS)
 _MOTION_S: Final = 0.2
+_SHRINKS_S: Final = 2.0
 
 
 def spot(sighting: Sighting, before: Spotted | None, t: float) -> Spotted:
     """What is kept of a sighting at t seconds; ``before`` is the last one of the same person in the same camera."""
     detection = sighting.detection
-    shown = seen_limbs(detection.score)
-    limbs = detection.xy[_LIMBS][shown] if shown.any() else detection.xy[detection.score > 0]
-    low, high = limbs.min(0), limbs.max(0)
-    middle, velocity = (low + high) / 2, np.zeros(2)
-    if before is not None and t > before.t:
-        dt = t - before.t
-        share = 1 - np.exp(-dt / _MOTION_S)
-        velocity = before.velocity + share * ((middle - before.middle) / dt - before.velocity)
-    return Spotted(
-        sighting.track, t, detection.xy, detection.score, middle, float((high - low).max()), np.asarray(velocity)
-    )
+    xy, seen = detection.xy[_LIMBS].astype(np.float64), seen_limbs(detection.score)
+    low = np.where(seen[:, None], xy, np.inf).min(0)
+    height = float((np.where(seen[:, None], xy, -np.inf).max(0) - low).max()) if seen.any() else 0.0
+    if before is None or t <= before.t:
+        return Spotted(sighting.track, t, np.where(seen[:, None], xy, 0), seen, seen, height, np.zeros(2))
+    dt, both = t - before.t, seen & before.seen
+    velocity = before.velocity
+    if both.any():
+        speed = (xy - before.joints)[both].mean(0) / dt
+        velocity = velocity + (1 - np.exp(-dt / _MOTION_S)) * (speed - velocity)
+    joints = np.where(seen[:, None], xy, before.joints + velocity * dt)
+    # Half a body is no smaller body: the height shrinks slowly.
+    height = max(height, before.height * float(np.exp(-dt / _SHRINKS_S)))
+    return Spotted(sighting.track, t, joints, seen | before.known, seen, height, velocity)
 
 
 def expected(spotted: Spotted, t: float, options: IdentityOptions = IdentityOptions()) -> Array:
-    """(2,) pixels: where the middle of somebody is to be at t seconds."""
+    """(12, 2) pixels: where the limb joints of somebody are to be at t seconds."""
     # The speed decays, so that nobody is expected to have walked through the wall.
     lasts = options.damping_s * (1 - np.exp(-(t - spotted.t) / options.damping_s))
-    return spotted.middle + spotted.velocity * lasts
+    return spotted.joints + spotted.velocity * lasts
 
 
 def away(spotted: Spotted, found: Spotted, t: float, options: IdentityOptions = IdentityOptions()) -> float:
     """How far a person is from where somebody was to be: 1 is as far as they may be; infinite for another size."""
-    ratio = max(found.height, 1.0) / max(spotted.height, 1.0)
+    both = spotted.known & found.seen
+    reach = (options.reach + options.reach_a_second * (t - spotted.t)) * max(spotted.height, found.height, 1.0)
+    joints = expected(spotted, t, options)
+    if both.sum() < 3:  # only other joints than before: their means tell as much as there is to tell
+        off = found.joints[found.seen].mean(0) - joints[spotted.known].mean(0)
+        return float(np.linalg.norm(off) / reach)
+    ratio = _spread(found.joints[both]) / _spread(joints[both])
     if not 1 / options.resized <= ratio <= options.resized:
         return np.inf
-    reach = (options.reach + options.reach_a_second * (t - spotted.t)) * spotted.height
-    return float(np.linalg.norm(found.middle - expected(spotted, t, options)) / max(reach, 1.0))
+    return float(np.median(np.linalg.norm(found.joints[both] - joints[both], axis=-1)) / reach)
+
+
+def _spread(points: Array) -> float:
+    """Root mean square distance of points (N, 2) from their mean, one pixel at least."""
+    return max(float(np.sqrt(((points - points.mean(0)) ** 2).sum(-1).mean())), 1.0)
 
 
 def match(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from calibration.arrays import Array
+from calibration.arrays import Array, Bools
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +53,16 @@ class Spotted:
     """``Sighting.track``."""
     t: float
     """Seconds."""
-    xy: Array
-    """(17, 2) pixels."""
-    score: Array
-    """(17,)."""
-    middle: Array
-    """(2,) pixels, middle of the box of the seen limb joints."""
+    joints: Array
+    """(12, 2) pixels, the limb joints; a hidden one is where it was last seen, carried along with the body."""
+    known: Bools
+    """(12,) which of them were ever seen."""
+    seen: Bools
+    """(12,) which of them are seen now."""
     height: float
-    """Pixels, the longer side of that box."""
+    """Pixels, the longer side of the box of the limb joints; of one who is half hidden, as before that."""
     velocity: Array
-    """(2,) pixels a second, of the middle."""
+    """(2,) pixels a second, of the joints' mean."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,6 +1,6 @@
 """A session that follows everybody: each by a box of their own, and none of them twice."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -86,33 +86,59 @@ class TopDownCrowd:
 
     def __call__(self, image: Image, t: float) -> Seen:
         """Detect everybody in a BGR image at t seconds."""
-        before = len(self._tracks)
         self._gone = [track for track in self._gone if 0 <= t - track.t <= self._options.resume_s]
-        stay = self._settle(*self._look(image, t), t)
-        self._gone += [track for track in self._tracks if track not in stay]
-        self._tracks = stay
-        if len(self._tracks) < before:
-            self._lost = t
-        if due(t, self._searched, self._interval(t, before)):
-            self._search(image, t)
-        people = tuple(Sighting(track.number, track.pose) for track in self._tracks)
-        return Seen(self._origin, people, self._left_out)
+        poses, sure = self._look(image, t)
+        found: list[FoundPerson] = []
+        if due(t, self._searched, self._interval(t) if all(sure) else 0.0):
+            found = self._search(image, dict(zip(map(id, self._tracks), sure, strict=True)), t)
+        self._left_out = self._left_out if self._searched < t else 0
+        first, quarters = len(poses), [0] * len(poses)
+        for person in found:
+            pose, quarter = self._see_found(image, person)
+            poses.append(pose)
+            quarters.append(quarter)
+        # Joints that are not finite are handed on as they are: whoever asked hears of it, and forgets everybody.
+        if wrong := [pose for pose in poses if not np.isfinite(pose.xy).all() or not np.isfinite(pose.score).all()]:
+            return Seen(self._origin, tuple(Sighting(next(self._numbers), pose) for pose in wrong))
+        believed = [k for k, pose in enumerate(poses) if FollowedBox.strength_of(pose) >= self._options.keep]
+        for k in self._settle([poses[k] for k in believed], t) if believed else self._lose(t):
+            if believed[k] >= first:
+                self._take_up(poses[believed[k]], found[believed[k] - first], quarters[believed[k]], t)
+        self._tracks.sort(key=lambda track: track.number)
+        return Seen(self._origin, tuple(Sighting(track.number, track.pose) for track in self._tracks), self._left_out)
 
-    def _interval(self, t: float, before: int) -> float:
-        """Seconds between two searches: none at all when somebody was lost in this very frame."""
-        if len(self._tracks) < before:
-            return 0.0
+    def _see_found(self, image: Image, person: FoundPerson) -> tuple[Detection, int]:
+        """Somebody who was found, and by how many quarter turns they are upright: tried where upright is doubtful."""
+        box = found_box(person.bounds, self._options)
+        pose = self._see(image, box)
+        if FollowedBox.strength_of(pose) >= self._options.upright:
+            return pose, 0
+        return see_any_way_up(self._see, image, box, FollowedBox.strength_of)
+
+    def _lose(self, t: float) -> list[int]:
+        """Nobody is seen at all."""
+        if self._tracks:
+            self._lost = t
+        self._gone, self._tracks = [*self._gone, *self._tracks], []
+        return []
+
+    def _interval(self, t: float) -> float:
+        """Seconds between two searches of the whole image."""
         missing = not self._tracks or 0 <= t - self._lost < self._options.remember_s
         return self._options.search_s if missing else self._options.others_s
 
-    def _look(self, image: Image, t: float) -> tuple[list[_Track], list[Detection]]:
-        """Who is somewhere, and what their boxes show of them alone."""
+    def _look(self, image: Image, t: float) -> tuple[list[Detection], list[bool]]:
+        """What the box of each shows, of them alone; and whether that is surely them."""
         boxes = [(track, box) for track in self._tracks if (box := track.box.predict(t)) is not None]
         poses = [see_turned(self._see, image, self._centred(track, box), track.box.quarter) for track, box in boxes]
-        if len(poses) > 1 and all(np.isfinite(pose.xy).all() for pose in poses):
+        if not poses or not all(np.isfinite(pose.xy).all() for pose in poses):
+            return poses, [True] * len(poses)
+        if len(poses) > 1:
             expected = np.stack([track.expected(t) for track, _ in boxes])
             poses = own_joints(poses, expected, np.array([track.size for track, _ in boxes]))
-        return [track for track, _ in boxes], poses
+        fits = np.diagonal(self._likeness(self._tracks, poses, t))
+        strong = [FollowedBox.strength_of(pose) >= self._options.keep for pose in poses]
+        return poses, [bool(fit >= self._options.sure_oks) and there for fit, there in zip(fits, strong, strict=True)]
 
     def _centred(self, track: _Track, box: Box) -> Box:
         """The box, moved so that this person is in the middle where somebody else is near: a network shows the one."""
@@ -126,31 +152,37 @@ class TopDownCrowd:
         room = 0.5 * (1 - 1 / self._options.pad) * box.width
         return preprocess.square(middle + np.clip(off, -room, room), box.width)
 
-    def _settle(self, tracks: Sequence[_Track], poses: Sequence[Detection], t: float) -> list[_Track]:
-        """Who is who: each pose goes to the track that was to be there, each person to one track only."""
-        believed = [FollowedBox.strength_of(pose) >= self._options.keep for pose in poses]
-        poses = [pose for pose, there in zip(poses, believed, strict=True) if there]
-        if not poses:
-            return []
+    def _settle(self, poses: Sequence[Detection], t: float) -> list[int]:
+        """Who is who: each pose goes to the track that was to be there, each person to one track only.
+
+        Returns:
+            Numbers of the poses that are nobody's, and of nobody who is followed now.
+        """
+        known = [*self._tracks, *self._gone]
         xy, score = _stack(poses)
-        likeness = oks(np.stack([track.expected(t) for track in tracks]), np.ones((len(tracks), 17)), xy, score)
+        alike = oks(xy, score, xy, score) > self._options.same_oks
+        likeness = self._likeness(known, poses, t)
         # Of two poses of one person the one that somebody expected more.
-        twins = np.triu(oks(xy, score, xy, score) > self._options.same_oks, 1)
         kept = np.ones(len(poses), bool)
-        for a, b in zip(*np.nonzero(twins), strict=True):
+        for a, b in zip(*np.nonzero(np.triu(alike, 1)), strict=True):
             if kept[a] and kept[b]:
-                kept[a if likeness[:, a].max() < likeness[:, b].max() else b] = False
+                kept[a if likeness[:, a].max(initial=0) < likeness[:, b].max(initial=0) else b] = False
         likeness[:, ~kept] = 0
-        stay = []
+        stay: list[_Track] = []
+        taken: list[int] = []
         for row, column in zip(*linear_sum_assignment(-likeness), strict=True):
-            track, pose = tracks[row], poses[column]
+            track, pose, bounds, last = known[row], poses[column], known[row].box.bounds, known[row].t
             if likeness[row, column] < self._options.stays_oks:
                 continue
-            middle, last = track.box.bounds, track.t
             if track.box.accept(pose, self._options.keep, t, same=True):
-                self._move(track, pose, middle, t - last, t)
+                self._move(track, pose, bounds, t - last, t)
                 stay.append(track)
-        return sorted(stay, key=lambda track: track.number)
+                taken.append(int(column))
+        if any(track not in stay for track in self._tracks):
+            self._lost = t
+        self._gone = [track for track in known if track not in stay]
+        self._tracks = stay
+        return [k for k in np.flatnonzero(kept) if k not in taken and not alike[k, taken].any()]
 
     def _move(self, track: _Track, pose: Detection, bounds: Array | None, dt: float, t: float) -> None:
         if bounds is not None and track.box.bounds is not None and dt > 0:
@@ -161,23 +193,27 @@ class TopDownCrowd:
         track.joints = np.where(seen[:, None], pose.xy, track.joints + track.velocity * dt)
         track.pose, track.t = pose, t
 
-    def _search(self, image: Image, t: float) -> None:
-        """Look for others in the whole image, and whether somebody is in the boxes."""
+    def _search(self, image: Image, sure: Mapping[int, bool], t: float) -> list[FoundPerson]:
+        """Look for others in the whole image, and whether somebody is in the boxes.
+
+        Args:
+            image: BGR.
+            sure: whether a track (by its ``id``) surely shows its person.
+            t: seconds.
+
+        Returns:
+            Who is to be looked at: strangers, and those of whom a box does not surely show the right one.
+        """
         self._searched = t
         sides = self._options.search_sides
         found = self._finder.everywhere(image, sides[self._searches % len(sides)])
         self._searches += 1
         owner = self._owners(found)
-        self._check(image, set(owner.values()), t)
+        self._check(image, list(owner.values()), t)
+        there = [k for k, track in owner.items() if not sure[id(track)]]
         strangers = [person for k, person in enumerate(found) if k not in owner]
         strangers.sort(key=lambda person: -prominence(person.bounds, image))
-        self._left_out = 0
-        for person in strangers:
-            if len(self._tracks) >= self._most and not self._make_room(person):
-                self._left_out += 1
-            else:
-                self._take_up(person, image, t)
-        self._tracks.sort(key=lambda track: track.number)
+        return [*(found[k] for k in there), *strangers]
 
     def _owners(self, found: Sequence[FoundPerson]) -> dict[int, _Track]:
         """Whose box each of those found is, one at most."""
@@ -212,38 +248,27 @@ class TopDownCrowd:
         self._left_out += 1
         return True
 
-    def _take_up(self, person: FoundPerson, image: Image, t: float) -> None:
-        """Follow somebody who was found: again, where they were lost just now, or anew."""
-        pose, quarter = see_any_way_up(
-            self._see, image, found_box(person.bounds, self._options), FollowedBox.strength_of
-        )
-        if not np.isfinite(pose.xy).all():
-            return
-        if self._tracks and self._likeness(self._tracks, pose, None).max() > self._options.same_oks:
-            return
+    def _take_up(self, pose: Detection, person: FoundPerson, quarter: int, t: float) -> None:
+        """Follow somebody new."""
         pose = without_others(pose, [track.pose for track in self._tracks], _size(person.bounds))
-        if self._gone:
-            likeness = self._likeness(self._gone, pose, t)
-            track, bounds = self._gone[int(likeness.argmax())], self._gone[int(likeness.argmax())].box.bounds
-            last = track.t
-            if likeness.max() > self._options.stays_oks and track.box.accept(pose, self._options.keep, t, same=True):
-                self._move(track, pose, bounds, t - last, t)
-                self._gone.remove(track)
-                self._tracks.append(track)
-                return
         box = FollowedBox(self._options)
         box.quarter = quarter
-        if box.accept(pose, self._options.acquire, t, same=False):
-            box.checked = t
-            seen = pose.score >= LEAST_SCORE
-            middle = pose.xy[seen].mean(0)
-            self._tracks.append(_Track(next(self._numbers), box, pose, t, np.where(seen[:, None], pose.xy, middle)))
+        if not box.accept(pose, self._options.acquire, t, same=False):
+            return
+        if len(self._tracks) >= self._most and not self._make_room(person):
+            self._left_out += 1
+            return
+        box.checked = t
+        seen = pose.score >= LEAST_SCORE
+        joints = np.where(seen[:, None], pose.xy, pose.xy[seen].mean(0))
+        self._tracks.append(_Track(next(self._numbers), box, pose, t, joints))
 
-    def _likeness(self, tracks: Sequence[_Track], pose: Detection, t: float | None) -> Array:
-        """(K,) how alike a pose is to where they are, or are to be at t seconds."""
-        xy = np.stack([track.pose.xy if t is None else track.expected(t) for track in tracks])
-        known = np.ones((len(tracks), 17)) if t is not None else np.stack([track.pose.score for track in tracks])
-        return oks(xy, known, pose.xy[None], pose.score[None])[:, 0]
+    def _likeness(self, tracks: Sequence[_Track], poses: Sequence[Detection], t: float) -> Array:
+        """(K, P) how alike poses are to where people are to be at t seconds, hidden joints too."""
+        if not tracks:
+            return np.zeros((0, len(poses)))
+        xy, score = _stack(poses)
+        return oks(np.stack([track.expected(t) for track in tracks]), np.ones((len(tracks), 17)), xy, score)
 
 
 def _stack(poses: Sequence[Detection]) -> tuple[Array, Array]:

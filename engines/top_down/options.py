@@ -38,6 +38,10 @@ class TopDownOptions:
     """Two poses more alike than this are one person seen twice."""
     stays_oks: float = 0.15
     """A pose less alike than this to where a followed person was to be is somebody else's."""
+    sure_oks: float = 0.4
+    """A pose less alike than this is doubtful: the whole image is searched at once for who is who."""
+    upright: float = 0.7
+    """Somebody found among several, of whom the network is less sure than this, is tried the other ways up."""
     larger: float = 1.25
     """Where there are too many people, somebody so much larger takes the place of the smallest."""
     motion_s: float = 0.2
