@@ -66,6 +66,8 @@ class DetectConfig:
     """A joint below this score counts as not seen by the lifter."""
     min_joints: int = 6
     """A person with fewer seen limb joints is not lifted."""
+    min_px: float = 24.0
+    """Nor is one whose limb joints' box is smaller: somebody 30 px tall, whose joints are a guess."""
     threads: int | None = None
     """Of a detector's networks; None: the cores shared by the cameras, at most ``most_threads``."""
     most_threads: int = 4

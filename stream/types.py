@@ -137,6 +137,10 @@ class Estimate:
     """Seconds each stage took: "detect", "lift", "fuse", "track"."""
     left_out: int = 0
     """How many more people were found than are followed, in the camera with the most of them."""
+    too_small: int = 0
+    """Views of people who are too few pixels tall to be lifted."""
+    strays: tuple[tuple[Detection, ...], ...] = ()
+    """One a camera: what it saw that is nobody's, because other cameras that should see it see nothing there."""
 
     @property
     def person(self) -> Person | None:

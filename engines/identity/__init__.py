@@ -15,7 +15,7 @@ from engines.identity.one_camera import match, spot
 from engines.identity.types import Belonging, IdentityOptions, Known, Placed, Spotted, State
 from engines.types import Mixture, Pose, Seen
 
-__all__ = ["Belonging", "IdentityOptions", "Known", "Placed", "Spotted", "State", "placed", "step"]
+__all__ = ["Belonging", "IdentityOptions", "Known", "Placed", "Spotted", "State", "placed", "step", "without_camera"]
 
 
 def step(
@@ -52,7 +52,7 @@ def step(
         since = state.alone or alone
         alone = alone_since(since, people, links.members, seen, cameras, t)
         wait = doubtful(people, links.members, seen, mixtures, cameras, alone, t, options)
-        people = [replace(p, shown=p.shown or not w) for p, w in zip(people, wait, strict=True)]
+        people = [replace(p, shown=not w) for p, w in zip(people, wait, strict=True)]
     people, left_out = _within(people, links.members, most)
     next_id, named = state.next_id, []
     for person in people:
@@ -79,6 +79,16 @@ def placed(state: State, poses: Mapping[int, Pose | None], t: float) -> State:
             shared = len(pose.cameras) > 1
             person = replace(person, placed=place(pose.joints, person.placed, t, shared=shared))
         people.append(person)
+    return replace(state, people=tuple(people))
+
+
+def without_camera(state: State, camera: int) -> State:
+    """The state in which nobody is remembered by what a camera saw: who was seen by it alone is gone."""
+    people = []
+    for person in state.people:
+        views = tuple(None if k == camera else view for k, view in enumerate(person.views))
+        if any(view is not None for view in views):
+            people.append(replace(person, views=views))
     return replace(state, people=tuple(people))
 
 

@@ -34,8 +34,10 @@ def alone_since(
         for person, mine in zip(people, members, strict=True):
             others = sum(k is not None for other, k in enumerate(mine) if other != camera)
             shares |= mine[camera] is not None and others > 0
-            if mine[camera] is None and others > 1 and person.placed is not None and person.placed.shared:
-                should |= bool(_inside(cameras[camera], np.nanmean(person.placed.joints, 0)[None])[0])
+            if mine[camera] is None and others > 1:
+                # Somebody new has no place yet; in the next frame set they have.
+                where = person.placed
+                should |= where is None or bool(_inside(cameras[camera], np.nanmean(where.joints, 0)[None])[0])
         if answer is None:
             out.append(since[camera])
         elif shares or not should or not answer.people:
@@ -59,16 +61,17 @@ def doubtful(
     out = []
     for person, mine in zip(people, members, strict=True):
         views = [(camera, k) for camera, k in enumerate(mine) if k is not None]
-        if person.shown and person.person_id >= 0 or len(views) != 1:
-            out.append(not views and person.person_id < 0)
+        counts = person.shown and person.person_id >= 0
+        if len(views) != 1:
+            out.append(not views and not counts)
             continue
         camera, k = views[0]
         answer, since = seen[camera], alone[camera]
-        if answer is None:
-            out.append(True)
+        if answer is None or (counts and since is None):
+            out.append(not counts)
         elif since is not None:
             # Its own people are nobody's whom the others see: nothing that it alone says is believed.
-            out.append(True)
+            out.append(not counts or t - since >= options.alone_s)
         else:
             one = node(camera, k, cameras[camera], answer.people[k].detection, mixtures[camera][k], 1)
             missing = np.isfinite(one.away) and _missing(one.centre, one.place, camera, seen, cameras)

@@ -89,7 +89,7 @@ def link(
         gone |= set(others)
     for group, row in _found_again(new, nodes, kept, members, spots, t, options):
         if row is None:
-            kept.append(Known(-1, (None,) * len(seen), t))
+            kept.append(Known(-1, (None,) * len(seen), t, shown=False))
             members.append([None] * len(seen))
             row = len(kept) - 1
         for k in group:

@@ -32,6 +32,8 @@ _SHARE: Final = 0.5
 _OVER: Final = 0.1
 """A contradiction is over when no more of the moments of a second show it."""
 _KEPT_S: Final = 3.0
+_STRAY: Final = -2
+"""What a camera saw that is nobody's has this id and those below."""
 _KEPT_FPS: Final = 40.0
 """What is kept to find the cause in."""
 _LOOKS: Final = 5
@@ -127,6 +129,11 @@ class Contradictions:
                     xy[person.person_id, k] = shown
             if _agreed(person) and person.pose is not None:
                 poses[person.person_id] = person.pose
+        for k, detections in enumerate(estimate.strays):
+            for n, detection in enumerate(detections):
+                # Nobody's, and a person of their own as far as this camera is concerned.
+                if (shown := self._shown(View(detection=detection))) is not None:
+                    xy[_STRAY - n, k] = shown
         return _Moment(estimate.t, xy, poses)
 
     def _shown(self, view: View) -> Array | None:

@@ -31,6 +31,7 @@ from engines.types import (
     empty_detection,
 )  # fmt: skip
 from stream.config import DetectConfig, PeopleConfig, SyncConfig, TrackConfig
+from stream.live.cuts import Cuts
 from stream.live.frame_checks import check_cameras, check_frames
 from stream.live.people import Everybody, Identify, OnePerson
 from stream.live.tracks import Tracker
@@ -66,6 +67,7 @@ class _Eye:
     t: float = -np.inf
     image: Callable[[], object] = lambda: None
     """The image that was looked at last, while anybody else keeps it."""
+    cuts: Cuts = field(default_factory=Cuts)
     seen: Seen | None = None
     before: tuple[float, Seen] | None = None
 
@@ -90,6 +92,8 @@ class _Look:
     """Whether the frame had not been looked at before."""
     anew: bool = False
     """Whether its clock went back, so that nothing of before is of use."""
+    cut: bool = False
+    """Whether it shows another scene than before, so that nobody is who was there."""
     start: float = np.inf
     end: float = -np.inf
 
@@ -155,7 +159,7 @@ class Estimator:
         self._identify: Identify
         if self._people.limit == 1:
             self._eyes = [_Eye(OnePersonSession(detector.session())) for _ in cameras]
-            self._identify = OnePerson()
+            self._identify = OnePerson(len(self._cameras))
         else:
             self._eyes = [_Eye(crowd(detector, self._people.limit, count())) for _ in cameras]
             placed = self._cameras if fuse else None
@@ -195,6 +199,8 @@ class Estimator:
         mixtures = self._lift(seen)
         lifted = self._clock()
         for camera_index, look in enumerate(looks):
+            if look.cut:
+                self._identify.forget(camera_index)
             if look.anew:
                 for followed in self._followed.values():
                     followed.trackers[camera_index].reset()
@@ -219,6 +225,8 @@ class Estimator:
             stages=stages,
             left_out=max((answer.left_out for answer in seen if answer is not None), default=0)
             + self._identify.left_out,
+            too_small=sum(self._too_small(s.detection) for answer in seen if answer for s in answer.people),
+            strays=_strays(seen, who),
         )
 
     def _shown(self, people: Sequence[Person], frames: Sequence[FrameReference | None]) -> tuple[Person, ...]:
@@ -249,7 +257,7 @@ class Estimator:
         """Detect, once a frame, and interpolate to the target time where a frame before it is known."""
         if frame is None:
             return _Look(None)
-        start, anew = self._clock(), False
+        start, anew, cut = self._clock(), False, False
         # A slow camera's frame is in several frame sets.
         fresh = (frame.index, frame.t) != (eye.frame_index, eye.t) or eye.seen is None
         if not fresh and eye.image() is not frame.image:
@@ -262,6 +270,9 @@ class Estimator:
             if frame.t <= eye.t:
                 # A file that begins again, or a reconnected camera.
                 anew = True
+                eye.cuts.reset()
+            cut = eye.cuts(frame.image, frame.t)
+            if anew or cut:
                 eye.session.reset()
                 eye.before = None
             eye.seen = eye.session(frame.image, frame.t)
@@ -274,7 +285,7 @@ class Estimator:
             and eye.t - before[0] <= self._max_interpolated_s + 1e-6  # 10 fps, give or take rounding
         ):
             now = _interpolate_all(before[1], now, (target - before[0]) / (eye.t - before[0]))
-        return _Look(now, fresh, anew, start, self._clock())
+        return _Look(now, fresh, anew, cut, start, self._clock())
 
     def _lift(self, seen: Sequence[Seen | None]) -> list[list[Mixture | None]]:
         """All people in all views in one batch; None for one of whom there is too little to lift."""
@@ -291,7 +302,11 @@ class Estimator:
 
     def _may_be_lifted(self, detection: Detection) -> bool:
         seen = (detection.score[list(LIMBS)] >= self._detect.min_score).sum()
-        return detection.person and seen >= self._detect.min_joints
+        return detection.person and seen >= self._detect.min_joints and not self._too_small(detection)
+
+    def _too_small(self, detection: Detection) -> bool:
+        limbs = detection.xy[list(LIMBS)][detection.score[list(LIMBS)] > 0]
+        return len(limbs) > 0 and bool(np.ptp(limbs, axis=0).max() < self._detect.min_px)
 
     def _of(self, person_id: int) -> _Followed:
         """What is kept of a person; begun where there is nothing yet."""
@@ -355,6 +370,15 @@ def _reference(frame: Frame | None, answer: Seen | None) -> FrameReference | Non
         return None
     height, width = frame.image.shape[:2]
     return FrameReference(frame.camera, frame.index, frame.t, (width, height), answer.origin)
+
+
+def _strays(seen: Sequence[Seen | None], who: Sequence[Belonging]) -> tuple[tuple[Detection, ...], ...]:
+    """What each camera sees that is nobody's."""
+    taken = {(camera_index, k) for one in who for camera_index, k in enumerate(one.views)}
+    return tuple(
+        tuple(s.detection for k, s in enumerate(answer.people) if (camera_index, k) not in taken) if answer else ()
+        for camera_index, answer in enumerate(seen)
+    )
 
 
 def _interpolate_all(a: Seen, b: Seen, share: float) -> Seen:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from calibration.geometry.camera import Camera
-from engines.identity import Belonging, IdentityOptions, State, placed, step
+from engines.identity import Belonging, IdentityOptions, State, placed, step, without_camera
 from engines.types import Mixture, Pose, Seen
 
 
@@ -23,6 +23,10 @@ class Identify(Protocol):
         """
         ...
 
+    def forget(self, camera_index: int) -> None:
+        """Whoever this camera saw is not who it sees from now on: a cut in the film."""
+        ...
+
     def fused(self, poses: Mapping[int, Pose | None], t: float) -> None:
         """Hear what became of them at t seconds: ``person_id`` -> pose in the world."""
         ...
@@ -39,10 +43,21 @@ class Identify(Protocol):
 
 
 class OnePerson:
-    """Whoever a camera follows is the one person."""
+    """Whoever a camera follows is the one person: of one camera somebody new after a cut, of several the same."""
 
-    remembered = frozenset({0})
     left_out = 0
+
+    def __init__(self, cameras: int) -> None:
+        self._cameras, self._id = cameras, 0
+
+    @property
+    def remembered(self) -> frozenset[int]:
+        """The id of the one person."""
+        return frozenset({self._id})
+
+    def forget(self, camera_index: int) -> None:
+        """A cut in the film. Of several cameras the others go on showing the person."""
+        self._id += self._cameras == 1
 
     def fused(self, poses: Mapping[int, Pose | None], t: float) -> None:
         """Nothing to learn: there is nobody else."""
@@ -51,7 +66,7 @@ class OnePerson:
         self, seen: Sequence[Seen | None], mixtures: Sequence[Sequence[Mixture | None]], t: float
     ) -> Sequence[Belonging]:
         """The one person, also where no camera sees anybody."""
-        return (Belonging(0, tuple(0 if answer is not None and answer.people else None for answer in seen)),)
+        return (Belonging(self._id, tuple(0 if answer is not None and answer.people else None for answer in seen)),)
 
 
 class Everybody:
@@ -75,6 +90,10 @@ class Everybody:
         """Everybody who is seen."""
         self._state, who = step(self._state, seen, mixtures, t, self._cameras, self._most, self._options)
         return who
+
+    def forget(self, camera_index: int) -> None:
+        """Nobody is remembered by what this camera saw."""
+        self._state = without_camera(self._state, camera_index)
 
     def fused(self, poses: Mapping[int, Pose | None], t: float) -> None:
         """Keep where everybody stands."""

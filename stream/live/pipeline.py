@@ -12,6 +12,7 @@ from calibration.errors import UserError
 from stream.channel import Channel, Closed, Policy
 from stream.config import SyncConfig
 from stream.control import Control
+from stream.live.crowding import Crowding
 from stream.live.doubts import Doubts
 from stream.live.estimator import Estimator, PendingFrameSet
 from stream.live.files import FileMatcher
@@ -91,6 +92,7 @@ class Pipeline:
         self.notes: list[Callable[[], str]] = []
         """Asked for what else the user should know; they answer with nothing when all is well."""
         self._seen: set[str] = set()
+        self._crowd = Crowding()
         self._t = 0.0
         self._rate_at = 0.0
         """When the rate of the cameras is to be looked at again."""
@@ -138,6 +140,7 @@ class Pipeline:
             if note := opened.source.status().note:
                 notes.append(f"{opened.info.name}: {note}" if len(self._sources) > 1 else note)
         notes += filter(None, (ask() for ask in self.notes))
+        notes += filter(None, [self._crowd.note])
         if self._doubts and self._doubts.note:
             notes.append(self._doubts.note)
         return "; ".join(notes)
@@ -203,7 +206,9 @@ class Pipeline:
             raise self._errors[0]
         # A live camera's note is of the frame set; a file's, such as that it is cut off, is of the whole run.
         notes = [o.source.status().note for o in self._sources if not o.info.live]
-        lines = filter(None, (*notes, *self._lines(), *(self._doubts.lines() if self._doubts else ())))
+        lines = filter(
+            None, (*notes, *self._lines(), *self._crowd.lines(), *(self._doubts.lines() if self._doubts else ()))
+        )
         summary = self._meter.summary(self._drops(), self._skips(), tuple(lines), tuple(self._failures))
         return replace(summary, lines=(*summary.lines, *self._timing_lines(summary)))
 
@@ -370,6 +375,7 @@ class Pipeline:
         seen = [(frame, estimate.views_of(k)) for k, frame in enumerate(estimate.frames) if frame is not None]
         tracks = [view.best_track for _, views in seen for view in views]
         fused = [person.pose.method for person in estimate.people if person.pose is not None]
+        self._crowd.add(estimate)
         self._seen.update(frame.camera for frame in frame_set.frames if frame is not None)
         clocked = [f.t - o.offset_s for f, o in zip(frame_set.frames, self._sources, strict=True)
                    if f is not None and o.info.clock == "monotonic"]  # fmt: skip
