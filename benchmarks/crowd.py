@@ -8,7 +8,6 @@ seen alone.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -197,11 +196,10 @@ class CrowdDetector:
         eye = _Eye(self, self.next_camera())
         return TopDownSession(self.name, eye.see, eye)
 
-    @cached_property
-    def image(self) -> Image:
-        """What every frame shows: nothing, as its number is all that counts."""
+    def image(self, t: int) -> Image:
+        """What frame t shows: nothing, but every pixel says its number."""
         width, height = self.scene.cameras[0].size
-        return np.zeros((height, width, 3), np.uint8)
+        return np.broadcast_to(np.array([t % 256, t // 256, 0], np.uint8), (height, width, 3))
 
     def describe(self) -> Mapping[str, str]:
         """Nothing is behind it."""
@@ -218,7 +216,7 @@ class CrowdOfDetector(CrowdDetector):
 
 
 class _Eye(Finder):
-    """One camera's view of the crowd; the frame's number is in its first pixels."""
+    """One camera's view of the crowd; every pixel says the frame's number."""
 
     def __init__(self, owner: CrowdDetector, camera: int) -> None:
         self._owner, self._camera = owner, camera
@@ -237,6 +235,9 @@ class _Eye(Finder):
         return self.everywhere(image, box.width)
 
     def see(self, image: Image, box: Box) -> Detection:
+        width, height = self._owner.scene.cameras[0].size
+        if image.shape[:2] != (height, width):
+            return empty_detection(self._owner.name)  # turned: nobody here stands on their hands
         middle = np.array([box.left + box.width / 2, box.top + box.height / 2])
         here = [(np.abs(b.mean(0) - middle).max(), d) for b, d in self._here(image)]
         here = [(away, d) for away, d in here if away < 0.4 * box.width]
@@ -251,7 +252,6 @@ class _Eye(Finder):
 def frame_sets(crowd: Crowd, detector: CrowdDetector) -> Iterator[FrameSet]:
     """The crowd's frames, whose images only say their number."""
     for t in range(len(crowd.joints)):
-        image = detector.image.copy()
-        image[0, 0, :2] = t % 256, t // 256
+        image = detector.image(t)
         frames = tuple(Frame(camera.name, t, t / FPS, image) for camera in crowd.cameras)
         yield FrameSet(t, t / FPS, frames, 0.0)

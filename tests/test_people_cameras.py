@@ -99,7 +99,7 @@ def test_two_cross_and_everybody_is_one_person_in_all_cameras(lifter: MDNLifter)
 
 def test_hidden_for_a_second_and_out_of_one_camera(lifter: MDNLifter) -> None:
     """One walks out of the room and back within two seconds; the other passes out of one camera's picture."""
-    joints = people(5, lambda t: (0.0, 0.0) if not 2 < t < 3.2 else None, lambda t: (600 + 900 * min(t, 3), 900))
+    joints = people(3.2, lambda t: (0.0, 0.0) if not 1 < t < 2.4 else None, lambda t: (600 + 1300 * min(t, 2), 900))
     estimates = run(joints, ring(3), lifter)
     seen_by = [{k for k, v in enumerate(p.views) if v is not None} for e in estimates for p in e.people]
     assert {len(cameras) for cameras in seen_by} >= {3, 2} and ids(estimates[3:]) == {0, 1}
