@@ -30,6 +30,8 @@ class FollowedBox:
         """Quarter turns after which the person is upright."""
         self._side = 0.0
         self._velocity = np.zeros(2)
+        self._square: tuple[Array, float] | None = None
+        """Middle and side of the box that was last looked at, pixels."""
 
     def predict(self, t: float) -> Box | None:
         """Where to look at t seconds; None before anybody was seen."""
@@ -37,7 +39,15 @@ class FollowedBox:
             return None
         # Half of what the last speed says: limbs that swing move the box too, and the whole of it adds jitter.
         ahead = np.clip(0.5 * self._velocity * (t - self.seen), -0.25 * self._side, 0.25 * self._side)
-        return preprocess.square(self.bounds.mean(0) + ahead, self._side)
+        centre = self.bounds.mean(0) + ahead
+        # A box that follows every pixel makes the pose move, and that moves the box: a photograph would never be still.
+        if self._square is not None:
+            before, side = self._square
+            still = float(np.abs(centre - before).max()) < self._options.still * side
+            if still and abs(self._side - side) < self._options.still_side * side:
+                return preprocess.square(before, side)
+        self._square = centre, self._side
+        return preprocess.square(centre, self._side)
 
     def check_due(self, t: float) -> bool:
         """Whether it is time to check that somebody is in the box: more often where that is doubtful."""
@@ -79,7 +89,7 @@ class FollowedBox:
 
     def stop(self) -> None:
         """Know no more how large the person is and where they go, only where they were."""
-        self._side, self._velocity = 0.0, np.zeros(2)
+        self._side, self._velocity, self._square = 0.0, np.zeros(2), None
 
 
 def due(t: float, last: float, interval: float) -> bool:

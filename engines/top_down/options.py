@@ -30,6 +30,10 @@ class TopDownOptions:
     """Side of the followed square over the long side of the limbs' box, which lacks the head: about 1.25 with it.
 
     1.15 to 1.3 with it score best on Leeds Sports Pose."""
+    still: float = 0.025
+    """A followed square whose middle would move by less of its side stays where it is ..."""
+    still_side: float = 0.06
+    """... unless its side would change by more."""
     finder_pad: float = 1.2
     """The same over MultiPose's box, which has the head and some room."""
     others_s: float = 0.25

@@ -32,6 +32,8 @@ _SURE = 0.4
 """Cosines by which another quarter must be nearer to upright: a turn at 61 degrees, and back at 29."""
 _LONG = 0.35
 """Of the body's size in the image: what is shorter (somebody seen from above, or crouching) tells no axis."""
+_CERTAIN = 0.6
+"""Mean score of somebody who is upright, for no other way up to be tried."""
 _BETTER = 0.1
 """Mean score by which a turned picture must be better to be believed."""
 
@@ -120,12 +122,14 @@ def see_any_way_up(
         image: BGR.
         box: where somebody is.
         strength_of: how sure a pose is, 0..1.
-        first: quarter turns that another must be clearly better than.
+        first: quarter turns that are tried first, and that another must be clearly better than.
 
     Returns:
         The pose and its quarter turns.
     """
     plain = see_turned(see, image, box, first)
+    if strength_of(plain) >= _CERTAIN and quarter_of(plain, first) == first:
+        return plain, first
     best, turns, strength = plain, first, strength_of(plain) + _BETTER
     for quarter in range(4):
         if quarter == first % 4:
