@@ -110,6 +110,11 @@ def _middle(n: int) -> Array:
 
 
 def people(heads: Crowd, least: float) -> tuple[Array, Array]:
+    """Everybody in a picture: the first two of ``skeletons``."""
+    return skeletons(heads, least)[:2]
+
+
+def skeletons(heads: Crowd, least: float) -> tuple[Array, Array, Array]:
     """Everybody in a picture.
 
     Args:
@@ -117,8 +122,8 @@ def people(heads: Crowd, least: float) -> tuple[Array, Array]:
         least: score above which somebody is.
 
     Returns:
-        bounds (P, 2, 2), top left and bottom right corner, x and y in 0..1 across the picture, and score (P,). Nobody
-        where the middles are not finite.
+        bounds (P, 2, 2), top left and bottom right corner, x and y in 0..1 across the picture; score (P,); joints
+        (P, 17, 2), COCO's, x and y as the bounds. Nobody where the middles are not finite.
     """
     height, width = heads.centre.shape[:2]
     chance = heads.centre[..., 0]
@@ -128,14 +133,17 @@ def people(heads: Crowd, least: float) -> tuple[Array, Array]:
     row, column = np.divmod(best, width)
     chance = np.where(highest, chance, 0)[row, column]
     if not (chance > least).any():
-        return np.zeros((0, 2, 2)), np.zeros(0)
+        return np.zeros((0, 2, 2)), np.zeros(0), np.zeros((0, 17, 2))
     middle = np.stack([row, column])
     centre, half = middle + heads.box_offset[row, column].T, np.maximum(heads.box_size[row, column].T, 0) / 2
     limit = np.array([[height], [width]])
     low, high = np.clip(centre - half, 0, limit), np.clip(centre + half, 0, limit)
-    score = chance * _joints(heads, middle, low, high)
+    shown, cells = _joints(heads, middle, low, high)
+    score = chance * shown
     found = np.flatnonzero(score > least)
-    return np.stack([low, high], -1)[::-1, found].transpose(1, 2, 0) / (width, height), score[found]
+    bounds = np.stack([low, high], -1)[::-1, found].transpose(1, 2, 0) / (width, height)
+    rows, columns = np.divmod(cells[:, found].T, width)
+    return bounds, score[found], (np.stack([columns, rows], -1) + 0.5) / (width, height)
 
 
 def _highest_around(chance: Array) -> Array:
@@ -145,8 +153,10 @@ def _highest_around(chance: Array) -> Array:
     return np.max([across[k : k + len(chance)] for k in range(5)], axis=0)
 
 
-def _joints(heads: Crowd, middle: Ints, low: Array, high: Array) -> Array:
-    """(P,) mean chance of the joints that each person shows: the best cell in the box, near where it is expected."""
+def _joints(heads: Crowd, middle: Ints, low: Array, high: Array) -> tuple[Array, Ints]:
+    """(P,) mean chance of the joints that each person shows, and (17, P) their cells: the best ones in the box, near
+    where they are expected.
+    """
     height, width = heads.centre.shape[:2]
     # (2, 17, P): expected rows and columns.
     expected = heads.regress[*middle].reshape(-1, 17, 2).transpose(2, 1, 0) + middle[:, None]
@@ -162,4 +172,4 @@ def _joints(heads: Crowd, middle: Ints, low: Array, high: Array) -> Array:
     # A cell that several people claim counts as much as for the one that claims it most.
     chance = np.take_along_axis(theirs.max(1).reshape(17, -1), best, 1)
     shown = chance > _JOINT
-    return (chance * shown).sum(0) / np.maximum(shown.sum(0), 1)
+    return (chance * shown).sum(0) / np.maximum(shown.sum(0), 1), best

@@ -8,7 +8,7 @@ import pytest
 from engines.preprocess import square
 from engines.skeleton import LIMBS
 from engines.top_down import TopDownCrowd, TopDownOptions, TopDownSession
-from engines.top_down.finder import FoundPerson
+from engines.top_down.finder import FoundPerson, believable
 from engines.top_down.followed import FollowedBox, due, overlap
 from engines.top_down.session import found_box, prominence
 from engines.types import Detection
@@ -134,6 +134,53 @@ def test_the_box_is_the_limbs_and_two_fifths_and_goes_half_as_far_as_the_person(
     assert box.predict(0.3) == square(np.array([1040.0, 480.0]), 280)
     assert box.accept(pose(x=400), 0.3, 0.4, same=False), "somebody else has no speed yet of ours"
     assert box.predict(0.4) == square(np.array([400.0, 500.0]), 280)
+
+
+def test_who_stands_still_is_looked_at_in_one_box_and_who_walks_is_followed():
+    box, widths = followed(), set()
+    for k in range(1, 60):
+        t = k / 30
+        looked = box.predict(t)
+        widths |= {looked} if t > 0.25 else set()
+        # What a network says of one picture depends on the box: here by a hundredth of where it lies.
+        middle = looked.left + looked.width / 2
+        assert box.accept(pose(x=1000 + 2 * np.sin(k) + 0.01 * (middle - 1000)), 0.2, t, same=True)
+    assert len(widths) == 1
+    assert box.accept(pose(x=1030), 0.2, 2.0, same=True)
+    after = box.predict(2.0)
+    assert abs(after.left + after.width / 2 - 1030) < 1, "they moved, and are where they are"
+    walking = followed()
+    for k in range(1, 40):
+        looked = walking.predict(k / 30)
+        assert abs(looked.left + looked.width / 2 - (1000 + 6 * k)) < 6.5
+        assert walking.accept(pose(x=1000 + 6 * k), 0.2, k / 30, same=True)
+
+
+@pytest.mark.parametrize(
+    ("shift", "strength", "turned", "there"),
+    [(10, 0.4, False, True), (150, 0.4, False, False), (150, 0.6, False, True), (150, 0.4, True, True)],
+)
+def test_two_networks_must_see_one_body_where_neither_is_sure(shift, strength, turned, there):
+    found = FoundPerson(bounds(), 0.4, pose().xy + [shift, 0])
+    assert believable(found, pose(), strength, turned, TopDownOptions()) == there
+    assert believable(FoundPerson(bounds(), 0.4), pose(), 0.4, False, TopDownOptions()), "untold, unasked"
+
+
+def test_what_no_two_networks_agree_on_is_nobody_for_one_and_for_all():
+    class Sees:
+        def everywhere(self, image, long_side):
+            return [FoundPerson(bounds(), 0.4, pose().xy[::-1] + [90, -60])]
+
+        def around(self, image, box):
+            return self.everywhere(image, 256)
+
+    def see(image, box):
+        return pose(score=0.45)
+
+    one = TopDownSession("test", see, Sees())
+    everybody = TopDownCrowd("test", see, Sees(), 3, count())
+    for k in range(10):
+        assert not one(IMAGE, k / 30).person and not everybody(IMAGE, k / 30).people
 
 
 def test_the_box_grows_at_once_and_shrinks_slowly():

@@ -12,7 +12,7 @@ from engines import preprocess
 from engines.oks import LEAST_SCORE, oks, seen_limbs
 from engines.preprocess import Box
 from engines.skeleton import LIMBS
-from engines.top_down.finder import Finder, FoundPerson
+from engines.top_down.finder import Finder, FoundPerson, believable
 from engines.top_down.followed import FollowedBox, due, overlap
 from engines.top_down.options import TopDownOptions
 from engines.top_down.session import found_box, prominence
@@ -253,6 +253,8 @@ class TopDownCrowd:
         pose = without_others(pose, [track.pose for track in self._tracks], _size(person.bounds))
         box = FollowedBox(self._options)
         box.quarter = quarter
+        if not believable(person, pose, box.strength_of(pose), quarter != 0, self._options):
+            return
         if not box.accept(pose, self._options.acquire, t, same=False):
             return
         if len(self._tracks) >= self._most and not self._make_room(person):

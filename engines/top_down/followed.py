@@ -30,8 +30,8 @@ class FollowedBox:
         """Quarter turns after which the person is upright."""
         self._side = 0.0
         self._velocity = np.zeros(2)
-        self._square: tuple[Array, float] | None = None
-        """Middle and side of the box that was last looked at, pixels."""
+        self._still: tuple[Array, float, float] | None = None
+        """Middle and side of a box, pixels, and since when the boxes have been nearly that."""
 
     def predict(self, t: float) -> Box | None:
         """Where to look at t seconds; None before anybody was seen."""
@@ -41,12 +41,14 @@ class FollowedBox:
         ahead = np.clip(0.5 * self._velocity * (t - self.seen), -0.25 * self._side, 0.25 * self._side)
         centre = self.bounds.mean(0) + ahead
         # A box that follows every pixel makes the pose move, and that moves the box: a photograph would never be still.
-        if self._square is not None:
-            before, side = self._square
-            still = float(np.abs(centre - before).max()) < self._options.still * side
-            if still and abs(self._side - side) < self._options.still_side * side:
-                return preprocess.square(before, side)
-        self._square = centre, self._side
+        # Who moves is followed as before: a box that jumps makes the pose jump, too.
+        if self._still is not None:
+            before, side, since = self._still
+            near = float(np.abs(centre - before).max()) < self._options.still * side
+            if near and abs(self._side - side) < self._options.still_side * side and t >= since:
+                held = t - since >= self._options.still_s
+                return preprocess.square(before, side) if held else preprocess.square(centre, self._side)
+        self._still = centre, self._side, t
         return preprocess.square(centre, self._side)
 
     def check_due(self, t: float) -> bool:
@@ -89,7 +91,7 @@ class FollowedBox:
 
     def stop(self) -> None:
         """Know no more how large the person is and where they go, only where they were."""
-        self._side, self._velocity, self._square = 0.0, np.zeros(2), None
+        self._side, self._velocity, self._still = 0.0, np.zeros(2), None
 
 
 def due(t: float, last: float, interval: float) -> bool:

@@ -13,6 +13,10 @@ class TopDownOptions:
     """MultiPose score of a person: 90 % of Leeds Sports Pose people are above, at 256 px; noise is below 0.03."""
     acquire: float = 0.3
     """Mean score of the best eight limb joints for a box to be taken up."""
+    alike: float = 0.1
+    """Object keypoint similarity to what MultiPose sees, for somebody new to be believed ..."""
+    certain: float = 0.55
+    """... whose mean score of the best eight limb joints is below this."""
     keep: float = 0.2
     """The same for a followed box; 1 % of Leeds Sports Pose people are below."""
     doubt: float = 0.45
@@ -30,10 +34,12 @@ class TopDownOptions:
     """Side of the followed square over the long side of the limbs' box, which lacks the head: about 1.25 with it.
 
     1.15 to 1.3 with it score best on Leeds Sports Pose."""
-    still: float = 0.025
-    """A followed square whose middle would move by less of its side stays where it is ..."""
-    still_side: float = 0.06
-    """... unless its side would change by more."""
+    still_s: float = 0.15
+    """A followed square that was nearly the same for so long stays where it is, as long as it would be ..."""
+    still: float = 0.02
+    """... moved by less of its side ..."""
+    still_side: float = 0.04
+    """... and changed in its side by less."""
     finder_pad: float = 1.2
     """The same over MultiPose's box, which has the head and some room."""
     others_s: float = 0.25

@@ -5,7 +5,7 @@ import numpy as np
 from calibration.arrays import Array, Image
 from engines import preprocess
 from engines.preprocess import Box
-from engines.top_down.finder import Finder
+from engines.top_down.finder import Finder, FoundPerson, believable
 from engines.top_down.followed import FollowedBox, due, overlap
 from engines.top_down.options import TopDownOptions
 from engines.top_down.turning import See, see_any_way_up, see_turned
@@ -40,10 +40,12 @@ class TopDownSession:
             if person.accept(pose, self._options.keep, t, same=True):
                 return self._follow(pose, t)
         if self._following or due(t, self._searched, self._options.search_s):
-            box = self._search(image, t)
-            if box is not None:
+            found = self._search(image, t)
+            if found is not None:
+                box = found_box(found.bounds, self._options)
                 pose, person.quarter = see_any_way_up(self._see, image, box, person.strength_of)
-                if person.accept(pose, self._options.acquire, t, same=False):
+                there = believable(found, pose, person.strength_of(pose), person.quarter != 0, self._options)
+                if there and person.accept(pose, self._options.acquire, t, same=False):
                     return self._follow(pose, t)
         self._following = False
         return empty_detection(self._origin)
@@ -61,7 +63,7 @@ class TopDownSession:
             self._following, self._misses = True, 0
         return pose
 
-    def _search(self, image: Image, t: float) -> Box | None:
+    def _search(self, image: Image, t: float) -> FoundPerson | None:
         self._searched = self._person.checked = t
         sides = self._options.search_sides
         people = self._finder.everywhere(image, sides[self._misses % len(sides)])
@@ -70,12 +72,12 @@ class TopDownSession:
         if not people:
             self._misses += 1
             return None
-        bounds = max((p.bounds for p in people), key=lambda b: prominence(b, image))
+        chosen = max(people, key=lambda p: prominence(p.bounds, image))
         last = self._person.bounds
         if last is not None and t - self._person.seen < self._options.remember_s:
-            nearest = max((p.bounds for p in people), key=lambda b: overlap(b, last))
-            bounds = nearest if overlap(nearest, last) > 0.1 else bounds
-        return found_box(bounds, self._options)
+            nearest = max(people, key=lambda p: overlap(p.bounds, last))
+            chosen = nearest if overlap(nearest.bounds, last) > 0.1 else chosen
+        return chosen
 
 
 def found_box(bounds: Array, options: TopDownOptions) -> Box:
