@@ -263,7 +263,11 @@ def codecs(size: tuple[int, int]) -> list[dict]:
             file.close()
             cpu = (time.process_time() - began) / len(made)
             minute = 60 * _FPS
-            out.append({"codec": codec, "size": f"{size[0]}x{size[1]}", "cpu_s_a_minute": cpu * minute,
+            with av.open(str(path)) as container:
+                back = next(container.decode(video=0)).to_ndarray(format="bgr24")
+            error = float(np.mean((back.astype(float) - made[0]) ** 2))
+            psnr = "exact" if error == 0 else round(10 * float(np.log10(255**2 / error)), 1)
+            out.append({"codec": codec, "size": f"{size[0]}x{size[1]}", "cpu_s_a_minute": cpu * minute, "psnr_db": psnr,
                         "mb_a_minute": path.stat().st_size / len(made) * minute / 1e6})  # fmt: skip
     return out
 

@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import stream
 from engines.argument_types import DONE, FAILED, MISTAKE
+from stream.app.calibrate.command_line import main as calibrate
 from stream.app.command_line import main
 from stream.app.flags import moment
 from stream.app.tone import tone
 from stream.config import StartConfig
+from stream.drawing.preview import draw_preview
 from stream.live.capture import start_of
 from stream.packed import Captured
 from stream.recordings.camera_writer import CameraWriter
@@ -25,7 +28,7 @@ from stream.recordings.space import free_bytes, writing_speed
 from stream.recordings.takes import new_take, open_take
 from stream.sources import _packets
 from stream.types import StreamError
-from tests.captures import capturing, coded_frames, ended, info_of
+from tests.captures import capturing, coded_frames, ended, info_of, write_capture
 from tests.faults.fault import row
 from tests.mistakes import refused
 from tests.reading import wait_until
@@ -116,6 +119,35 @@ def test_live_estimates_beside_a_capture(tmp_path: Path, capsys: pytest.CaptureF
     assert "moments in" in said and "capture: " in said and "left: " in said
     frames = {frame.index for frame in read_frames(open_take(tmp_path / "takes"), "left")}
     assert len(frames) > 5 and frames == set(range(min(frames), max(frames) + 1)), "every one, whatever was estimated"
+
+
+def test_the_preview_shows_every_camera_and_the_line_below():
+    images = {"left": np.full((240, 320, 3), (0, 0, 255), np.uint8), "right": None}
+    picture = draw_preview(images, ["left", "right", "back"], "captured 5 s, lost 0", (1280, 720))
+    assert picture.shape == (720, 1280, 3)
+    assert (picture[170, 300] == (0, 0, 255)).all() and not (picture[170, 900] == (0, 0, 255)).all()
+    assert picture[690:710, 16:200].max() > 100, "the line"
+    assert images["left"].min() == 0 and (images["left"][0, 0] == (0, 0, 255)).all(), "not written on"
+
+
+def test_a_window_of_estimates_has_nothing_to_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    flags = "--camera", "http://127.0.0.1:9/x", "--capture", tmp_path / "takes", "--view", "open3d"
+    assert "--view open3d shows estimates" in refused(capsys, main, "run_stream", *flags)
+
+
+def test_a_take_is_a_source_of_the_calibration(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    take = write_capture(tmp_path / "takes", coded_frames(tmp_path, count=3))
+    for source in (("--from-take", take.folder), ("--camera", take.folder / "left")):
+        said = refused(capsys, calibrate, "calibration intrinsics", "intrinsics", *source, "--out", tmp_path / "l.toml")
+        assert "left" in said and "board" in said
+    said = refused(capsys, calibrate, "calibration sync", "sync", "--from-take", take.folder)
+    assert "compares cameras" in said
+
+
+def test_python_is_told_that_a_capture_holds_no_estimates(tmp_path: Path):
+    take = write_capture(tmp_path / "takes", coded_frames(tmp_path, count=3))
+    with pytest.raises(StreamError, match="holds frames of cameras"):
+        stream.open_recording(take.folder)
 
 
 def test_when_a_capture_starts(tmp_path: Path):

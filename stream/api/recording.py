@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stream.recordings import npz, tables
+from stream.recordings.captured import must_hold_estimates
 from stream.recordings.reading import Reading, fault_line
 from stream.recordings.replay import read_events, read_frames, replay
 from stream.recordings.run_info import RunInfo
@@ -179,4 +180,6 @@ def open_recording(path: str | PathLike[str]) -> Recording:
     Raises:
         StreamError: if there is none, there are several, or it cannot be read.
     """
-    return Recording(open_take(Path(path)))
+    take = open_take(Path(path))
+    must_hold_estimates(take)
+    return Recording(take)

@@ -4,7 +4,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -19,10 +19,12 @@ from stream.app.tone import play_tone
 from stream.config import CaptureConfig, Config
 from stream.control import Control
 from stream.drawing.facts import Status
+from stream.drawing.preview import draw_preview
+from stream.drawing.scene import ViewState
 from stream.live.capture import CaptureRun
 from stream.live.metrics import Summary
 from stream.live.pipeline import OpenSource
-from stream.sinks import CameraInfo, MainSink, RunInfo, recorder
+from stream.sinks import CameraInfo, MainSink, RunInfo, recorder, window
 from stream.types import Estimate, Frame, FrameReference, StreamError
 from stream.version import __version__
 
@@ -90,10 +92,9 @@ def _with_estimates(config: Config, capture: CaptureConfig, stack: ExitStack) ->
 def _alone(config: Config, capture: CaptureConfig, stack: ExitStack) -> tuple[list[str], list[str]]:
     with leave_on_interrupt():
         setup = camera_setup.load(config.setup, config.sources)
-        viewer_wanted = config.output.view != "none"
         status = _PreviewStatus()
         control = Control()
-        viewer = outputs.viewer(config.output, status, control) if viewer_wanted else None
+        viewer = _preview(config.output.view, status, control)
         run = _run(config, capture, "keys" if viewer else "none")
         status.run = run
         opened = build.open_sources(config, stack, run.source)
@@ -116,6 +117,28 @@ def _alone(config: Config, capture: CaptureConfig, stack: ExitStack) -> tuple[li
                 one.source.close()
             run.close()
     return run.summary(), [run.problem] if run.problem else []
+
+
+def _preview(view: str, status: Callable[[], Status], control: Control) -> MainSink | None:
+    """A window with the newest images, where it is wanted and can be had.
+
+    Raises:
+        StreamError: for a viewer of estimates, and where the window that is asked for cannot be had.
+    """
+    if view not in ("auto", "window", "none"):
+        raise StreamError(
+            f"--view {view} shows estimates, and --capture makes none; add --live, or give window or none"
+        )
+    if view == "none":
+        return None
+    if view == "auto" and (reason := window.available()) is not None:
+        _log.info(f"no window: {reason}; going on without one")
+        return None
+    return window.Window(status, control, title="capture", picture=_tiles)
+
+
+def _tiles(images: Mapping[str, Image | None], estimate: Estimate, status: Status, view: ViewState) -> Image:
+    return draw_preview(images, [camera.name for camera in view.cameras], status.note, view.size)
 
 
 def _talks(config: Config) -> bool:

@@ -1,15 +1,13 @@
 """The sinks of a run, put together as its Config says."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, cast
 
 from stream.app.record_switch import RecordSwitch, TakeSinks
 from stream.app.run_status import RunStatus
 from stream.config import Config, OutputConfig
-from stream.control import Control
-from stream.drawing.facts import Status
 from stream.live.metrics import Meter
 from stream.live.pipeline import Pipeline
 from stream.sinks import MainSink, Run, SinkOptions, recorder
@@ -72,16 +70,6 @@ def add(config: OutputConfig, pipeline: Pipeline, meter: Meter, runtime: str, to
     if folder:
         switch.begin()
     return viewer
-
-
-def viewer(config: OutputConfig, status: Callable[[], Status], control: Control) -> MainSink | None:
-    """The viewer that is asked for, without a run.
-
-    Raises:
-        UserError: if it cannot be made.
-    """
-    options = [o for o in sink_options(config) if o.role == "viewer"]
-    return _viewer(config.view, options, Run(status, control))
 
 
 def sink_options(config: OutputConfig) -> list[SinkOptions]:

@@ -86,6 +86,10 @@ def _environment(name: str, value: str) -> Iterator[None]:
             del os.environ[name]
 
 
+Picture = Callable[[Mapping[str, Image | None], Estimate, Status, ViewState], Image]
+"""Makes what is shown of a moment."""
+
+
 class Window:
     """Shows the composed picture and listens to keys. Every call comes from the main thread."""
 
@@ -99,6 +103,7 @@ class Window:
         *,
         title: str = "hypothesis stream",
         size: tuple[int, int] = (1280, 720),
+        picture: Picture = compose,
     ) -> None:
         """Check that there is a display.
 
@@ -107,6 +112,7 @@ class Window:
             control: told what the user presses; the recording shows in the next status.
             title: the window's.
             size: of the picture, pixels.
+            picture: draws it.
 
         Raises:
             StreamError: if no window can be opened.
@@ -114,6 +120,7 @@ class Window:
         reason = available()
         if reason is not None:
             raise StreamError(f"no window: {reason}; use --view none, and --video-out FILE.mp4 to see the result")
+        self._picture = picture
         self._status, self._control, self._title = status, control or Control(), title
         self._view = ViewState(size=size)
         self._shown: tuple[Estimate, Mapping[str, Image | None]] | None = None
@@ -182,7 +189,7 @@ class Window:
     def _draw(self) -> None:
         if self._shown is not None:
             estimate, images = self._shown
-            cv2.imshow(self._title, compose(images, estimate, self._status(), self._view))
+            cv2.imshow(self._title, self._picture(images, estimate, self._status(), self._view))
 
     def _press(self, key: str) -> None:
         turns = {"left": (-STEP, 0.0), "right": (STEP, 0.0), "up": (0.0, STEP), "down": (0.0, -STEP)}
