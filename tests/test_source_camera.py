@@ -12,7 +12,8 @@ import pytest
 
 from stream.config import SourceConfig
 from stream.sources import list_cameras, make_source
-from stream.sources._devices import CameraDevice
+from stream.sources._devices import CameraDevice, beside
+from stream.sources._picture_kind import kind_of_picture
 from stream.sources.camera import CameraSource
 from stream.types import StreamError
 from tests.reading import (
@@ -63,6 +64,54 @@ def test_a_camera_that_opens_but_gives_nothing():
     with pytest.raises(StreamError, match="gives no image"):
         camera_source([capture]).open()
     assert capture.released
+
+
+ON_A_BUS = [
+    CameraDevice(k, f"/dev/video{k}", f"/dev/video{k}", None, f"Cam {k}", bus=bus, unit=f"/sys/{k}")
+    for k, bus in enumerate(("usb1", "usb1", "usb1", "usb2"))
+]
+
+
+@pytest.mark.parametrize(
+    ("cameras", "says"),
+    [
+        (ON_A_BUS, "the bandwidth of its USB bus (usb1) may be used up by 1: Cam 1, 2: Cam 2; plug it into a port of"),
+        ([WEBCAM], "another port, or less of all of them (--size 640x480, which is asked for as MJPEG, --fps 15)"),
+    ],
+)
+def test_a_camera_that_has_no_bandwidth_names_it_and_what_helps(cameras, says):
+    capture = CaptureDouble()
+    capture.plugged.clear()
+    with pytest.raises(StreamError) as caught:
+        camera_source([capture], cameras=lambda: cameras).open()
+    assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("formats", "name", "kind"),
+    [
+        (["YUYV", "MJPG"], "HD Webcam", ""),
+        (["Z16 "], "Intel(R) RealSense(TM) Depth Camera 435", "depth"),
+        (["GREY", "Y8I ", "Y12I"], "Intel(R) RealSense(TM) Depth Camera 435", "depth"),
+        (["YUYV", "BYR2"], "Intel(R) RealSense(TM) Depth Camera 435", ""),
+        (["GREY"], "Integrated IR Camera", "infrared"),
+        (["GREY", "Y16 "], "Thermal", "infrared"),
+        ([], "Integrated IR Camera", "infrared"),
+        ([], "Firewire", ""),
+    ],
+)
+def test_what_a_node_shows(formats, name, kind):
+    assert kind_of_picture(formats, name) == kind
+
+
+def test_a_node_without_colour_is_marked_and_names_the_one_with_it():
+    depth = replace(WEBCAM, picture="depth", unit="/sys/a")
+    colour = replace(WEBCAM, index=2, path="/dev/video2", stable="/dev/video2", unit="/sys/a")
+    assert str(depth).endswith("depth: no colour picture)") and "no colour" not in str(colour)
+    source = camera_source([CaptureDouble()], cameras=lambda: [depth, colour])
+    info = source.open()
+    source.close()
+    assert info.messages == ("camera 0 is depth, no colour picture; its colour picture is --camera 2",)
 
 
 def test_a_camera_that_is_unplugged_comes_back_under_another_index():
@@ -213,3 +262,4 @@ def test_cameras_of_linux(tmp_path):
     )
     assert [camera.serial for camera in found] == ["A1", "SN1", "SN1", None]
     assert found[0].name == "Cam 1-1"
+    assert {camera.bus for camera in found} == {"usb1"} and beside(found[0], found) == found[1:]

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import struct
 import sys
 import threading
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+
+from stream.sources._picture_kind import formats_of, kind_of_picture
 
 _QUERYCAP = 0x80685600  # VIDIOC_QUERYCAP; struct v4l2_capability below
 _CAPABILITY = struct.Struct("16s32s32sII I3I")
@@ -34,10 +37,17 @@ class CameraDevice:
     """USB serial number. Cheap cameras often share one."""
     name: str
     """What the camera calls itself."""
+    bus: str = ""
+    """The USB bus it shares with others, such as "usb1"; empty where that is not known."""
+    unit: str = ""
+    """The USB device that it is a part of; empty where that is not known."""
+    picture: str = ""
+    """"depth" or "infrared" for what is no colour picture."""
 
     def __str__(self) -> str:
         serial = f", serial {self.serial}" if self.serial else ""
-        return f"{self.index}: {self.name} ({self.stable}{serial})"
+        kind = f", {self.picture}: no colour picture" if self.picture else ""
+        return f"{self.index}: {self.name} ({self.stable}{serial}{kind})"
 
 
 def list_cameras(root: Path = Path("/")) -> list[CameraDevice]:
@@ -82,8 +92,18 @@ def _linux_cameras(root: Path) -> list[CameraDevice]:
         # Two alike with one serial fight over one by-id link, and which of them wins changes from boot to boot.
         own = by_id.get(node.resolve()) if serial and serials[serial] == 1 else None
         stable = own or by_path.get(node.resolve()) or str(node)
-        found.append(CameraDevice(index, str(node), stable, serial, _text(entry / "name") or "camera"))
+        name, place = _text(entry / "name") or "camera", (entry / "device").resolve()
+        bus = next((part for part in place.parts if re.fullmatch(r"usb\d+", part)), "")
+        picture = kind_of_picture(formats_of(node), name)
+        found.append(
+            CameraDevice(index, str(node), stable, serial, name, bus, str(place.parent) if bus else "", picture)
+        )
     return found
+
+
+def beside(device: CameraDevice, cameras: Sequence[CameraDevice]) -> list[CameraDevice]:
+    """The other cameras that share its USB bus, and so its bandwidth."""
+    return [other for other in cameras if device.bus and other.bus == device.bus and other.unit != device.unit]
 
 
 def _links(folder: Path) -> dict[Path, str]:

@@ -14,7 +14,7 @@ from calibration.arrays import Image
 from stream.config import SourceConfig
 from stream.packed import Coding, Packed
 from stream.sources._controls import CameraControl, Controls, exposure_is_automatic
-from stream.sources._devices import CameraDevice, describe, list_cameras, quiet_opencv
+from stream.sources._devices import CameraDevice, beside, describe, list_cameras, quiet_opencv
 from stream.sources._live import Capture, LiveSource
 from stream.sources._packets import jpeg_coding, jpeg_size
 from stream.sources._source import SourceInfo
@@ -95,7 +95,7 @@ class CameraSource(LiveSource):
         remarks, controls = self._set_controls(device)
         connection = _CameraConnection(
             self.config, device, self._opener(target), lambda: any(c.stable == device.stable for c in self._cameras()),
-            packed=self._tap is not None, controls=controls, remarks=remarks,
+            cameras=cameras, packed=self._tap is not None, controls=controls, remarks=remarks,
         )  # fmt: skip
         self._device = device
         return connection
@@ -130,7 +130,7 @@ class CameraSource(LiveSource):
 class _CameraConnection:
     def __init__(
         self, config: SourceConfig, device: CameraDevice, capture: CaptureDevice, there: Callable[[], bool],
-        *, packed: bool, controls: Sequence[CameraControl], remarks: Sequence[str],
+        *, cameras: Sequence[CameraDevice], packed: bool, controls: Sequence[CameraControl], remarks: Sequence[str],
     ) -> None:  # fmt: skip
         self._capture = capture
         self._there = there
@@ -148,7 +148,7 @@ class _CameraConnection:
             times = [time.monotonic() for _ in range(_MEASURED) if capture.grab()]
             ok, image = capture.retrieve() if times else (False, None)
             if not ok or image is None:
-                raise StreamError(f"camera {shown} opens but gives no image; unplug it and plug it in again")
+                raise StreamError(f"camera {shown} opens but gives no image{_no_image(device, cameras)}")
             # Without the first: it waits for the camera to start.
             fps = (len(times) - 2) / (times[-1] - times[1]) if len(times) > 2 and times[-1] > times[1] else None
             if packed and (image := self._first_coded(image)) is None:
@@ -167,7 +167,11 @@ class _CameraConnection:
                 serial=device.serial,
                 controls=tuple((control.name, control.value) for control in controls),
                 exposure_automatic=exposure_is_automatic(controls),
-                messages=(*remarks, *_differences(config, size, fps, capture.get(cv2.CAP_PROP_FPS))),
+                messages=(
+                    *_no_colour(device, cameras),
+                    *remarks,
+                    *_differences(config, size, fps, capture.get(cv2.CAP_PROP_FPS)),
+                ),
             )
         except BaseException:
             capture.release()
@@ -245,6 +249,29 @@ def _jpeg(image: MatLike) -> bytes | None:
     data = np.ascontiguousarray(image, np.uint8).tobytes()
     end = data.rfind(b"\xff\xd9")
     return data[: end + 2] if data.startswith(b"\xff\xd8") and end > 0 else None
+
+
+def _no_image(device: CameraDevice, cameras: Sequence[CameraDevice]) -> str:
+    """Why a camera that opens gives nothing, as far as one can tell, and what helps."""
+    others = beside(device, cameras)
+    if not others:
+        return (
+            "; if others of the same USB bus are in use, their bandwidth is used up (errno 28): another port, or less of "
+            "all of them (--size 640x480, which is asked for as MJPEG, --fps 15). If it is alone, plug it in again"
+        )
+    names = ", ".join(f"{other.index}: {other.name}" for other in others)
+    return (
+        f": the bandwidth of its USB bus ({device.bus}) may be used up by {names}; plug it into a port of another "
+        "controller, or ask all of them for less (--size 640x480, which is asked for as MJPEG, --fps 15)"
+    )
+
+
+def _no_colour(device: CameraDevice, cameras: Sequence[CameraDevice]) -> Iterator[str]:
+    """A line for a node that shows no colour picture, with the one that does."""
+    if device.picture:
+        same = [c for c in cameras if c.unit and c.unit == device.unit and not c.picture]
+        instead = f"; its colour picture is --camera {same[0].index}" if same else ""
+        yield f"camera {device.index} is {device.picture}, no colour picture{instead}"
 
 
 def _configure(capture: CaptureDevice, config: SourceConfig, packed: bool) -> None:
