@@ -256,8 +256,8 @@ def _no_image(device: CameraDevice, cameras: Sequence[CameraDevice]) -> str:
     others = beside(device, cameras)
     if not others:
         return (
-            "; if others of the same USB bus are in use, their bandwidth is used up (errno 28): another port, or less of "
-            "all of them (--size 640x480, which is asked for as MJPEG, --fps 15). If it is alone, plug it in again"
+            "; if others of the same USB bus are in use, their bandwidth is used up (errno 28): another port, or less "
+            "of all of them (--size 640x480, which is asked for as MJPEG, --fps 15). If it is alone, plug it in again"
         )
     names = ", ".join(f"{other.index}: {other.name}" for other in others)
     return (
