@@ -6,6 +6,7 @@ Time against fp32, one thread (a Xeon with VNNI, in one run; Thunder and Lightni
 |---|---|---|
 | MoveNet Thunder | 0.44 | 0.37 to 0.44 |
 | MoveNet Lightning | 0.59 | 0.56 |
+| hourglass as shipped, on Thunder's trunk (both in a busy run, Thunder 0.48 and 0.48 there) | 0.48 | 0.46 |
 | hourglass, 2 stacks x 128 features at 256 px | 0.45 | 0.3 |
 | hourglass, 2 x 64 at 192 px: layers so small take as long to start as to run | 0.75 | 0.6 |
 
