@@ -43,6 +43,8 @@ class Flags(TypedDict, total=False):
     """Rate to ask a local camera for; rate of a folder of images."""
     realtime: bool
     """Play files at their own pace, dropping what comes late."""
+    control: Mapping[str, str | float] | Sequence[str] | str
+    """Settings of local cameras, ``[CAMERA:]NAME=VALUE``, as ``--list-cameras`` lists them."""
     from_take: str | PathLike[str]
     """Every camera of a take, as it was captured."""
     demo: bool | str

@@ -12,7 +12,7 @@ from stream.config import LiftConfig, PeopleConfig
 from stream.recordings.video_files import ENCODERS
 from stream.selection import IDS, Selection, selection
 
-REPEATED = ("letterbox", "sync_offset", "speed", "rotate")
+REPEATED = ("letterbox", "sync_offset", "speed", "rotate", "control")
 """Flags of one camera, or of all: a list, each with a name or without."""
 
 
