@@ -185,6 +185,7 @@ def test_settings_go_down_only() -> None:
     program = {
         f"stream/app/{name}.py" for name in ("build", "capture", "command_line", "config_file", "demo", "outputs")
     }
+    program |= {"stream/api/keywords.py"}  # makes one of keywords, as the command line does of flags
     assert knows - program == {f"stream/sinks/{name}.py" for name in ("_options", "video", "frames")}
     config = replace(
         read("--camera", "synthetic:frames=1", "--view", "none", "--detector", "movenet-lightning"),
