@@ -12,6 +12,7 @@ import pytest
 import calibration
 import engines
 import stream
+from stream.config import CameraSetupConfig, Config
 from stream.types import Event, Frame
 from tests.walker import multi, only_pose, only_view
 
@@ -38,7 +39,8 @@ def holds_arrays(kind: object, seen: frozenset = frozenset()) -> bool:
 
 
 def test_whatever_holds_arrays_is_equal_to_itself_alone() -> None:
-    holding = [c for c in dataclasses() if holds_arrays(c)]
+    # Settings are compared by value; a calibration among them, which is equal to itself alone, may be.
+    holding = [c for c in dataclasses() if holds_arrays(c) and c not in (Config, CameraSetupConfig)]
     assert {"Frame", "Detection", "Mixture", "Estimate", "Camera", "RunInfo"} <= {c.__name__ for c in holding}
     for c in holding:
         assert c.__eq__ is object.__eq__, f"@dataclass(eq=False) for {c.__module__}.{c.__qualname__}"
