@@ -22,12 +22,13 @@ import time
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import av
 import cv2
 import numpy as np
 import psutil
+from av.video.codeccontext import VideoCodecContext
 
 from benchmarks import machine
 from benchmarks.camera_server import mark, read_mark
@@ -70,11 +71,11 @@ def coded(kind: str, size: tuple[int, int]) -> list[bytes]:
     """The images as a camera sends them: JPEG of quality 85, or H.264 of 6 Mbit/s with a key frame a second."""
     if kind == "mjpeg":
         return [np.asarray(cv2.imencode(".jpg", i, [cv2.IMWRITE_JPEG_QUALITY, 85])[1]).tobytes() for i in images(size)]
-    encoder = av.CodecContext.create("libx264", "w")
+    encoder = cast(VideoCodecContext, av.CodecContext.create("libx264", "w"))
     encoder.width, encoder.height, encoder.pix_fmt, encoder.framerate = *size, "yuv420p", int(_FPS)
     encoder.bit_rate, encoder.gop_size = 6_000_000, int(_FPS)
     encoder.options = {"preset": "veryfast", "tune": "zerolatency", "repeat-headers": "1"}
-    packets = []
+    packets: list[av.Packet] = []
     for image in images(size):
         packets += encoder.encode(av.VideoFrame.from_ndarray(image, format="bgr24").reformat(format="yuv420p"))
     return [bytes(packet) for packet in (*packets, *encoder.encode(None))]
@@ -179,7 +180,7 @@ def ours(root: str, cameras: int, kind: str, seconds: float, folder: Path) -> di
     if process.wait(seconds + 120) != 0:
         raise UserError("the capture failed")
     take = open_take(folder)
-    rows = {name: [] for name in names}
+    rows: dict[str, list[float]] = {name: [] for name in names}
     for batch in take.batches(FRAMES):
         for row in batch.select(["camera", "arrival"]).to_pylist():
             rows[row["camera"]].append(row["arrival"])
@@ -218,9 +219,11 @@ def ffmpegs(program: str, root: str, cameras: int, kind: str, seconds: float, fo
     return usage.figures(cameras)
 
 
-def run(kind: str, size: tuple[int, int], counts: Sequence[int], seconds: float, program: str | None) -> list[dict]:
+def run(
+    kind: str, size: tuple[int, int], counts: Sequence[int], seconds: float, program: str | None
+) -> list[dict[str, Any]]:
     """One case after another."""
-    out: list[dict] = []
+    out: list[dict[str, Any]] = []
     for cameras in counts:
         with tempfile.TemporaryDirectory() as place:
             parts = Path(place) / "parts"
@@ -249,9 +252,9 @@ def run(kind: str, size: tuple[int, int], counts: Sequence[int], seconds: float,
     return out
 
 
-def codecs(size: tuple[int, int]) -> list[dict]:
+def codecs(size: tuple[int, int]) -> list[dict[str, Any]]:
     """What coding the images of one camera costs that does not code them itself, a minute at 30 fps."""
-    out: list[dict] = []
+    out: list[dict[str, Any]] = []
     made = images(size)
     for codec in sorted(ENCODERS):
         with tempfile.TemporaryDirectory() as place:
@@ -272,7 +275,7 @@ def codecs(size: tuple[int, int]) -> list[dict]:
     return out
 
 
-def lines(cases: Sequence[dict]) -> str:
+def lines(cases: Sequence[dict[str, Any]]) -> str:
     """A table of cases."""
     heads = list(dict.fromkeys(head for case in cases for head in case))
     return table(heads, [[_short(case.get(head, "-")) for head in heads] for case in cases]) if cases else ""

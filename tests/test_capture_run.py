@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import stream
+from benchmarks import capture as capture_benchmark
 from engines.argument_types import DONE, FAILED, MISTAKE
 from stream.app.calibrate.command_line import main as calibrate
 from stream.app.command_line import main
@@ -188,6 +189,11 @@ def test_gaps_by_the_clock_of_a_device_and_by_arrival():
     assert arrived.missing == 4, "the next one is not due yet"
     arrived.end(200 / 30 + 10)
     assert arrived.missing == pytest.approx(304, abs=3)
+    turned = GapCounter()
+    for k in range(0, 90, 3):
+        for shown in (k + 2, k, k + 1):  # two B-frames before each
+            turned.add(k / 30, shown / 30)
+    assert turned.missing == 0
     burst = GapCounter()
     for k in range(100):
         burst.add(3.0 if 30 <= k < 91 else k / 30, None)
@@ -215,3 +221,11 @@ def test_memory_that_waits_is_bounded():
         writer.put(Captured("left", k, float(k), time.monotonic(), None, coded(k)))
     progress = writer.progress
     assert progress.waiting <= 200_000 and progress.lost["queue"] == 30 - progress.waiting // coded(0).nbytes
+
+
+@pytest.mark.slow
+def test_the_benchmark_counts_what_is_on_disk():
+    (case,) = capture_benchmark.run("mjpeg", (320, 240), [2], 3.0, None)
+    assert case["lost"] == 0 and case["frames"] > 60 and case["cpu_percent_a_camera"] > 0
+    (case,) = capture_benchmark.run("h264", (320, 240), [1], 3.0, None)
+    assert case["lost"] == 0 and case["frames"] > 30

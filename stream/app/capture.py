@@ -32,7 +32,8 @@ _log = logging.getLogger(__name__)
 
 _PREVIEW_S: Final = 0.4
 """The preview shows a new image of each camera this often."""
-_POLL_S: Final = 0.05
+_POLL_S, _IDLE_S = 0.05, 0.25
+"""A window is asked for keys this often; without one there is less to do."""
 
 
 def run(config: Config) -> tuple[list[str], list[str]]:
@@ -200,15 +201,15 @@ def _watch(
     shown = 0.0
     try:
         while not control.stopping:
-            notes = [f"{o.info.name}: {note}" for o in opened if (note := o.source.status().note)]
-            if said:
+            if said and said.due:
+                notes = [f"{o.info.name}: {note}" for o in opened if (note := o.source.status().note)]
                 said.show(", ".join([*notes, run.line()]))
             if viewer and time.monotonic() - shown >= _PREVIEW_S:
                 shown = time.monotonic()
                 viewer.write(*_picture(info, dict(newest), shown))
             if viewer:
                 viewer.poll()
-            time.sleep(_POLL_S)
+            time.sleep(_POLL_S if viewer else _IDLE_S)
     finally:
         if viewer:
             viewer.close()

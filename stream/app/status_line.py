@@ -22,12 +22,16 @@ class StatusLine:
         self._last = float("-inf")
         self._in_place = self._quiet = False
 
+    @property
+    def due(self) -> bool:
+        """Whether it is time for another one."""
+        return not self._quiet and time.monotonic() - self._last >= (_TTY_S if self._tty else _LOG_S)
+
     def show(self, line: str) -> None:
         """Say it, if it is time."""
-        now = time.monotonic()
-        if self._quiet or now - self._last < (_TTY_S if self._tty else _LOG_S):
+        if not self.due:
             return
-        self._last, self._in_place = now, self._tty
+        self._last, self._in_place = time.monotonic(), self._tty
         width = shutil.get_terminal_size().columns - 1
         self._write("\r" + shown(line)[:width] + "\x1b[K" if self._tty else shown(line) + "\n")
 

@@ -25,7 +25,7 @@ from stream.types import Event, StreamError
 
 _log = logging.getLogger(__name__)
 
-_LOOK_S: Final = 0.1
+_LOOK_S: Final = 0.2
 _DISK_S: Final = 1.0
 _RATE_S: Final = 10.0
 """Bytes a second are those of the last so many seconds."""
@@ -262,7 +262,7 @@ class CaptureRun:
             if 0 < left <= self.config.start.countdown and second != int(left) + 1:
                 second = int(left) + 1
                 self._told(f"{second} ...")
-            time.sleep(min(max(start - time.monotonic(), 0.0), _LOOK_S / 10))
+            time.sleep(min(max(start - time.monotonic(), 0.0), _LOOK_S / 20))
         self._told("")
         self._note("start")
         return True

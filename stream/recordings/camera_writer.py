@@ -17,6 +17,8 @@ Loss = Literal["device gap", "queue", "disk"]
 """Why a frame is not there: the camera did not give it, the writing had fallen behind, the disk did not take it."""
 QUEUE_BYTES: Final = 96 << 20
 """So much of one camera may wait for the disk: 3 s of 720p images that are not coded, minutes of those that are."""
+_BATCH_S: Final = 0.1
+"""So long a frame may wait to be written with others."""
 FILE_S: Final = 600.0
 """Age at which a new video begins, seconds."""
 
@@ -107,7 +109,6 @@ class CameraWriter:
                 for earlier in before:
                     self._queue(earlier, False)
             self._queue(frame, True)
-            self._change.notify()
 
     def _keep(self, frame: Captured) -> None:
         """Keep a frame from before the start for as long as others may need it to be decoded."""
@@ -188,25 +189,37 @@ class CameraWriter:
     # the writing thread
 
     def _run(self) -> None:
-        while (frame := self._next()) is not None:
-            try:
-                self._write(*frame)
-            except FAULTS as error:
-                self._fail(error, frame[1])
+        while batch := self._batch():
+            for frame, counted in batch:
+                try:
+                    if self._failed:
+                        self._count("disk", counted)
+                    else:
+                        self._write(frame, counted)
+                except FAULTS as error:
+                    self._fail(error, counted)
+                with self._change:
+                    self._waiting_bytes -= frame.bytes
         if self._file is not None:
             try:
                 self._end(self._file)
             except FAULTS as error:
                 self._fail(error, False)
 
-    def _next(self) -> tuple[Captured, bool] | None:
+    def _batch(self) -> list[tuple[Captured, bool]]:
+        """What waits, several frames at once: to wake up for each costs more than to write it. Empty at the end."""
         with self._change:
-            self._change.wait_for(lambda: self._waiting or self._closing)
-            if not self._waiting:
-                return None
-            frame = self._waiting.popleft()
-            self._waiting_bytes -= frame[0].bytes
-            return frame
+            while not self._waiting:
+                if self._closing:
+                    return []
+                self._change.wait_for(lambda: self._closing, _BATCH_S)
+            batch = list(self._waiting)
+            self._waiting.clear()
+            return batch
+
+    def _count(self, reason: Loss, counted: bool) -> None:
+        with self._change:
+            self._lost[reason] += counted
 
     def _write(self, frame: Captured, counted: bool) -> None:
         t = frame.t - self._zero
@@ -263,8 +276,8 @@ class CameraWriter:
             self._ended_bytes += _size(file)
             self._failed = True
             self._lost["disk"] += counted + sum(wanted for _, wanted in self._waiting)
+            self._waiting_bytes -= sum(frame.bytes for frame, _ in self._waiting)
             self._waiting.clear()
-            self._waiting_bytes = 0
         self._fault(error)
 
 

@@ -11,6 +11,8 @@ _KNOWN: Final = 30
 """... and of no fewer than these."""
 _LATE: Final = 1.5
 """In frames: two further apart than this have some missing between them."""
+_TURNED_S: Final = 1.0
+"""A stamp that is further back is of another clock, and not of a B-frame."""
 _SILENT_S: Final = 1.0
 """So much of nothing at the end is a camera that is gone, and not a frame that is under way."""
 _EARLY: Final = 0.5
@@ -32,6 +34,8 @@ class GapCounter:
         self._last: tuple[float, float | None] | None = None
         self._owed = 0.0
         """Without a clock of the device: frames that did not come in time, and may be on their way."""
+        self._ahead = 0
+        """Missing before the last frame by its stamp, of which some may be B-frames."""
         self._early = 0
         """Frames in a row that came faster than they are made."""
         self._since = 0
@@ -51,6 +55,13 @@ class GapCounter:
         last, self._last = self._last, (arrival, device_t)
         usual = self._usual()
         self._total += 1
+        if last is not None and device_t is not None and last[1] is not None and 0 <= last[1] - device_t < _TURNED_S:
+            # A B-frame: it comes after the one that it is shown before, and was not missing.
+            self._last = (arrival, last[1])
+            if self._ahead:
+                self._ahead -= 1
+                self._missed(-1)
+            return
         if last is not None and device_t is not None and last[1] is not None and device_t > last[1]:
             self._stamped(device_t - last[1])
         elif last is not None and usual is not None:
@@ -61,8 +72,8 @@ class GapCounter:
     def _stamped(self, step: float) -> None:
         usual = sorted(self._steps)[len(self._steps) // 2] if len(self._steps) == _RECENT else step
         self._steps.append(step)
-        if step > _LATE * usual > 0:
-            self._missed(round(step / usual) - 1)
+        self._ahead = round(step / usual) - 1 if step > _LATE * usual > 0 else 0
+        self._missed(self._ahead)
 
     def _unstamped(self, steps: float) -> None:
         if steps > _LATE:
