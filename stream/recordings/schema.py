@@ -174,7 +174,7 @@ def schemas(run_info: RunInfo, version: int = VERSION) -> dict[str, pa.Schema]:
         _field("pose_world", f32, (17, 3), unit="mm", axes="world"),
         _field("pose_cov", f32, (17, 3, 3), unit="mm2", axes="world"),
         _field("pose_method", text),
-        _field("pose_cameras", pa.list_(text), what="cameras that were used"),
+        _field("pose_cameras", pa.list_(text), what="cameras that were used: those that the pose does not contradict"),
         _field("stages", pa.map_(text, f64), unit="s", what="what each stage took"),
         _field("person_id", i64, what="as in the estimates; -1 = nobody is fused, or not known"),
         _field("pose_extra", WORLD_TYPE, unit="mm", axes="world", what="further joints"),
