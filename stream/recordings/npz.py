@@ -29,7 +29,7 @@ from stream.recordings.schema import ESTIMATES, EVENTS, MOMENTS
 from stream.recordings.tables import MAIN
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Stream:
     """What of a stream goes into arrays."""
 
