@@ -127,6 +127,32 @@ def test_skew_is_of_frame_sets_with_two_frames_and_the_summary_says_how_views_we
     assert "skew between cameras, ms: p50 6.0, p95 7.8, max 8.0" in lines
 
 
+class Doubting:
+    """Says one thing against the calibration at the sixth frame set."""
+
+    note = ""
+
+    def __call__(self, estimate):
+        if estimate.index != 5:
+            return []
+        self.note = "cam1 contradicts the other cameras"
+        return [self.note]
+
+    def lines(self):
+        return [f"warning: {self.note} (1 of 10 moments)"]
+
+
+def test_what_is_wrong_with_the_calibration_is_noted_recorded_and_in_the_summary():
+    pipe = pipeline([figure("synthetic:frames=10")], doubts=Doubting())
+    sink = Collect()
+    pipe.add(sink)
+    summary = pipe.run()
+    assert [(e.source, e.text) for e in sink.events] == [("calibration", "cam1 contradicts the other cameras")]
+    assert sink.events[0].t == pytest.approx(sink.got[4].t, abs=0.05)
+    assert pipe.note == "cam1 contradicts the other cameras"
+    assert "warning: cam1 contradicts the other cameras (1 of 10 moments)" in summary.lines
+
+
 def test_the_picture_belongs_to_its_estimate():
     source = figure("synthetic:frames=12")
     pipe, sink = pipeline([source]), Collect()

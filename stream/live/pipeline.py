@@ -335,10 +335,10 @@ class Pipeline:
     def _finish(self, pending: PendingFrameSet, start: float) -> None:
         """Finish a frame set and hand it out; this thread has been at work since ``start``."""
         frame_set, estimate = pending.frame_set, self._estimator.result(pending)
+        self._t = estimate.t
         for line in self._doubts(estimate) if self._doubts else ():
             self._event("calibration", line)
         self._measure(frame_set, estimate, time.perf_counter() - start)
-        self._t = estimate.t
         packet = (estimate, {f.camera: f.image for f in frame_set.frames if f is not None})
         for worker in list(self._workers):
             worker.put(packet, block=not self.live)
