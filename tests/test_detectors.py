@@ -556,3 +556,18 @@ def test_a_mediapipe_session_left_to_the_garbage_collector_is_closed_by_the_next
     assert landmarker._handle, "the collector must not close it"
     sessions.append(detector.session())
     assert landmarker._handle is None
+
+
+@pytest.mark.video
+def test_people_of_a_hundred_pixels_in_full_hd_are_found() -> None:
+    """As in a hall: with the sides of 256 and 384 pixels alone, one in eight of these was."""
+    detector = detectors.load("movenet-thunder")
+    found = 0
+    for image in walker_frames([60, 88, 116, 144]):
+        small = cv2.resize(image, None, fx=100 / 363, fy=100 / 363, interpolation=cv2.INTER_AREA)
+        full = np.full((1080, 1920, 3), 110, np.uint8)
+        full[400 : 400 + small.shape[0], 700 : 700 + small.shape[1]] = small
+        session = detector.session()
+        looks = [session(full, k / 8) for k in range(4)]
+        found += looks[-1].person and (looks[-1].score > 0.3).sum() >= 8
+    assert found >= 3

@@ -4,6 +4,7 @@ import av
 import numpy as np
 import pytest
 
+from stream.sources import container_lines
 from stream.sources._upright import _GAMMA, _WHITE_NITS
 from tests.media import walker_frames
 from tests.reading import SIZE, file_source, opened, read_all
@@ -109,6 +110,8 @@ def test_high_dynamic_range_looks_as_its_original(kind, tmp_path):
     assert np.abs(seen - ramp[60, :, 1]).max() < 22 and np.abs(seen - ramp[60, :, 1]).mean() < 6
     assert (np.diff(seen) >= -2).all()
     assert decode(frames[1].image) == 5
+    track = list(container_lines(tmp_path / "a.mp4"))[1]
+    assert f"high dynamic range ({kind.upper()}), tone-mapped" in track
 
 
 @pytest.mark.video

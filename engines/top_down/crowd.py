@@ -205,7 +205,8 @@ class TopDownCrowd:
             Who is to be looked at: strangers, and those of whom a box does not surely show the right one.
         """
         self._searched = t
-        sides = self._options.search_sides
+        small = () if self._tracks else (self._options.small_side,)
+        sides = (*self._options.search_sides, *small)
         found = self._finder.everywhere(image, sides[self._searches % len(sides)])
         self._searches += 1
         owner = self._owners(found)

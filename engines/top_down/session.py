@@ -65,7 +65,7 @@ class TopDownSession:
 
     def _search(self, image: Image, t: float) -> FoundPerson | None:
         self._searched = self._person.checked = t
-        sides = self._options.search_sides
+        sides = (*self._options.search_sides, self._options.small_side)
         people = self._finder.everywhere(image, sides[self._misses % len(sides)])
         self._person.stop()
         self._following = False
