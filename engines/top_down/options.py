@@ -10,8 +10,8 @@ class TopDownOptions:
     search_sides: tuple[int, ...] = (256, 384)
     """Long side of the whole image for MultiPose, in turn: the second finds smaller people, at twice the cost."""
     small_side: int = 768
-    """The same while there is nobody at all, after the others: finds people down to about 80 px high in full HD, at nine
-    times the cost of the first."""
+    """The same while there is nobody at all, after the others: finds people down to about 80 px high in full HD, at
+    nine times the cost of the first."""
     found: float = 0.2
     """MultiPose score of a person: 90 % of Leeds Sports Pose people are above, at 256 px; noise is below 0.03."""
     acquire: float = 0.3
