@@ -140,7 +140,8 @@ class Estimate:
     too_small: int = 0
     """Views of people who are too few pixels tall to be lifted."""
     strays: tuple[tuple[Detection, ...], ...] = ()
-    """One a camera: what it saw that is nobody's, because other cameras that should see it see nothing there."""
+    """One a camera: what it saw that is nobody's, because other cameras that should see it see nothing there.
+    Empty where no camera saw any, and where a recording does not tell."""
 
     @property
     def person(self) -> Person | None:

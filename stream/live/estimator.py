@@ -373,12 +373,13 @@ def _reference(frame: Frame | None, answer: Seen | None) -> FrameReference | Non
 
 
 def _strays(seen: Sequence[Seen | None], who: Sequence[Belonging]) -> tuple[tuple[Detection, ...], ...]:
-    """What each camera sees that is nobody's."""
+    """What each camera sees that is nobody's; empty where there is nothing of the kind."""
     taken = {(camera_index, k) for one in who for camera_index, k in enumerate(one.views)}
-    return tuple(
+    found = tuple(
         tuple(s.detection for k, s in enumerate(answer.people) if (camera_index, k) not in taken) if answer else ()
         for camera_index, answer in enumerate(seen)
     )
+    return found if any(found) else ()
 
 
 def _interpolate_all(a: Seen, b: Seen, share: float) -> Seen:
