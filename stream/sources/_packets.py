@@ -88,6 +88,7 @@ class PacketReader:
         self.size = self._look()
         """Width and height of the first image."""
         self._coding = coding_of(video.stream, self.size)
+        self._base = float(video.stream.time_base or 0)
         self._parameters = b""
         self._delay = 0.0
         self._last = float("-inf")
@@ -120,7 +121,7 @@ class PacketReader:
         raise StreamError(f"{self._video.shown}: the stream ended; opening it again")
 
     def _placed(self, packet: Packet, arrival: float) -> Iterator[Capture]:
-        base = float(packet.time_base or 0)
+        base = self._base
         pts = None if packet.pts is None or self._video.untimed else packet.pts * base
         stamp = pts if packet.dts is None or pts is None else packet.dts * base
         delay = 0.0 if pts is None or stamp is None else max(pts - stamp, 0.0)

@@ -225,6 +225,8 @@ class OpenVideo:
         Raises:
             StreamError: if reading fails before the end, or ``saw`` is not called in time.
         """
+        # Once: a fraction a packet costs as much as all the rest of it.
+        bases = {s.index: float(s.time_base) for s in self.container.streams if s.time_base}
         packets = self.container.demux()  # every stream: a wait for video among endless audio would have no timeout
         while True:
             problem = ""
@@ -241,8 +243,9 @@ class OpenVideo:
                 raise StreamError(
                     f"{self.shown}: it sends, but not one image in {self._patience:g} s that can be decoded"
                 )
-            if packet.pts is not None and packet.time_base is not None:
-                end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+            base = bases.get(packet.stream.index)
+            if packet.pts is not None and base is not None:
+                end = (packet.pts + (packet.duration or 0)) * base
                 self.end = max(self.end, end - (self.container.start_time or 0) / av.time_base)
             # Not packet.stream_index: the empty packets that close the streams all say 0.
             if packet.stream.index != self.stream.index:
