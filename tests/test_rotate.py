@@ -164,8 +164,9 @@ def test_what_hangs_on_its_side_is_turned_by_itself_and_recorded_so(lab, caplog)
 
 
 def test_the_user_s_word_goes_before_gravity(lab, caplog):
-    info, _ = prepared(lab, "--rotate", "b=0")
+    info, _ = prepared(lab, "--rotate", "b=0", "--speed", "a=8")
     assert [camera.size for camera in info.cameras] == [SIZE, SIZE]
+    assert info.settings["speed"] == {"a": 8.0, "b": 1.0} and info.settings["rotate"] == {"a": 0, "b": 0}
     info, _ = prepared(lab, calibration="noup.toml")
     assert [camera.size for camera in info.cameras] == [SIZE, SIZE]
 

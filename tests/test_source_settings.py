@@ -74,7 +74,7 @@ def test_cameras_of_different_speed_match(tmp_path: Path) -> None:
     assert {a for a, _ in sets} >= set(range(15))
 
 
-def test_the_factor_is_recorded(tmp_path: Path) -> None:
+def test_a_factor_without_a_name_is_of_all_cameras(tmp_path: Path) -> None:
     write_video(tmp_path / "a.mp4", 3)
     assert [s.speed for s in configured("--camera", f"a={tmp_path / 'a.mp4'}", "--speed", "8").sources] == [8.0]
 
