@@ -216,7 +216,11 @@ def ffmpegs(program: str, root: str, cameras: int, kind: str, seconds: float, fo
     process = subprocess.Popen(command)
     usage = Usage(process, [folder])
     process.wait(seconds + 120)
-    return usage.figures(cameras)
+    frames = 0
+    for path in folder.glob("*.mkv"):
+        with av.open(str(path)) as container:
+            frames += sum(packet.size > 0 for packet in container.demux(video=0))
+    return usage.figures(cameras) | {"frames": frames}
 
 
 def run(
@@ -241,6 +245,7 @@ def run(
                     beside = min(seconds, _BESIDE_S)
                     theirs = ffmpegs(program, root, cameras, kind, beside, Path(place) / "ffmpeg")
                     case["ffmpeg_cpu_percent_a_camera"] = theirs["cpu_percent_a_camera"]
+                    case["ffmpeg_frames_a_second"] = theirs["frames"] / beside / cameras
                     case["cpu_ratio"] = case["cpu_percent_a_camera"] / max(theirs["cpu_percent_a_camera"], 1e-9)
             finally:
                 server.kill()
