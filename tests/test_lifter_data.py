@@ -8,7 +8,6 @@ import torch
 
 from calibration.errors import UserError
 from engines import skeleton as sk
-from engines.build import coverage
 from engines.build import lifter as build_lifter
 from engines.models.mdn import MDN, MDNShape
 from engines.training.data import mocap
@@ -263,28 +262,3 @@ def test_evaluation_of_the_proxies_and_with_a_detectors_errors(tmp_path, capsys)
     assert "--proxy is of --data" in refused(capsys, evaluation.main, "evaluate", "--mocap", mocap_file, "--proxy")
     flags = ("--data", str(folder), "--detector-noise", "1", "--views", "h36m4")
     assert "is for --views random" in refused(capsys, evaluation.main, "evaluate", *flags)
-
-
-def test_regions_hold_what_they_promise_after_the_fit(rng):
-    """Truths that are drawn from a mixture, whose sigmas are then said to be too large."""
-    n, factor = 1500, 1.3
-    mean, truth = np.zeros((n, 2, 17, 3)), np.zeros((n, 17, 3))
-    mean[:, 0, 1:, 0], mean[:, 1, 1:, 0] = 40.0, -40.0
-    weight = np.full((n, 2), 0.5)
-    sigma = np.full((n, 2, 17), 30.0)
-    truth[:, 1:] = rng.normal(0, 30, (n, 16, 3)) + np.where(rng.random((n, 1, 1)) < 0.5, [40, 0, 0], [-40, 0, 0])
-    assert np.abs(coverage.gaps(mean, sigma, weight, truth)).max() < 0.02
-    assert coverage.gaps(mean, sigma * factor, weight, truth)[0] > 0.05
-
-
-def test_the_factor_on_the_sigmas_is_found(tmp_path):
-    """A network whose sigmas are made twice as large gets half the factor."""
-    folder = folder_of(tmp_path, ["A", "CMU_07", "CMU_08"], ["x", "x", "x"])
-    net, (_, poses, _) = network(0), load_training(folder)
-    with torch.no_grad():
-        net.sigma.weight.zero_()
-        net.sigma.bias.fill_(1.0)  # the activation makes it 2 units
-        once = coverage.fit(net, poses, 300.0, 1.0)
-        net.sigma.bias.fill_(3.0)
-        twice = coverage.fit(net, poses, 300.0, 1.0)
-    assert once == pytest.approx(2 * twice, rel=0.05)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engines import runtimes
-from engines.build import card, coverage, parity
+from engines.build import card, parity
 from engines.build.export import export, fold_norms
 from engines.models.mdn import MDN, MaxNormLinear
 from engines.training.checkpoints import load_checkpoint
@@ -181,8 +181,6 @@ def build_lifter(checkpoint: Path, data: Path, out: Path, precision: str = "fp32
             fitted = {**recalibrate.fit_pixels(network, validation, norm)}
         else:
             fitted = {**recalibrate.fit(network, validation, settings.scale_mm)}
-            temperature = float(fitted["temperature"])
-            fitted["sigma_scale"] = coverage.fit(network, validation, settings.scale_mm, temperature)
         values |= {
             "kernels": settings.kernels, **fitted, **found.report(), "precision": precision,
             "samples": state["done"], "seed": settings.seed, "width": settings.width, "blocks": settings.blocks,
