@@ -153,7 +153,8 @@ class Contradictions:
             elif any(person in now.poses for person in people):
                 yield (k,), True, False
             elif people and any(self._in_view(k, pose.joints) for pose in now.poses.values()):
-                yield (k,), True, True
+                # Of what is nobody's it is known that other cameras should see it and do not.
+                yield (k,), True, not any(person <= _STRAY for person in people)
         for a, b in combinations(sorted(k for k, people in sees.items() if people), 2):
             if a in agreeing or b in agreeing:
                 yield (a, b), False, False  # whichever is wrong is outvoted
