@@ -6,12 +6,16 @@ from itertools import count
 import numpy as np
 import pytest
 
+from calibration.errors import UserError
 from engines.identity import IdentityOptions, State, step
 from engines.oks import oks
 from engines.preprocess import Box
 from engines.skeleton import LIMBS, PELVIS
 from engines.top_down import Finder, FoundPerson, TopDownCrowd
 from engines.types import Detection, Seen, Sighting, empty_detection
+from stream.app.command_line import config_of
+from stream.app.flags import parser
+from stream.config import PeopleConfig
 from tests.known import figure
 
 FPS = 30
@@ -162,3 +166,28 @@ def test_ids_are_never_used_again() -> None:
 def test_a_camera_without_a_frame_or_a_person_is_no_error() -> None:
     state, who = step(State(), [None, Seen("known", ())], [[], []], 0.0)
     assert who == () and state.people == ()
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--people", "0"), "is not a number of people such as 2"),
+        (("--people", "some"), "is not a number of people such as 2"),
+        (("--max-people", "1.5"), "is not a number of people such as 2"),
+        (("--select", "3"), "not known before a run"),
+        (("--select", "tallest"), "selects nobody"),
+    ],
+)
+def test_a_wrong_flag_is_one_line(flags: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        parser().parse_args(flags)
+    assert stopped.value.code == 2 and said in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_how_many_are_followed() -> None:
+    assert PeopleConfig().limit == 6 and PeopleConfig(1).limit == 1 and PeopleConfig(9, 3).limit == 3
+
+
+def test_more_people_than_the_most_are_refused() -> None:
+    with pytest.raises(UserError, match="give --max-people 9 too"):
+        config_of(parser().parse_args(["--camera", "x.mp4", "--people", "9"]))

@@ -22,7 +22,7 @@ BLOCK = re.compile(r"(^```.*?^```$|^ {4}[^\n]*$)", re.MULTILINE | re.DOTALL)
 CONTENTS = {
     "Python": ["examples", "reference/use", "reference/types", "reference/plugins", "reference/calibration"],
     "Guides": ["calibration", "command-line", "flags", "sources", "capture", "recording", "reliability"],
-    "How good, how fast": ["results", "detectors", "fusion", "performance", "runtimes"],
+    "How good, how fast": ["results", "detectors", "fusion", "people", "performance", "runtimes"],
     "Making it": ["architecture", "contributing", "decisions/README", "changelog"],
 }
 

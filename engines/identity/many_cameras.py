@@ -113,9 +113,11 @@ def _followed(
         joints = np.stack([carried(people[row].placed, t, options) for row in shared])  # type: ignore[arg-type]
         ahead = (world_to_camera(camera, joints)[..., 2] > 100).all(-1)
         off = np.linalg.norm(world_to_image(camera, joints)[:, None] - xy[None], axis=-1)
-        off = np.where(shown[None] & np.isfinite(off), off, np.nan)
-        enough = np.isfinite(off).sum(-1) >= 3
-        share = np.nanmedian(np.where(enough[..., None], off, 0.0), -1) / height
+        count = (shown[None] & np.isfinite(off)).sum(-1)
+        enough = count >= 3
+        # The median of those that are shown: the rest are sorted behind them.
+        ordered = np.sort(np.where(shown[None] & np.isfinite(off), off, np.inf), -1)
+        share = np.take_along_axis(ordered, np.maximum(count - 1, 0)[..., None] // 2, -1)[..., 0] / height
         # Who was not fused for a while may have gone anywhere: they are looked for in the world, not here.
         fresh = np.array([t - people[row].placed.t <= _LATE_S for row in shared])  # type: ignore[union-attr]
         fits = enough & ahead[:, None] & fresh[:, None] & (share <= options.reprojection)

@@ -21,8 +21,8 @@ def spot(sighting: Sighting, before: Spotted | None, t: float) -> Spotted:
     """What is kept of a sighting at t seconds; ``before`` is the last one of the same person in the same camera."""
     detection = sighting.detection
     xy, seen = detection.xy[_LIMBS].astype(np.float64), seen_limbs(detection.score)
-    low = np.where(seen[:, None], xy, np.inf).min(0)
-    height = float((np.where(seen[:, None], xy, -np.inf).max(0) - low).max()) if seen.any() else 0.0
+    shown = xy[seen]
+    height = float((shown.max(0) - shown.min(0)).max()) if len(shown) else 0.0
     if before is None or t <= before.t:
         return Spotted(sighting.track, t, np.where(seen[:, None], xy, 0), seen, seen, height, np.zeros(2))
     dt, both = t - before.t, seen & before.seen

@@ -52,6 +52,10 @@ def config_of(args: argparse.Namespace, *, sources: bool = True, demo_files: boo
         raise UserError(
             "no camera; give --camera 0, --camera FILE.mp4 or --demo (--list-cameras shows those there are)"
         )
+    if isinstance(args.people, int) and args.people > args.max_people:
+        raise UserError(
+            f"--people {args.people} is more than --max-people {args.max_people}; give --max-people {args.people} too"
+        )
     if args.fov is not None and (args.calibration or args.demo in ("multi", "people")):
         lens = "--calibration" if args.calibration else f"the calibration of --demo {args.demo}"
         raise UserError(f"--fov is for lenses that are not known, and {lens} knows them; leave out --fov")
