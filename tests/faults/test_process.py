@@ -187,7 +187,11 @@ def test_what_is_opened_next_never_takes_the_place_of_an_output(tmp_path: Path) 
 @row("a closed terminal, SIGHUP {often}x", 0, "", "the take, as long as the summary says", process=True)
 def test_a_terminal_that_is_closed_ends_the_run_well(often: int, tmp_path: Path) -> None:
     command = RUN.replace("=4", "=100000").replace("{python}", sys.executable).replace("{root}", str(ROOT))
-    running = subprocess.Popen(command.split(), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    running = subprocess.Popen(
+        command.split(), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        # The tests themselves may run under nohup, which a run respects.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    )  # fmt: skip
     assert running.stdout is not None and running.stderr is not None
     while b"frames" not in running.stderr.readline():
         assert running.poll() is None
