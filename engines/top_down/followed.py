@@ -99,9 +99,9 @@ def due(t: float, last: float, interval: float) -> bool:
     return not 0 <= t - last < interval - 1e-6
 
 
-def overlap(a: Array, b: Array | None) -> float:
+def overlap(a: Array | None, b: Array | None) -> float:
     """Intersection over union of two boxes (2, 2); thin ones (a person from the side) are widened first."""
-    if b is None:
+    if a is None or b is None:
         return 0.0
     a, b = (_widen(a), _widen(b))
     common = np.prod(np.maximum(np.minimum(a[1], b[1]) - np.maximum(a[0], b[0]), 0))
