@@ -120,7 +120,8 @@ def watch_ours(videos: Sequence[Path], name: str) -> tuple[Array, Array]:
                 found.append(session(frame.image, frame.t))
         views.append(found)
     count = min(map(len, views))
-    return tuple(np.array([[getattr(d, part) for d in view[:count]] for view in views]) for part in ("xy", "score"))
+    xy, score = (np.array([[getattr(d, part) for d in view[:count]] for view in views]) for part in ("xy", "score"))
+    return xy, score
 
 
 def lift(lifter: MDNLifter, cameras: Sequence[Camera], xy: Array, score: Array) -> list[Array]:
@@ -203,8 +204,9 @@ def plot(path: Path, results: Mapping[str, Any]) -> None:
 
     figure = Figure(figsize=(10, 4.4), layout="constrained")
     colours = dict(zip(results["mpjpe"]["fused"], ("#e0a080", _ORANGE, _BLUE, "#5c94c8", "#9cbcdc"), strict=True))
+    panels = figure.subplots(1, 2)
     for axes, key, title in zip(
-        figure.subplots(1, 2), ("mpjpe", "p_mpjpe"), ("MPJPE", "P-MPJPE: orientation and size forgiven"), strict=True
+        panels, ("mpjpe", "p_mpjpe"), ("MPJPE", "P-MPJPE: orientation and size forgiven"), strict=True
     ):
         places, width = np.arange(len(NAMES) + 1), 0.16
         for k, (who, views) in enumerate(results[key]["fused"].items()):
@@ -213,7 +215,9 @@ def plot(path: Path, results: Mapping[str, Any]) -> None:
         axes.set(title=title, ylabel="mm")
         axes.spines[["top", "right"]].set_visible(False)
         axes.axvline(len(NAMES) - 0.5, color=_GREY, lw=0.6)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False, fontsize=8)
+    figure.legend(
+        *panels[-1].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False, fontsize=8
+    )
     figure.suptitle("One camera's answer against the fused pose of four, four-camera demo", fontsize=11)
     try:
         with writing.aside(path) as part:

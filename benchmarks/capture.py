@@ -21,6 +21,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -57,7 +58,7 @@ def images(size: tuple[int, int], count: int = _LOOP) -> list[Image]:
     """A walking figure before a room of texture, with the noise of a sensor; each carries its number."""
     rng = np.random.default_rng(0)
     room = cv2.GaussianBlur(rng.integers(0, 255, (size[1], size[0], 3), np.uint8), (0, 0), 3)
-    room = cv2.normalize(room, None, 60, 200, cv2.NORM_MINMAX)
+    room = cv2.normalize(room, np.empty_like(room), 60, 200, cv2.NORM_MINMAX)
     figure = SyntheticSource(SourceConfig("synthetic:", "cam", size=size))
     made = []
     for number in range(count):
@@ -72,7 +73,7 @@ def coded(kind: str, size: tuple[int, int]) -> list[bytes]:
     if kind == "mjpeg":
         return [np.asarray(cv2.imencode(".jpg", i, [cv2.IMWRITE_JPEG_QUALITY, 85])[1]).tobytes() for i in images(size)]
     encoder = cast(VideoCodecContext, av.CodecContext.create("libx264", "w"))
-    encoder.width, encoder.height, encoder.pix_fmt, encoder.framerate = *size, "yuv420p", int(_FPS)
+    encoder.width, encoder.height, encoder.pix_fmt, encoder.framerate = *size, "yuv420p", Fraction(_FPS)
     encoder.bit_rate, encoder.gop_size = 6_000_000, int(_FPS)
     encoder.options = {"preset": "veryfast", "tune": "zerolatency", "repeat-headers": "1"}
     packets: list[av.Packet] = []

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from benchmarks.fusion_demo import MIN_SCORE, NAMES, cameras_of
 from benchmarks.table import table
-from calibration.arrays import Array
+from calibration.arrays import Array, Bools
 from calibration.errors import UserError
 from calibration.geometry.camera import Camera, world_to_image
 from calibration.geometry.triangulation import reprojection_error, triangulate_linear, triangulate_robust
@@ -113,7 +113,7 @@ def _is_second(cameras: Sequence[Camera], views: Sequence[Detection]) -> bool:
     return bool(hips[:, 0].mean() > _SECOND_PERSON_X)
 
 
-def errors(cameras: Sequence[Camera], found: Sequence[Sequence[Detection]]) -> tuple[Array, Array]:
+def errors(cameras: Sequence[Camera], found: Sequence[Sequence[Detection]]) -> tuple[Array, Bools]:
     """(N, 17, 2) errors in diagonals, NaN where there is none, and (N, 17) which joints are missing."""
     xy, score = (np.array([[getattr(d, part) for d in views] for views in found]) for part in ("xy", "score"))
     sure = np.where(score[..., None] >= MIN_SCORE, xy, np.nan)
@@ -129,7 +129,7 @@ def errors(cameras: Sequence[Camera], found: Sequence[Sequence[Detection]]) -> t
     return np.concatenate(parts), np.concatenate(list((score < MIN_SCORE).transpose(1, 0, 2)))
 
 
-def simulated(factor: float, seed: int = 0) -> tuple[Array, Array]:
+def simulated(factor: float, seed: int = 0) -> tuple[Array, Bools]:
     """The model's errors and missing joints, as ``errors``; the box is 1."""
     rng = np.random.default_rng(seed)
     exact = np.zeros((_SIMULATED, 17, 2))
@@ -140,7 +140,7 @@ def simulated(factor: float, seed: int = 0) -> tuple[Array, Array]:
     return off, detector_noise.missing(factors, rng)
 
 
-def quantiles(off: Array, absent: Array) -> dict[str, dict[str, float]]:
+def quantiles(off: Array, absent: Bools) -> dict[str, dict[str, float]]:
     """Joint -> what -> per cent: quantiles of the error, share missing, and the correlation of left and right."""
     out = {}
     for name, pair in PAIRS.items():

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import crowd
-from calibration.arrays import Array
+from calibration.arrays import Array, Bools
 from calibration.errors import UserError
 from calibration.writing import write_text
 from engines.argument_types import Parser
@@ -115,12 +115,12 @@ def _error(scene: crowd.Crowd, t: int, person: int, answer: Array, single: bool)
     return float(np.linalg.norm(truth - answer, axis=-1).mean())
 
 
-def _update(accumulator, there: Array, distance: Array, ids: Sequence[int]) -> None:
+def _update(accumulator, there: Bools, distance: Array, ids: Sequence[int]) -> None:
     """One frame. An answer that fits only somebody who shows too little to be found is left out, as they are."""
     fits = np.isfinite(distance)
     keep = [k for k in range(len(ids)) if fits[there, k].any() or not fits[:, k].any()]
     rows = np.flatnonzero(there)
-    accumulator.update(rows.tolist(), [ids[k] for k in keep], distance[np.ix_(rows, keep)])
+    accumulator.update(rows.tolist(), [ids[k] for k in keep], distance[np.ix_(rows, np.array(keep, np.intp))])
 
 
 def summary(count: Count) -> dict:

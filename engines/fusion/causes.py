@@ -18,7 +18,7 @@ from calibration.geometry.camera import Camera, image_to_ray, scale_camera, worl
 from calibration.geometry.triangulation import triangulate_linear
 from engines.skeleton import LIMBS, MIRROR
 
-_LIMBS: Final = list(LIMBS)
+_LIMBS: Final[list[int]] = list(LIMBS)
 _EXPLAINED: Final = 0.05
 """Median distance of the joints, in sizes of the person, below which a change explains them: twice the bias that the
 good views of a real recording have."""
@@ -228,7 +228,7 @@ def _moved(xy: Array, camera: Camera, joints: Array) -> list[Cause]:
     )  # fmt: skip
     if not ok or inside is None or len(inside) < 8:
         return []
-    inside = inside[:, 0]
+    inside = np.asarray(inside[:, 0], np.intp)
     turn, shift = cv2.solvePnPRefineLM(points[inside] * scale, rays[inside], np.eye(3), np.zeros(4), turn, shift)
     R = cv2.Rodrigues(turn)[0]
     if np.linalg.det(R) < 0 or not np.isfinite(R).all():

@@ -44,14 +44,14 @@ class Views:
 
     def select(self, which: Sequence[int]) -> "Views":
         """Some of the views, in this order."""
-        rows = [int(np.flatnonzero(self.lifted == k)[0]) for k in which if k in self.lifted]
+        views, rows = list(which), [int(np.flatnonzero(self.lifted == k)[0]) for k in which if k in self.lifted]
         return Views(
             tuple(self.cameras[k] for k in which),
             tuple(self.detections[k] for k in which),
-            *(part[list(which)] for part in (self.xy, self.ray, self.seen, self.score, self.noise, self.trust)),
+            self.xy[views], self.ray[views], self.seen[views], self.score[views], self.noise[views], self.trust[views],
             np.array([number for number, k in enumerate(which) if k in self.lifted], np.intp),
-            *(part[rows] for part in (self.mean, self.sigma, self.weight)),
-        )
+            self.mean[rows], self.sigma[rows], self.weight[rows],
+        )  # fmt: skip
 
     @property
     def names(self) -> tuple[str, ...]:

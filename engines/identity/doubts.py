@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from calibration.arrays import Array
+from calibration.arrays import Array, Bools
 from calibration.geometry.camera import Camera, world_to_camera, world_to_image
 from engines.identity.pairs import node
 from engines.identity.types import IdentityOptions, Known
@@ -101,7 +101,7 @@ def _box(xy: Array, score: Array) -> tuple[Array, Array]:
     return low - room, high + room
 
 
-def _inside(camera: Camera, points: Array) -> Array:
+def _inside(camera: Camera, points: Array) -> Bools:
     """(N,) whether points (N, 3) mm are well inside the image."""
     size = np.array(camera.size)
     xy = world_to_image(camera, points)

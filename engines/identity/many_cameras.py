@@ -77,7 +77,7 @@ def link(
     new: list[list[int]] = []
     for group in found:
         known = sorted(
-            {rows[k] for k in group if rows[k] is not None},
+            {row for k in group if (row := rows[k]) is not None},
             key=lambda row: (kept[row].person_id < 0, kept[row].person_id),
         )
         if not known:
@@ -111,7 +111,7 @@ def _followed(
     shared = [row for row, person in enumerate(people) if person.placed is not None and person.placed.shared]
     if shared:
         joints = np.stack([carried(people[row].placed, t, options) for row in shared])  # type: ignore[arg-type]
-        ahead = (world_to_camera(camera, joints)[..., 2] > 100).all(-1)
+        ahead = np.all(world_to_camera(camera, joints)[..., 2] > 100, axis=-1)
         off = np.linalg.norm(world_to_image(camera, joints)[:, None] - xy[None], axis=-1)
         count = (shown[None] & np.isfinite(off)).sum(-1)
         enough = count >= 3

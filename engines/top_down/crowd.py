@@ -182,7 +182,7 @@ class TopDownCrowd:
             self._lost = t
         self._gone = [track for track in known if track not in stay]
         self._tracks = stay
-        return [k for k in np.flatnonzero(kept) if k not in taken and not alike[k, taken].any()]
+        return [k for k in np.flatnonzero(kept).tolist() if k not in taken and not alike[k, taken].any()]
 
     def _move(self, track: _Track, pose: Detection, bounds: Array | None, dt: float, t: float) -> None:
         if bounds is not None and track.box.bounds is not None and dt > 0:

@@ -106,14 +106,15 @@ class Estimator:
         self.close()
 
     def _named(self, images: Image | Mapping[str, Image | None]) -> dict[str, Image | None]:
-        calibration = self._setup.calibration
+        names = () if self._setup.calibration is None else self._setup.calibration.names
+        named: dict[str, Image | None]
         if isinstance(images, Mapping):
             named = dict(images)
-        elif calibration is not None and len(calibration.names) > 1:
-            raise StreamError(f"one image, and {len(calibration.names)} calibrated cameras; say whose it is: "
-                              f"{{{calibration.names[0]!r}: image}}")  # fmt: skip
+        elif len(names) > 1:
+            raise StreamError(f"one image, and {len(names)} calibrated cameras; say whose it is: "
+                              f"{{{names[0]!r}: image}}")  # fmt: skip
         else:
-            named = {calibration.names[0] if calibration is not None else _ONE: images}
+            named = {names[0] if names else _ONE: images}
         for name, image in named.items():
             if image is not None:
                 check_image(image, name)
@@ -148,9 +149,9 @@ class Estimator:
         method = "none" if self._setup.method == "none" or len(named) < 2 else self._setup.method
         each = build.side_by_side(len(lenses), self._stack)
         made = build.make_estimator(self._config, lenses, method, self._detector, self._lifter, each)
-        self._before = tuple((lens.name, tuple(lens.size)) for lens in lenses)
+        self._before = tuple((lens.name, lens.size) for lens in lenses)
         self.cameras = tuple(
-            CameraInfo(lens.name, "", "image", tuple(lens.size), None if calibration is None else lens,
+            CameraInfo(lens.name, "", "image", lens.size, None if calibration is None else lens,
                        degrees if calibration is None else None)
             for lens in lenses
         )  # fmt: skip

@@ -163,4 +163,5 @@ def _text(key: str, value: object) -> str:
         return str(value)
     if isinstance(value, bool) or not hasattr(value, "__float__"):
         raise StreamError(f"{key}: {value!r} is {type(value).__name__}; give text, a path or a number")
-    return repr(value.item()) if hasattr(value, "item") else repr(value)  # a number, also one of NumPy's
+    item = getattr(value, "item", None)
+    return repr(value if item is None else item())  # a number, also one of NumPy's

@@ -104,7 +104,7 @@ class Plausibility:
             seen = [[views[0] if len(views) == 1 else None for views in only]]
         for views in seen:
             xy = np.stack([np.full((17, 2), np.nan) if view is None else self._shown(view) for view in views])
-            if np.isfinite(xy[:, list(LIMBS)]).all(-1).any(1).sum() < 2:
+            if np.isfinite(xy[:, list(LIMBS)]).all(-1).any(-1).sum() < 2:
                 continue
             joints = triangulate_linear(self._spread, xy)
             shown = np.stack([world_to_image(camera, joints) for camera in self._spread])

@@ -57,7 +57,7 @@ def held(take: Take) -> dict[str, Held]:
 
 def of_camera(batch: pa.RecordBatch, camera: str) -> pa.RecordBatch:
     """The rows of ``frames`` of one camera."""
-    return batch.filter(pc.equal(batch.column("camera"), camera))
+    return batch.filter(pc.equal(batch.column("camera"), camera))  # pyright: ignore[reportAttributeAccessIssue] - made at import
 
 
 def frame_times(take: Take, camera: str) -> Array:

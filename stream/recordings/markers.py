@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -220,7 +220,9 @@ def _one_camera(reading: Read, camera: str, instead: str) -> Markers:
     return _markers(rows, np.array([0.0, -1, 0]) if up is None else up, True, ~seen, (note,))
 
 
-def _markers(rows: tuple[Array, ...], up: Array, of_camera: bool, inferred: Bools, notes: Sequence[str]) -> Markers:
+def _markers(
+    rows: tuple[NDArray[Any], ...], up: Array, of_camera: bool, inferred: Bools, notes: Sequence[str]
+) -> Markers:
     """Markers of rows of moments, which follow each other.
 
     Args:

@@ -139,10 +139,10 @@ def _files(
     """The videos of a camera in order; of each image its time in the video, ms, its number and its time, seconds."""
     columns: dict[str, list[tuple[NDArray[np.int64], NDArray[np.int64], Array]]] = {}
     for batch in take.batches(FRAMES, on_fault):
-        rows = batch.filter(pc.equal(batch.column("camera"), camera))
+        rows = batch.filter(pc.equal(batch.column("camera"), camera))  # pyright: ignore[reportAttributeAccessIssue] - made at import
         names = rows.column("file")
         for name in dict.fromkeys(names.to_pylist()):
-            part = rows.filter(pc.equal(names, name))
+            part = rows.filter(pc.equal(names, name))  # pyright: ignore[reportAttributeAccessIssue] - made at import
             video_time, index, time = (array_of(part, c) for c in ("video_time", "frame_index", "time"))
             columns.setdefault(name, []).append((np.rint(video_time * 1000).astype(np.int64), index, time))
     return {

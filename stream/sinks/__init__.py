@@ -13,7 +13,7 @@ import pkgutil
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from types import SimpleNamespace
-from typing import Final
+from typing import Any, Final
 
 from engines.plugins import Plugins
 from stream.recordings.run_info import CameraInfo, RunInfo
@@ -96,11 +96,11 @@ def add_flags(group: argparse._ArgumentGroup, kinds: Iterable[type[SinkOptions]]
             if "help" not in said:
                 raise StreamError(f"sink {kind.name()!r}: its field {field.name} is no flag(...), as all must be")
             name = "--" + field.name.replace("_", "-")
-            settings = {"type": said["parse"], "default": field.default, "metavar": said["metavar"]}
+            settings: dict[str, Any] = {"type": said["parse"], "default": field.default, "metavar": said["metavar"]}
+            if field.default is False:
+                settings = {"action": "store_true"}
             try:
-                group.add_argument(
-                    name, help=said["help"], **({"action": "store_true"} if field.default is False else settings)
-                )
+                group.add_argument(name, help=said["help"], **settings)
             except argparse.ArgumentError:
                 raise StreamError(f"sink {kind.name()!r}: there is a flag {name} already; call it otherwise") from None
 

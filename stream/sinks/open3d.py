@@ -190,7 +190,8 @@ class Open3D:
         """Everybody's id over the head, upright in the picture from wherever one looks."""
         o3d, view = self._o3d, self._visualizer.get_view_control().convert_to_pinhole_camera_parameters()
         # Never empty, which Open3D warns of.
-        vertices, triangles, colours, count = [np.zeros((1, 3))], [np.zeros((1, 3), int)], [np.zeros((1, 3))], 1
+        vertices, triangles, count = [np.zeros((1, 3))], [np.zeros((1, 3), int)], 1
+        colours: list[Array] = [np.zeros((1, 3))]
         for person in people:
             own = own_colour(self._view, person.person_id)
             joints = person.joints + shift(person, self._view)

@@ -43,7 +43,7 @@ def _track(stream: Stream, turn: int) -> str:
     parts = [f"track {stream.index}: {stream.type}", "no decoder for it" if codec is None else codec.name]
     if isinstance(stream, VideoStream) and codec is not None:
         parts += [f"{stream.width}x{stream.height} {stream.pix_fmt or ''}".rstrip()]
-        kind = HDR.get(int(codec.color_trc or 0))
+        kind = HDR.get(int(stream.codec_context.color_trc or 0))
         parts += [f"high dynamic range ({kind}), tone-mapped"] if kind else []
         parts += [f"to be turned by {turn} degrees"] if turn else []
         parts += [f"{float(stream.average_rate):.4g} frames a second on average"] if stream.average_rate else []

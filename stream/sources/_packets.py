@@ -112,11 +112,12 @@ class PacketReader:
         for packet, arrival in chain(opening, self._packets):
             if not packet.size:
                 continue
-            if self._coding.codec == "mjpeg" and jpeg_size(data := bytes(packet)) is None:
+            data = bytes(packet) if self._coding.codec == "mjpeg" else None
+            if data is not None and jpeg_size(data) is None:
                 yield Capture(arrival, None, "corrupt")  # not even the beginning of an image
                 continue
             self._video.saw()
-            self.given += self._coding.codec != "mjpeg" or data.rstrip(b"\0\r\n").endswith(b"\xff\xd9")
+            self.given += data is None or data.rstrip(b"\0\r\n").endswith(b"\xff\xd9")
             yield from self._placed(packet, arrival)
         raise StreamError(f"{self._video.shown}: the stream ended; opening it again")
 

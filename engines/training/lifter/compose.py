@@ -115,7 +115,8 @@ def _legs(n: int, kind: Kind, rng: np.random.Generator) -> Array:
     """(n, 2, 2, 3) directions of thigh and shin in axes left, front, up; the left leg first."""
     left, down, front = np.eye(3)[[0]], -np.eye(3)[[2]], np.eye(3)[[1]]
     out = np.empty((n, 2, 2, 3))
-    both = {name: rng.normal(*getattr(kind, name), n) for name in ("flexion", "bend", "outward")}
+    spread = {"flexion": kind.flexion, "bend": kind.bend, "outward": kind.outward}
+    both = {name: rng.normal(*values, n) for name, values in spread.items()}
     for side, sign in enumerate((1.0, -1.0)):
         own = {name: value + rng.normal(0, kind.apart, n) for name, value in both.items()}
         bend = np.abs(own["bend"])
@@ -144,14 +145,14 @@ def _compose(bones: Array, donors: Array, kind: Kind, rng: np.random.Generator) 
         if kind.arms_up:
             up = _unit(rng.normal(0, 0.22, (n, 2, 3)) + [0.12 * (1, -1)[index], 0.1 * _FRONT, 1.0])
             out[:, limb] = up * length[:, limb]
-    legs = _legs(n, kind, rng) * axes
+    legs, side = _legs(n, kind, rng) * axes, None
     if kind.one_back:
         stood = _legs(n, Kind((0, 8), (12, 14), (0, 0)), rng) * axes
         # The standing leg is upright in the world whatever the trunk does: that is put right below, by the lean.
         side = rng.integers(0, 2, n)
         legs[np.arange(n), side] = stood[np.arange(n), side]
     lean = rng.normal(*kind.lean, n)
-    if kind.one_back:
+    if side is not None:
         legs[np.arange(n), side] = np.stack(
             [_rotate(legs[np.arange(n), side, k], np.repeat([[1.0, 0, 0]], n, 0), lean * _FRONT) for k in (0, 1)], 1
         )

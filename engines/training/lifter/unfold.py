@@ -36,7 +36,7 @@ def matrices(path: Path) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]
         raise UserError(f"--start: {path} is no lifter in floating point: its matrices are of another kind")
     found = [[stored[name] for name in node.input[1:]] for node in products]
     # A bias of zeros is left out of the file.
-    return [(w, *bias) if bias else (w, np.zeros(len(w), np.float32)) for w, *bias in found]
+    return [(w, bias[0] if bias else np.zeros(len(w), np.float32)) for w, *bias in found]
 
 
 @torch.no_grad()
@@ -79,7 +79,11 @@ def _set(layer: nn.Linear, weight: NDArray[np.float32], bias: NDArray[np.float32
 def _neutral(network: MDN, layer: nn.Linear, norm: nn.BatchNorm1d, inputs: Tensor) -> None:
     """A norm that changes nothing, with the statistics of what the layer gives it."""
     kept: list[Tensor] = []
-    handle = layer.register_forward_hook(lambda _layer, _inputs, output: kept.append(output))
+
+    def keep(_layer: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        kept.append(output)
+
+    handle = layer.register_forward_hook(keep)
     network.trunk(inputs)
     handle.remove()
     mean, variance = kept[0].mean(0), kept[0].var(0, unbiased=False)

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
+from calibration.arrays import Array
 from calibration.solving.check import check_board, check_person, picture
 from engines import skeleton
 from engines.argument_types import DONE, FAILED
@@ -69,9 +70,7 @@ def sync(args: argparse.Namespace) -> int:
     return 0
 
 
-def _beside_timecodes(
-    names: Sequence[str], seconds: Sequence[float], codes: Sequence[float], sigma: Sequence[float]
-) -> str:
+def _beside_timecodes(names: Sequence[str], seconds: Sequence[float], codes: Sequence[float], sigma: Array) -> str:
     """How what the movement says and what the timecodes say agree."""
     apart = [m - c for m, c in zip(seconds, codes, strict=True)]
     k = max(range(len(apart)), key=lambda i: abs(apart[i]))
