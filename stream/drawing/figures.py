@@ -15,7 +15,8 @@ from stream.types import Estimate, Person
 _SOLE: Final = 75.0  # mm from the middle of the ankle down to the floor
 _JUMP: Final = 1500.0  # mm: farther than anybody gets in a frame
 _GONE: Final = 2.0  # s after which the scene begins again, and a person's colour may go to another
-_NEAR, _WIDE, _SINKING, _RISING = 0.25, 0.5, 0.15, 4.0  # s, time constants of place, reach and floor
+_NEAR, _SINKING, _RISING = 0.25, 0.15, 4.0  # s, time constants of place and floor
+_SOON, _WIDE = 0.12, 0.5  # s, of the reach, growing and shrinking
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,17 +133,20 @@ def follow(view: ViewState, estimate: Estimate) -> ViewState:
     if not there:
         stage = Stage(t, np.full(3, np.nan), np.nan) if last is None else last
         return replace(view, stage=replace(stage, places=places, several=several))
-    roots = np.array([figure.joints[0] for figure in there.values()])
+    roots = np.array([places[person_id].root for person_id in there])
     middle = (roots.min(0) + roots.max(0)) / 2
+    again = last is not None and kept and bool(np.isfinite(last.root).all())
+    if again:
+        middle = last.root + _share(t - last.t, _NEAR) * (middle - last.root)
     reach = float(np.linalg.norm((roots - middle)[:, :2], axis=1).max())
+    if again:
+        # Soon to whoever stands outside, and slowly back. From the middle that is looked at, which is late itself.
+        reach = last.reach + _share(t - last.t, _SOON if reach > last.reach else _WIDE) * (reach - last.reach)
     # Whose place is not sure shall not lower the floor under the others.
     sure = [person_id for person_id, figure in there.items() if figure.method not in ("", "single", "disputed")]
     floor = min(soles[person_id] for person_id in sure or there)
-    if last is not None and kept and np.isfinite(last.root).all():
-        dt = t - last.t
-        middle = last.root + _share(dt, _NEAR) * (middle - last.root)
-        reach = last.reach + _share(dt, _WIDE) * (reach - last.reach)
-        floor = _sunk(last.floor, floor, dt)
+    if again:
+        floor = _sunk(last.floor, floor, t - last.t)
     if len(there) > 1 and not gravity_known(view):
         floor = min(places[person_id].floor for person_id in there)
     return replace(view, stage=Stage(t, middle, floor, reach, places, several))
