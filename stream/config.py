@@ -148,7 +148,7 @@ class CaptureConfig:
     """The cameras are looked at for so long, to know how much they send."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CameraSetupConfig:
     """Several cameras: where they stand, how they are matched and fused."""
 
@@ -217,7 +217,7 @@ class TrackConfig:
     """One Euro filter: cut-off of the speed itself."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Config:
     """A whole run. What is of ``engines`` is handed to it whole, once."""
 

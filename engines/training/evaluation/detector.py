@@ -281,8 +281,8 @@ def main(arguments: list[str] | None = None) -> int:
         for path in (args.json, args.plot):
             if path and not path.absolute().parent.is_dir():
                 raise EngineError(f"cannot write {path}: there is no folder {path.parent}")
-        joints = where.needed(args.joints, "--joints")
-        photographs = Photographs(where.needed(args.images, "--images"), joints)
+        images, joints = where.needed(args.images, "--images"), where.needed(args.joints, "--joints")
+        photographs = Photographs(images, joints)
         chosen = rows(
             photographs, args.subset, of_source(joints, len(photographs), args.source) if args.source else None
         )
