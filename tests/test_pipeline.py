@@ -4,6 +4,7 @@ import gc
 import threading
 import time
 import weakref
+from contextlib import ExitStack
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
 
@@ -622,7 +623,7 @@ def test_the_switch_begins_and_ends_takes_and_a_stopped_one_is_not_being_recorde
             told.append(run.status)
 
     config = OutputConfig("none", (Tell(), recorder.Options(tmp_path), frames.Options(images)))
-    assert outputs.add(config, pipe, Meter(), "", None) is None
+    assert outputs.add(config, pipe, Meter(), "", None, ExitStack()) is None
     pipe.add(Collect(act=press))
     summary = pipe.run()
     assert states == [True, 1, False, True, False, True, 3]

@@ -108,7 +108,7 @@ def prepare(config: Config, stack: ExitStack, capture: CaptureRun | None = None)
     pipeline = Pipeline(opened, estimator, run_info, meter, sync, config.output.record_buffer_s, doubts=doubts)
     lengths = [o.info.frames / o.info.fps if o.info.frames and o.info.fps else 0.0 for o in opened]
     frames = None if live else round(max(lengths) * (run_info.fps or 0.0)) or None
-    return pipeline, outputs.add(config.output, pipeline, meter, run_info.runtime, frames)
+    return pipeline, outputs.add(config.output, pipeline, meter, run_info.runtime, frames, stack)
 
 
 def make_estimator(

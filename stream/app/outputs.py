@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, cast
 
@@ -35,7 +36,9 @@ def check(config: Config) -> None:
         one.check(config)
 
 
-def add(config: OutputConfig, pipeline: Pipeline, meter: Meter, runtime: str, total: int | None) -> MainSink | None:
+def add(
+    config: OutputConfig, pipeline: Pipeline, meter: Meter, runtime: str, total: int | None, stack: ExitStack
+) -> MainSink | None:
     """Make the sinks of a run, add them to its pipeline and connect its record switch.
 
     Args:
@@ -44,7 +47,7 @@ def add(config: OutputConfig, pipeline: Pipeline, meter: Meter, runtime: str, to
         meter: its counts.
         runtime: what the lifter runs on.
         total: frame sets there will be, where a file tells.
-        say: told single lines for the user.
+        stack: ends with the run; an empty take goes then.
 
     Returns:
         The viewer, which wants the main thread, if there is one.
@@ -59,6 +62,7 @@ def add(config: OutputConfig, pipeline: Pipeline, meter: Meter, runtime: str, to
 
     folder = next((o.record for o in options if isinstance(o, recorder.Options)), None)
     switch = RecordSwitch(pipeline, folder or RECORD_FOLDER, take_sinks)
+    stack.callback(switch.close)
     status = RunStatus(pipeline, meter, runtime, total, lambda: switch.recording)
     run = Run(status, pipeline.control)
     # Everything that can be refused is made first, a take last, so that no empty one is left.

@@ -30,6 +30,7 @@ class RecordSwitch:
     def __init__(self, pipeline: Pipeline, folder: Path, make: Callable[[Path], TakeSinks]) -> None:
         self._pipeline, self._folder, self._make = pipeline, folder, make
         self._workers: list[SinkWorker] = []
+        self._takes: list[Path] = []
         self._lock = threading.Lock()
 
     @property
@@ -48,12 +49,19 @@ class RecordSwitch:
             UserError: if it cannot be begun; then it leaves no folder.
         """
         take = new_take(self._folder)
+        self._takes.append(take)
         try:
             self._workers = [self._pipeline.add(sink, name) for name, sink in self._make(take)]
         except UserError:
-            with suppress(OSError):
-                take.rmdir()
+            self.close()
             raise
+
+    def close(self) -> None:
+        """Leave no folder of a take into which nothing was written: its recorder never came to work."""
+        for take in self._takes:
+            with suppress(OSError):  # not empty
+                take.rmdir()
+        self._takes = []
 
     def switch(self, on: bool | None = None) -> None:
         """Begin a new take (True), end the one that is being written (False), or the other of the two."""

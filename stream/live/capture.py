@@ -5,6 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -180,6 +181,8 @@ class CaptureRun:
         if self.take is not None:
             self._note("end")
             self.writer.close()
+            with suppress(OSError):  # not empty, but where nothing could be begun in it
+                self.take.rmdir()
         self.problem = self.problem or self.writer.fault
 
     # what is told
@@ -241,6 +244,9 @@ class CaptureRun:
                 time.sleep(_LOOK_S)
         except StreamError as error:
             self.problem = str(error)
+        except Exception as error:  # of this thread nobody else would hear
+            _log.debug("the capture stopped", exc_info=True)
+            self.problem = f"the capture stopped by a fault of its own: {type(error).__name__}: {error}"
         finally:
             self._control.stop()
 
