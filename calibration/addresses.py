@@ -20,7 +20,11 @@ _NUMBERS = re.compile(r"([0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.]+\])(:[0-9]*
 # Windows the drive is no user.
 _CREDENTIALS = re.compile(r"(?![A-Za-z]:[\\/])[^:]+:.*@.*", re.DOTALL)
 _BARE = re.compile(rf"({_NUMBERS.pattern}([/?#].*)?|[A-Za-z0-9._-]+(:[0-9]+/|[^\s?#]*\?[^\s]*=).*)", re.DOTALL)
-_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/{1,3}[^\s]+|(?![A-Za-z]:[\\/])[^\s:/'\"=(]+:[^\s]*@[^\s]+")
+# In a message the same; of a host without a scheme only what has a path behind its port, or a query.
+_IN_TEXT = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]*:/{1,3}[^\s]+|(?![A-Za-z]:[\\/])[^\s:/'\"=(]+:[^\s]*@[^\s]+"
+    rf"|(?<![A-Za-z0-9._/-])(?:{_NUMBERS.pattern}[/?#]|[A-Za-z0-9._-]+(?::[0-9]+/|[^\s?#'\"=(]*\?[^\s]*=))[^\s]*"
+)
 _AFTER = "'\"),;:.!?"
 
 

@@ -105,7 +105,7 @@ def parser(about: str = "", kind: type[Parser] = Parser) -> Parser:
 def size(text: str) -> tuple[int, int]:
     """``WxH`` in pixels."""
     width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+    if not all(n.isascii() and n.isdecimal() and len(n) <= 5 and int(n) for n in (width, height)):
         raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 1280x720")
     return int(width), int(height)
 
@@ -123,7 +123,7 @@ def rate(text: str) -> float:
 
 def whole(text: str) -> int:
     """A number of seconds, not below 0."""
-    if not (text.isascii() and text.isdecimal() and int(text) <= 3600):
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9 and int(text) <= 3600):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds such as 5")
     return int(text)
 
@@ -134,7 +134,7 @@ def moment(text: str) -> datetime:
         if "T" in text.upper() or " " in text:
             return datetime.fromisoformat(text).astimezone()
         now, at = datetime.now().astimezone(), time.fromisoformat(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter: of this machine's zone there is no such year
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a time such as 14:30:00 or 2026-01-02T14:30:00+01:00"
         ) from None
@@ -155,7 +155,7 @@ def vector(text: str) -> tuple[float, float, float]:
 
 def number(text: str) -> int:
     """A whole number from 1 to 100."""
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 100):
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and 1 <= int(text) <= 100):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of people such as 2")
     return int(text)
 

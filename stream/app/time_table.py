@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from calibration.writing import special
 from stream.config import SourceConfig
 from stream.types import StreamError
 
@@ -19,6 +20,7 @@ _SCALED = {"timestamp_ns": 1e-9, "time_ns": 1e-9, "timestamp_unix_ns": 1e-9, "ti
 _FRAME = ("frame_index", "frame", "frame_number", "frame_id")
 _SYNC = "sync_index"
 _MOST_BYTES = 1 << 28
+_MOST_FRAMES = 10_000_000
 
 
 def read_times(path: Path) -> Times:
@@ -49,13 +51,20 @@ def read_times(path: Path) -> Times:
         t = _number(row, time, path)
         if t is None:
             continue
+        if len(row) <= camera:
+            raise StreamError(f"--times {path}: a row has no camera: {','.join(row)[:40]!r}")
         mine = found.setdefault(row[camera].strip(), {})
         number = len(mine) if frame is None else _number(row, frame, path)
-        mine[len(mine) if number is None else int(number)] = t * factor
+        index = len(mine) if number is None else _index(number, row[camera], path)
+        if index in mine:
+            raise StreamError(f"--times {path}: frame {index} of {row[camera].strip()} has two times")
+        mine[index] = t * factor
     times: Times = {}
     for name, mine in found.items():
-        first = min(mine)
-        times[name] = [mine.get(number) for number in range(first, max(mine) + 1)][:10_000_000]
+        first, last = min(mine), max(mine)
+        if last - first >= _MOST_FRAMES:
+            raise StreamError(f"--times {path}: frames {first} to {last} of {name}: at most {_MOST_FRAMES} are read")
+        times[name] = [mine.get(number) for number in range(first, last + 1)]
         _check(name, times[name], path)
     if not times:
         raise StreamError(f"--times {path}: there is not one time in it")
@@ -85,10 +94,12 @@ def times_of(table: Mapping[str, Sequence[float | None]], source: SourceConfig, 
 
 def _rows(path: Path) -> list[list[str]]:
     try:
+        if kind := special(path):
+            raise StreamError(f"--times {path}: it is {kind}; give a table of comma-separated values")
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise StreamError(f"--times {path}: cannot be read: {error.strerror}") from None
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        raise StreamError(f"--times {path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if len(data) > _MOST_BYTES:
         raise StreamError(f"--times {path}: too large for a table of times")
     try:
@@ -115,6 +126,12 @@ def _number(row: Sequence[str], at: int, path: Path) -> float | None:
     if not math.isfinite(value) or abs(value) > 1e19:
         raise StreamError(f"--times {path}: {text[:40]!r} is not a number")
     return value
+
+
+def _index(number: float, camera: str, path: Path) -> int:
+    if number < 0 or number != int(number):
+        raise StreamError(f"--times {path}: {number:g} is no number of a frame of {camera}")
+    return int(number)
 
 
 def _check(name: str, times: Sequence[float | None], path: Path) -> None:
