@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NoReturn
@@ -45,6 +46,7 @@ class Parser(argparse.ArgumentParser):
         """Leave with that line."""
         line = f"{self.prog.removeprefix('python -m ').removesuffix('.py')}: {self.about}{message}"
         shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in scrub(line, self._given))
+        shown = re.sub(r"\S{200,}", lambda word: f"{word[0][:60]}... ({len(word[0])} characters)", shown)
         self.exit(MISTAKE, f"{shown} (--help lists every flag)\n")
 
     def _refuse_misplaced(self) -> None:

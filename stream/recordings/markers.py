@@ -23,6 +23,7 @@ from stream.words import number_of
 
 _GAP_S: Final = 0.1
 _UNEVEN: Final = 0.02
+_MOST_FRAMES: Final = 1_000_000
 _X, _Y, _Z = np.eye(3)
 NAMES: Final = {"own": JOINTS, "pose2sim": POSE2SIM}
 """What the markers may be called."""
@@ -278,11 +279,20 @@ def resampled(markers: Markers, rate: float) -> Markers:
     Args:
         markers: at any times.
         rate: Hz.
+
+    Raises:
+        StreamError: for more than a million frames, which would fill the memory.
     """
     time = markers.time
     if len(time) < 2:
         return markers
-    grid = time[0] + np.arange(int((time[-1] - time[0]) * rate + 1e-6) + 1) / rate
+    steps = (time[-1] - time[0]) * rate
+    if not steps < _MOST_FRAMES:
+        raise StreamError(
+            f"--rate {rate:g}: {time[-1] - time[0]:.6g} s would be {steps:.3g} frames, and {_MOST_FRAMES} are the most; "
+            "give a lower rate, or --start and --end"
+        )
+    grid = time[0] + np.arange(int(steps + 1e-6) + 1) / rate
     before = np.clip(np.searchsorted(time, grid + 1e-9, side="right") - 1, 0, len(time) - 2)
     step = time[before + 1] - time[before]
     share = np.clip((grid - time[before]) / np.where(step > 0, step, 1), 0, 1)[:, None, None]
