@@ -70,7 +70,7 @@ def check_target(path: Path) -> None:
             raise WriteError(f"{path} cannot be written: {folder} is not a folder")
         if not os.access(folder, os.W_OK):
             raise WriteError(f"{path} cannot be written: {folder} is not a folder that you may write to")
-    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+    except (OSError, RuntimeError, ValueError) as error:  # links in a circle; a null character in the name
         raise WriteError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from error
 
 

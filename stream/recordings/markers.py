@@ -289,8 +289,8 @@ def resampled(markers: Markers, rate: float) -> Markers:
     steps = (time[-1] - time[0]) * rate
     if not steps < _MOST_FRAMES:
         raise StreamError(
-            f"--rate {rate:g}: {time[-1] - time[0]:.6g} s would be {steps:.3g} frames, and {_MOST_FRAMES} are the most; "
-            "give a lower rate, or --start and --end"
+            f"--rate {rate:g}: {time[-1] - time[0]:.6g} s would be {steps:.3g} frames, and {_MOST_FRAMES} are the "
+            "most; give a lower rate, or --start and --end"
         )
     grid = time[0] + np.arange(int(steps + 1e-6) + 1) / rate
     before = np.clip(np.searchsorted(time, grid + 1e-9, side="right") - 1, 0, len(time) - 2)

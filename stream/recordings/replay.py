@@ -98,12 +98,16 @@ def read_frames(take: Take, camera: str, on_fault: Callable[[Span], None] = lamb
     Args:
         take: from ``open_take``, recorded with ``--record-video``.
         camera: name of the camera.
-        on_fault: called with each span of the table of frames, and with each video, that cannot be read.
+        on_fault: called with each span of the table of frames, and with each video, that cannot be read, and with how
+            many images a video lacks.
 
     Raises:
         StreamError: if the take has no images of this camera, or none of its videos can be read.
     """
-    files = _files(take, camera, on_fault)
+    torn: list[Span] = []
+    files = _files(take, camera, lambda span: (torn.append(span), on_fault(span)))
+    if not files and torn:
+        raise StreamError(f"{take.folder}: its table of frames is {torn[0].state}: python -m stream recover says more")
     if not files:
         raise StreamError(
             f"{take.folder} holds no images of camera {camera!r}: it was recorded without --capture or --record-video"
@@ -111,6 +115,7 @@ def read_frames(take: Take, camera: str, on_fault: Callable[[Span], None] = lamb
     faults, read, to_bgr = [], 0, ToBGR()  # as of a file, so that estimates are the same
     for name, (milliseconds, indexes, times) in files.items():
         known = {ms: k for k, ms in enumerate(milliseconds.tolist())}
+        before = read
         try:
             # As what it is said to be: a playlist of that name would open its neighbours.
             with av.open(str(video_of(take.folder, name)), format="matroska") as container:
@@ -123,6 +128,8 @@ def read_frames(take: Take, camera: str, on_fault: Callable[[Span], None] = lamb
                     image.flags.writeable = False
                     read += 1
                     yield Frame(camera, int(indexes[k]), float(times[k]), image)
+            if lost := len(known) - (read - before):
+                on_fault(Span(one_line(name, 100), 0, 0, lost, "torn"))
         except (OSError, FFmpegError, ValueError, IndexError) as error:  # IndexError: without a video track
             gone = isinstance(error, FileNotFoundError)
             on_fault(Span(one_line(name, 100), 0, 0, len(known), "missing" if gone else "corrupt"))

@@ -24,6 +24,8 @@ from stream.types import StreamError
 def claims(source: str) -> bool:
     """Whether what stands before the last part is a take with images, or a folder of takes."""
     path = Path(source)
+    if path.name == source:
+        return False  # a name alone, which was meant for a file that there is not, whatever lies beside it
     return path.name not in ("", "..") and not os.path.lexists(source) and holds_images(path.parent)
 
 
@@ -102,7 +104,10 @@ class TakeSource(SequenceSource):
 
     def _damaged(self, span: Span) -> None:
         self.corrupt += span.rows
-        self.note = f"{self.config.shown}: {span.segment} is {span.state}; what is in it is left out"
+        if span.state == "torn" and not span.segment.endswith(".arrows"):
+            self.note = f"{self.config.shown}: {span.segment} lacks {span.rows} images that the take names"
+        else:
+            self.note = f"{self.config.shown}: {span.segment} is {span.state}; what is in it is left out"
 
     def _describe(self, first: Shot) -> SourceInfo:
         take = self._take

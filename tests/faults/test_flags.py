@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from calibration.addresses import scrub
+from calibration.writing import WriteError, check_target
 from engines.argument_types import MISTAKE
 from stream.app import command_line, verbs
 from tests.faults.fault import Fault, row
 from tests.servers import write_video
+from tests.takes import make_estimates, make_run_info, record
 
 SECRET = "hush-7"
 MISPLACED = [
@@ -130,3 +132,22 @@ def test_a_table_of_times_that_lies_is_one_line(
     write_video(Path("v.mp4"), 2)
     fault.inject(Path("t.csv"))
     assert fault.words in refused(["--camera", "v.mp4", "--times", "t.csv"], capsys)
+
+
+@row("an export at a rate of {rate} Hz", MISTAKE, "1000000 are the most", "nothing is written")
+@pytest.mark.parametrize("rate", ["1e9", "1e308"])
+def test_a_rate_that_would_fill_the_memory_is_refused(
+    rate: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    take = record(tmp_path / "takes", make_estimates(12), make_run_info())
+    given = ["export", str(take), "--to", "trc", "--out", str(tmp_path / "a.trc"), "--rate", rate]
+    assert "1000000 are the most" in refused(given, capsys)
+    assert not list(tmp_path.glob("*.trc"))
+
+
+@row("a name that no file can have", MISTAKE, "cannot be written", "nothing is written")
+@pytest.mark.parametrize("name", ["x" * 250 + "/" + "x" * 300, "a\0b"], ids=["long", "null"])
+def test_a_name_that_no_file_can_have_is_one_line(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WriteError, match="cannot be written"):
+        check_target(Path(name))

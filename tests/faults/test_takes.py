@@ -17,6 +17,7 @@ from engines.argument_types import FAILED, MISTAKE
 from stream.app.export import main as export
 from stream.app.recover import main as recover
 from stream.app.replay import main as list_take
+from stream.config import SourceConfig
 from stream.recordings.frames import FrameRecorder
 from stream.recordings.npz import arrays
 from stream.recordings.reading import Reading
@@ -24,9 +25,12 @@ from stream.recordings.replay import read_frames, replay
 from stream.recordings.schema import ESTIMATES, FRAMES, MOMENTS, run_info_from_json, run_info_to_json, schemas
 from stream.recordings.segments import SegmentWriter, read_journal, segments
 from stream.recordings.takes import open_take
+from stream.sources import make_source
 from stream.types import StreamError
-from tests.faults.fault import row
+from tests.captures import coded_frames, write_capture
+from tests.faults.fault import Fault, row
 from tests.faults.mutations import mutate
+from tests.servers import write_video
 from tests.takes import make_estimates, make_run_info, record
 
 MUTATIONS = range(200)
@@ -280,6 +284,42 @@ def test_a_video_that_is_none_is_not_followed(kind: str, tmp_path: Path, capsys:
     assert f"{video.name}: " in said and word in said and "11 images lost" in said
     copied = tmp_path / "copy" / video.name
     assert not copied.exists() or copied.read_bytes() != other.read_bytes()
+
+
+def half(video: Path) -> None:
+    os.truncate(video, video.stat().st_size // 2)
+
+
+def exchanged(video: Path) -> None:
+    write_video(video, 3, codec="mjpeg")
+
+
+CUT = [
+    Fault("half of its video", half, 0, "images that the take names", ""),
+    Fault("a shorter video in place of its own", exchanged, 0, "images that the take names", ""),
+    Fault("an empty video", lambda video: video.write_bytes(b""), MISTAKE, "cannot be read", ""),
+    Fault("half of its table", lambda video: half(video.with_name("frames-00000.arrows")), MISTAKE,
+          "its table of frames is", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", CUT, ids=str)
+@row("a captured camera with {fault}", intact="every image that there still is")
+def test_what_a_camera_of_a_take_has_lost_is_counted(fault: Fault, tmp_path: Path) -> None:
+    take = write_capture(tmp_path, coded_frames(tmp_path, count=20)).folder
+    fault.inject(take / "frames-0-left-00000.mkv")
+    source = make_source(SourceConfig(str(take / "left"), "left"))
+    if fault.code:
+        with pytest.raises(StreamError, match=fault.words):
+            source.open()
+        return
+    source.open()
+    read = 0
+    while source.read() is not None:
+        read += 1
+    status = source.status()
+    source.close()
+    assert 0 < read < 20 and read + status.corrupt == 20 and fault.words in status.note
 
 
 @row("the first of two videos is gone", FAILED, "missing", "the images of the second")
