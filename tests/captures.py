@@ -59,19 +59,24 @@ def write_capture(folder, frames, names=("left",), start=1000.0, **settings) -> 
     return open_take(take)
 
 
+class StartedRun(CaptureRun):
+    """A capture, and what it was started with."""
+
+    control: Control
+
+
 @contextmanager
 def capturing(folder, urls, seconds=None, countdown=0, free=free_bytes, told=lambda line: None, **settings):
     """A capture of live cameras at work; closed in the end."""
     config = CaptureConfig(Path(folder), start=StartConfig(None, countdown, seconds), probe_s=0.2, **settings)
-    run = CaptureRun(config, tuple(urls), "none", told, free)
-    control, sources = Control(), []
+    run = StartedRun(config, tuple(urls), "none", told, free)
+    run.control, sources = Control(), []
     try:
         for name, url in urls.items():
             source = run.source(SourceConfig(url, name, **FAST))
             sources.append((source, source.open()))
-        run.lines = run.ready(info_of(urls), [info for _, info in sources])
-        run.control, run.sources = control, [source for source, _ in sources]
-        run.start(control)
+        run.ready(info_of(urls), [info for _, info in sources])
+        run.start(run.control)
         yield run
     finally:
         for source, _ in sources:

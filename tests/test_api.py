@@ -18,6 +18,7 @@ import stream
 from calibration.geometry.camera import camera_from_fov
 from stream import sinks
 from stream.app.flags import parser
+from stream.channel import Policy
 from stream.sources import unregister as unregister_source
 from tests import takes
 from tests.known import KnownDetector, figure
@@ -87,7 +88,7 @@ def test_every_flag_of_the_program_is_a_keyword_that_is_documented():
 
 def test_a_file_gives_every_estimate_and_says_what_it_did(capfd):
     with opened() as live:
-        assert not live.live and live.policy == "every" and live.summary is None
+        assert (live.live, live.policy, live.summary) == (False, "every", None)
         indices = [estimate.index for estimate in live]
         assert indices == list(range(12)) and next(live, None) is None
     assert live.summary.frame_sets == 12 and live.run_info.cameras[0].name == "cam0"
@@ -138,7 +139,8 @@ def test_closing_leaves_no_thread(how):
         opened("synthetic:frames=100000")
     elif how == "in another order":
         one, two = opened(), opened()
-        next(one), next(two)
+        next(one)
+        next(two)
         one.close()
         assert next(two).index == 1
         two.close()
@@ -146,7 +148,7 @@ def test_closing_leaves_no_thread(how):
     elif how == "by an error":
         with pytest.raises(ZeroDivisionError), opened("synthetic:frames=100000") as live:
             next(live)
-            1 / 0  # noqa: B018
+            raise ZeroDivisionError
     else:
         with opened("synthetic:frames=100000") as live:
             next(live)
@@ -204,12 +206,13 @@ def test_a_fault_of_the_run_is_raised_where_it_is_iterated():
 
 
 class Broken:
-    policy, wants_images = "every", False
+    policy: Policy = "every"
+    wants_images = False
 
     def open(self, run_info):
         pass
 
-    def write(self, estimate, images):
+    def write(self, estimate, images) -> None:
         raise OSError("disk full")
 
     def close(self):
@@ -274,10 +277,14 @@ def test_tables_are_those_of_the_exports(tmp_path, capfd):
                                   arrays["answer"])  # fmt: skip
     poses = recording.to_pandas("poses")
     fused = sum(p.pose is not None for e in recording for p in e.people)
-    assert poses["world_pelvis_x_mm"].notna().sum() == fused == np.isfinite(arrays["pose_world"][:, 0, 0]).sum()
+    assert (
+        np.count_nonzero(poses["world_pelvis_x_mm"].notna())
+        == fused
+        == np.isfinite(arrays["pose_world"][:, 0, 0]).sum()
+    )
     assert isinstance(recording.to_pandas("events"), pd.DataFrame) and recording.to_arrow("events").num_rows == 0
     part = recording.to_pandas(start=0.5, end=1.0)
-    assert 0 < len(part) < rows and part["moment"].min() == 15
+    assert 0 < len(part) < rows and min(part["moment"]) == 15
     for mistake in (lambda: recording.to_arrow("answers"), lambda: recording.to_numpy(start=2, end=1),
                     lambda: recording.to_numpy(start=99)):  # fmt: skip
         with pytest.raises(stream.UserError):
@@ -323,7 +330,9 @@ def test_one_image_and_a_picture_of_it():
     picture = stream.draw(estimate, before)
     np.testing.assert_array_equal(before, image(), "not drawn on")
     assert picture.shape == (720, 1280, 3) and picture.dtype == np.uint8
-    shown = cv2.imdecode(np.frombuffer(picture._repr_png_(), np.uint8), cv2.IMREAD_COLOR)
+    png = picture._repr_png_()
+    assert png is not None
+    shown = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
     np.testing.assert_array_equal(shown, picture)
     assert picture[0]._repr_png_() is None and stream.draw(estimate).shape == (720, 1280, 3)
 

@@ -18,6 +18,7 @@ from stream.app.command_line import config_of, main
 from stream.app.config_file import merged
 from stream.app.flags import parser
 from stream.config import Config
+from stream.live.people import Everybody
 from stream.sinks import SinkOptions, frames, recorder
 from stream.types import StreamError
 from tests.faults.fault import row
@@ -199,4 +200,4 @@ def test_settings_go_down_only() -> None:
     inner = session._owner.choose(0.0)[1].session()
     assert isinstance(inner, TopDownSession) and inner._options is config.top_down
     assert estimator._detect is config.detect and estimator._people is config.people
-    assert estimator._identify._options is config.identity
+    assert isinstance(estimator._identify, Everybody) and estimator._identify._options is config.identity

@@ -49,6 +49,11 @@ def spoiled(cause, seed, azimuths=FOUR, wrong=(1,)):
     return cameras, truth, detections, mixtures
 
 
+def fused(which, detections, mixtures, cameras, method):
+    """Of some of the views alone."""
+    return fuse([detections[k] for k in which], [mixtures[k] for k in which], [cameras[k] for k in which], method)
+
+
 @pytest.mark.parametrize("method", ["map", "hypotheses", "triangulate"])
 @pytest.mark.parametrize("cause", ["another", "late", "moved", "mirrored"])
 def test_a_view_that_the_others_contradict_is_not_used(cause, method):
@@ -57,8 +62,7 @@ def test_a_view_that_the_others_contradict_is_not_used(cause, method):
         pose = fuse(detections, mixtures, cameras, method)
         assert pose.cameras == ("cam0", "cam2", "cam3") and pose.method == method
         assert np.median(errors(pose, truth)[MEASURED]) < (90 if method == "hypotheses" else 25)
-        three = [0, 2, 3]
-        alone = fuse(*([part[k] for k in three] for part in (detections, mixtures, cameras)), method)
+        alone = fused((0, 2, 3), detections, mixtures, cameras, method)
         np.testing.assert_allclose(pose.joints, alone.joints, atol=2, err_msg="it pulls at nothing any more")
 
 
@@ -102,7 +106,7 @@ def test_two_against_two_is_disputed_and_goes_with_whom_was_there_before():
         other = person(rng) + [1100.0, 500.0, 0.0]
         for k in (1, 2):
             detections[k], mixtures[k] = detect(cameras[k], other, rng), lift(cameras[k], other, rng)
-        before = fuse(*([part[k] for k in (1, 2)] for part in (detections, mixtures, cameras)), "map")
+        before = fused((1, 2), detections, mixtures, cameras, "map")
         pose = fuse(detections, mixtures, cameras, "map", previous=before)
         assert pose.method == "disputed" and pose.cameras == ("cam1", "cam2")
         assert np.median(errors(pose, other)[MEASURED]) < 40

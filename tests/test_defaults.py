@@ -173,4 +173,5 @@ def test_a_live_recorder_may_fall_ten_seconds_behind():
 
 
 def test_a_network_source_is_given_up_after_eight_seconds_whatever_it_does():
-    assert make_source(SourceConfig("rtsp://127.0.0.1/x", "cam"))._open_limit_s == 8
+    source = make_source(SourceConfig("rtsp://127.0.0.1/x", "cam"))
+    assert isinstance(source, LiveSource) and source._open_limit_s == 8

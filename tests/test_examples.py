@@ -134,12 +134,12 @@ def test_installed_kinds_are_found_by_the_program_and_by_python(plugin, tmp_path
         assert main(flags) == 0
         said = json.loads(ear.recv(65536))
         assert set(said) == {"t", "answers"}
-        with stream.open_stream(walk(tmp_path), detector="moving-box", udp=where) as live:
+        with stream.open_stream(walk(tmp_path), detector="moving-box", udp=where) as live:  # pyright: ignore[reportCallIssue] - a plugin's flag
             assert sum(len(estimate.people) for estimate in live) > 10
         assert re.fullmatch(rf"udp: \d+ datagrams to {where}", live.summary.lines[-1])
     assert "datagrams to" in capfd.readouterr().out
     with pytest.raises(stream.UserError, match=r"udp: 'nowhere' is not an address"):
-        stream.open_stream(walk(tmp_path), udp="nowhere")
+        stream.open_stream(walk(tmp_path), udp="nowhere")  # pyright: ignore[reportCallIssue] - a plugin's flag
 
 
 def test_the_plugins_kinds_keep_the_contracts_of_ours(plugin, tmp_path, monkeypatch):

@@ -145,7 +145,9 @@ def test_fields_of_view(degrees, allowed):
 
 def test_what_is_up_is_turned_into_the_camera():
     turned = replace(LENS, R=rotation([0, 0, 1], 90), up=np.array([0, -1.0, 0]))
-    np.testing.assert_allclose(turned.up_in_camera, [1, 0, 0], atol=1e-12)
+    up = turned.up_in_camera
+    assert up is not None
+    np.testing.assert_allclose(up, [1, 0, 0], atol=1e-12)
 
 
 def test_a_wide_lens_is_inverted_to_a_thousandth_of_a_pixel_in_the_corner():

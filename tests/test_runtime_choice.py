@@ -377,7 +377,7 @@ def test_a_run_records_what_it_runs_on_and_why(
     monkeypatch.setattr(runtimes, "load", load)
     with ExitStack() as stack:
         pipeline, _ = prepare(config, stack)
-        run_info = pipeline._run_info
+        run_info = pipeline.run_info
     networks = ("lifter", "movenet_lightning", "movenet_multipose")
     assert asked == [(network, "onnx", "fp32") for network in networks]
     assert run_info.settings["engine"] == {"runtime": "onnx", "precision": "fp32", "threads": 1}

@@ -104,6 +104,7 @@ def test_its_bounds_are_those_of_the_limbs_that_are_seen():
     scores = [0.9] * 12
     scores[0] = scores[-1] = 0.14
     box = followed(score=limbs(*scores))
+    assert box.bounds is not None
     np.testing.assert_allclose(box.bounds, [[950, 500 - 100 + 200 / 11], [1050, 500 + 100 - 200 / 11]], atol=1e-3)
 
 

@@ -40,6 +40,7 @@ def test_what_is_seen_in_a_turned_picture_comes_back_to_its_place(box, quarter, 
         np.testing.assert_array_equal(a.xy, b.xy)
         assert b.xy.dtype == np.float32
     # One pixel along the width there is one along the height here.
+    assert plain.cov is not None
     expected = plain.cov if quarter == 2 else np.array([[9.0, -1.0], [-1.0, 4.0]])
     np.testing.assert_array_equal(turned.cov, np.broadcast_to(expected, (17, 2, 2)))
 

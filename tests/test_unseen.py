@@ -6,8 +6,8 @@ import av
 import numpy as np
 
 from stream.config import SourceConfig
-from stream.packed import UnseenFrame
-from stream.sources import make_source
+from stream.packed import Packed, UnseenFrame
+from stream.sources import LazySource, make_source
 from stream.sources._unpack import Unpacker
 from tests.captures import coded_frames
 from tests.reading import FAST, file_source, opened, wait_until
@@ -31,6 +31,7 @@ def test_a_turned_source_is_decoded_when_it_is_used():
     with MjpegServer() as server:
         source = make_source(SourceConfig(server.url(), "cam", rotate=90, **FAST))
         with opened(source):
+            assert isinstance(source, LazySource)
             frame = source.read_unseen()
             assert isinstance(frame, UnseenFrame) and frame.seen().image.shape == (160, 120, 3)
             assert source.read().image.shape == (160, 120, 3)
@@ -42,7 +43,8 @@ def test_a_damaged_image_is_counted_when_it_is_used(tmp_path):
     expected = whole.image(frame.content)
     with av.open(str(tmp_path / "left-mjpeg.mkv")) as container:
         np.testing.assert_array_equal(expected, next(container.decode(video=0)).to_ndarray(format="bgr24"))
-    broken = type(frame.content)(frame.content.data[:300], True, frame.content.coding)
+    assert isinstance(frame.content, Packed)
+    broken = Packed(frame.content.data[:300], True, frame.content.coding)
     assert whole.image(broken) is None and whole.image(frame.content) is not None
     threads = [threading.Thread(target=whole.image, args=(frame.content,)) for _ in range(4)]
     for thread in threads:

@@ -1,5 +1,8 @@
 """The changes: Cosmic Ray's that change what is computed, and four of our own for mistakes that people make."""
 
+# Cosmic Ray and its parso are in requirements-mutation.txt, which the types are checked without.
+# pyright: reportMissingImports=false
+
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
