@@ -75,7 +75,11 @@ def export(
         raise StreamError(f"--names is for trc and c3d: the columns of {to} are named as docs/recording.md says")
     if per_person and prefix:
         raise StreamError("--per-person writes a file a person and --prefix one of all; give one of them")
-    if out.is_dir():
+    try:
+        is_folder = out.is_dir()
+    except OSError as error:  # a name that is too long
+        raise StreamError(f"cannot write {out}: {error.strerror}") from None
+    if is_folder:
         raise StreamError(f"{out} is a folder; give --out a file")
     if not out.parent.is_dir():
         raise StreamError(f"cannot write {out}: there is no folder {out.parent}")

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from calibration.addresses import scrub
+from calibration.errors import UserError
 from calibration.writing import WriteError, check_target
 from engines.argument_types import MISTAKE
 from stream.app import command_line, verbs
+from stream.recordings.export import export
+from stream.recordings.takes import open_take
 from tests.faults.fault import Fault, row
 from tests.servers import write_video
 from tests.takes import make_estimates, make_run_info, record
@@ -146,8 +149,11 @@ def test_a_rate_that_would_fill_the_memory_is_refused(
 
 
 @row("a name that no file can have", MISTAKE, "cannot be written", "nothing is written")
-@pytest.mark.parametrize("name", ["x" * 250 + "/" + "x" * 300, "a\0b"], ids=["long", "null"])
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b"], ids=["long", "null"])
 def test_a_name_that_no_file_can_have_is_one_line(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(WriteError, match="cannot be written"):
         check_target(Path(name))
+    take = record(tmp_path / "takes", make_estimates(2), make_run_info())
+    with pytest.raises(UserError, match="cannot"):
+        export(open_take(take), "csv", Path(name))
