@@ -141,13 +141,11 @@ def _run(args: argparse.Namespace) -> int:
     """Do what the flags say, with a place for the lines to go."""
     try:
         if args.list_cameras:
-            tell(camera_lines())
-            return DONE
+            return DONE if tell(camera_lines()) else FAILED
         if args.print_config:
             # The demo's own is fetched when it runs.
             config = Config(()) if args.demo or not (args.camera or args.from_take) else config_of(args)
-            tell(as_toml(args, with_thresholds(config, args.thresholds)))
-            return DONE
+            return DONE if tell(as_toml(args, with_thresholds(config, args.thresholds))) else FAILED
         config = config_of(args)
         lines, failures = capture.run(config) if config.capture else _estimated(config)
     except UserError as error:

@@ -65,14 +65,20 @@ def say(line: str) -> None:
         tqdm.write(shown(line), file=sys.stderr)
 
 
-def tell(lines: Sequence[str]) -> None:
-    """Print results; when nobody can read them any more (``| head``, a full disk), the run was no less good for it."""
+def tell(lines: Sequence[str]) -> bool:
+    """Print results; when nobody can read them any more (``| head``, a full disk), the run was no less good for it.
+
+    Returns:
+        Whether nothing is lost: it is printed, or its reader had seen enough.
+    """
     try:
         print("\n".join(map(shown, lines)), flush=True)
     except OSError as error:
         _discard(sys.stdout)
         if error.errno != errno.EPIPE:
             say(f"what is printed cannot be written: {error.strerror}")
+            return False
+    return True
 
 
 def guarded(program: str, work: Callable[[], int]) -> int:

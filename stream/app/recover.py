@@ -28,5 +28,4 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("stopped; a copy is not complete" if options.out else "stopped")
         return INTERRUPTED
-    tell(lines)
-    return DONE if whole else FAILED
+    return DONE if tell(lines) and whole else FAILED

@@ -46,7 +46,7 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (av.error.InvalidDataError, "not a video, or damaged beyond reading"),
     (av.error.ArgumentError, "not a kind of video that is read here"),
     (av.error.ProtocolNotFoundError, "not a kind of address that is read here"),
-    (OSError, "cannot be reached; check the address and the network"),
+    (OSError, "cannot be reached, or what answers there does not speak as the address says; check it and the network"),
 )
 
 

@@ -65,6 +65,17 @@ def once(body: bytes, kind: str) -> Serve:
     return serve
 
 
+def raw(answer: bytes) -> Serve:
+    """Whatever bytes, in place of an answer in HTTP."""
+    return lambda request: request.wfile.write(answer)
+
+
+def moved(where: str) -> Serve:
+    return lambda request: request.wfile.write(
+        f"HTTP/1.1 302 Found\r\nLocation: {where}\r\nContent-Length: 0\r\n\r\n".encode()
+    )
+
+
 PAGE = b"<!DOCTYPE html><html><body>" + b"<p>camera</p>" * 300 + b"</body></html>"
 HLS = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/hostname\n#EXT-X-ENDLIST\n"
 DASH = b'<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"></MPD>'
@@ -87,6 +98,16 @@ REFUSED = [
     Fault("an error as JSON", once(b'{"error": 7}' * 40, "application/json"), 2, "it is text (application/json)", ""),
     Fault("one picture that is cut off", once(picture(1)[:300], "image/jpeg"), 2, "its picture cannot be decoded", ""),
     Fault("nothing", once(b"", "image/jpeg"), 2, "it answers, and sends nothing", ""),
+    Fault("empty lines in place of an answer", raw(b"\r\n\r\n"), 2, "does not speak as the address says", ""),
+    Fault("a version of HTTP that there is not", raw(b"HTTP/9.9 abc OK\r\n\r\n"), 2,
+          "does not speak as the address says", ""),
+    Fault("a redirection to itself", moved("/video"), 2, "does not speak as the address says", ""),
+    Fault("a redirection to a local file", moved("file:///etc/hostname"), 2, "not a kind of video that is read", ""),
+    Fault("a redirection to an address with a password", moved("http://u:hush-7@127.0.0.1:1/?p=hush-7"), 2,
+          "connection refused", ""),
+    Fault("a picture of 65,535 pixels a side", once(
+        picture(1).replace(b"\x00\x78\x00\xa0", b"\xff\xff\xff\xff", 1), "image/jpeg"), 2,
+          "its picture cannot be decoded", ""),
 ]  # fmt: skip
 MENDED = [
     Fault("pictures longer than they say", endless(lambda n: part(picture(n), more=-400)), 0, "", "every picture"),
