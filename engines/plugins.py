@@ -42,7 +42,7 @@ class Plugins:
         Raises:
             EngineError: for a name that is taken or none, or where something is missing.
         """
-        if not name or not name.replace("-", "_").isidentifier():
+        if not isinstance(name, str) or not name.replace("-", "_").isidentifier():
             raise EngineError(f"{name!r} is no name: letters, digits, - and _, beginning with a letter")
         if name in taken and name not in self._registered:
             raise EngineError(f"{name!r} is there already; choose another name")

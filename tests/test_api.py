@@ -176,6 +176,11 @@ def test_two_streams_at_once_do_not_mix():
 
 
 def test_whatever_cannot_be_right_is_a_user_error(tmp_path):
+    class Hasty(Broken):
+        policy = "newest"
+
+    twice, captures = Broken(), tmp_path / "captures.toml"
+    captures.write_text('capture = "frames"\n')
     for mistake, words in [
         ({"fpss": 3}, "no keyword 'fpss'; did you mean fps"),
         ({"fps": "fast"}, "fps: 'fast' is not a number"),
@@ -187,10 +192,19 @@ def test_whatever_cannot_be_right_is_a_user_error(tmp_path):
         ({"size": (0, 3)}, "not a size"),
         ({"record": object()}, "give text, a path or a number"),
         ({"config": tmp_path / "no.toml"}, "cannot be read"),
+        ({"config": captures}, "capture, in .* is no keyword"),
+        ({"calibration": {"left": 1}}, "calibration is dict; give a file or a stream.Calibration"),
+        ({"realtime": "yes"}, "realtime is 'yes'; give True or False"),
+        ({"record_video": 1}, "record_video is 1; give True or False"),
+        ({"sinks": None}, "give a list of sinks"),
+        ({"sinks": [5]}, "int is no sink: it lacks open, write, close, policy, wants_images"),
+        ({"sinks": [Broken]}, "is a class"),
+        ({"sinks": [Hasty()]}, "its policy is 'newest'"),
+        ({"sinks": [twice, twice]}, "given twice"),
     ]:
         with pytest.raises(stream.UserError, match=words):
             opened(**mistake)
-    for sources in [("nowhere.mp4",), (), (object(),), ("a=synthetic:", "a=synthetic:frames=3")]:
+    for sources in [("nowhere.mp4",), (), (object(),), (image(),), ("a=synthetic:", "a=synthetic:frames=3")]:
         with pytest.raises(stream.UserError):
             stream.open_stream(*sources)
 
@@ -292,6 +306,23 @@ def test_tables_are_those_of_the_exports(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_what_a_recording_is_asked_for_is_checked(tmp_path):
+    for wrong in (None, 5, b"take", ""):
+        with pytest.raises(stream.UserError, match="is no folder of a take"):
+            stream.open_recording(wrong)
+    with opened(record=tmp_path) as live:
+        next(live)
+    recording = stream.open_recording(tmp_path)
+    for asked, words in [
+        ({"start": "1"}, "start is '1'; give seconds"),
+        ({"end": float("nan")}, "end is nan"),
+        ({"select": 0}, "select is 0; give text"),
+        ({"table": ["poses"]}, "there is no table"),
+    ]:
+        with pytest.raises(stream.UserError, match=words):
+            recording.to_pandas(**asked)
+
+
 def test_a_damaged_recording_gives_what_is_left_and_says_so(tmp_path):
     take = takes.record(tmp_path, takes.make_estimates(60))
     data = bytearray((take / "estimates-00000.arrows").read_bytes())
@@ -361,6 +392,10 @@ def test_an_estimator_does_not_believe_its_caller():
         (good, 1.0, "times must increase; reset"),
         (good, 0.5, "times must increase"),
         (good, float("nan"), "give seconds"),
+        (good, "2", "t is '2'; give seconds"),
+        (good, np.array([2, 3]), "give seconds"),
+        ({0: good}, 2.0, "a camera is called 0"),
+        ({None: good}, 2.0, "a camera is called None"),
         (good[:240, :320], 2.0, "320x240, before of 640x480"),
         (good[..., 0], 2.0, "COLOR_GRAY2BGR"),
         (good / 255, 2.0, "astype"),
@@ -407,9 +442,15 @@ def test_several_cameras_are_fused_and_a_smaller_image_is_scaled():
         assert poser.cameras[0].calibration.size == (640, 480), "of the images, so that nobody is half as far away"
     with pytest.raises(stream.UserError, match="is of sources and outputs"):
         stream.Estimator(record="takes")
-    for mistake in ({"size": (10, 10)}, {"pitch": 90}, {"zoom": 0}, {"cameras": poser.cameras[:1]}):
+    mistakes = [{"size": (10, 10)}, {"size": 800}, {"size": "800x600"}, {"size": (800.5, 600)}, {"size": (1, 2, 3)},
+                {"pitch": 90}, {"zoom": 0}, {"yaw": "30"}, {"cameras": poser.cameras[:1]}, {"cameras": (1, 2)},
+                {"images": {"middle": image()}}]  # fmt: skip
+    for mistake in mistakes:
         with pytest.raises(stream.UserError):
             stream.draw(estimate, **mistake)
+    for other in (image(), None, [estimate]):
+        with pytest.raises(stream.UserError, match="is no estimate"):
+            stream.draw(other)
 
 
 # from outside the tree
@@ -454,3 +495,44 @@ def test_own_kinds_by_registration():
         stream.register_source("a b", lambda text: False, make)
     with pytest.raises(stream.UserError, match="are no options of a sink"):
         stream.register_sink(Counter)
+    with pytest.raises(stream.UserError, match="is there already"):
+        stream.register_detector("auto", lambda name, options: Known())
+    with pytest.raises(stream.UserError, match="is no name"):
+        stream.register_detector(5, lambda name, options: Known())
+    with pytest.raises(stream.UserError, match="claims is NoneType; give a function"):
+        stream.register_source("figures", None, make)
+
+
+def broken(*_):
+    raise RuntimeError("not today")
+
+
+class Speechless(Known):
+    def describe(self):
+        return {}
+
+
+@pytest.mark.parametrize(
+    "load, words",
+    [(broken, "RuntimeError: not today"), (lambda name, options: 5, "AttributeError"), (lambda: Known(), "TypeError"),
+     (lambda name, options: Speechless(), "lacks model, runtime, sha256")],
+)  # fmt: skip
+def test_a_detector_of_ones_own_that_cannot_be_made_is_named(load, words):
+    stream.register_detector("known", load)
+    for make in (opened, lambda: stream.Estimator(detector="known")):
+        with pytest.raises(stream.UserError, match=f"detector known.*{words}"):
+            make()
+
+
+def test_a_source_of_ones_own_that_fails_spoils_no_other(caplog):
+    try:
+        stream.register_source("figures", broken, broken)
+        with opened() as live:
+            assert len(list(live)) == 12
+        assert "source figures claims nothing: RuntimeError: not today" in caplog.text
+        for make, words in [(broken, "RuntimeError: not today"), (lambda config: 5, "int lacks live, open")]:
+            stream.register_source("figures", lambda text: text == "figure", make)
+            with pytest.raises(stream.UserError, match=f"figure: source figures.*{words}"):
+                opened("figure")
+    finally:
+        unregister_source("figures")

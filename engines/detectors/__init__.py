@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Final, Protocol, cast
 
+from calibration.errors import UserError
 from engines import cards
 from engines.detectors._crowd import OnePersonSession, crowd
 from engines.detectors._options import DetectorOptions
@@ -79,7 +80,19 @@ def load(name: str, options: DetectorOptions | None = None) -> Detector:
         EngineError: for an unknown name (listing what there is), a package that is not installed, or weights that
             are missing or damaged.
     """
-    return _find(name).load(name, options or DetectorOptions())
+    module = _find(name)
+    if module not in _PLUGINS.found().values():
+        return module.load(name, options or DetectorOptions())
+    try:
+        detector = module.load(name, options or DetectorOptions())
+        lacks = {"model", "sha256", "runtime"} - set(detector.describe())
+    except UserError:
+        raise
+    except Exception as error:  # whatever another's code does
+        raise EngineError(f"detector {name} cannot be made ({type(error).__name__}: {error})") from error
+    if lacks:
+        raise EngineError(f"detector {name}: what describe() gives lacks {', '.join(sorted(lacks))}")
+    return detector
 
 
 def register(name: str, load: Callable[[str, DetectorOptions], Detector], *, axial: Sequence[int] = ()) -> None:
@@ -95,7 +108,7 @@ def register(name: str, load: Callable[[str, DetectorOptions], Detector], *, axi
     """
     if not callable(load):
         raise EngineError(f"detector {name!r}: load is {type(load).__name__}; give what makes it: load(name, options)")
-    _PLUGINS.register(name, SimpleNamespace(WEIGHTS={name: None}, load=load, AXIAL=tuple(axial)), names())
+    _PLUGINS.register(name, SimpleNamespace(WEIGHTS={name: None}, load=load, AXIAL=tuple(axial)), ["auto", *names()])
 
 
 def unregister(name: str) -> None:

@@ -12,6 +12,7 @@ from calibration.arrays import Image
 from calibration.binding import SourceId, bind, fit_cameras
 from calibration.geometry.camera import camera_from_fov
 from engines.lifter import MDNLifter
+from stream.api.checks import finite
 from stream.api.keywords import Flags, config
 from stream.app import build, camera_setup
 from stream.live import estimator as live
@@ -70,8 +71,8 @@ class Estimator:
                 size than before, or a time that does not increase.
         """
         named = self._named(images)
-        if t is not None and not np.isfinite(t):
-            raise StreamError(f"t is {t}; give seconds")
+        if t is not None and not finite(t):
+            raise StreamError(f"t is {t!r}; give seconds")
         inner = self._inner
         if inner is None or (t is None) != (self._t is None) or (t is None and self._difference(named)):
             inner = self._inner = self._begin(named)
@@ -116,6 +117,8 @@ class Estimator:
         else:
             named = {names[0] if names else _ONE: images}
         for name, image in named.items():
+            if not isinstance(name, str) or not name:
+                raise StreamError(f"a camera is called {name!r}; give camera name -> image, the name as text")
             if image is not None:
                 check_image(image, name)
         if not any(image is not None for image in named.values()):

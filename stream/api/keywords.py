@@ -2,10 +2,13 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from numbers import Real
 from os import PathLike
 from typing import Any, Final, NoReturn, TypedDict
+
+import numpy as np
 
 from calibration.types import Calibration
 from engines.argument_types import Parser
@@ -118,6 +121,7 @@ def config(sources: Iterable[object], keywords: Mapping[str, Any], *, needed: bo
     """
     given = {key: value for key, value in keywords.items() if value is not None}
     known = vars(parser().parse_args([]))
+    switches = {key for key, default in known.items() if default is False}
     for key in given:
         if key in _OF_THE_PROGRAM:
             raise StreamError(f"{key} is no keyword: {_OF_THE_PROGRAM[key]}")
@@ -125,12 +129,16 @@ def config(sources: Iterable[object], keywords: Mapping[str, Any], *, needed: bo
             near = difflib.get_close_matches(key, known, 1, 0.5)
             raise StreamError(f"there is no keyword {key!r}" + (f"; did you mean {near[0]}?" if near else ""))
     calibration = given.pop("calibration", None)
+    if calibration is not None and not isinstance(calibration, str | PathLike | Calibration):
+        raise StreamError(f"calibration is {type(calibration).__name__}; give a file or a stream.Calibration")
     words = [f"--camera={_text('source', source)}" for source in sources]
-    words += [word for key, value in ({"view": "none"} | given).items() for word in _words(key, value)]
+    words += [word for key, value in ({"view": "none"} | given).items() for word in _words(key, value, switches)]
     if calibration is not None:
         # For what the flags refuse together with it; the calibration itself takes its place below.
         words += _words("calibration", "given" if isinstance(calibration, Calibration) else calibration)
     args = merged(lambda about: parser(about, _Keywords), words)
+    if args.capture is not None:
+        raise StreamError(f"capture, in {given['config']}, is no keyword: {_OF_THE_PROGRAM['capture']}")
     made = config_of(args, sources=needed, demo_files=False)
     # The line of the terminal is the program's.
     outputs = tuple(o for o in made.output.sinks if getattr(o, "name", str)() != "terminal")
@@ -140,9 +148,11 @@ def config(sources: Iterable[object], keywords: Mapping[str, Any], *, needed: bo
     return made
 
 
-def _words(key: str, value: Any) -> Iterator[str]:
+def _words(key: str, value: Any, switches: Collection[str] = ()) -> Iterator[str]:
     """The flag as on the command line."""
     flag = "--" + key.replace("_", "-")
+    if key in switches and not isinstance(value, bool):
+        raise StreamError(f"{key} is {value!r}; give True or False")
     if value is True:
         yield flag
     elif value is False:
@@ -161,7 +171,7 @@ def _words(key: str, value: Any) -> Iterator[str]:
 def _text(key: str, value: object) -> str:
     if isinstance(value, str | PathLike):
         return str(value)
-    if isinstance(value, bool) or not hasattr(value, "__float__"):
+    if isinstance(value, bool) or not isinstance(value, Real | np.generic):
         raise StreamError(f"{key}: {value!r} is {type(value).__name__}; give text, a path or a number")
     item = getattr(value, "item", None)
     return repr(value if item is None else item())  # a number, also one of NumPy's

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Final, Self, Unpack
 
 from calibration.arrays import Image
+from stream.api.checks import check_sinks
 from stream.api.keywords import Flags, config
 from stream.api.tap import Tap
 from stream.app import build
@@ -226,6 +227,7 @@ def open_stream(
     """
     if policy not in (None, "latest", "every"):
         raise StreamError(f"policy is {policy!r}; give 'latest' or 'every'")
+    check_sinks(sinks)
     asked = config(sources, dict(flags))
     stack = ExitStack()
     try:

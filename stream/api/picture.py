@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from operator import index
 from typing import Any, Final
 
 import cv2
 import numpy as np
 
 from calibration.arrays import Image
+from stream.api.checks import finite
 from stream.drawing.compose import Status, compose
 from stream.drawing.scene import PITCH, YAW, ViewState
 from stream.live.frame_checks import check_image
@@ -54,21 +56,30 @@ def draw(
         StreamError: for what is no image, or of another size than the estimate was made of, and for such a size, angle
             or zoom as has no picture.
     """
-    width, height = size
+    if not isinstance(estimate, Estimate):
+        raise StreamError(f"{type(estimate).__name__} is no estimate; draw(estimate, image)")
+    try:
+        width, height = map(index, size)
+    except (TypeError, ValueError):
+        raise StreamError(f"size is {size!r}; give width and height in pixels, such as (1280, 720)") from None
     if not (_LEAST[0] <= width <= _MOST and _LEAST[1] <= height <= _MOST):
         raise StreamError(f"a picture of {width}x{height}; give a size from {_LEAST[0]}x{_LEAST[1]} to {_MOST}x{_MOST}")
-    if not (np.isfinite(yaw) and -85 <= pitch <= 85 and 0.05 <= zoom <= 20):
+    if not (all(map(finite, (yaw, pitch, zoom))) and -85 <= pitch <= 85 and 0.05 <= zoom <= 20):
         raise StreamError(f"yaw {yaw}, pitch {pitch}, zoom {zoom}: pitch lies in -85..85, zoom in 0.05..20")
+    if any(not isinstance(camera, CameraInfo) for camera in cameras):
+        raise StreamError("cameras: give those of Estimator.cameras or run_info.cameras")
     if cameras and len(cameras) != len(estimate.frames):
         raise StreamError(f"{len(cameras)} cameras for an estimate of {len(estimate.frames)}")
-    named = _named(estimate, images)
+    named = _named(estimate, images, [camera.name for camera in cameras])
     detectors = [frame.detector for frame in estimate.frames if frame is not None]
     state = replace(ViewState(tuple(cameras), (width, height), pitch=pitch, zoom=zoom), yaw=(yaw + 180) % 360 - 180)
     picture: Any = compose(named, estimate, Status(detector=detectors[0] if detectors else ""), state)
     return picture.view(Picture)
 
 
-def _named(estimate: Estimate, images: Image | Mapping[str, Image | None] | None) -> Mapping[str, Image | None]:
+def _named(
+    estimate: Estimate, images: Image | Mapping[str, Image | None] | None, known: Sequence[str]
+) -> Mapping[str, Image | None]:
     frames = {frame.camera: frame for frame in estimate.frames if frame is not None}
     if images is None:
         return {}
@@ -76,7 +87,11 @@ def _named(estimate: Estimate, images: Image | Mapping[str, Image | None] | None
         if len(frames) != 1:
             raise StreamError(f"one image, and the estimate is of {len(frames)}: give camera name -> image")
         images = {next(iter(frames)): images}
+    names = known or list(frames)
     for name, image in images.items():
+        # A camera without a frame in this moment is named by nobody but the cameras.
+        if name not in names and (known or len(frames) == len(estimate.frames)):
+            raise StreamError(f"there is no camera {name!r} in this estimate; there are {', '.join(names)}")
         if image is None:
             continue
         check_image(image, name)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from stream.api.checks import finite
 from stream.recordings import npz, tables
 from stream.recordings.captured import must_hold_estimates
 from stream.recordings.reading import Reading, fault_line
@@ -144,6 +145,11 @@ class Recording(Iterable[Estimate]):
         return f"<recording {self.path} of {names}>"
 
     def _reading(self, start: float | None, end: float | None, select: str) -> Reading:
+        for name, value in (("start", start), ("end", end)):
+            if value is not None and not finite(value):
+                raise StreamError(f"{name} is {value!r}; give seconds after the first moment")
+        if not isinstance(select, str):
+            raise StreamError(f"select is {select!r}; give text: largest, central, all, or ids such as '0,2'")
         if start is not None and end is not None and start >= end:
             raise StreamError(f"end {end:g} is not after start {start:g}")
         try:
@@ -163,7 +169,7 @@ class Recording(Iterable[Estimate]):
 
 
 def _stream(table: str) -> str:
-    if table not in _STREAMS:
+    if not isinstance(table, str) or table not in _STREAMS:
         raise StreamError(f"there is no table {table!r}; there are {', '.join(_STREAMS)}")
     return _STREAMS[table]
 
@@ -180,6 +186,8 @@ def open_recording(path: str | PathLike[str]) -> Recording:
     Raises:
         StreamError: if there is none, there are several, or it cannot be read.
     """
+    if not isinstance(path, str | PathLike) or not str(path):
+        raise StreamError(f"{path!r} is no folder of a take; give its path")
     take = open_take(Path(path))
     must_hold_estimates(take)
     return Recording(take)

@@ -9,6 +9,7 @@ Sources from elsewhere are found too, and asked first what they claim: modules l
 """
 
 import importlib
+import logging
 import os
 import pkgutil
 import re
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Final, Protocol, cast
 
+from calibration.errors import UserError
 from engines.plugins import Plugins
 from stream.config import SourceConfig
 from stream.sources._container import container_lines
@@ -62,6 +64,7 @@ GROUP: Final = "hypothesis_stream.sources"
 """The entry-point group of sources in other packages."""
 _PLUGINS: Final = Plugins(GROUP, ("claims", "make"))
 
+_log = logging.getLogger(__name__)
 _NAMED = re.compile(rf"({NAME})=(.*)", re.DOTALL)
 _VARIABLE = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
 
@@ -95,7 +98,32 @@ def _module(kind: str) -> _Module:
 def kind_of(source: str) -> str:
     """The kind of a source's text: of other packages' kinds the first that claims it, then of ours, else a file."""
     ordered = sorted(kinds(), key=lambda kind: (kind in _own(), kind))
-    return next((kind for kind in ordered if _module(kind).claims(source)), "file")
+    return next((kind for kind in ordered if _claims(kind, source)), "file")
+
+
+def _claims(kind: str, source: str) -> bool:
+    if kind in _own():
+        return _module(kind).claims(source)
+    try:
+        return bool(_module(kind).claims(source))
+    except Exception as error:  # whatever another's code does spoils no source but its own
+        _log.warning("source %s claims nothing: %s: %s", kind, type(error).__name__, error)
+        return False
+
+
+def _make(kind: str, config: SourceConfig) -> Source:
+    if kind in _own():
+        return _module(kind).make(config)
+    try:
+        source = _module(kind).make(config)
+    except UserError:
+        raise
+    except Exception as error:  # whatever another's code does
+        raise StreamError(f"{config.shown}: source {kind} cannot be made ({type(error).__name__}: {error})") from error
+    if lacks := [what for what in ("live", "open", "read", "status", "close") if not hasattr(source, what)]:
+        raise StreamError(f"{config.shown}: source {kind} makes no source: {type(source).__name__} lacks "
+                          f"{', '.join(lacks)}")  # fmt: skip
+    return source
 
 
 def register(
@@ -115,7 +143,11 @@ def register(
 
     Raises:
         EngineError: for a name that is taken or none.
+        StreamError: for what cannot be called.
     """
+    for what, given in (("claims", claims), ("make", make)):
+        if not callable(given):
+            raise StreamError(f"source {kind!r}: {what} is {type(given).__name__}; give a function")
     has_example = {} if example is None else {"example": example}
     _PLUGINS.register(kind, SimpleNamespace(claims=claims, make=make, **has_example), kinds())
 
@@ -132,15 +164,14 @@ def make_source(config: SourceConfig) -> Source:
         StreamError: if its text cannot be right, or if it is to be played in real time and is live by itself.
     """
     kind = kind_of(config.source)
-    make = _module(kind).make
     for flag, given in (("--speed", config.speed != 1), ("--times", config.times is not None)):
         if given and kind in ("camera", "network"):
             raise StreamError(f"{flag} is for files and folders of images, and {config.shown} is none; leave it out")
-    if config.realtime and make(replace(config, realtime=False)).live:
+    if config.realtime and _make(kind, replace(config, realtime=False)).live:
         raise StreamError(
             f"--realtime plays files at their own pace, and {config.shown} is live by itself; leave out --realtime"
         )
-    return turned(make(config), config.rotate or 0)
+    return turned(_make(kind, config), config.rotate or 0)
 
 
 def controls_of(camera: CameraDevice) -> list[CameraControl]:
