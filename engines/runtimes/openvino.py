@@ -18,7 +18,9 @@ from engines.runtimes._example import Spec
 from engines.types import EngineError
 
 ACCELERATOR: Final = False
-INSTALL: Final = "pip install -r requirements-openvino.txt"
+INSTALL: Final = (
+    "pip install -r requirements-openvino.txt, or without a checkout: pip install 'hypothesis-stream[openvino]'"
+)
 PRECISIONS: Final = ("fp32", "fp16", "int8")
 MOST_STREAMS: Final = 16
 """Calls that can run side by side: more cameras than that are not expected, and every stream has threads of its own."""

@@ -21,7 +21,7 @@ from engines.runtimes._compare import TooFarError, compare
 from engines.types import EngineError
 
 ACCELERATOR: Final = True
-INSTALL: Final = "pip install -r requirements-gpu.txt"
+INSTALL: Final = "pip install -r requirements-gpu.txt, or without a checkout: pip install 'hypothesis-stream[gpu]'"
 PRECISIONS: Final = ("fp32", "fp16")
 
 _log = logging.getLogger(__name__)

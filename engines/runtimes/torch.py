@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 ACCELERATOR: Final = False
-INSTALL: Final = "pip install -r requirements-dev.txt"
+INSTALL: Final = "pip install -r requirements-dev.txt, or without a checkout: pip install 'hypothesis-stream[train]'"
 PRECISIONS: Final = ("fp32", "fp16")
 
 _GRAPHS: Final = 8

@@ -20,7 +20,9 @@ from stream.recordings.run_info import RunInfo
 from stream.sinks import Role, Run, SinkOptions, window
 from stream.types import Estimate, StreamError
 
-INSTALL: Final = "pip install -r requirements-open3d.txt"
+INSTALL: Final = (
+    "pip install -r requirements-open3d.txt, or without a checkout: pip install 'hypothesis-stream[open3d]'"
+)
 _SIDES: Final = 12
 _BONE_MM, _GHOST_MM = 24.0, 9.0
 _LABEL_MM, _TEXT_UNITS = 150.0, 11.0  # height of a digit, and in what Open3D makes
