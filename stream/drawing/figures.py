@@ -135,18 +135,18 @@ def follow(view: ViewState, estimate: Estimate) -> ViewState:
         return replace(view, stage=replace(stage, places=places, several=several))
     roots = np.array([places[person_id].root for person_id in there])
     middle = (roots.min(0) + roots.max(0)) / 2
-    again = last is not None and kept and bool(np.isfinite(last.root).all())
-    if again:
-        middle = last.root + _share(t - last.t, _NEAR) * (middle - last.root)
+    again = last if last is not None and kept and np.isfinite(last.root).all() else None
+    if again is not None:
+        middle = again.root + _share(t - again.t, _NEAR) * (middle - again.root)
     reach = float(np.linalg.norm((roots - middle)[:, :2], axis=1).max())
-    if again:
+    if again is not None:
         # Soon to whoever stands outside, and slowly back. From the middle that is looked at, which is late itself.
-        reach = last.reach + _share(t - last.t, _SOON if reach > last.reach else _WIDE) * (reach - last.reach)
+        reach = again.reach + _share(t - again.t, _SOON if reach > again.reach else _WIDE) * (reach - again.reach)
     # Whose place is not sure shall not lower the floor under the others.
     sure = [person_id for person_id, figure in there.items() if figure.method not in ("", "single", "disputed")]
     floor = min(soles[person_id] for person_id in sure or there)
-    if again:
-        floor = _sunk(last.floor, floor, t - last.t)
+    if again is not None:
+        floor = _sunk(again.floor, floor, t - again.t)
     if len(there) > 1 and not gravity_known(view):
         floor = min(places[person_id].floor for person_id in there)
     return replace(view, stage=Stage(t, middle, floor, reach, places, several))

@@ -105,7 +105,12 @@ def read_frames(take: Take, camera: str, on_fault: Callable[[Span], None] = lamb
         StreamError: if the take has no images of this camera, or none of its videos can be read.
     """
     torn: list[Span] = []
-    files = _files(take, camera, lambda span: (torn.append(span), on_fault(span)))
+
+    def told(span: Span) -> None:
+        torn.append(span)
+        on_fault(span)
+
+    files = _files(take, camera, told)
     if not files and torn:
         raise StreamError(f"{take.folder}: its table of frames is {torn[0].state}: python -m stream recover says more")
     if not files:
