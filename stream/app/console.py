@@ -60,7 +60,7 @@ def say(line: str) -> None:
     It is kept in a file of lines too, where there is one.
     """
     if _log.hasHandlers():  # else logging would print it once more by itself
-        _log.error("%s", line, extra=PRINTED)
+        _log.error("%s", shown(line), extra=PRINTED)
     with suppress(OSError):
         tqdm.write(shown(line), file=sys.stderr)
 

@@ -19,10 +19,12 @@ from stream.types import StreamError
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _ASK_S = 1.0
 """Seconds in which a server that gives no video may show what it gives instead."""
-_OWN, _FIRST, _ASK = 0.95, 0.55, 0.15
-"""Shares of ``SourceConfig.open_s``: for all that is tried, for the first try of a web server, for asking it."""
+_OWN, _FIRST, _ASK = 0.95, 0.35, 0.15
+"""Shares of ``SourceConfig.open_s``: for all that is tried, for the first try of a web server, for asking it.
+
+PyAV grants the time of a try twice, to connect and to look at what comes: the first one is over within 0.7."""
 _LEAST_S = 0.5
-"""So long at least is tried over UDP."""
+"""So long at least is tried over UDP, and what a web server gives after all."""
 _FEW = 3
 """A live stream that breaks after fewer images is not cut by chance."""
 # What a server may make FFmpeg open: never a file.
@@ -151,10 +153,10 @@ class NetworkSource(LiveSource):
             self._connection = self._open(max(end - time.monotonic(), _LEAST_S))
         except StreamError:
             answer = None if known else self._ask()
-            left_s = end - time.monotonic()
-            if answer is None or left_s <= 0:
+            if answer is None:
                 raise
-            self._connection = self._named(answer, left_s)
+            # To name it takes no time; to open it after all does.
+            self._connection = self._named(answer, max(end - time.monotonic(), _LEAST_S))
         return self._connection
 
     def _named(self, answer: _http.Answer, open_s: float) -> "_NetworkConnection | SnapshotConnection":
