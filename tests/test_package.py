@@ -11,6 +11,8 @@ import av
 import numpy as np
 import pytest
 
+from stream.version import __version__
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -91,3 +93,22 @@ def test_another_stream_is_named_by_the_commands(tmp_path: Path, kind: str) -> N
     assert done.returncode == 2
     assert done.stderr.startswith(f"hypothesis-stream: {other} stands before ours"), done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "command, given, code, words",
+    [
+        ("stream", ["--version"], 0, f"hypothesis-stream {__version__}\n"),
+        ("stream", ["--help"], 0, "usage: hypothesis-stream"),
+        ("stream", ["exprt", "takes"], 2, "unknown verb 'exprt'; there are export, replay, inspect, recover"),
+        ("stream", ["walk.mp4"], 2, "hypothesis-stream: unrecognized arguments: walk.mp4"),
+        ("stream", [], 2, "hypothesis-stream: no camera"),
+        ("calibrate", ["--version"], 0, f"hypothesis-calibrate {__version__}\n"),
+    ],
+)
+def test_the_commands_say_who_they_are(command: str, given: list[str], code: int, words: str) -> None:
+    start = f"import sys; from calibration import programs; sys.argv[0] = 'hypothesis-{command}'; sys.exit("
+    done = subprocess.run([sys.executable, "-c", f"{start}programs.{command}())", *given], cwd=ROOT,
+                          capture_output=True, text=True, timeout=60)  # fmt: skip
+    assert done.returncode == code and words in done.stdout + done.stderr, done.stderr
+    assert "Traceback" not in done.stderr

@@ -26,6 +26,7 @@ _OF_THE_PROGRAM: Final = {
     "list_cameras": "stream.list_cameras() lists them",
     "print_config": "hypothesis-stream --print-config prints it",
     "help": "help(stream.Flags) lists them",
+    "version": "stream.__version__ says it",
 } | dict.fromkeys(
     ("capture", "live", "capture_codec", "start_at", "countdown", "seconds"),
     "hypothesis-stream --capture keeps every frame; from_take=TAKE estimates it",

@@ -161,7 +161,8 @@ def load_detector(config: Config, rate: float | None) -> fallback.Fallback:
 def runs_on(said: Mapping[str, str]) -> str:
     """What a network really runs on and why, of what it says of itself, for the user."""
     parts = [said["runtime"], said.get("precision", ""), f"({said['device']})" if "device" in said else ""]
-    return f"{said['model']} on {' '.join(filter(None, parts))}" + (f": {said['choice']}" if "choice" in said else "")
+    model = f"{said['model']} " if said["model"] else ""  # a detector may be no network
+    return f"{model}on {' '.join(filter(None, parts))}" + (f": {said['choice']}" if "choice" in said else "")
 
 
 def side_by_side(views: int, stack: ExitStack) -> Each:

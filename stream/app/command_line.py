@@ -12,7 +12,7 @@ from engines.runtimes import NetworkOptions
 from stream import sinks
 from stream.app import build, capture, demo
 from stream.app.config_file import as_toml, merged, with_thresholds
-from stream.app.console import PRINTED, guarded, say, shortage, tell
+from stream.app.console import PRINTED, guarded, program, say, shortage, tell
 from stream.app.flags import parser
 from stream.app.logs import lines_shown
 from stream.app.per_camera import with_controls, with_settings
@@ -107,7 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
         An exit code of ``engines.argument_types``: 1 when an output was lost, 130 after Ctrl-C while everything was
         still being opened.
     """
-    return guarded("run_stream", lambda: _main(arguments))
+    return guarded(program(), lambda: _main(arguments))
 
 
 def _main(arguments: list[str] | None) -> int:
@@ -116,12 +116,12 @@ def _main(arguments: list[str] | None) -> int:
             args = merged(parser, arguments)
         with lines_shown(_level(args), args.log_file):
             # Once more, so that what ended the run is in the file, too.
-            return guarded("run_stream", lambda: _begun(args))
+            return guarded(program(), lambda: _begun(args))
     except UserError as error:
-        say(f"run_stream: {shortage(error) or error}")
+        say(f"{program()}: {shortage(error) or error}")
         return MISTAKE
     except KeyboardInterrupt:
-        say("run_stream: stopped before it began")
+        say(f"{program()}: stopped before it began")
         return INTERRUPTED
 
 
@@ -129,7 +129,7 @@ def _begun(args: argparse.Namespace) -> int:
     try:
         return _run(args)
     except KeyboardInterrupt:
-        say("run_stream: stopped before it began")
+        say(f"{program()}: stopped before it began")
         return INTERRUPTED
 
 
@@ -149,20 +149,20 @@ def _run(args: argparse.Namespace) -> int:
         config = config_of(args)
         lines, failures = capture.run(config) if config.capture else _estimated(config)
     except UserError as error:
-        _log.error(f"run_stream: {shortage(error) or error}")
+        _log.error(f"{program()}: {shortage(error) or error}")
         return MISTAKE
     except Exception as error:
         if shortage(error) is not None or isinstance(error, OSError | ImportError):
             raise
         # Ours to mend: the traceback, without what addresses hold.
-        _log.critical("run_stream: a fault of the program, which a report of it helps to mend", exc_info=True)
+        _log.critical(f"{program()}: a fault of the program, which a report of it helps to mend", exc_info=True)
         return FAILED
     for line in lines:
         _log.info(line, extra=PRINTED)
     if not args.quiet:
         tell(lines)
     for failure in failures:
-        _log.error(f"run_stream: {failure}")
+        _log.error(f"{program()}: {failure}")
     return FAILED if failures else DONE
 
 

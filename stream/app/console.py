@@ -7,6 +7,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Final, TextIO
 
 from tqdm import tqdm
@@ -79,6 +80,12 @@ def tell(lines: Sequence[str]) -> bool:
             say(f"what is printed cannot be written: {error.strerror}")
             return False
     return True
+
+
+def program() -> str:
+    """What the program is called in its lines: as it was started, by the installed command or from a checkout."""
+    installed = "hypothesis-stream"
+    return installed if Path(sys.argv[0]).stem == installed else "run_stream"
 
 
 def guarded(program: str, work: Callable[[], int]) -> int:

@@ -8,9 +8,11 @@ from pathlib import Path
 from engines import detectors, runtimes
 from engines.argument_types import Parser, positive
 from stream import sinks
+from stream.app.console import program
 from stream.config import LiftConfig, PeopleConfig
 from stream.recordings.video_files import ENCODERS
 from stream.selection import IDS, Selection, selection
+from stream.version import __version__
 
 REPEATED = ("letterbox", "sync_offset", "speed", "rotate", "control")
 """Flags of one camera, or of all: a list, each with a name or without."""
@@ -21,7 +23,7 @@ def parser(about: str = "", kind: type[Parser] = Parser) -> Parser:
     p = kind(
         addresses=("--camera",),
         about=about,
-        prog="run_stream.py",
+        prog="run_stream.py" if program() == "run_stream" else program(),
         description="Live 3D human pose hypotheses from ordinary cameras.",
         epilog="Ctrl-C once finishes and summarises, twice leaves at once.",
     )
@@ -99,6 +101,7 @@ def parser(about: str = "", kind: type[Parser] = Parser) -> Parser:
     run.add_argument("--log-file", type=Path, metavar="FILE", help="also keep what is said, with times; added to")
     run.add_argument("--quiet", action="store_true", help="say only what is not as it was asked for")
     run.add_argument("--verbose", action="store_true", help="say more")
+    run.add_argument("--version", action="version", version=f"hypothesis-stream {__version__}")
     return p
 
 

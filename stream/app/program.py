@@ -3,8 +3,11 @@
 What is imported here is standard library only: a package or a system library that is missing is said in one line.
 """
 
+import difflib
 import sys
 from collections.abc import Sequence
+
+from stream.version import __version__
 
 
 def main() -> int:
@@ -16,7 +19,9 @@ def main() -> int:
     except ImportError as error:
         return _missing("hypothesis-stream", error)
     arguments = sys.argv[1:]
-    return verbs.main(arguments) if arguments and arguments[0] in verbs.VERBS else command_line.main(arguments)
+    first = arguments[0] if arguments else ""
+    meant = first in verbs.VERBS or difflib.get_close_matches(first, verbs.VERBS, 1)
+    return verbs.main(arguments) if meant else command_line.main(arguments)
 
 
 def verb(*first: str) -> int:
@@ -36,7 +41,11 @@ def calibrate(arguments: Sequence[str] | None = None) -> int:
         from stream.app.calibrate import command_line
     except ImportError as error:
         return _missing("hypothesis-calibrate", error)
-    return command_line.main(list(sys.argv[1:] if arguments is None else arguments))
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given == ["--version"]:
+        print(f"hypothesis-calibrate {__version__}")
+        return 0
+    return command_line.main(given)
 
 
 def _limited(program: str) -> bool:
