@@ -177,7 +177,7 @@ def test_two_streams_at_once_do_not_mix():
 
 def test_whatever_cannot_be_right_is_a_user_error(tmp_path):
     class Hasty(Broken):
-        policy = "newest"
+        policy = "newest"  # pyright: ignore[reportAssignmentType] - the mistake
 
     twice, captures = Broken(), tmp_path / "captures.toml"
     captures.write_text('capture = "frames"\n')

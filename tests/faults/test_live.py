@@ -24,7 +24,7 @@ OPEN_S = 2.0
 SIZE, OTHER = (160, 120), (96, 64)
 MULTIPART = "multipart/x-mixed-replace; boundary=frame"
 
-Serve = Callable[[BaseHTTPRequestHandler], None]
+Serve = Callable[[BaseHTTPRequestHandler], object]
 
 
 def picture(number: int, size: tuple[int, int] = SIZE) -> bytes:
