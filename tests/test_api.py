@@ -524,6 +524,18 @@ def test_a_detector_of_ones_own_that_cannot_be_made_is_named(load, words):
             make()
 
 
+@pytest.mark.parametrize("joints, columns, scores", [(5, 2, (5,)), (17, 3, (17,)), (17, 2, (17, 1))])
+def test_a_detection_of_another_shape_is_refused(joints, columns, scores):
+    wrong = stream.Detection(
+        np.ones((joints, columns), np.float32), np.ones(scores, np.float32), np.zeros(joints, bool), "known"
+    )
+    wrong_detector = Known()
+    wrong_detector.session = lambda: type("S", (), {"__call__": lambda *_: wrong, "reset": lambda self: None})()
+    stream.register_detector("known", lambda name, options: wrong_detector)
+    with pytest.raises(stream.UserError, match=r"detector known failed .*they are \(17, 2\)"):
+        stream.Estimator(detector="known")(image())
+
+
 def test_a_source_of_ones_own_that_fails_spoils_no_other(caplog):
     try:
         stream.register_source("figures", broken, broken)

@@ -18,6 +18,7 @@ from calibration.arrays import Image
 from engines import cards, detectors
 from engines.detectors._crowd import crowd
 from engines.detectors._options import DetectorOptions
+from engines.skeleton import N_JOINTS
 from engines.types import CrowdSession, Detection, Detector, DetectorSession, EngineError, Seen
 
 _log = logging.getLogger(__name__)
@@ -332,14 +333,14 @@ class _Sessions(Generic[_Session]):
                     self._inner[name].reset()  # it has not watched for a while
                 self._used = name
                 answer = self._inner[name](image, t)
+                reason = next(filter(None, map(_fault, _detections(answer))), "")
             except Exception as error:  # whatever a network raises: the next one answers, and the reason is said
                 reason = text.one_line(" ".join(f"{type(error).__name__}: {error}".split()), 200)
                 self._inner.pop(name, None)
             else:
-                if all(map(_finite, _detections(answer))):
+                if not reason:
                     self._owner.answered(name)
                     return answer
-                reason = "joints that are not finite"
                 self._inner[name].reset()
             self._owner.failed(name, reason, t)
 
@@ -358,8 +359,14 @@ def _detections(answer: Detection | Seen) -> Sequence[Detection]:
     return [answer] if isinstance(answer, Detection) else [sighting.detection for sighting in answer.people]
 
 
-def _finite(detection: Detection) -> bool:
-    return bool(np.isfinite(detection.xy).all() and np.isfinite(detection.score).all())
+def _fault(detection: Detection) -> str:
+    """Why a detection cannot be used; empty where it can."""
+    shapes = np.shape(detection.xy), np.shape(detection.score), np.shape(detection.derived)
+    if shapes != ((N_JOINTS, 2), (N_JOINTS,), (N_JOINTS,)):
+        return f"xy, score and derived have shapes {shapes}; they are ({N_JOINTS}, 2), ({N_JOINTS},) and ({N_JOINTS},)"
+    if not (np.isfinite(detection.xy).all() and np.isfinite(detection.score).all()):
+        return "joints that are not finite"
+    return ""
 
 
 class FallbackSession(_Sessions[DetectorSession]):
