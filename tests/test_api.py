@@ -45,7 +45,8 @@ def known_detector():
     yield
     from engines.detectors import unregister
 
-    unregister("known")
+    for name in ("known", "faulty"):
+        unregister(name)
 
 
 class Known(KnownDetector):
@@ -529,8 +530,8 @@ def test_a_detection_of_another_shape_is_refused(joints, columns, scores):
     wrong = stream.Detection(
         np.ones((joints, columns), np.float32), np.ones(scores, np.float32), np.zeros(joints, bool), "known"
     )
-    wrong_detector = Known()
-    wrong_detector.session = lambda: type("S", (), {"__call__": lambda *_: wrong, "reset": lambda self: None})()
+    session = type("Session", (), {"__call__": lambda *_: wrong, "reset": lambda self: None})
+    wrong_detector = type("Wrong", (Known,), {"session": lambda self: session()})()
     stream.register_detector("known", lambda name, options: wrong_detector)
     with pytest.raises(stream.UserError, match=r"detector known failed .*they are \(17, 2\)"):
         stream.Estimator(detector="known")(image())
