@@ -2,7 +2,6 @@
 
 import logging
 import os
-import signal
 import stat
 import subprocess
 import sys
@@ -13,8 +12,6 @@ import pytest
 from stream.app import command_line, console
 from stream.app.command_line import main
 from stream.app.logs import PACKAGES, lines_shown
-from stream.app.signals import finish_on_interrupt
-from stream.control import Control
 from stream.types import StreamError
 
 SECRET = "hush-7"
@@ -121,9 +118,14 @@ def test_results_that_cannot_be_printed_are_said_in_the_file(monkeypatch, tmp_pa
 
 
 def test_a_run_that_was_asked_to_end_says_so_in_the_file(tmp_path: Path) -> None:
+    # In a process of its own: tests that run side by side are not in the main thread, where alone signals are taken.
     file = tmp_path / "run.log"
-    with lines_shown(file=file), finish_on_interrupt(Control()):
-        os.kill(os.getpid(), signal.SIGTERM)
+    code = (
+        "import signal, sys; from pathlib import Path; from stream.app.logs import lines_shown;"
+        "from stream.app.signals import finish_on_interrupt; from stream.control import Control\n"
+        "with lines_shown(file=Path(sys.argv[1])), finish_on_interrupt(Control()): signal.raise_signal(signal.SIGTERM)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(file)], check=True, timeout=60)
     assert "asked to finish by a signal" in file.read_text()
 
 
