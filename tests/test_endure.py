@@ -84,6 +84,7 @@ def test_takes_are_held_against_what_was_said_of_them(case: str, tmp_path: Path)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's limits and signals")
+@pytest.mark.slow  # a quarter of a minute, in which a busy machine is one fault more
 def test_a_few_seconds_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clip = write_video(tmp_path / "clip.mp4", 12, (320, 240))
     assert endure.main(["--minutes", "0.1", "--pace", "1", "--fps", "10", "--video", str(clip)]) == 0
