@@ -249,6 +249,8 @@ def run(
                     case["ffmpeg_frames_a_second"] = theirs["frames"] / beside / cameras
                     case["cpu_ratio"] = case["cpu_percent_a_camera"] / max(theirs["cpu_percent_a_camera"], 1e-9)
             finally:
+                if server.stdout:
+                    server.stdout.close()
                 server.kill()
                 server.wait()
         print(json.dumps(case), file=sys.stderr)

@@ -1,7 +1,7 @@
 """Frames as they come from a camera, before anything is decoded: what a capture stores."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -82,10 +82,15 @@ class UnseenFrame(Frame):
     look: Callable[[], Image | None]
     """Decodes it: (H, W, 3) uint8 BGR, read-only; None where it is damaged. Any thread may call it."""
 
+    found: list[Frame | None] = field(default_factory=list, init=False, repr=False)
+    """What ``seen`` gave, once it was asked."""
+
     def seen(self) -> Frame | None:
-        """The frame with its image, None where that is damaged."""
-        image = self.look()
-        return None if image is None else Frame(self.camera, self.index, self.t, image)
+        """The frame with its image, None where that is damaged; always the same one, as it may be in several sets."""
+        if not self.found:
+            image = self.look()
+            self.found.append(None if image is None else Frame(self.camera, self.index, self.t, image))
+        return self.found[0]
 
 
 EMPTY: Final[Image] = np.empty((0, 0, 3), np.uint8)

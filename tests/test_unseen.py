@@ -24,6 +24,7 @@ def test_what_is_overtaken_is_not_decoded(monkeypatch):
         seen = frames[2].seen()
         assert seen is not None and looked == [1] and not seen.image.flags.writeable
         assert (seen.index, seen.t) == (frames[2].index, frames[2].t)
+        assert frames[2].seen() is seen and looked == [1], "a slow camera's frame is in several frame sets"
         assert decode(seen.image) == decode(frames[0].seen().image) + frames[2].index - frames[0].index, "in any order"
 
 
