@@ -100,6 +100,7 @@ class Pipeline:
         self._arrivals: Channel[tuple[int, Frame]] = Channel("latest", 4 * len(sources))
         self._files: list[Channel[Frame]] = [Channel("every", _FILE_AHEAD) for _ in sources]
         rates = [o.info.fps for o in sources]
+        self._seen_sets = 0
         self._looks = ThreadPoolExecutor(len(sources), thread_name_prefix="decode")
         self._matcher = LiveMatcher(rates, sync, [o.offset_s for o in sources])
         self._file_matcher = FileMatcher([_reader(channel) for channel in self._files], rates, sync)
@@ -369,7 +370,11 @@ class Pipeline:
     def _seen_set(self, found: FrameSet) -> FrameSet | None:
         """A frame set with its images decoded, those of several cameras side by side; None where all are damaged."""
         frames = tuple(self._looks.map(_seen, found.frames))
-        return set_of_frames(found.index, found.t, frames) if any(frames) else None
+        if not any(frames):
+            return None
+        index = self._seen_sets  # those of damaged images alone have no number: nothing is missing in a recording
+        self._seen_sets += 1
+        return set_of_frames(index, found.t, frames)
 
     def _measure(self, frame_set: FrameSet, estimate: Estimate, busy: float) -> None:
         seen = [(frame, estimate.views_of(k)) for k, frame in enumerate(estimate.frames) if frame is not None]
