@@ -43,7 +43,7 @@ def write(results: Sequence[dict[str, Any]], path: Path | None) -> float:
         for title, outcome in (("Not noticed", "survived"), ("Shown to change nothing", "equivalent")):
             rows = [_row(r, same) for r in results if r["outcome"] == outcome]
             if rows:
-                lines += ["", f"### {title}", "", "| where | from | to | why |", "|---|---|---|---|", *rows]
+                lines += ["", f"## {title}", "", "| where | from | to | why |", "|---|---|---|---|", *rows]
         text = path.read_text(encoding="utf-8")
         head, tail = text.split(MARKS[0])[0], text.split(MARKS[1])[1]
         path.write_text("\n".join([head + MARKS[0], verdict + ".", "", *lines, MARKS[1] + tail]), encoding="utf-8")
