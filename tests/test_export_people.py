@@ -10,7 +10,6 @@ import pytest
 
 from engines.skeleton import JOINTS
 from stream.api.recording import open_recording
-from stream.app.export import main as export
 from stream.app.inspect import main as inspect
 from stream.app.replay import main as list_take
 from stream.recordings import schema
@@ -21,8 +20,8 @@ from stream.recordings.rows import encode_estimates, encode_moments
 from stream.recordings.takes import open_take
 from stream.selection import Tally, selection
 from stream.types import Estimate, StreamError
+from tests.exports import read_trc, run
 from tests.takes import make_estimates, make_run_info, record, same
-from tests.test_export import read_trc
 
 COUNT = 40
 
@@ -36,10 +35,6 @@ def estimates() -> list[Estimate]:
 @pytest.fixture(scope="module")
 def take(tmp_path_factory: pytest.TempPathFactory, estimates: list[Estimate]) -> Path:
     return record(tmp_path_factory.mktemp("people"), estimates)
-
-
-def run(take: Path, to: str, out: Path, *more: str) -> int:
-    return export([str(take), "--to", to, "--out", str(out), *more])
 
 
 def files(folder: Path) -> list[str]:

@@ -20,7 +20,7 @@ class Part:
 
 
 _TAKE: Final = ("test_take_limits", "test_recover", "test_version_2", "test_recording", "faults/test_takes")
-_TABLE: Final = ("test_take_limits", "test_version_2", "test_version_1", "test_export")
+_TABLE: Final = ("test_take_limits", "test_version_2", "test_version_1", "test_export", "test_export_markers")
 
 AREAS: Final[dict[str, tuple[Part, ...]]] = {
     "tracks": (Part(("stream/live/tracks.py",), ("test_tracks",)),),
@@ -46,7 +46,10 @@ AREAS: Final[dict[str, tuple[Part, ...]]] = {
         ),
     ),
     "recordings": (
-        Part(("stream/recordings/markers.py",), ("test_take_limits", "test_markers", "test_export")),
+        Part(
+            ("stream/recordings/markers.py",),
+            ("test_take_limits", "test_markers", "test_export_markers", "test_export"),
+        ),
         Part(("stream/recordings/inspect.py",), ("test_take_limits", "test_inspect")),
         Part(tuple(f"stream/recordings/{name}.py" for name in ("segments", "writer", "recover", "takes")), _TAKE),
         Part(("stream/recordings/frames.py",), ("test_record_video",)),
