@@ -19,7 +19,10 @@ class Part:
         return {path for glob in self.modules for path in root.glob(glob)}
 
 
-_TAKE: Final = ("test_take_limits", "test_recover", "test_version_2", "test_recording", "faults/test_takes")
+_TAKE: Final = (
+    "test_take_limits", "test_recover", "test_version_2", "test_recording", "faults/test_takes",
+    "faults/test_take_schemas",
+)  # fmt: skip
 _TABLE: Final = ("test_take_limits", "test_version_2", "test_version_1", "test_export", "test_export_markers")
 
 AREAS: Final[dict[str, tuple[Part, ...]]] = {
