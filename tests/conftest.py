@@ -3,9 +3,11 @@
 A test that uses ``data_folder`` is marked ``data`` by itself, so that ``-m data`` is these tests and no others.
 """
 
+import gc
 import os
 import subprocess
 import sys
+import threading
 import venv
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +65,31 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def no_thread_stays() -> Iterator[None]:
+    """Whatever thread a test starts has ended soon after it."""
+    before = set(threading.enumerate())
+    yield
+    gc.collect()
+    left = [t for t in threading.enumerate() if t not in before]
+    for thread in left:
+        thread.join(5)
+    assert not [t for t in left if t.is_alive()]
+
+
+@pytest.fixture
+def known_detector() -> Iterator[None]:
+    """A detector "known" in the registry, which knows where the synthetic figure is."""
+    import stream
+    from engines.detectors import unregister
+    from tests.api import Known
+
+    stream.register_detector("known", lambda name, options: Known())
+    yield
+    for name in ("known", "faulty"):
+        unregister(name)
 
 
 @pytest.fixture(scope="session")
