@@ -4,8 +4,9 @@
 # pyright: reportMissingImports=false
 
 import random
+from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,7 +27,23 @@ from parso.python.tree import Name, Number
 from parso.python.tree import Operator as Sign
 
 
-class Exchange(Operator):
+class _Replace(Operator):
+    """Another value for a leaf: one mutation for each of those that could stand there instead."""
+
+    @abstractmethod
+    def _others(self, node) -> Sequence[str]:
+        """The values; none where nothing is to be replaced."""
+
+    def mutation_positions(self, node):
+        for _ in self._others(node):
+            yield node.start_pos, node.end_pos
+
+    def mutate(self, node, index):
+        node.value = self._others(node)[index]
+        return node
+
+
+class Exchange(_Replace):
     """One word or sign for another that could have been meant."""
 
     WORDS: Final = {
@@ -48,20 +65,12 @@ class Exchange(Operator):
             found = ()
         return (found,) if isinstance(found, str) else found
 
-    def mutation_positions(self, node):
-        for _ in self._others(node):
-            yield node.start_pos, node.end_pos
-
-    def mutate(self, node, index):
-        node.value = self._others(node)[index]
-        return node
-
     @classmethod
     def examples(cls):
         return (Example("min(a)", "max(a)"), Example("a < b", "a > b", 1))
 
 
-class Scale(Operator):
+class Scale(_Replace):
     """A number twice as large, half as large, and an integer one more or less."""
 
     def _others(self, node) -> list[str]:
@@ -72,14 +81,6 @@ class Scale(Operator):
             # Below are guards against a division by zero; no test can see them move.
             return [repr(2 * value), repr(value / 2)] if value > 1e-5 else []
         return [str(v) for v in sorted({2 * value, value // 2, value + 1, abs(value - 1)} - {value})]
-
-    def mutation_positions(self, node):
-        for _ in self._others(node):
-            yield node.start_pos, node.end_pos
-
-    def mutate(self, node, index):
-        node.value = self._others(node)[index]
-        return node
 
     @classmethod
     def examples(cls):
