@@ -69,7 +69,7 @@ AREAS: Final[dict[str, tuple[Part, ...]]] = {
     ),
     "lifter": (
         Part(("engines/lifter.py",), ("test_lifting", "test_lifter")),
-        Part(("engines/cards.py",), ("test_cards", "test_lifter")),
+        Part(("engines/cards.py",), ("test_lifter",)),
     ),
     "top-down": (
         Part(("engines/top_down/[!_]*.py",), ("test_top_down",)),
@@ -77,7 +77,7 @@ AREAS: Final[dict[str, tuple[Part, ...]]] = {
     ),
     "fusion": (
         Part(("engines/covariance.py",), ("test_covariance",)),
-        Part(("engines/fusion/*.py",), ("test_fusion_known", "test_fusion")),
+        Part(("engines/fusion/*.py",), ("test_fusion",)),
     ),
     "defaults": (
         Part(("stream/config.py",), ("test_defaults", "test_sync", "test_tracks")),

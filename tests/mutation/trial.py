@@ -51,7 +51,7 @@ class Copy:
         """Its tests: how they went, and the seconds they took."""
         began = time.monotonic()
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
-        tests = [f"tests/{name}.py" for name in part.tests if (self.folder / f"tests/{name}.py").exists()]
+        tests = [f"tests/{name}.py" for name in part.tests]
         process = subprocess.Popen(
             [sys.executable, "-m", "pytest", *PYTEST, *tests],
             cwd=self.folder, env=environment, start_new_session=True,
