@@ -93,6 +93,17 @@ def known_detector() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def rtsp_python() -> str:
+    """The system's Python, which runs a real RTSP server; where it lacks GStreamer, the test is skipped."""
+    from tests.servers import system_python_with_gstreamer
+
+    python, why = system_python_with_gstreamer()
+    if python is None:
+        pytest.skip(why)
+    return python
+
+
+@pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the sdist, and the wheel that was built from it."""
     out, root = tmp_path_factory.mktemp("dist"), Path(__file__).resolve().parents[1]

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from stream.types import StreamError
-from tests import servers
 from tests.faults.fault import row
 from tests.reading import (
     FAST,
@@ -166,14 +165,6 @@ def test_addresses_that_are_no_stream(tmp_path, name):
 
 
 # --- network: RTSP ---------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def rtsp_python():
-    python, why = servers.system_python_with_gstreamer()
-    if python is None:
-        pytest.skip(why)
-    return python
 
 
 def test_rtsp_frames_are_fresh_and_evenly_stamped(rtsp_python):

@@ -12,17 +12,8 @@ import numpy as np
 import pytest
 
 from stream.types import StreamError
-from tests import servers
 from tests.reading import FAST, SIZE, ReadingThread, file_source, following, opened, read_all, wait_until
 from tests.servers import FileServer, RtspServer, coded, decode, free_port, write_video
-
-
-@pytest.fixture(scope="module")
-def rtsp_python():
-    python, why = servers.system_python_with_gstreamer()
-    if python is None:
-        pytest.skip(why)
-    return python
 
 
 def test_rtsp_that_refuses_tcp_is_read_over_udp_and_said(rtsp_python):
