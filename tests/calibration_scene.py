@@ -1,5 +1,7 @@
 """Scenes with known truth for the calibration tests."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from calibration.geometry.camera import Camera, camera_to_image, world_to_camera
@@ -28,6 +30,11 @@ def room(n=4, arc=180.0, radius=3500.0):
         centre = np.array([radius * np.cos(a), radius * np.sin(a), rng.uniform(1300, 2200)])
         out.append(look_at(f"c{k}", centre, [0, 0, 1000], f=1000 + 60 * k, roll=0.05 * k))
     return tuple(out)
+
+
+def unplaced(cameras):
+    """The same lenses, and nobody knows where they stand."""
+    return [replace(c, R=np.eye(3), t=np.zeros(3)) for c in cameras]
 
 
 def see(camera, board, R, t, rng, noise):

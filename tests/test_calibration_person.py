@@ -9,7 +9,7 @@ from calibration.geometry.rotations import angle_degrees, rotation_matrix
 from calibration.solving import person
 from calibration.solving.floor import floor_from_ankles, floor_from_board, move_world
 from calibration.solving.person import Body, body_up, solve_from_person
-from tests.calibration_scene import BOARD, aligned_errors, board_walk, pose_errors, room, see
+from tests.calibration_scene import BOARD, aligned_errors, board_walk, pose_errors, room, see, unplaced
 
 BODY = Body(hips=(1, 4), knees=(2, 5), ankles=(3, 6), shoulders=(14, 11), elbows=(15, 12), wrists=(16, 13))
 HEIGHT = 1750.0
@@ -53,10 +53,6 @@ def look(cameras, joints, rng, noise=2.0, outliers=0.03, missing=0.1):
     score = np.where(inside & (rng.random(bad.shape) > missing), 0.8, 0.0)
     score[:, :, [0, 7, 8, 9, 10]] = 0
     return xy, score
-
-
-def unplaced(cameras):
-    return [replace(c, R=np.eye(3), t=np.zeros(3)) for c in cameras]
 
 
 @pytest.mark.parametrize("n", [2, 4])

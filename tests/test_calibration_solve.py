@@ -15,11 +15,17 @@ from calibration.solving.intrinsics import coverage, pick, solve_intrinsics
 from calibration.solving.lengths import measure_lengths
 from stream.app.demo import MULTI, fetch
 from stream.types import StreamError
-from tests.calibration_scene import BOARD, aligned_errors, board_walk, lens_views, look_at, pose_errors, room, see
-
-
-def unplaced(cameras):
-    return [replace(c, R=np.eye(3), t=np.zeros(3)) for c in cameras]
+from tests.calibration_scene import (
+    BOARD,
+    aligned_errors,
+    board_walk,
+    lens_views,
+    look_at,
+    pose_errors,
+    room,
+    see,
+    unplaced,
+)
 
 
 def test_rotation_vectors_and_back():
