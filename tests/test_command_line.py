@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from stream.recordings.takes import find_take, open_take
 from stream.sinks import recorder, video
 from tests.media import walker_video
 from tests.program import FAST, FIGURE, ROOT, Done, frames_of, run, table_of
-from tests.servers import write_video
+from tests.servers import free_port, write_video
 
 WALKER_FRAMES = 40
 MAN = np.array([[540, 60], [770, 480]])
@@ -165,12 +164,6 @@ def bench(tmp_path_factory) -> Path:
     return folder
 
 
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 WRONG = {
     "no camera at all": ((), ("no camera", "--list-cameras")),
     "no such camera": (("--camera", "97"), ("no camera 97", "on this machine|there (is|are)")),
@@ -217,7 +210,7 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_what_is_wrong_is_one_line(bench: Path, name: str) -> None:
     flags, said = WRONG[name]
-    flags = [flag.replace("PORT", str(closed_port())) for flag in flags]
+    flags = [flag.replace("PORT", str(free_port())) for flag in flags]
     view = [] if "--view" in flags else ["--view", "none"]
     names = [] if "--detector" in flags else ["--detector", "movenet-lightning"]
     done = run(*flags, *view, *names, cwd=bench)
