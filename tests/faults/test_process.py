@@ -159,13 +159,17 @@ def test_a_run_that_gets_no_more_memory_says_so_and_closes_its_take(tmp_path: Pa
 
 
 HUNGRY = """
-import resource, sys
+import resource, sys, time
+from pathlib import Path
 from stream.app.command_line import main
 from stream.sources.synthetic import SyntheticSource
 read = SyntheticSource.read
 def hungry(self):
     frame = read(self)
     if frame.index == 10:
+        # Not before something is recorded: on a busy machine the reader is far ahead of the recorder.
+        while not any(path.read_text().count("\\n") > 1 for path in Path("takes").glob("*/moments-*.journal")):
+            time.sleep(0.05)
         size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (size, size))
     if frame.index >= 10:
