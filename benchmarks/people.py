@@ -83,7 +83,7 @@ def judge(scene: crowd.Crowd, estimates: Sequence[Estimate], count: Count) -> di
     found: dict[tuple[int, int], float] = {}
     for t, estimate in enumerate(estimates):
         for v in range(len(scene.cameras)):
-            views = [(p.person_id, p.views[v].detection) for p in estimate.people if p.views[v] is not None]  # type: ignore[union-attr]
+            views = [(p.person_id, view.detection) for p in estimate.people if (view := p.views[v]) is not None]
             truth = scene.detections[t][v]
             distance = np.full((len(truth), len(views)), np.nan)
             if views:
