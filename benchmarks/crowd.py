@@ -32,7 +32,6 @@ LIMBS = np.array(sk.LIMBS)
 _RADIUS = {(sk.PELVIS, sk.SPINE): 130.0, (sk.SPINE, sk.THORAX): 140.0, (sk.NECK, sk.HEAD): 95.0}
 """Of the capsules of the trunk and the head, mm; limbs are thinner."""
 _LIMB_RADIUS = 55.0
-_MIDDLE = np.array([0.0, 0.0, 900.0])
 _FAULTS = scenes.Faults()
 
 
@@ -127,8 +126,8 @@ def _distance(eye: Array, ends: Array, a: Array, b: Array) -> Array:
     return np.linalg.norm(gap, axis=-1)
 
 
-def make(joints: Array, cameras: Sequence[Camera], seed: int, faults: scenes.Faults = _FAULTS) -> Crowd:
-    """What cameras see of people (T, K, 17, 3) mm."""
+def make(joints: Array, cameras: Sequence[Camera], seed: int, faults: scenes.Faults = _FAULTS, first: int = 0) -> Crowd:
+    """What cameras see of people (T, K, 17, 3) mm, whose noise is that of the ``first`` person and those after."""
     frames, people = joints.shape[:2]
     seen = np.zeros((frames, len(cameras), people, 17), bool)
     detections = []
@@ -139,7 +138,10 @@ def make(joints: Array, cameras: Sequence[Camera], seed: int, faults: scenes.Fau
             inside = ((xy >= 0) & (xy < camera.size)).all(-1) & (world_to_camera(camera, joints[t])[..., 2] > 100)
             seen[t, v] = inside & ~hidden(joints[t], camera.centre)
             row.append(
-                tuple(_detected(joints[t, k], camera, seen[t, v, k], (seed, k, t, v), faults) for k in range(people))
+                tuple(
+                    _detected(joints[t, k], camera, seen[t, v, k], (seed, first + k, t, v), faults)
+                    for k in range(people)
+                )
             )
         detections.append(tuple(row))
     return Crowd(tuple(cameras), joints, seen, tuple(detections))
@@ -155,17 +157,7 @@ def _detected(pose: Array, camera: Camera, seen: Bools, seed: tuple[int, ...], f
 
 def alone(crowd: Crowd, person: int, seed: int) -> Crowd:
     """The same person, with nobody to hide them, seen with the same noise."""
-    joints = crowd.joints[:, [person]]
-    seen = np.zeros((*crowd.seen.shape[:2], 1, 17), bool)
-    detections = []
-    for t in range(len(joints)):
-        views = []
-        for v, camera in enumerate(crowd.cameras):
-            xy = world_to_image(camera, joints[t])
-            seen[t, v] = ((xy >= 0) & (xy < camera.size)).all(-1) & (world_to_camera(camera, joints[t])[..., 2] > 100)
-            views.append((_detected(joints[t, 0], camera, seen[t, v, 0], (seed, person, t, v), _FAULTS),))
-        detections.append(tuple(views))
-    return Crowd(crowd.cameras, joints, seen, tuple(detections))
+    return make(crowd.joints[:, [person]], crowd.cameras, seed, first=person)
 
 
 def bounds(detection: Detection) -> Array | None:
