@@ -17,7 +17,7 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 import cv2
 import numpy as np
@@ -30,6 +30,8 @@ from engines.argument_types import Parser
 BAR: Final = 16
 """Width and height of a bar, pixels: two JPEG blocks, so that it survives."""
 BITS: Final = 10
+MIXED: Final = "multipart/x-mixed-replace; boundary=frame"
+"""What an MJPEG camera sends."""
 
 
 def mark(image: Image, number: int) -> Image:
@@ -46,27 +48,36 @@ def read_mark(image: Image) -> int:
     return sum(1 << bit for bit in range(BITS) if row[:, bit, 4:-4].mean() > 127)
 
 
-class Cameras:
-    """The server's process, from the outside.
+def jpeg(image: Image) -> bytes:
+    """An image as a camera codes it.
+
+    Raises:
+        UserError: if it cannot be coded.
+    """
+    done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])
+    if not done:
+        raise UserError("a frame could not be encoded as JPEG")
+    return np.asarray(data).tobytes()
+
+
+class Server:
+    """A process that serves cameras, from the outside.
+
+    Args:
+        command: of ``python -m``; it ends in ``serve_parts``.
 
     Raises:
         UserError: if it does not start.
     """
 
-    def __init__(self, videos: Sequence[Path], fps: float, frames: int) -> None:
-        command = [sys.executable, "-m", "benchmarks.camera_server", "--fps", str(fps), "--frames", str(frames)]
-        self._process = subprocess.Popen([*command, *map(str, videos)], stdout=subprocess.PIPE, text=True)
-        self._count = len(videos)
+    def __init__(self, *command: str) -> None:
+        self._process = subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.PIPE, text=True)
         line = self._process.stdout.readline() if self._process.stdout else ""
         if not line.startswith("port "):
             self.close()
             raise UserError("the virtual cameras did not start")
-        self._root = f"http://127.0.0.1:{int(line.split()[1])}"
-
-    @property
-    def urls(self) -> list[str]:
-        """One a camera."""
-        return [f"{self._root}/{k}.mjpg" for k in range(self._count)]
+        self.root = f"http://127.0.0.1:{int(line.split()[1])}"
+        """Begins the addresses of its cameras: ``ROOT/NUMBER.KIND``."""
 
     def close(self) -> None:
         """End the process."""
@@ -75,7 +86,7 @@ class Cameras:
         if self._process.stdout is not None:
             self._process.stdout.close()
 
-    def __enter__(self) -> "Cameras":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -84,18 +95,52 @@ class Cameras:
         self.close()
 
 
+class Cameras(Server):
+    """Cameras that show videos.
+
+    Raises:
+        UserError: if they do not start.
+    """
+
+    def __init__(self, videos: Sequence[Path], fps: float, frames: int) -> None:
+        self._count = len(videos)
+        super().__init__("benchmarks.camera_server", "--fps", str(fps), "--frames", str(frames), *map(str, videos))
+
+    @property
+    def urls(self) -> list[str]:
+        """One a camera."""
+        return [f"{self.root}/{k}.mjpg" for k in range(self._count)]
+
+
+def part(body: bytes, more: int = 0) -> bytes:
+    """One JPEG image as it is sent, with a length that is wrong by ``more``."""
+    head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body) + more}\r\n\r\n"
+    return head.encode() + body + b"\r\n"
+
+
 def serve(videos: Sequence[Path], fps: float, frames: int) -> None:
     """Serve until the process is ended; prints the port once the cameras are there."""
-    by_path = {path: [_jpeg(mark(i, k)) for k, i in enumerate(frames_of(path, frames))] for path in set(videos)}
-    encoded = [by_path[path] for path in videos]
-    sent: list[list[tuple[int, float]]] = [[] for _ in videos]
+    by_path = {path: [part(jpeg(mark(i, k))) for k, i in enumerate(frames_of(path, frames))] for path in set(videos)}
+    serve_parts([by_path[path] for path in videos], fps)
+
+
+def serve_parts(cameras: Sequence[Sequence[bytes]], fps: float, mime: str = MIXED, every: bool = False) -> None:
+    """Serve until the process is ended, or its parent; prints the port.
+
+    Args:
+        cameras: what each sends, in a loop.
+        fps: of each.
+        mime: what they send.
+        every: whether one that was late makes up for it, so that as many come as are due, and no two are due at once.
+    """
+    sent: list[list[tuple[int, float]]] = [[] for _ in cameras]
 
     class Handler(http.server.BaseHTTPRequestHandler):
         """One connection."""
 
         def do_GET(self) -> None:
             name, _, kind = self.path.strip("/").partition(".")
-            if not name.isdecimal() or int(name) >= len(encoded):
+            if not name.isdecimal() or int(name) >= len(cameras):
                 self.send_error(404)
             elif kind == "json":
                 body = json.dumps(sent[int(name)]).encode()
@@ -108,19 +153,19 @@ def serve(videos: Sequence[Path], fps: float, frames: int) -> None:
 
         def _stream(self, camera: int) -> None:
             self.send_response(200)
-            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+            self.send_header("Content-Type", mime)
             self.end_headers()
-            del sent[camera][:]
-            due = time.monotonic()
-            number = 0
+            sent[camera] = mine = []
+            parts, number = cameras[camera], 0
+            due = time.monotonic() + (camera / fps / len(cameras) if every else 0.0)
             try:
                 while True:
-                    jpeg = encoded[camera][number]
-                    head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                    sent[camera].append((number, time.monotonic()))
-                    self.wfile.write(head.encode() + jpeg + b"\r\n")
-                    number = (number + 1) % len(encoded[camera])
-                    due = max(due + 1 / fps, time.monotonic() - 1 / fps)  # late once: no burst to make up for it
+                    mine.append((number, time.monotonic()))
+                    self.wfile.write(parts[number])
+                    number = (number + 1) % len(parts)
+                    due += 1 / fps
+                    if not every:
+                        due = max(due, time.monotonic() - 1 / fps)  # late once: no burst to make up for it
                     time.sleep(max(0.0, due - time.monotonic()))
             except OSError:
                 return  # the reader has gone
@@ -142,7 +187,7 @@ def sent(url: str) -> list[tuple[int, float]]:
         UserError: if the camera is gone.
     """
     try:
-        with urllib.request.urlopen(url.replace(".mjpg", ".json"), timeout=10) as answer:
+        with urllib.request.urlopen(url.replace(".mjpg", ".json"), timeout=30) as answer:
             return [(int(number), float(t)) for number, t in json.load(answer)]
     except OSError as error:
         raise UserError(f"a virtual camera does not answer ({error})") from error
@@ -159,13 +204,6 @@ def _end_with_parent(server: http.server.ThreadingHTTPServer) -> None:
     while os.getppid() == parent:
         time.sleep(0.5)
     server.shutdown()
-
-
-def _jpeg(image: Image) -> bytes:
-    done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])
-    if not done:
-        raise UserError("a frame could not be encoded as JPEG")
-    return np.asarray(data).tobytes()
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,16 +10,13 @@ is that of the capturing process alone, while it captures.
 """
 
 import argparse
-import http.server
 import json
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -32,7 +29,7 @@ import psutil
 from av.video.codeccontext import VideoCodecContext
 
 from benchmarks import machine
-from benchmarks.camera_server import mark, read_mark
+from benchmarks.camera_server import Server, jpeg, mark, part, read_mark, sent, serve_parts
 from benchmarks.table import table, write_json
 from calibration.arrays import Image
 from calibration.errors import UserError
@@ -71,7 +68,7 @@ def images(size: tuple[int, int], count: int = _LOOP) -> list[Image]:
 def coded(kind: str, size: tuple[int, int]) -> list[bytes]:
     """The images as a camera sends them: JPEG of quality 85, or H.264 of 6 Mbit/s with a key frame a second."""
     if kind == "mjpeg":
-        return [np.asarray(cv2.imencode(".jpg", i, [cv2.IMWRITE_JPEG_QUALITY, 85])[1]).tobytes() for i in images(size)]
+        return [jpeg(image) for image in images(size)]
     encoder = cast(VideoCodecContext, av.CodecContext.create("libx264", "w"))
     encoder.width, encoder.height, encoder.pix_fmt, encoder.framerate = *size, "yuv420p", Fraction(_FPS)
     encoder.bit_rate, encoder.gop_size = 6_000_000, int(_FPS)
@@ -84,54 +81,11 @@ def coded(kind: str, size: tuple[int, int]) -> list[bytes]:
 
 def serve(folder: Path, cameras: int) -> None:
     """Serve the coded images of a folder to as many cameras until the process is ended; prints the port."""
-    kind = "mjpeg" if (folder / "0.jpg").exists() else "h264"
     parts = [path.read_bytes() for path in sorted(folder.iterdir(), key=lambda path: int(path.stem))]
-    sent: list[list[tuple[int, float]]] = [[] for _ in range(cameras)]
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        """One connection."""
-
-        def do_GET(self) -> None:
-            name, _, what = self.path.strip("/").partition(".")
-            self.send_response(200)
-            if what == "json":
-                body = json.dumps(sent[int(name)]).encode()
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-                return
-            mixed = "multipart/x-mixed-replace; boundary=frame"
-            self.send_header("Content-Type", mixed if kind == "mjpeg" else "video/h264")
-            self.end_headers()
-            self._stream(int(name))
-
-        def _stream(self, camera: int) -> None:
-            sent[camera] = mine = []
-            due, number = time.monotonic() + camera / _FPS / cameras, 0
-            try:
-                while True:
-                    part = parts[number]
-                    if kind == "mjpeg":
-                        head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(part)}\r\n\r\n"
-                        part = head.encode() + part + b"\r\n"
-                    mine.append((number, time.monotonic()))
-                    self.wfile.write(part)
-                    number = (number + 1) % len(parts)
-                    due += 1 / _FPS
-                    time.sleep(max(0.0, due - time.monotonic()))
-            except OSError:
-                return  # the reader has gone
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    print(f"port {server.server_address[1]}", flush=True)
-    parent = os.getppid()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    while os.getppid() == parent:
-        time.sleep(0.5)
+    if (folder / "0.jpg").exists():
+        serve_parts([[part(image) for image in parts]] * cameras, _FPS, every=True)
+    else:
+        serve_parts([parts] * cameras, _FPS, "video/h264", every=True)
 
 
 class Usage:
@@ -192,14 +146,13 @@ def ours(root: str, cameras: int, kind: str, seconds: float, folder: Path) -> di
 
 def _sent_between(root: str, camera: int, take: Any, name: str, arrivals: Sequence[float]) -> int:
     """How many frames fewer are on disk than the server sent from the first to the last of them."""
-    with urllib.request.urlopen(f"{root}/{camera}.json", timeout=30) as answer:
-        sent = [(int(number), float(t)) for number, t in json.load(answer)]
+    log = sent(f"{root}/{camera}.json")
     frames = iter(read_frames(take, name))
     first = next(frames)
     number = read_mark(first.image)
-    begin = max(k for k, (n, t) in enumerate(sent) if n == number and t <= arrivals[0])
+    begin = max(k for k, (n, t) in enumerate(log) if n == number and t <= arrivals[0])
     # The last one by its arrival: to decode all of them takes longer than to capture them.
-    later = [k for k, (_, t) in enumerate(sent) if t <= arrivals[-1]]
+    later = [k for k, (_, t) in enumerate(log) if t <= arrivals[-1]]
     missing = max(later) - begin + 1 - len(arrivals)
     # One may have been sent that had not arrived yet.
     return missing if missing > 1 else 0
@@ -235,24 +188,15 @@ def run(
             parts.mkdir()
             for number, data in enumerate(coded(kind, size)):
                 (parts / f"{number}.{'jpg' if kind == 'mjpeg' else 'h264'}").write_bytes(data)
-            command = [sys.executable, "-m", "benchmarks.capture", "--serve", str(parts), "--cameras", str(cameras)]
-            server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-            try:
-                line = server.stdout.readline() if server.stdout else ""
-                root = f"http://127.0.0.1:{line.split()[-1]}"
+            with Server("benchmarks.capture", "--serve", str(parts), "--cameras", str(cameras)) as server:
                 case = {"kind": kind, "size": f"{size[0]}x{size[1]}", "cameras": cameras, "seconds": seconds}
-                case |= ours(root, cameras, kind, seconds, Path(place) / "takes")
+                case |= ours(server.root, cameras, kind, seconds, Path(place) / "takes")
                 if program:
                     beside = min(seconds, _BESIDE_S)
-                    theirs = ffmpegs(program, root, cameras, kind, beside, Path(place) / "ffmpeg")
+                    theirs = ffmpegs(program, server.root, cameras, kind, beside, Path(place) / "ffmpeg")
                     case["ffmpeg_cpu_percent_a_camera"] = theirs["cpu_percent_a_camera"]
                     case["ffmpeg_frames_a_second"] = theirs["frames"] / beside / cameras
                     case["cpu_ratio"] = case["cpu_percent_a_camera"] / max(theirs["cpu_percent_a_camera"], 1e-9)
-            finally:
-                if server.stdout:
-                    server.stdout.close()
-                server.kill()
-                server.wait()
         print(json.dumps(case), file=sys.stderr)
         out.append(case)
         if kind == "h264" and case["lost"]:

@@ -11,16 +11,12 @@ from typing import Final
 import cv2
 import numpy as np
 
-HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n"
+from benchmarks.camera_server import MIXED, part
+
+HEAD: Final = f"HTTP/1.1 200 OK\r\nContent-Type: {MIXED}\r\n\r\n".encode()
 PAGE: Final = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<!DOCTYPE html><html><body>camera</body></html>"
 BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
 _WAKE_S = 0.05
-
-
-def part(body: bytes, more: int = 0) -> bytes:
-    """One image as it is sent, with a length that is wrong by ``more``."""
-    head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body) + more}\r\n\r\n"
-    return head.encode() + body + b"\r\n"
 
 
 def _smaller(jpeg: bytes) -> bytes:
