@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from stream.recordings.rows import encode_frames
 from stream.recordings.schema import FRAMES
 from stream.recordings.segments import SegmentWriter
 
@@ -39,7 +40,7 @@ class FrameTable:
         with self._lock:
             rows, self._rows = self._rows, []
         if rows:
-            self._writer.append(_batch(rows, self._writer.schema))
+            self._writer.append(encode_frames(self._writer.schema, rows))
 
     def sync(self) -> None:
         """Wait until what was flushed is on the disk itself."""
@@ -54,8 +55,3 @@ class FrameTable:
     def bytes(self) -> int:
         """Written so far."""
         return self._writer.bytes
-
-
-def _batch(rows: list[tuple[object, ...]], schema: pa.Schema) -> pa.RecordBatch:
-    columns = [pa.array(c, f.type) for c, f in zip(zip(*rows, strict=True), schema, strict=True)]
-    return pa.record_batch(columns, schema=schema)

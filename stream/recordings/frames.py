@@ -1,18 +1,15 @@
 """The frame recorder: the cameras' images beside a recording, so that a take can be processed again."""
 
 import contextlib
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import pyarrow as pa
-
 from calibration.arrays import Image
 from stream.channel import Policy
+from stream.recordings.frame_table import FrameTable
 from stream.recordings.run_info import RunInfo
 from stream.recordings.schema import FRAMES, schemas
-from stream.recordings.segments import SegmentWriter
 from stream.recordings.takes import video_stem
 from stream.recordings.video_files import FAULTS, EncodedFile
 from stream.types import Estimate, SinkStoppedError, StreamError
@@ -40,8 +37,7 @@ class FrameRecorder:
         self._numbers: dict[str, int] = {}
         self._stems: dict[str, str] = {}
         self._last: dict[str, int] = {}
-        self._table: SegmentWriter | None = None
-        self._rows: list[dict[str, object]] = []
+        self._opened: FrameTable | None = None
         self._flushed = self._synced = 0.0
         self._start: float | None = None
         self._rate = 30.0
@@ -54,7 +50,7 @@ class FrameRecorder:
             StreamError: if it cannot be created.
         """
         try:
-            self._table = SegmentWriter(self.take, FRAMES, schemas(run_info)[FRAMES])
+            self._opened = FrameTable(self.take, schemas(run_info)[FRAMES])
         except OSError as error:
             raise StreamError(f"cannot record frames to {self.take}: {error.strerror or error}") from None
         self._rate = run_info.fps or 30.0
@@ -77,17 +73,13 @@ class FrameRecorder:
                     self._start = frame.t
                 video = self._video(frame.camera, (image.shape[1], image.shape[0]))
                 number, seconds = video.count, video.write(image, frame.t - self._start)
-                self._rows.append({
-                    "camera": frame.camera, "frame_index": frame.frame_index, "time": frame.t,
-                    "file": video.path.name, "number": number, "video_time": seconds,
-                    "arrival": math.nan, "device_time": math.nan,
-                })  # fmt: skip
+                self._table.add(frame.camera, frame.frame_index, frame.t, video.path.name, number, seconds)
                 self.frames += 1
             now = time.monotonic()
             if now - self._flushed >= FLUSH_S:
                 self._flush()
             if now - self._synced >= SYNC_S:
-                self._writer.sync()
+                self._table.sync()
                 for video in self._videos.values():
                     video.sync()
                 self._synced = time.monotonic()
@@ -104,18 +96,17 @@ class FrameRecorder:
             try:
                 for name in list(self._videos):
                     self._end(name)
-                self._flush()
-                self._writer.close()
+                self._table.close()
             except FAULTS as error:
                 raise self._stop(error) from None
         images, cameras = number_of(self.frames, "image"), number_of(len(self._numbers), "camera")
         return f"frames: {images} of {cameras} in {self.take}"
 
     @property
-    def _writer(self) -> SegmentWriter:
-        if self._table is None:
+    def _table(self) -> FrameTable:
+        if self._opened is None:
             raise RuntimeError("write before open")
-        return self._table
+        return self._opened
 
     def _video(self, camera: str, size: tuple[int, int]) -> EncodedFile:
         video = self._videos.get(camera)
@@ -133,15 +124,12 @@ class FrameRecorder:
 
     def _flush(self) -> None:
         self._flushed = time.monotonic()
-        if self._rows:
-            rows, self._rows = self._rows, []
-            self._writer.append(pa.RecordBatch.from_pylist(rows, schema=self._writer.schema))
+        self._table.flush()
 
     def _stop(self, error: Exception) -> SinkStoppedError:
         self._stopped = True
         with contextlib.suppress(OSError):
-            self._flush()
-            self._writer.close()
+            self._table.close()
         for video in self._videos.values():
             video.abandon()
         self._videos.clear()

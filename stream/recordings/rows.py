@@ -96,6 +96,11 @@ def encode_events(schema: pa.Schema, events: Sequence[Event]) -> pa.RecordBatch:
     return _batch(schema, [(event.t, event.source, event.text) for event in events])
 
 
+def encode_frames(schema: pa.Schema, frames: Sequence[Sequence[Any]]) -> pa.RecordBatch:
+    """Rows of the ``frames`` stream, whose values are in the order of the columns."""
+    return _batch(schema, frames)
+
+
 class ViewRow(NamedTuple):
     """A row of the ``estimates`` stream."""
 
