@@ -4,12 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from calibration.arrays import Array
 from stream.recordings.gaps import GapCounter
-from stream.recordings.replay import read_events
+from stream.recordings.replay import read_events, where
 from stream.recordings.schema import FRAMES
 from stream.recordings.takes import Take
 from stream.types import StreamError
@@ -48,21 +46,16 @@ def held(take: Take) -> dict[str, Held]:
     cameras = {camera.name: Held() for camera in take.run_info.cameras}
     for batch in take.batches(FRAMES):
         for name, found in cameras.items():
-            rows = of_camera(batch, name)
+            rows = where(batch, "camera", name)
             columns = (rows.column(c).to_pylist() for c in ("frame_index", "time", "arrival", "device_time"))
             for row in zip(*columns, strict=True):
                 found.add(*row)
     return cameras
 
 
-def of_camera(batch: pa.RecordBatch, camera: str) -> pa.RecordBatch:
-    """The rows of ``frames`` of one camera."""
-    return batch.filter(pc.equal(batch.column("camera"), camera))  # pyright: ignore[reportAttributeAccessIssue] - made at import
-
-
 def frame_times(take: Take, camera: str) -> Array:
     """(F,) seconds at which the images of a camera were taken, in order."""
-    rows = [of_camera(batch, camera).column("time").to_numpy() for batch in take.batches(FRAMES)]
+    rows = [where(batch, "camera", camera).column("time").to_numpy() for batch in take.batches(FRAMES)]
     return np.sort(np.concatenate(rows or [np.empty(0)]))
 
 

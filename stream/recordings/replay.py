@@ -7,6 +7,7 @@ from itertools import groupby
 
 import av
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from av.container import InputContainer
 from av.error import FFmpegError, InvalidDataError
@@ -145,16 +146,20 @@ def read_frames(take: Take, camera: str, on_fault: Callable[[Span], None] = lamb
         raise StreamError(faults[0])
 
 
+def where(batch: pa.RecordBatch, column: str, value: str) -> pa.RecordBatch:
+    """The rows of a batch that have this text in a column."""
+    return batch.filter(pc.equal(batch.column(column), value))  # pyright: ignore[reportAttributeAccessIssue] - made at import
+
+
 def _files(
     take: Take, camera: str, on_fault: Callable[[Span], None]
 ) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64], Array]]:
     """The videos of a camera in order; of each image its time in the video, ms, its number and its time, seconds."""
     columns: dict[str, list[tuple[NDArray[np.int64], NDArray[np.int64], Array]]] = {}
     for batch in take.batches(FRAMES, on_fault):
-        rows = batch.filter(pc.equal(batch.column("camera"), camera))  # pyright: ignore[reportAttributeAccessIssue] - made at import
-        names = rows.column("file")
-        for name in dict.fromkeys(names.to_pylist()):
-            part = rows.filter(pc.equal(names, name))  # pyright: ignore[reportAttributeAccessIssue] - made at import
+        rows = where(batch, "camera", camera)
+        for name in dict.fromkeys(rows.column("file").to_pylist()):
+            part = where(rows, "file", name)
             video_time, index, time = (array_of(part, c) for c in ("video_time", "frame_index", "time"))
             columns.setdefault(name, []).append((np.rint(video_time * 1000).astype(np.int64), index, time))
     return {
