@@ -4,7 +4,7 @@ Whole or damaged, closed or killed takes are read alike; what cannot be read is 
 ``docs/recording.md`` lists the columns.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,10 +13,11 @@ from stream.recordings import c3d, npz, tables, trc
 from stream.recordings.markers import MarkerFile, Markers, marker_files, markers_of, person_files, resampled, uneven
 from stream.recordings.reading import Reading, fault_line
 from stream.recordings.rows import decode_events
+from stream.recordings.run_info import RunInfo
 from stream.recordings.schema import EVENTS
 from stream.recordings.takes import Take, belongs_to
 from stream.selection import MEASURES, Selection
-from stream.types import StreamError
+from stream.types import Event, StreamError
 from stream.words import number_of
 
 TABLES: Final[dict[str, Callable[[Reading, Path], list[str]]]] = {
@@ -160,9 +161,10 @@ def _write_markers(
     stale = [path for path in (out, *person_files(out)) if path.exists() and path not in [f.path for f in files]]
     _check(reading.take, [*(file.path for file in files), *stale], force)
     notes = [*markers.notes, *told]
+    events = [event for batch in reading(EVENTS) for event in decode_events(batch)] if to == "c3d" else []
     with writing.scratch(out.resolve().parent) as folder:
         for number, file in enumerate(files):
-            told = _write_one(reading, markers, file, to, folder / str(number))
+            told = _write_one(reading.take.run_info, markers, events, file, to, folder / str(number))
             notes += [line for line in told if line not in notes]  # they are alike of all people
         for number, file in enumerate(files):
             writing.put(folder / str(number), file.path.resolve())
@@ -173,8 +175,9 @@ def _write_markers(
     return notes
 
 
-def _write_one(reading: Reading, markers: Markers, file: MarkerFile, to: str, path: Path) -> list[str]:
+def _write_one(
+    run_info: RunInfo, markers: Markers, events: Sequence[Event], file: MarkerFile, to: str, path: Path
+) -> list[str]:
     if to == "trc":
-        return trc.write_trc(markers, file, path, reading.take.run_info.unix_offset)
-    events = [event for batch in reading(EVENTS) for event in decode_events(batch)]
-    return c3d.write_c3d(markers, file, path, events, reading.take.run_info)
+        return trc.write_trc(markers, file, path, run_info.unix_offset)
+    return c3d.write_c3d(markers, file, path, events, run_info)
