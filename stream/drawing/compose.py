@@ -72,14 +72,6 @@ def _shape(image: Image | None, frame: FrameReference | None, view: ViewState, i
     return known or (16, 9)
 
 
-def _fit(size: tuple[int, int], box: Rect) -> Rect:
-    """The largest rectangle of a size's shape in the middle of a box."""
-    x, y, w, h = box
-    scale = min(w / size[0], h / size[1])
-    fw, fh = max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
-    return x + (w - fw) // 2, y + (h - fh) // 2, fw, fh
-
-
 def _layout(shapes: list[tuple[int, int]], size: tuple[int, int]) -> tuple[list[Rect], Rect, Rect]:
     """Where the cameras' images, the box of facts and the 3D panel go; they never overlap."""
     width, height = size
@@ -106,12 +98,12 @@ def _grid(shapes: list[tuple[int, int]], size: tuple[int, int]) -> list[Rect]:
     for columns in range(1, len(shapes) + 1):
         rows = -(-len(shapes) // columns)
         most = (size[0] - _GAP * (columns - 1)) // columns, (size[1] - _GAP * (rows - 1)) // rows
-        fits = [_fit(shape, (0, 0, *most)) for shape in shapes]
+        fits = [draw.fit(shape, (0, 0, *most)) for shape in shapes]
         # The cell is as large as the largest image in it, so that no stripes are left between the images.
         cell = max(f[2] for f in fits), max(f[3] for f in fits)
         top = (size[1] - rows * cell[1] - (rows - 1) * _GAP) // 2
         tiles = [
-            _fit(shape, (k % columns * (cell[0] + _GAP), top + k // columns * (cell[1] + _GAP), *cell))
+            draw.fit(shape, (k % columns * (cell[0] + _GAP), top + k // columns * (cell[1] + _GAP), *cell))
             for k, shape in enumerate(shapes)
         ]
         if not best or sum(t[2] * t[3] for t in tiles) > sum(t[2] * t[3] for t in best):

@@ -36,11 +36,8 @@ def draw_preview(images: Mapping[str, Image | None], names: Sequence[str], line:
         x, y = k % columns * (tile_width + _GAP), k // columns * (tile_height + _GAP)
         image = images.get(name)
         if image is not None:
-            scale = min(tile_width / image.shape[1], tile_height / image.shape[0])
-            shape = max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1)
-            small = draw.shrink(image, shape)
-            left, top = x + (tile_width - shape[0]) // 2, y + (tile_height - shape[1]) // 2
-            canvas[top : top + shape[1], left : left + shape[0]] = small
+            left, top, w, h = draw.fit((image.shape[1], image.shape[0]), (x, y, tile_width, tile_height))
+            canvas[top : top + h, left : left + w] = draw.shrink(image, (w, h))
         draw.tag(canvas, name if image is not None else f"{name}: no image yet", (x + 6, y + 6))
     draw.text(canvas, draw.fit_text(line, width - 32, 15), (16, height - 14), draw.SIDE_RIGHT, 15, 600)
     return canvas

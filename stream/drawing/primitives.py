@@ -69,6 +69,14 @@ def mix(a: Colour, b: Colour, amount: float) -> Colour:
     )
 
 
+def fit(size: tuple[int, int], box: Rect) -> Rect:
+    """The largest rectangle of a size's shape in the middle of a box."""
+    x, y, w, h = box
+    scale = min(w / size[0], h / size[1])
+    fw, fh = max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
+    return x + (w - fw) // 2, y + (h - fh) // 2, fw, fh
+
+
 def fill(image: Image, colour: Colour) -> None:
     """Fill an image in place; 20 times faster than numpy's assignment of a colour."""
     cv2.rectangle(image, (0, 0), (image.shape[1], image.shape[0]), colour, -1)
