@@ -181,7 +181,7 @@ def pose_columns(batch: pa.RecordBatch, there: Contents) -> Columns:
         "pose_time": array_of(batch, "time"),
         "pose_world": array_of(batch, "pose_world"),
         "pose_cov": cov,
-        "pose_sigma": _sigma(cov),
+        "pose_sigma": sigma_of(cov),
         "pose_method": array_of(batch, "pose_method"),
         "pose_cameras": np.array([",".join(names) for names in batch.column("pose_cameras").to_pylist()], object),
         "pose_person": person,
@@ -190,11 +190,12 @@ def pose_columns(batch: pa.RecordBatch, there: Contents) -> Columns:
         "pose_unix_time": array_of(batch, "time") + there.unix_offset,
         "pose_extra": further["xyz"],
         "pose_extra_cov": extra_cov,
-        "pose_extra_sigma": _sigma(extra_cov),
+        "pose_extra_sigma": sigma_of(extra_cov),
     }
 
 
-def _sigma(cov: NDArray[np.floating]) -> NDArray[np.floating]:
+def sigma_of(cov: NDArray[np.floating]) -> NDArray[np.floating]:
+    """One standard deviation an axis, (...) mm, of covariances (..., 3, 3) mm2."""
     with np.errstate(invalid="ignore", over="ignore"):  # NaN of a pose that is not there, or is damaged
         return np.sqrt(np.trace(cov, axis1=-2, axis2=-1) / 3)
 

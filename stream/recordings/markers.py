@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from calibration.arrays import Array, Bools
 from engines.skeleton import JOINTS, POSE2SIM
-from stream.recordings.columns import Read, any_fused
+from stream.recordings.columns import Read, any_fused, sigma_of
 from stream.recordings.schema import ESTIMATES, MOMENTS, array_of
 from stream.selection import ALL
 from stream.types import StreamError
@@ -196,9 +196,8 @@ def _fused(reading: Read) -> Markers:
     up = next((u for u in ups if u is not None), None)
     notes = () if up is not None else ("the calibration does not say where up is: z was taken to be up",)
     up = _Z if up is None else np.asarray(up)
-    with np.errstate(invalid="ignore", over="ignore"):
-        sigma = np.sqrt(np.trace(cov, axis1=-2, axis2=-1) / 3)
-    return _markers((time, moment, person, there, points, sigma), up, False, ~seen, ("fused pose, world axes", *notes))
+    rows = time, moment, person, there, points, sigma_of(cov)
+    return _markers(rows, up, False, ~seen, ("fused pose, world axes", *notes))
 
 
 def _one_camera(reading: Read, camera: str, instead: str) -> Markers:
