@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Final, TextIO
 
 from tqdm import tqdm
 
@@ -21,6 +21,8 @@ from stream.words import people
 
 _TTY_S = 0.2
 _LOG_S = 5.0
+_UNFUSED: Final = {"single": "single view", "disputed": "views contradict each other"}
+"""What is said of poses that no cameras agree on, by their method."""
 _IDLE_S = 1.0
 """Where no frame set came for so long, what is wrong is said without one."""
 
@@ -57,8 +59,7 @@ def _people(estimate: Estimate) -> str:
     elif not poses:
         words.append("nobody in view")
     for pose in poses:
-        named = {"single": "single view", "disputed": "views contradict each other"}
-        how = named.get(pose.method, f"fused by {pose.method}")
+        how = _UNFUSED.get(pose.method, f"fused by {pose.method}")
         words.append(f"{how}, {len(pose.cameras)} of {len(estimate.frames)} cameras")
     return ", ".join(words) + _more(estimate)
 
@@ -74,8 +75,7 @@ def _answers(person: Person) -> list[HypothesisTrack]:
 
 def _briefly(person: Person, cameras: int) -> str:
     if person.pose is not None:
-        named = {"single": "single view", "disputed": "views contradict each other"}
-        return named.get(person.pose.method, f"{person.pose.method} of {len(person.pose.cameras)}/{cameras}")
+        return _UNFUSED.get(person.pose.method, f"{person.pose.method} of {len(person.pose.cameras)}/{cameras}")
     answers = "/".join(f"{track.probability:.2f}" for track in _answers(person))
     return f"p {answers}" if answers else "too little seen"
 
