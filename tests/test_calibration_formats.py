@@ -18,11 +18,7 @@ from stream.types import StreamError
 
 @pytest.fixture(scope="session")
 def qca():
-    """The real Qualisys file of the four-camera demo."""
-    try:
-        return fetch(MULTI) / "calibration" / "Calib.qca.txt"
-    except StreamError as error:
-        pytest.skip(str(error))
+    return make_qualisys()
 
 
 def rig(n=3, placed=True, names=("left cam", "b", 'x"].y')):
@@ -72,7 +68,8 @@ def make_opencv(folder):
     return folder / "head.yaml"
 
 
-def make_qualisys(folder):
+def make_qualisys(folder=None):
+    """The real Qualisys file of the four-camera demo."""
     try:
         return fetch(MULTI) / "calibration" / "Calib.qca.txt"
     except StreamError as error:
