@@ -12,8 +12,9 @@ from calibration.errors import UserError
 from engines.lifter import MDNLifter
 from engines.types import ExtraJoints
 from stream.config import DetectConfig
-from stream.live.estimator import Estimator, interpolate
+from stream.live.estimator import Estimator
 from stream.live.files import FileMatcher
+from stream.live.interpolation import interpolate
 from stream.live.synchronise import frame_set
 from stream.types import Frame, FrameReference, FrameSet
 from tests.known import KnownDetector, figure
