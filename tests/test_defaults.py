@@ -169,7 +169,7 @@ def test_a_live_recorder_may_fall_ten_seconds_behind():
     with ExitStack() as stack:
         config = config_of(parser().parse_args(["--camera", "synthetic:frames=2", "--view", "none"]))
         pipeline, _ = build.prepare(replace(config, detect=DetectConfig(("movenet-lightning",))), stack)
-        assert pipeline._ahead == 300
+        assert pipeline._sinks.ahead == 300
 
 
 def test_a_network_source_is_given_up_after_eight_seconds_whatever_it_does():

@@ -163,7 +163,7 @@ def test_many_outputs_that_fail_are_all_in_the_summary_and_not_in_the_note():
         for k in range(40):
             worker = pipe.add(Collect(act=full), f"sink{40 * n + k}")
         worker.join()
-        notes.append((pipe.note, len(pipe._workers)))
+        notes.append((pipe.note, len(pipe._sinks.workers)))
         if n == 5:
             pipe.control.stop()
 
@@ -185,7 +185,7 @@ def test_what_sinks_that_have_ended_wrote_and_lost_is_in_the_summary():
             pipe.remove(first[0])
             first[0].join()
             pipe.add(Collect(), "next")
-            first.append(len([w for w in pipe._workers if w.name == "short"]))
+            first.append(len([w for w in pipe._sinks.workers if w.name == "short"]))
             pipe.control.stop()
 
     pipe.add(Collect(act=act))
@@ -306,7 +306,7 @@ def test_the_switch_begins_and_ends_takes_and_a_stopped_one_is_not_being_recorde
             states.append(status().recording)
             record(True)  # it is recording already
             states.append(len(list(tmp_path.iterdir())))
-            for worker in pipe._workers:
+            for worker in pipe._sinks.workers:
                 if worker.name == "recorder":  # as on a full disk
                     worker.channel.close()
             states.append(status().recording)
@@ -315,7 +315,7 @@ def test_the_switch_begins_and_ends_takes_and_a_stopped_one_is_not_being_recorde
             record(False)
             states.append(status().recording)
             record(False)
-            of_takes = [worker for worker in pipe._workers if worker.name in ("recorder", "frames")]
+            of_takes = [worker for worker in pipe._sinks.workers if worker.name in ("recorder", "frames")]
             states.append(all(worker.channel.closed for worker in of_takes))
             record()
             states.append(len(list(tmp_path.iterdir())))

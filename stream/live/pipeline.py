@@ -3,18 +3,18 @@
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from calibration.errors import UserError
-from stream.channel import Channel, Closed, Policy
+from stream.channel import Channel, Closed
 from stream.config import SyncConfig
 from stream.control import Control
 from stream.live.crowding import Crowding
 from stream.live.doubts import Doubts
 from stream.live.estimator import Estimator, PendingFrameSet
+from stream.live.fan_out import FanOut
 from stream.live.files import FileMatcher
 from stream.live.metrics import Meter, Summary
 from stream.live.sink_worker import SinkWorker
@@ -23,7 +23,7 @@ from stream.live.synchronise import frame_set as set_of_frames
 from stream.packed import UnseenFrame
 from stream.sinks import MainSink, RunInfo, Sink, SinkStoppedError
 from stream.sources import LazySource, Source, SourceInfo, Turned
-from stream.types import Estimate, Event, Frame, FrameSet, StreamError
+from stream.types import Estimate, Event, Frame, FrameSet
 
 _LOG = logging.getLogger(__name__)
 
@@ -80,11 +80,7 @@ class Pipeline:
         self._doubts = doubts
         self.run_info = run_info
         self._meter = meter
-        self._ahead = max(2, round(buffer_s * (run_info.fps or 30.0)))
-        self._workers: list[SinkWorker] = []
-        """Those at work, and those that have ended since the last one was added."""
-        self._past = _Past()
-        self._running = self._ended = False
+        self._sinks = FanOut(run_info, self.live, max(2, round(buffer_s * (run_info.fps or 30.0))), self._sink_failed)
         self._capturing = len(sources)
         self._lock = threading.Lock()
         self._errors: list[BaseException] = []
@@ -117,15 +113,7 @@ class Pipeline:
         Raises:
             StreamError: if the run is over.
         """
-        with self._lock:
-            if self._ended:
-                raise StreamError("the run is over; its outputs are closed")
-            self._past.take(self._workers)
-            worker = self._worker(sink, name)
-            self._workers.append(worker)
-            if self._running:
-                worker.start()
-        return worker
+        return self._sinks.add(sink, name)
 
     def remove(self, worker: SinkWorker) -> None:
         """Let a sink write what it was given and close, which is not waited for; its line goes to the summary."""
@@ -172,15 +160,8 @@ class Pipeline:
         ]
         compute = threading.Thread(target=self._guard, args=(self._compute,), name="compute")
         self._meter.start()
-        viewer = None
         try:
-            with self._lock:
-                self._running = True
-                for worker in self._workers:
-                    worker.start()
-                if main:
-                    viewer = self._worker(main, viewer_name)
-                    self._workers.append(viewer)
+            viewer = self._sinks.start(main, viewer_name)
             for thread in (*threads, compute):
                 thread.start()
             if viewer and main:
@@ -196,21 +177,17 @@ class Pipeline:
                 if thread.ident is not None:
                     thread.join()
             self._looks.shutdown()
-            with self._lock:
-                self._ended = True
-            for worker in self._workers:
-                self.remove(worker)
-                worker.join()
+            self._sinks.end()
         if self._errors:
-            for line in self._lines():
+            for line in self._sinks.lines():
                 _LOG.info("%s", line)  # what was recorded so far is whole
             raise self._errors[0]
         # A live camera's note is of the frame set; a file's, such as that it is cut off, is of the whole run.
         notes = [o.source.status().note for o in self._sources if not o.info.live]
         lines = filter(
-            None, (*notes, *self._lines(), *self._crowd.lines(), *(self._doubts.lines() if self._doubts else ()))
+            None, (*notes, *self._sinks.lines(), *self._crowd.lines(), *(self._doubts.lines() if self._doubts else ()))
         )
-        summary = self._meter.summary(self._drops(), self._skips(), tuple(lines), tuple(self._failures))
+        summary = self._meter.summary(self._drops(), self._sinks.lost("latest"), tuple(lines), tuple(self._failures))
         return replace(summary, lines=(*summary.lines, *self._timing_lines(summary)))
 
     def _timing_lines(self, summary: Summary) -> list[str]:
@@ -230,14 +207,6 @@ class Pipeline:
         while thread.is_alive():
             thread.join(_WAKE_S)
 
-    def _worker(self, sink: Sink, name: str) -> SinkWorker:
-        size = 1 if sink.policy == "latest" else (self._ahead if self.live and not sink.wants_images else 4)
-        if self.live and sink.policy == "every" and sink.wants_images:
-            # A second of full HD images is 180 MB a camera; what encodes images must keep up.
-            size = 16
-        name = name or type(sink).__name__.lower()
-        return SinkWorker(sink, name, self.run_info, size, self._sink_failed, late=self._running)
-
     def _sink_failed(self, worker: SinkWorker, error: BaseException) -> None:
         # What cannot be recorded of a file can be tried again from its beginning; what is live is gone, so it goes on.
         essential = worker.essential and not self.live and not worker.late
@@ -254,9 +223,7 @@ class Pipeline:
 
     def _event(self, source: str, text: str) -> None:
         monotonic = any(opened.info.clock == "monotonic" for opened in self._sources)
-        event = Event(time.monotonic() if monotonic else self._t, source, text)
-        for worker in list(self._workers):
-            worker.event(event)
+        self._sinks.event(Event(time.monotonic() if monotonic else self._t, source, text))
 
     def _fail(self, error: BaseException) -> None:
         with self._lock:
@@ -274,8 +241,7 @@ class Pipeline:
         finally:
             if work == self._compute:
                 self.control.stop()
-                for worker in list(self._workers):
-                    worker.channel.close()
+                self._sinks.close()
 
     def _capture(self, k: int) -> None:
         opened = self._sources[k]
@@ -340,9 +306,7 @@ class Pipeline:
         for line in self._doubts(estimate) if self._doubts else ():
             self._event("calibration", line)
         self._measure(frame_set, estimate, time.perf_counter() - start)
-        packet = (estimate, {f.camera: f.image for f in frame_set.frames if f is not None})
-        for worker in list(self._workers):
-            worker.put(packet, block=not self.live)
+        self._sinks.put((estimate, {f.camera: f.image for f in frame_set.frames if f is not None}))
 
     def _file_frame_sets(self) -> Iterator[FrameSet]:
         try:
@@ -406,36 +370,7 @@ class Pipeline:
         }
         for opened, unused in zip(self._sources, self._file_matcher.unused, strict=True):
             drops[f"frames of {opened.info.name} at the time of no moment"] = unused
-        return drops | self._lost("every")
-
-    def _skips(self) -> dict[str, int]:
-        return self._lost("latest")
-
-    def _lost(self, policy: Policy) -> dict[str, int]:
-        with self._lock:
-            counts = [self._past.lost[policy], *(w.dropped for w in self._workers if w.policy == policy)]
-        return dict(sum(counts, Counter[str]()))
-
-    def _lines(self) -> list[str]:
-        """What the sinks said of themselves when they were closed."""
-        with self._lock:
-            return [*self._past.lines, *(worker.line for worker in self._workers if worker.line)]
-
-
-class _Past:
-    """What is kept of sinks that have ended: a long run begins a new take, with new sinks, again and again."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.lost: dict[Policy, Counter[str]] = {"every": Counter(), "latest": Counter()}
-
-    def take(self, workers: list[SinkWorker]) -> None:
-        """Take those that have ended out of a list."""
-        for worker in [worker for worker in workers if worker.over]:
-            workers.remove(worker)
-            self.lost[worker.policy] += worker.dropped
-            if worker.line:
-                self.lines.append(worker.line)
+        return drops | self._sinks.lost("every")
 
 
 def _seen(frame: Frame | None) -> Frame | None:
