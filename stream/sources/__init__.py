@@ -90,22 +90,26 @@ def _own() -> set[str]:
 
 
 def _module(kind: str) -> _Module:
-    if kind in _own():
-        return cast(_Module, importlib.import_module(f"{__name__}.{kind}"))
-    return cast(_Module, _PLUGINS.found()[kind])
+    return _our_module(kind) if kind in _own() else cast(_Module, _PLUGINS.found()[kind])
+
+
+def _our_module(kind: str) -> _Module:
+    return cast(_Module, importlib.import_module(f"{__name__}.{kind}"))
 
 
 def kind_of(source: str) -> str:
     """The kind of a source's text: of other packages' kinds the first that claims it, then of ours, else a file."""
-    ordered = sorted(kinds(), key=lambda kind: (kind in _own(), kind))
-    return next((kind for kind in ordered if _claims(kind, source)), "file")
+    own = _own()  # once: the folder is read for it
+    for kind, module in sorted(_PLUGINS.found().items(), key=lambda plugin: plugin[0]):
+        if kind not in own and _claims(kind, module, source):
+            return kind
+    return next((kind for kind in sorted(own) if _our_module(kind).claims(source)), "file")
 
 
-def _claims(kind: str, source: str) -> bool:
-    if kind in _own():
-        return _module(kind).claims(source)
+def _claims(kind: str, module: _Module, source: str) -> bool:
+    """Whether the module of another package claims a text."""
     try:
-        return bool(_module(kind).claims(source))
+        return bool(module.claims(source))
     except Exception as error:  # whatever another's code does spoils no source but its own
         _log.warning("source %s claims nothing: %s: %s", kind, type(error).__name__, error)
         return False
@@ -236,11 +240,12 @@ def parse_sources(texts: Sequence[str]) -> tuple[SourceConfig, ...]:
             raise StreamError(
                 f"two cameras are called {config.name}: {other.shown} and {config.shown}; name them, as in left=..."
             )
-        for place in map(place_of, files_of(config.source)):
+        its = [place_of(file) for file in files_of(config.source)]
+        for place in its:
             other = places.setdefault(place, config)
             if other is not config:
                 raise StreamError(f"{config.shown} is given twice, as {other.name} and as {config.name}")
-            if list(map(place_of, files_of(config.source))).count(place) > 1:
+            if its.count(place) > 1:
                 raise StreamError(f"{config.shown}: it names one file twice")
     return configs
 
