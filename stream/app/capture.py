@@ -22,7 +22,7 @@ from stream.drawing.facts import Status
 from stream.drawing.preview import draw_preview
 from stream.drawing.scene import ViewState
 from stream.live.capture import CaptureRun
-from stream.live.metrics import Summary
+from stream.live.metrics import report
 from stream.live.pipeline import OpenSource
 from stream.sinks import CameraInfo, MainSink, RunInfo, recorder, window
 from stream.types import Estimate, Frame, FrameReference, StreamError
@@ -74,8 +74,6 @@ def _told(line: str) -> None:
 
 
 def _with_estimates(config: Config, capture: CaptureConfig, stack: ExitStack) -> tuple[list[str], list[str]]:
-    from stream.live.metrics import report
-
     run = _run(config, capture, "all")
     with leave_on_interrupt():
         pipeline, viewer = build.prepare(config, stack, run)
@@ -83,7 +81,7 @@ def _with_estimates(config: Config, capture: CaptureConfig, stack: ExitStack) ->
     with finish_on_interrupt(pipeline.control):
         run.start(pipeline.control)
         try:
-            summary: Summary = pipeline.run(viewer)
+            summary = pipeline.run(viewer)
         finally:
             run.close()
     failures = [*summary.failures, *([run.problem] if run.problem else [])]
@@ -105,14 +103,7 @@ def _alone(config: Config, capture: CaptureConfig, stack: ExitStack) -> tuple[li
     with finish_on_interrupt(control):
         run.start(control)
         try:
-            _watch(
-                run,
-                control,
-                opened,
-                info,
-                viewer,
-                "terminal" in {o.name() for o in outputs.sink_options(config.output)},
-            )
+            _watch(run, control, opened, info, viewer, _talks(config))
         finally:
             for one in opened:
                 one.source.close()
@@ -143,6 +134,7 @@ def _tiles(images: Mapping[str, Image | None], estimate: Estimate, status: Statu
 
 
 def _talks(config: Config) -> bool:
+    """Whether there is a line on the terminal: --quiet leaves it out."""
     return any(options.name() == "terminal" for options in outputs.sink_options(config.output))
 
 
