@@ -199,11 +199,10 @@ class Contradictions:
         return False
 
     def _explain(self, key: Key) -> Cause | None:
-        if len(key) == 2:
-            seen = self._watched(key)
-            return explain_pair(seen, self._cameras, *key) if seen else None
         seen = self._watched(key)
-        return explain(seen, self._cameras, key[0]) if seen else None
+        if seen is None:
+            return None
+        return explain_pair(seen, self._cameras, *key) if len(key) == 2 else explain(seen, self._cameras, key[0])
 
     def _watched(self, key: Key) -> Watched | None:
         """The same person and sightings all the time: those of most moments."""
