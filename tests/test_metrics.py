@@ -5,7 +5,9 @@ import math
 import pytest
 
 from stream.live import metrics
+from stream.live.crowding import Crowding
 from stream.live.metrics import Meter, Presence, report
+from stream.types import Estimate
 
 
 class Clock:
@@ -175,3 +177,16 @@ def test_who_was_not_followed_is_counted():
     meter = Meter()
     done(meter, people=[0])
     assert not any("followed" in line for line in report(meter.summary({}, {})))
+
+
+def test_who_was_not_followed_is_in_the_summary_once_and_in_the_note_now():
+    meter, crowding = Meter(), Crowding()
+    for left_out in (3, 1):
+        done(meter, people=[0], left_out=left_out)
+        crowding.add(Estimate(index=0, t=0.0, frames=(), people=(), left_out=left_out, too_small=2))
+    lines = report(meter.summary({}, {}, tuple(crowding.lines())))
+    assert [line for line in lines if "--max-people" in line] == [
+        "up to 3 more at once were not followed (--people, --max-people)"
+    ]
+    assert "up to 2 people too small in the picture to be lifted, in 2 moments" in lines
+    assert crowding.note.startswith("1 person more than are followed")
