@@ -108,9 +108,11 @@ def _followed(
     xy, shown = np.stack([s.joints for s in spots]), np.stack([s.seen for s in spots])
     height = np.array([max(s.height, 1.0) for s in spots])
     cost = np.full((len(people), len(spots)), _FAR)
-    shared = [row for row, person in enumerate(people) if person.placed is not None and person.placed.shared]
+    shared = {
+        row: placed for row, person in enumerate(people) if (placed := person.placed) is not None and placed.shared
+    }
     if shared:
-        joints = np.stack([carried(people[row].placed, t, options) for row in shared])  # type: ignore[arg-type]
+        joints = np.stack([carried(placed, t, options) for placed in shared.values()])
         ahead = np.all(world_to_camera(camera, joints)[..., 2] > 100, axis=-1)
         off = np.linalg.norm(world_to_image(camera, joints)[:, None] - xy[None], axis=-1)
         count = (shown[None] & np.isfinite(off)).sum(-1)
@@ -119,9 +121,9 @@ def _followed(
         ordered = np.sort(np.where(shown[None] & np.isfinite(off), off, np.inf), -1)
         share = np.take_along_axis(ordered, np.maximum(count - 1, 0)[..., None] // 2, -1)[..., 0] / height
         # Who was not fused for a while may have gone anywhere: they are looked for in the world, not here.
-        fresh = np.array([t - people[row].placed.t <= _LATE_S for row in shared])  # type: ignore[union-attr]
+        fresh = np.array([t - placed.t <= _LATE_S for placed in shared.values()])
         fits = enough & ahead[:, None] & fresh[:, None] & (share <= options.reprojection)
-        cost[shared] = np.where(fits, share, _FAR)
+        cost[list(shared)] = np.where(fits, share, _FAR)
     for row, person in enumerate(people):
         before = person.views[camera_index]
         if before is None:

@@ -72,13 +72,17 @@ def match(
     """
     by_track = {known.track: row for row, person in enumerate(people) if (known := person.views[camera]) is not None}
     found = {k: by_track[sighting.track] for k, sighting in enumerate(seen) if sighting.track in by_track}
-    lost = [row for row, person in enumerate(people) if row not in found.values() and person.views[camera] is not None]
+    lost = [
+        (row, before)
+        for row, person in enumerate(people)
+        if row not in found.values() and (before := person.views[camera]) is not None
+    ]
     new = [k for k in range(len(seen)) if k not in found]
     if not lost or not new:
         return found
     spotted = [spot(seen[k], None, t) for k in new]
-    cost = np.array([[away(people[row].views[camera], s, t, options) for s in spotted] for row in lost])  # type: ignore[arg-type]
-    for row, column in zip(*linear_sum_assignment(np.minimum(cost, 1e3)), strict=True):
-        if cost[row, column] <= 1:
-            found[new[column]] = lost[row]
+    cost = np.array([[away(before, s, t, options) for s in spotted] for _, before in lost])
+    for k, column in zip(*linear_sum_assignment(np.minimum(cost, 1e3)), strict=True):
+        if cost[k, column] <= 1:
+            found[new[column]], _ = lost[k]
     return found
