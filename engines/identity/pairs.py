@@ -7,6 +7,7 @@ Three things are compared, each in its own standard deviations:
 - the hypotheses of the two, turned into the world, the two nearest: who faces another way is somebody else.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -108,14 +109,12 @@ def compare(nodes: Sequence[Node], options: IdentityOptions = IdentityOptions())
     gap = np.where((s > 200) & (r > 200), gap, 1e5)
     both = seen[:, None] & seen[None]
     enough = (both.sum(-1) >= 4) & (camera[:, None] != camera[None])
-    with np.errstate(all="ignore"):
-        import warnings
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
-            passed = np.nanmedian(np.where(both, gap, np.nan), -1)
-            met = np.nanmedian(np.where(both, s, np.nan), -1)
-            flat = np.nanmedian(np.where(both, sine, np.nan), -1)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        # numpy warns of pairs that have no joint in common; they are not compared.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        passed = np.nanmedian(np.where(both, gap, np.nan), -1)
+        met = np.nanmedian(np.where(both, s, np.nan), -1)
+        flat = np.nanmedian(np.where(both, sine, np.nan), -1)
     rays_cost = np.where(enough, passed / options.gap_mm, np.inf)
     unsure = np.hypot(options.depth * away[:, None], options.gap_mm / np.sqrt(flat))
     depth = np.where(enough, np.abs(met - away[:, None]) / unsure, np.inf)
