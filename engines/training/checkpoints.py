@@ -1,15 +1,18 @@
-"""What both training scripts need: checkpoints that survive a crash, averaged weights, the faster precision."""
+"""What the training scripts share: checkpoints that survive a crash, settings, averaged weights, the precision."""
 
 import dataclasses
 import time
 import warnings
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from calibration import writing
 from calibration.errors import UserError
+
+_Settings = TypeVar("_Settings")
 
 
 def save(path: Path, **state: object) -> None:
@@ -58,6 +61,44 @@ def begin(out: Path, resume: bool) -> dict | None:
     if checkpoint.exists():
         raise UserError(f"{out} holds a training already: go on with it with --resume, or give another --out")
     return None
+
+
+def resumed(
+    kind: type[_Settings], state: dict, changes: dict[str, object], out: Path, training: str, holds: Iterable[str]
+) -> tuple[_Settings, _Settings]:
+    """The settings of the checkpoint in ``out``, as they are and with changes.
+
+    Args:
+        kind: the dataclass of the settings.
+        state: what the checkpoint holds.
+        changes: fields of the settings that --resume was given.
+        out: folder of the checkpoint.
+        training: whose checkpoint it is to be, in words.
+        holds: what a checkpoint of it has besides.
+
+    Raises:
+        UserError: if it is of another script.
+    """
+    try:
+        kept = kind(**state["settings"])
+        settings = kind(**state["settings"] | changes)
+        for name in holds:
+            state[name]
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{out / 'checkpoint.pt'} is not a checkpoint of {training} ({error})") from error
+    return kept, settings
+
+
+def check_least(settings: Any, least: Mapping[str, float]) -> None:
+    """Refuse settings, a dataclass, below the least that makes sense.
+
+    Raises:
+        UserError: naming the flag.
+    """
+    for name, bound in least.items():
+        # NaN is not below it, and is refused too.
+        if not (value := getattr(settings, name)) >= bound:
+            raise UserError(f"--{name.replace('_', '-')} {value}: it is {bound} at least")
 
 
 def restore(optimiser: torch.optim.Optimizer, state: dict, weight_decay: float) -> None:

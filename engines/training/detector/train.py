@@ -28,6 +28,7 @@ from engines.argument_types import Parser, at_least
 from engines.detectors.hourglass import decode
 from engines.models.hourglass import SIGMA, STRIDE, HourglassShape, StackedHourglass
 from engines.skeleton import LIMBS, MPII
+from engines.training import checkpoints
 from engines.training.checkpoints import (
     average_weights,
     begin,
@@ -81,9 +82,7 @@ def check(settings: HourglassSettings) -> None:
     Raises:
         UserError: naming the flag.
     """
-    for name, least in LEAST.items():
-        if (value := getattr(settings, name)) < least:
-            raise UserError(f"--{name.replace('_', '-')} {value}: it is {least} at least")
+    checkpoints.check_least(settings, LEAST)
     if settings.size % 64 or settings.small_size % 64:
         raise UserError(f"--size {settings.size}, --small-size {settings.small_size}: both are multiples of 64")
     if settings.precision not in PRECISIONS:
@@ -107,12 +106,7 @@ def resumed(state: dict, changes: dict[str, object], out: Path) -> HourglassSett
     Raises:
         UserError: if it is of another script, or the changes make another network of it.
     """
-    try:
-        kept = HourglassSettings(**state["settings"])
-        settings = dataclasses.replace(kept, **changes)
-        state["epoch"]
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{out / 'checkpoint.pt'} is not a checkpoint of this training ({error})") from error
+    kept, settings = checkpoints.resumed(HourglassSettings, state, changes, out, "this training", ("epoch",))
     if (settings.stacks, settings.features) != (kept.stacks, kept.features):
         raise UserError(f"--resume: the checkpoint is of {kept.stacks} x {kept.features}; another needs another --out")
     return settings
@@ -153,11 +147,12 @@ def heatmap_loss(logits: list[Tensor], target: Tensor, weight: Tensor) -> Tensor
     return (per_joint * weight).mean((1, 2)).sum()
 
 
-def learning_rate(settings: HourglassSettings, done: float) -> float:
+def share_of_rate(warm_up: float, done: float) -> float:
     """Linear warm-up, then a cosine to zero; ``done`` is the share of the training that is over."""
-    if done < settings.warm_up:
-        return settings.rate * (done / settings.warm_up + 1e-3)
-    return settings.rate * 0.5 * (1 + math.cos(math.pi * (done - settings.warm_up) / (1 - settings.warm_up)))
+    if done < warm_up:
+        return done / warm_up + 1e-3
+    done = min(done, 1.0)
+    return 0.5 * (1 + math.cos(math.pi * (done - warm_up) / (1 - warm_up)))
 
 
 @torch.inference_mode()
@@ -296,7 +291,7 @@ def train(
             for step, (image, xy, weight) in enumerate(loader):
                 done = (epoch * steps + step) / (settings.epochs * steps)
                 for group in optimiser.param_groups:
-                    group["lr"] = learning_rate(settings, done)
+                    group["lr"] = settings.rate * share_of_rate(settings.warm_up, done)
                 xy, weight = xy.to(device), weight.to(device)
                 with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
                     logits = run(as_input(image, device))
