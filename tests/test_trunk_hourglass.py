@@ -19,7 +19,7 @@ from engines.models.movenet_trunk import Trunk
 from engines.models.trunk_hourglass import TrunkHourglass, TrunkShape
 from engines.skeleton import FACE_AND_FEET, MPII_FACE_FEET
 from engines.training.data.lspet import Photographs
-from engines.training.detector import agreement, augment, augment_people, checkpoint, people, pseudo_labels
+from engines.training.detector import agreement, augment, augment_people, checkpoint, on_thunder, people, pseudo_labels
 from engines.training.detector import train_on_thunder as training
 from tests.mistakes import refused
 
@@ -320,7 +320,7 @@ def test_a_training_starts_at_thunder_goes_on_and_is_built(
 ) -> None:
     folder, cache = few
     out = tmp_path / "run"
-    monkeypatch.setattr(training, "SETTLE_ON", 4)
+    monkeypatch.setattr(on_thunder, "SETTLE_ON", 4)
     arguments = ["--set", str(folder), "--cache", str(cache), "--out", str(out), "--batch", "2", "--stacks", "1"]
     assert training.main([*arguments, "--minutes", "0.02", "--frozen", "0"]) == 0, capsys.readouterr().err
     state = torch.load(out / "checkpoint.pt", weights_only=True)

@@ -21,6 +21,7 @@ from engines.training.checkpoints import load_checkpoint
 from engines.training.data.lspet import Photographs
 from engines.training.detector import crops, train_on_thunder
 from engines.training.detector.checkpoint import JOINT_SETS, Network, rebuild
+from engines.training.detector.on_thunder import OnThunderSettings
 from engines.training.detector.train import HourglassSettings, command, pck, predict
 from engines.types import Runtime
 
@@ -84,8 +85,8 @@ def read(checkpoint: Path) -> tuple[Network, dict]:
 
 def _command(settings: dict) -> str:
     if "trunk_rate" in settings:
-        known = {f.name: settings[f.name] for f in fields(train_on_thunder.OnThunderSettings) if f.name in settings}
-        return train_on_thunder.command(train_on_thunder.OnThunderSettings(**known), settings["origin"])
+        known = {f.name: settings[f.name] for f in fields(OnThunderSettings) if f.name in settings}
+        return train_on_thunder.command(OnThunderSettings(**known), settings["origin"])
     known = {f.name: settings[f.name] for f in fields(HourglassSettings) if f.name in settings}
     return command(HourglassSettings(**known), settings["origin"])
 

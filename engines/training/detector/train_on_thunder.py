@@ -6,58 +6,26 @@ python -m engines.training.detector.train_on_thunder --out runs/thunder --resume
 
 import argparse
 import dataclasses
-import math
 import sys
-import tempfile
 import time
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from calibration.errors import UserError
-from engines import cards
-from engines.argument_types import at_least
-from engines.detectors.hourglass import MIRRORS, decode
-from engines.models.hourglass import STRIDE
-from engines.models.movenet_trunk import SIDE, Features, Trunk
-from engines.models.trunk_hourglass import OWN, TRUNKS, TrunkHourglass, TrunkShape
-from engines.skeleton import MPII_FACE_FEET
-from engines.training.checkpoints import average_weights, begin, flags, load_checkpoint, restore, save
+from engines.argument_types import Parser, at_least
+from engines.models.movenet_trunk import SIDE
+from engines.models.trunk_hourglass import TrunkHourglass
+from engines.training import checkpoints
+from engines.training.checkpoints import begin, flags, load_checkpoint
 from engines.training.data import where
 from engines.training.data.lspet import Photographs
-from engines.training.detector import augment_people, crops
+from engines.training.detector import crops
 from engines.training.detector.crops import Crops
+from engines.training.detector.on_thunder import OnThunderSettings, Training, draw, predict
 from engines.training.detector.people import prepare
-from engines.training.detector.train import heatmap_loss, pck, targets
-
-
-@dataclass(frozen=True, slots=True)
-class OnThunderSettings:
-    """Everything that decides the outcome of a training; stored in the checkpoint."""
-
-    stacks: int = 2
-    # the length
-    minutes: float = 90.0  # of the clock: a shared machine does more crops in them or fewer
-    frozen: float = 1.0  # share of it during which the trunk stays as it is
-    repeats: int = 2  # of the people of every set but the first
-    # the optimiser
-    batch: int = 8
-    rate: float = 1.5e-3
-    trunk_rate: float = 0.01  # the trunk's, as a share of it
-    trunk_loss: float = 0.0  # weight of the trunk's own heatmaps, once it is trained
-    warm_up: float = 0.02  # share of the training; then a cosine to zero
-    weight_decay: float = 1e-4
-    clip: float = 20.0  # norm of the gradient
-    average: float = 0.995  # decay of the averaged weights, which are what is shipped
-    seed: int = 0
-
+from engines.training.detector.train import pck
 
 SAVE_S = 300
 """Seconds between two checkpoints."""
@@ -68,58 +36,6 @@ DATA = "lspet", "people"
 VALIDATE_ON = 1000
 """Photographs of the validation, at most."""
 LEAST = {"stacks": 1, "frozen": 0, "repeats": 1, "batch": 2, "rate": 0, "trunk_rate": 0, "seed": 0}
-RISE = 0.03
-"""Share of the training over which the trunk's rate rises."""
-SETTLE_ON = 160
-"""Crops that the norms of the averaged weights are measured on."""
-MIRROR = MIRRORS[MPII_FACE_FEET.name]
-
-
-class FixedPart:
-    """What of the trunk is not trained, in ONNX Runtime: eight times as fast as in torch on a CPU.
-
-    Args:
-        trunk: the trunk.
-        whole: all of it, or its early part.
-        threads: of ONNX Runtime.
-    """
-
-    def __init__(self, trunk: Trunk, whole: bool, threads: int) -> None:
-        self._trunk, self._whole = trunk, whole
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        names = Features._fields if whole else ("second", "third")
-        with tempfile.TemporaryDirectory() as scratch:
-            path = Path(scratch) / "fixed.onnx"
-            part = trunk if whole else _Early(trunk)
-            with warnings.catch_warnings():
-                # torch 2.13 warns of a deprecation inside itself.
-                warnings.filterwarnings("ignore", category=FutureWarning, message=".*treespec.*")
-                torch.onnx.export(
-                    part.eval(), (torch.zeros(2, 3, SIDE, SIDE),), str(path), input_names=["image"], output_names=names,
-                    dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=1 << 20)},), opset_version=20, dynamo=True,
-                    external_data=False, verbose=False,
-                )  # fmt: skip
-            self._session = onnxruntime.InferenceSession(path.read_bytes(), options)
-
-    def __call__(self, images: NDArray[np.uint8], trunk: Trunk | None = None) -> Features:
-        """What the trunk sees in crops (B, S, S, 3) RGB; the rest of it is that of ``trunk``."""
-        image = np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32) / np.float32(255)
-        last = torch.channels_last
-        found = [
-            torch.from_numpy(np.asarray(part)).contiguous(memory_format=last)
-            for part in self._session.run(None, {"image": image})
-        ]
-        return Features(*found) if self._whole else (trunk or self._trunk).late(*found)
-
-
-class _Early(nn.Module):
-    def __init__(self, trunk: Trunk) -> None:
-        super().__init__()
-        self.trunk = trunk
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        return self.trunk.early(image)
 
 
 def check(settings: OnThunderSettings) -> None:
@@ -128,9 +44,7 @@ def check(settings: OnThunderSettings) -> None:
     Raises:
         UserError: naming the flag.
     """
-    for name, least in LEAST.items():
-        if not (value := getattr(settings, name)) >= least:
-            raise UserError(f"--{name.replace('_', '-')} {value}: it is {least} at least")
+    checkpoints.check_least(settings, LEAST)
     if not settings.minutes > 0:
         raise UserError(f"--minutes {settings.minutes}: it is more than 0")
 
@@ -147,153 +61,12 @@ def resumed(state: dict, changes: dict[str, object], out: Path) -> OnThunderSett
     Raises:
         UserError: if it is of another script, or the changes make another network of it.
     """
-    try:
-        kept = OnThunderSettings(**state["settings"])
-        settings = dataclasses.replace(kept, **changes)
-        if missing := {"elapsed", "step"} - state.keys():
-            raise KeyError(*missing)
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{out / 'checkpoint.pt'} is not a checkpoint of train_on_thunder ({error})") from error
+    kept, settings = checkpoints.resumed(
+        OnThunderSettings, state, changes, out, "train_on_thunder", ("elapsed", "step")
+    )
     if settings.stacks != kept.stacks:
         raise UserError(f"--resume: the checkpoint has {kept.stacks} stacks; another number needs another --out")
     return settings
-
-
-def share_of_rate(settings: OnThunderSettings, done: float) -> float:
-    """Linear warm-up, then a cosine to zero; ``done`` is the share of the training that is over."""
-    if done < settings.warm_up:
-        return done / settings.warm_up + 1e-3
-    done = min(done, 1.0)
-    return 0.5 * (1 + math.cos(math.pi * (done - settings.warm_up) / (1 - settings.warm_up)))
-
-
-def draw(people: Crops, rows: Sequence[int], rng: np.random.Generator) -> tuple[NDArray[np.uint8], Tensor, Tensor]:
-    """Augmented crops (B, S, S, 3) of these people, joints (B, K, 2) in pixels from the edge, weights (B, K)."""
-    drawn = []
-    for row in rows:
-        other = people.images[rng.integers(len(people.images))]
-        drawn.append(
-            augment_people.augment(people.images[row], people.xy[row], people.weight[row], SIDE, MIRROR, other, rng)
-        )
-    images, xy, weight = (np.stack(part) for part in zip(*drawn, strict=True))
-    return images, torch.from_numpy(xy.astype(np.float32)), torch.from_numpy(weight.astype(np.float32))
-
-
-@torch.inference_mode()
-def predict(network: TrunkHourglass, fixed: FixedPart, images: NDArray[np.uint8]) -> tuple[NDArray, NDArray]:
-    """Joints (N, K, 2) in pixels from the edge, and heights of their peaks (N, K), of crops (N, S, S, 3) RGB."""
-    network.eval()
-    xy, score = [], []
-    for start in range(0, len(images), 16):
-        logits = network.stacked(fixed(images[start : start + 16], network.trunk))[-1]
-        for maps in torch.softmax(logits.flatten(2), -1).view_as(logits).numpy():
-            uv, height = decode(maps)
-            xy.append(uv * images.shape[1])
-            score.append(height)
-    return np.array(xy), np.array(score)
-
-
-@torch.no_grad()
-def settle_norms(network: TrunkHourglass, fixed: FixedPart, people: Crops, batch: int) -> None:
-    """Measure the statistics of the norms of averaged weights on augmented crops."""
-    for norm in (m for m in network.modules() if isinstance(m, nn.BatchNorm2d)):
-        norm.reset_running_stats()
-        norm.momentum = None  # the plain mean of what follows
-    network.train()
-    rng = np.random.default_rng(0)
-    for _ in range(max(SETTLE_ON // batch, 1)):
-        images, _, _ = draw(people, rng.integers(len(people.xy), size=batch).tolist(), rng)
-        network.stacked(fixed(images, network.trunk))
-
-
-def copied(network: TrunkHourglass) -> TrunkHourglass:
-    """Another of the same weights."""
-    copy = TrunkHourglass(network.shape)
-    copy.load_state_dict(network.state_dict())
-    copy.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    return copy
-
-
-def loss_of(seen: Features, logits: list[Tensor], xy: Tensor, weight: Tensor, settings: OnThunderSettings) -> Tensor:
-    """Cross-entropy of the heatmaps of every stack, the trunk's as the first."""
-    wanted = targets(xy / STRIDE, logits[-1].shape[-1])
-    loss = heatmap_loss(logits, wanted, weight)
-    if settings.trunk_loss and seen.heatmaps.requires_grad:
-        loss = loss + settings.trunk_loss * heatmap_loss([seen.heatmaps[:, TRUNKS]], wanted[:, OWN], weight[:, OWN])
-    return loss
-
-
-class Training:
-    """A network that is being trained, and all that goes into a checkpoint."""
-
-    def __init__(
-        self, settings: OnThunderSettings, state: dict | None, threads: int, begin_with: dict | None = None
-    ) -> None:
-        self.settings = settings
-        torch.set_num_threads(threads)
-        torch.manual_seed(settings.seed)
-        torch.set_flush_denormal(True)
-        self.network = TrunkHourglass(TrunkShape(settings.stacks))
-        self.network.trunk.load_thunder(cards.WEIGHTS / "movenet_thunder.onnx")
-        self.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        origin = ""
-        if begin_with:
-            origin = f"stacks of a training of {begin_with['elapsed'] / 60:.0f} minutes, {begin_with['step']} steps"
-            own = {k: v for k, v in begin_with["averaged"].items() if not k.startswith("trunk.")}
-            self.network.load_state_dict(own, strict=False)
-        self.averaged = copied(self.network)
-        own = [p for name, p in self.network.named_parameters() if not name.startswith("trunk.")]
-        groups = [{"params": own}, {"params": self.network.trunk.late_parameters()}]
-        self.optimiser = torch.optim.AdamW(groups, settings.rate, weight_decay=settings.weight_decay, fused=True)
-        self.seconds, self.step = 0.0, 0
-        if state:
-            self.network.load_state_dict(state["network"])
-            self.averaged.load_state_dict(state["averaged"])
-            restore(self.optimiser, state["optimiser"], settings.weight_decay)
-            self.seconds, self.step = state["elapsed"], state["step"]
-        self.origin = state.get("origin", "") if state else origin
-        self.fixed = FixedPart(self.network.trunk, settings.frozen >= 1, threads)
-
-    @property
-    def done(self) -> float:
-        """Share of the training that is over."""
-        return self.seconds / (60 * self.settings.minutes)
-
-    def learn(self, images: NDArray[np.uint8], xy: Tensor, weight: Tensor) -> float:
-        """One step on a batch, of ``draw``; returns its loss."""
-        settings, done = self.settings, self.done
-        tuned = done >= settings.frozen
-        # Adam has not seen these weights before: their first steps are small.
-        rising = min(max(done - settings.frozen, 0) / RISE, 1)
-        for group, share in zip(self.optimiser.param_groups, (1.0, settings.trunk_rate * rising), strict=True):
-            group["lr"] = settings.rate * share * share_of_rate(settings, done)
-        self.network.train()
-        with torch.set_grad_enabled(tuned):
-            seen = self.fixed(images)
-        loss = loss_of(seen, self.network.stacked(seen), xy, weight, settings)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
-        self.optimiser.step()
-        # Early in a training an average over many steps is mostly the initial weights.
-        decay = min(settings.average, (self.step + 1) / (self.step + 10))
-        average_weights(self.averaged, self.network, decay)
-        self.step += 1
-        return loss.item()
-
-    def settled(self, people: Crops) -> TrunkHourglass:
-        """The averaged network, its norms measured."""
-        network = copied(self.averaged)
-        settle_norms(network, self.fixed, people, self.settings.batch)
-        return network
-
-    def save(self, out: Path, averaged: TrunkHourglass, score: float | None) -> None:
-        """Write the checkpoint."""
-        save(
-            out / "checkpoint.pt", settings=dataclasses.asdict(self.settings), network=self.network.state_dict(),
-            averaged=averaged.state_dict(), optimiser=self.optimiser.state_dict(), elapsed=self.seconds,
-            step=self.step, pck=score, origin=self.origin,
-        )  # fmt: skip
 
 
 def train(
@@ -362,7 +135,7 @@ def _log(out: Path, training: Training, losses: list[float], score: float | None
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; see ``--help``."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint.pt and log.tsv")
     parser.add_argument(
         "--set", type=Path, action="append", metavar="FOLDER", dest="sets",
