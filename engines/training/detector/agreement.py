@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from calibration import writing
 from calibration.arrays import Array, Image
 from engines import cards, movenet_heads, preprocess, runtimes
 from engines.detectors.hourglass import decode
@@ -21,7 +22,7 @@ from engines.movenet_heads import Single
 from engines.skeleton import COCO, LIMBS, MPII
 from engines.training.data import lspet
 from engines.training.data.lspet import Photographs
-from engines.training.detector import augment, pseudo_labels
+from engines.training.detector import augment, crops, pseudo_labels
 from engines.types import EngineError
 
 MIRROR_COCO: Final = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
@@ -83,15 +84,11 @@ def _kept(
         return np.load(path)
     see, found = load(), np.zeros((len(photographs), joints, 3), np.float32)
     for i in tqdm(range(len(photographs)), unit="photograph", desc=name, mininterval=5):
-        box = lspet.box(photographs.joints[i])
-        centre = np.array([box.left + box.width / 2, box.top + box.height / 2]) - 0.5
-        box = preprocess.square(centre, wider * box.width)
+        box = crops.wide(photographs.joints[i], wider)
         found[i] = see(preprocess.cut(photographs.read(i), box, (256, 256)))
         found[i, :, :2] = preprocess.to_image(box, found[i, :, :2])
-    part = path.with_suffix(".part")
-    with part.open("wb") as file:
+    with writing.aside(path) as part, part.open("wb") as file:
         np.save(file, found)
-    part.replace(path)
     return found
 
 

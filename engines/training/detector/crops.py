@@ -1,5 +1,6 @@
 """The photographs as a detector's training needs them: cut once to canvases around the people, with merged labels."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,23 +44,44 @@ def training(photographs: Photographs, folder: Path, side: int) -> Crops:
     canvas = round(augment.CONTEXT * side)
     found, score = pseudo_labels.answers(photographs, folder / "pseudo_labels.npz")
     xy, weight, exchanged = pseudo_labels.merge(photographs.joints[chosen], found[chosen], score[chosen])
-    path = folder / f"canvases-{canvas}-{photographs.digest()}.npy"
-    if not path.exists():
-        with writing.aside(path) as part:
-            images = open_memmap(part, "w+", np.uint8, (len(chosen), canvas, canvas, 3))
-            for row, i in enumerate(tqdm(chosen, unit="photograph", desc="cropping", mininterval=5)):
-                images[row] = preprocess.cut(photographs.read(i), _wide(photographs.joints[i]), (canvas, canvas))
-            images.flush()
-            del images
-    for row, i in enumerate(chosen):
-        box = _wide(photographs.joints[i])
-        xy[row] = (xy[row] - (box.left - 0.5, box.top - 0.5)) * (canvas / box.width)
+    images, boxes = canvases(photographs, chosen, canvas, folder)
+    xy = in_canvas(xy, boxes, canvas)
     sure = (weight >= 1).sum() / max((weight > 0).sum(), 1)
     report = (
         f"{len(chosen)} photographs: {exchanged[:, 0].sum()} with arms, {exchanged[:, 1].sum()} with legs exchanged, "
         f"{100 * sure:.0f} % of the joints sure, {100 * (weight == 0).mean():.0f} % unknown"
     )
-    return Crops(np.load(path, mmap_mode="r"), xy, weight, report)
+    return Crops(images, xy, weight, report)
+
+
+def canvases(
+    photographs: Photographs, rows: NDArray[np.intp], side: int, folder: Path
+) -> tuple[NDArray[np.uint8], list[preprocess.Box]]:
+    """Canvases (N, C, C, 3) RGB around these people, read from the disk as they are needed, and where each was cut.
+
+    Args:
+        photographs: all of them.
+        rows: (N,) of the people.
+        side: C, pixels.
+        folder: keeps the canvases.
+    """
+    boxes = [wide(photographs.joints[row]) for row in rows]
+    path = folder / f"canvases-{side}-{photographs.digest()}.npy"
+    if not path.exists():
+        with writing.aside(path) as part:
+            images = open_memmap(part, "w+", np.uint8, (len(rows), side, side, 3))
+            for k, row in enumerate(tqdm(rows, unit="photograph", desc="cropping", mininterval=5)):
+                images[k] = preprocess.cut(photographs.read(int(row)), boxes[k], (side, side))
+            images.flush()
+            del images
+    return np.load(path, mmap_mode="r"), boxes
+
+
+def in_canvas(xy: Array, boxes: Sequence[preprocess.Box], side: int) -> NDArray[np.float32]:
+    """Joints (N, K, 2) in pixels of the photograph as pixels from the edge of their canvas."""
+    corner = np.array([(box.left - 0.5, box.top - 0.5) for box in boxes]).reshape(-1, 1, 2)
+    factor = side / np.array([box.width for box in boxes]).reshape(-1, 1, 1)
+    return ((xy - corner) * factor).astype(np.float32)
 
 
 def validation(photographs: Photographs, side: int, most: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -78,10 +100,11 @@ def validation(photographs: Photographs, side: int, most: int) -> tuple[NDArray[
     return images, np.concatenate([xy, seen[..., None]], -1).astype(np.float32)
 
 
-def _wide(joints: Array) -> preprocess.Box:
+def wide(joints: Array, by: float = augment.CONTEXT) -> preprocess.Box:
+    """The true box of a person (14, 3), made wider about its middle."""
     box = lspet.box(joints)
     centre = np.array([box.left + box.width / 2, box.top + box.height / 2]) - 0.5
-    return preprocess.square(centre, augment.CONTEXT * box.width)
+    return preprocess.square(centre, by * box.width)
 
 
 class Varied(Dataset[tuple[Image, NDArray[np.float32], NDArray[np.float32]]]):

@@ -5,15 +5,11 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from calibration.arrays import Array
-from engines import preprocess
 from engines.training.data import lspet
 from engines.training.data.lspet import Photographs
-from engines.training.detector import agreement, augment
+from engines.training.detector import agreement, crops
 from engines.training.detector.crops import Crops
 
 CANVAS: Final = 320
@@ -53,7 +49,8 @@ def prepare(sets: Sequence[tuple[Path, Path]], cache: Path, tinypose: Path | Non
         xy, weight, exchanged = agreement.merge(
             photographs.joints, (label == "human") | (label == ""), agreement.look(photographs, cache, tinypose)
         )
-        canvases, moved = _canvases(photographs, chosen, xy[chosen], cache)
+        canvases, boxes = crops.canvases(photographs, chosen, CANVAS, cache)
+        moved = crops.in_canvas(xy[chosen], boxes, CANVAS)
         report = f"{len(chosen)} people, {exchanged[chosen, 0].sum()} with arms, {exchanged[chosen, 1].sum()} with legs"
         part = canvases, moved, weight[chosen], f"{joints}: {report} exchanged"
         parts += [part] * (repeats if parts else 1)
@@ -73,25 +70,3 @@ class _Joined:
     def __getitem__(self, row: int) -> NDArray[np.uint8]:
         part = int(np.searchsorted(self._ends, row, "right"))
         return self._parts[part][row - self._ends[part]]
-
-
-def _canvases(
-    photographs: Photographs, chosen: NDArray[np.intp], xy: Array, cache: Path
-) -> tuple[NDArray[np.uint8], Array]:
-    """(N, C, C, 3) RGB of the chosen rows, and their joints (N, K, 2) in pixels from the canvas' edge."""
-    boxes = []
-    for row in chosen:
-        box = lspet.box(photographs.joints[row])
-        centre = np.array([box.left + box.width / 2, box.top + box.height / 2]) - 0.5
-        boxes.append(preprocess.square(centre, augment.CONTEXT * box.width))
-    path = cache / f"canvases-{CANVAS}-{photographs.digest()}.npy"
-    if not path.exists():
-        part = path.with_suffix(".part")
-        images = open_memmap(part, "w+", np.uint8, (len(chosen), CANVAS, CANVAS, 3))
-        for k, row in enumerate(tqdm(chosen, unit="photograph", desc="cropping", mininterval=5)):
-            images[k] = preprocess.cut(photographs.read(int(row)), boxes[k], (CANVAS, CANVAS))
-        images.flush()
-        part.replace(path)
-    corner = np.array([(box.left - 0.5, box.top - 0.5) for box in boxes])
-    factor = CANVAS / np.array([box.width for box in boxes])
-    return np.load(path, mmap_mode="r"), ((xy - corner[:, None]) * factor[:, None, None]).astype(np.float32)
