@@ -121,7 +121,7 @@ def _tiny(path: Path) -> Look:
     try:
         session = onnxruntime.InferenceSession(path)
     except Exception as error:  # whatever the bytes provoke
-        raise EngineError(f"--tinypose {path} is not a network that can be run") from error
+        raise EngineError(f"--tinypose {path} is not a network that can be run ({type(error).__name__})") from error
 
     def see(crop: Image) -> Array:
         # The square stands in the middle of an upright input, black above and below.
