@@ -131,11 +131,16 @@ def random_rotations(n: int, rng: np.random.Generator) -> Array:
 def tilt(joints: Array, rng: np.random.Generator, degrees: float = 30.0) -> Array:
     """Poses (N, 17, 3) leaning: turned around any horizontal axis by a normally distributed angle."""
     n = len(joints)
-    around, angle = rng.uniform(0, 2 * np.pi, n), np.radians(rng.normal(0, degrees, n))
-    axis = np.stack([np.cos(around), np.sin(around), np.zeros(n)], -1)[:, None]
-    c, s = np.cos(angle)[:, None, None], np.sin(angle)[:, None, None]
-    # Rodrigues' formula
-    return joints * c + np.cross(axis, joints) * s + axis * (joints * axis).sum(-1, keepdims=True) * (1 - c)
+    around, angle = rng.uniform(0, 2 * np.pi, n), rng.normal(0, degrees, n)
+    axis = np.stack([np.cos(around), np.sin(around), np.zeros(n)], -1)
+    return rotate(joints, axis[:, None], angle[:, None])
+
+
+def rotate(vectors: Array, axis: Array, degrees: Array) -> Array:
+    """Vectors (..., 3) turned around unit axes (..., 3) by degrees (...): Rodrigues' formula."""
+    angle = np.radians(degrees)[..., None]
+    c, s = np.cos(angle), np.sin(angle)
+    return vectors * c + np.cross(axis, vectors) * s + axis * (vectors * axis).sum(-1, keepdims=True) * (1 - c)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from calibration.arrays import Array, Bools
 from engines import skeleton as sk
-from engines.training.data.mocap import Poses
-from engines.training.lifter.augment import body_frame, from_bones, to_bones
+from engines.training.data.mocap import Poses, concatenate
+from engines.training.lifter.augment import body_frame, from_bones, rotate, to_bones
 
 ARMS: Final = ((sk.L_ELBOW, sk.L_WRIST), (sk.R_ELBOW, sk.R_WRIST))
 LEGS: Final = ((sk.L_KNEE, sk.L_ANKLE), (sk.R_KNEE, sk.R_ANKLE))
@@ -104,13 +104,6 @@ KINDS: Final[Mapping[str, Kind]] = {
 }
 
 
-def _rotate(v: Array, axis: Array, degrees: Array) -> Array:
-    """Vectors (N, 3) turned around unit axes (N, 3)."""
-    a = np.radians(degrees)[:, None]
-    turned = v * np.cos(a) + np.cross(axis, v) * np.sin(a)
-    return turned + axis * (axis * v).sum(-1, keepdims=True) * (1 - np.cos(a))
-
-
 def _legs(n: int, kind: Kind, rng: np.random.Generator) -> Array:
     """(n, 2, 2, 3) directions of thigh and shin in axes left, front, up; the left leg first."""
     left, down, front = np.eye(3)[[0]], -np.eye(3)[[2]], np.eye(3)[[1]]
@@ -120,11 +113,11 @@ def _legs(n: int, kind: Kind, rng: np.random.Generator) -> Array:
     for side, sign in enumerate((1.0, -1.0)):
         own = {name: value + rng.normal(0, kind.apart, n) for name, value in both.items()}
         bend = np.abs(own["bend"])
-        thigh = _rotate(np.repeat(down, n, 0), -np.repeat(left, n, 0), -own["flexion"])
-        thigh = _rotate(thigh, np.repeat(front, n, 0), -sign * own["outward"])
-        hinge = _rotate(np.repeat(left, n, 0), np.repeat(front, n, 0), -sign * own["outward"])
-        hinge = _rotate(hinge, thigh, rng.normal(0, kind.turn, n))
-        out[:, side, 0], out[:, side, 1] = thigh, _rotate(thigh, hinge, bend * _KNEE)
+        thigh = rotate(np.repeat(down, n, 0), -np.repeat(left, n, 0), -own["flexion"])
+        thigh = rotate(thigh, np.repeat(front, n, 0), -sign * own["outward"])
+        hinge = rotate(np.repeat(left, n, 0), np.repeat(front, n, 0), -sign * own["outward"])
+        hinge = rotate(hinge, thigh, rng.normal(0, kind.turn, n))
+        out[:, side, 0], out[:, side, 1] = thigh, rotate(thigh, hinge, bend * _KNEE)
     return out
 
 
@@ -154,7 +147,7 @@ def _compose(bones: Array, donors: Array, kind: Kind, rng: np.random.Generator) 
     lean = rng.normal(*kind.lean, n)
     if side is not None:
         legs[np.arange(n), side] = np.stack(
-            [_rotate(legs[np.arange(n), side, k], np.repeat([[1.0, 0, 0]], n, 0), lean * _FRONT) for k in (0, 1)], 1
+            [rotate(legs[np.arange(n), side, k], np.repeat([[1.0, 0, 0]], n, 0), lean * _FRONT) for k in (0, 1)], 1
         )
     for index, limb in enumerate(LEGS):
         out[:, limb] = legs[:, index] * length[:, limb]
@@ -178,9 +171,7 @@ def _placed(local: Array, lean: Array, kind: Kind, rng: np.random.Generator) -> 
 
 
 def _turn(bones: Array, axis: list[float], degrees: Array) -> Array:
-    n, joints, _ = bones.shape
-    flat = _rotate(bones.reshape(-1, 3), np.broadcast_to(axis, (n * joints, 3)), np.repeat(degrees, joints))
-    return flat.reshape(bones.shape)
+    return rotate(bones, np.array(axis), degrees[:, None])
 
 
 def compose(poses: Poses, chance: Array, rng: np.random.Generator, each: int) -> tuple[Poses, dict[str, float]]:
@@ -206,5 +197,4 @@ def compose(poses: Poses, chance: Array, rng: np.random.Generator, each: int) ->
         found = from_bones(new[fine]).astype(np.float32)
         count = len(found)
         parts.append(Poses(found, poses.subject[base][fine], np.full(count, name), poses.file[base][fine]))
-    joined = (np.concatenate([getattr(p, f) for p in parts]) for f in ("joints", "subject", "sequence", "file"))
-    return Poses(*joined), shares
+    return concatenate(parts), shares
