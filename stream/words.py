@@ -1,4 +1,4 @@
-"""How messages count."""
+"""How messages count, and how they name faults."""
 
 
 def number_of(count: int, one: str, many: str = "") -> str:
@@ -15,3 +15,8 @@ def number_of(count: int, one: str, many: str = "") -> str:
 def people(count: int) -> str:
     """How many people: "nobody", "1 person", "2 people"."""
     return number_of(count, "person", "people") if count else "nobody"
+
+
+def own_fault(whose: str, error: BaseException) -> str:
+    """What to say where something ended by an error that is not the user's to mend; the traceback goes to a log."""
+    return f"{whose} stopped by a fault of its own: {type(error).__name__}: {error}"

@@ -23,6 +23,7 @@ from stream.recordings.takes import new_take
 from stream.recordings.video_files import coded_bytes
 from stream.sources import Source, SourceInfo, kind_of, make_source, turned
 from stream.types import Event, StreamError
+from stream.words import own_fault
 
 _log = logging.getLogger(__name__)
 
@@ -246,7 +247,7 @@ class CaptureRun:
             self.problem = str(error)
         except Exception as error:  # of this thread nobody else would hear
             _log.debug("the capture stopped", exc_info=True)
-            self.problem = f"the capture stopped by a fault of its own: {type(error).__name__}: {error}"
+            self.problem = own_fault("the capture", error)
         finally:
             self._control.stop()
 

@@ -24,6 +24,7 @@ from stream.packed import UnseenFrame
 from stream.sinks import MainSink, RunInfo, Sink, SinkStoppedError
 from stream.sources import LazySource, Source, SourceInfo, Turned
 from stream.types import Estimate, Event, Frame, FrameSet
+from stream.words import own_fault
 
 _LOG = logging.getLogger(__name__)
 
@@ -215,7 +216,7 @@ class Pipeline:
             return
         said = str(error)
         if not isinstance(error, UserError):
-            said = f"{worker.name} stopped by a fault of its own: {type(error).__name__}: {error}"
+            said = own_fault(worker.name, error)
             _LOG.debug("%s stopped", worker.name, exc_info=error)
         _LOG.error("%s", said)
         self._failures.append(said)
