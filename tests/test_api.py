@@ -15,7 +15,9 @@ import pytest
 import stream
 from calibration.geometry.camera import camera_from_fov
 from stream import sinks
+from stream.app import build
 from stream.app.flags import parser
+from stream.channel import Policy
 from tests import takes
 from tests.api import CLIP, Broken, image, opened
 from tests.known import KnownDetector, figure
@@ -177,14 +179,63 @@ def test_whatever_cannot_be_right_is_a_user_error(tmp_path):
             stream.open_stream(*sources)
 
 
-def test_a_fault_of_the_run_is_raised_where_it_is_iterated():
-    class Faulty(KnownDetector):
-        def __init__(self):
-            super().__init__(figure(CLIP), fault=lambda index: 1 // (index - 5))
+class Faulty(KnownDetector):
+    def __init__(self):
+        super().__init__(figure(CLIP), fault=lambda index: 1 // (index - 5))
 
+
+def test_a_fault_of_the_run_is_raised_where_it_is_iterated():
     stream.register_detector("faulty", lambda name, options: Faulty())
     with pytest.raises(stream.UserError, match="no detector is left|faulty"), opened(detector="faulty") as live:
         list(live)
+
+
+def test_a_fault_of_a_run_that_is_left_before_it_is_raised_is_told(caplog):
+    stream.register_detector("faulty", lambda name, options: Faulty())
+    with opened(detector="faulty", policy="latest") as live:
+        wait_until_over(live)
+    (line,) = [r.getMessage() for r in caplog.records if r.getMessage().startswith("the run had ended by an error: ")]
+    assert "faulty" in line
+
+
+class BadViewer:
+    """A viewer with a fault of its own."""
+
+    policy: Policy = "latest"
+    wants_images = True
+    closed = 0
+
+    def open(self, run_info):
+        pass
+
+    def poll(self):
+        raise KeyError("three")
+
+    def write(self, estimate, images) -> None:
+        raise KeyError("three")
+
+    def close(self):
+        self.closed += 1
+
+
+def test_a_fault_of_the_viewer_is_named_and_the_run_goes_on(monkeypatch, caplog):
+    caplog.set_level("DEBUG", "stream")
+    viewer, prepare = BadViewer(), build.prepare
+    monkeypatch.setattr(build, "prepare", lambda config, stack: (prepare(config, stack)[0], viewer))
+    said, seen = "the viewer stopped by a fault of its own: KeyError: 'three'", []
+    with pytest.raises(stream.SinkStoppedError, match=said), opened() as live:
+        for estimate in live:
+            seen.append(estimate.index)
+    assert seen == list(range(12))
+    assert [r.getMessage() for r in caplog.records if r.levelname == "ERROR"] == [said] and viewer.closed == 1
+    assert any(r.exc_info and r.levelname == "DEBUG" for r in caplog.records), "its traceback is in the log"
+
+
+def wait_until_over(live):
+    start = time.monotonic()
+    while "running" in repr(live):
+        assert time.monotonic() - start < 10
+        time.sleep(0.01)
 
 
 def test_what_a_sink_lost_is_raised_once():

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Final, Self, Unpack
 
 from calibration.arrays import Image
+from calibration.errors import UserError
 from stream.api.checks import check_sinks
 from stream.api.keywords import Flags, config
 from stream.api.tap import Tap
@@ -21,6 +22,7 @@ from stream.live.metrics import Summary
 from stream.live.pipeline import Pipeline
 from stream.sinks import MainSink, RunInfo, Sink
 from stream.types import Estimate, SinkStoppedError, StreamError
+from stream.words import own_fault
 
 _log = logging.getLogger(__name__)
 _WAKE_S: Final = 0.03
@@ -128,6 +130,10 @@ class Stream(Iterator[Estimate]):
         failed, lost = self._outcome.take()
         if raising and failed is not None and error:
             raise failed
+        if failed is not None:
+            # Whoever leaves early, or by an error of their own, is not raised another one; but it is told.
+            _log.error(f"the run had ended by an error: {failed if isinstance(failed, UserError) else repr(failed)}")
+            _log.debug("the run had ended by an error", exc_info=failed)
         if raising and lost:
             raise SinkStoppedError("; ".join(lost))
 
@@ -143,9 +149,13 @@ class Stream(Iterator[Estimate]):
                 viewer.write(estimate, self.images)
         except Exception as error:
             self._viewer = None
+            said = f"the viewer stopped: {error}"
+            if not isinstance(error, UserError):
+                said = own_fault("the viewer", error)
+                _log.debug("the viewer stopped", exc_info=True)
+            _log.error(said)
+            self._outcome.lost.append(said)
             viewer.close()
-            _log.error(f"the viewer stopped: {error}")
-            self._outcome.lost.append(f"the viewer stopped: {error}")
 
 
 class _Outcome:
