@@ -9,18 +9,14 @@ from stream.recordings.people import People
 from stream.recordings.recover import check
 from stream.recordings.schema import ESTIMATES, EVENTS, FRAMES, MOMENTS
 from stream.recordings.segments import segments
-from stream.recordings.takes import Take, open_take
+from stream.recordings.takes import Take, holds, open_take
 from stream.types import StreamError
 from stream.words import number_of
 
 
 def is_take(path: Path) -> bool:
     """Whether a folder is a take, or holds takes."""
-    try:
-        folders = [path, *(child for child in path.iterdir() if child.is_dir())] if path.is_dir() else []
-    except OSError:
-        return False
-    return any(segments(folder, stream) for folder in folders for stream in (ESTIMATES, FRAMES))
+    return holds(path, ESTIMATES, FRAMES)
 
 
 def inspect_take(path: Path) -> Iterator[str]:

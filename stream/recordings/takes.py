@@ -75,11 +75,11 @@ def find_take(path: Path) -> Path:
     return takes[0]
 
 
-def holds_images(path: Path) -> bool:
-    """Whether a folder is a take with recorded images, or holds such takes."""
+def holds(path: Path, *streams: str) -> bool:
+    """Whether a folder is a take that has one of these streams, or holds such takes."""
     try:
         folders = [path, *(child for child in path.iterdir() if child.is_dir())] if path.is_dir() else []
-        return any(segments(folder, FRAMES) for folder in folders)
+        return any(segments(folder, stream) for folder in folders for stream in streams)
     except OSError:
         return False
 

@@ -14,8 +14,9 @@ from stream.recordings.capture import CaptureWriter
 from stream.recordings.captured import frame_times
 from stream.recordings.replay import read_frames
 from stream.recordings.run_info import CameraInfo, RunInfo
+from stream.recordings.schema import FRAMES
 from stream.recordings.segments import Span
-from stream.recordings.takes import Take, holds_images, new_take, open_take
+from stream.recordings.takes import Take, holds, new_take, open_take
 from stream.sources._sequence import SequenceSource, Shot
 from stream.sources._source import SourceInfo
 from stream.types import StreamError
@@ -26,7 +27,7 @@ def claims(source: str) -> bool:
     path = Path(source)
     if path.name == source:
         return False  # a name alone, which was meant for a file that there is not, whatever lies beside it
-    return path.name not in ("", "..") and not os.path.lexists(source) and holds_images(path.parent)
+    return path.name not in ("", "..") and not os.path.lexists(source) and holds(path.parent, FRAMES)
 
 
 def example(folder: Path) -> str:
@@ -56,7 +57,7 @@ def sources_of_take(path: Path) -> tuple[str, ...]:
         StreamError: if there is no take, or it holds no images.
     """
     take = open_take(path)
-    if not holds_images(take.folder):
+    if not holds(take.folder, FRAMES):
         raise StreamError(f"{take.folder} holds no images: it was recorded without --capture or --record-video")
     return tuple(f"{camera.name}={take.folder / camera.name}" for camera in take.run_info.cameras)
 
