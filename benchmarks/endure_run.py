@@ -245,9 +245,9 @@ def held_against(folder: Path, summary: Summary) -> dict[str, Any]:
     total = Counter[str]()
     wrong: list[str] = []
     end, told = 0, False
-    for take in sorted(folder.iterdir(), key=first_moment):
+    takes = {take: rows(take) for take in folder.iterdir()}
+    for take, (moments, missed, faults) in sorted(takes.items(), key=first_moment):
         claimed = re.search(rf"{take} \((\d+) moments?|the (\d+) moments? in {take} (?:is|are)", said)
-        moments, missed, faults = rows(take)
         number = int(claimed[1] or claimed[2]) if claimed else 0
         total["takes"] += 1
         stopped = f"moments in {take} are readable" in said
@@ -274,9 +274,9 @@ def held_against(folder: Path, summary: Summary) -> dict[str, Any]:
     return {**total, "wrong": wrong}
 
 
-def first_moment(take: Path) -> tuple[float, str]:
-    """Takes in the order of their moments."""
-    moments, _, _ = rows(take)
+def first_moment(one: tuple[Path, tuple[list[int], list[int], int]]) -> tuple[float, str]:
+    """Takes, with their ``rows``, in the order of their moments."""
+    take, (moments, _, _) = one
     return (moments[0] if moments else float("inf"), take.name)
 
 
