@@ -193,7 +193,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(fusion_demo.table(results))
         elif args.wrong:
             results = wrong_views.run(where.needed(args.data, "--data"), lifter, args.scenes, args.seed)
-            print(wrong_views.table(results))
+            print(wrong_views.markdown(results))
         else:
             poses = load_training(where.needed(args.data, "--data"))[2 if args.split == "test" else 1]
             results = synthetic(poses, lifter, args.scenes, args.seed)

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import crowd
+from benchmarks.table import table
 from calibration.arrays import Array, Bools
 from calibration.errors import UserError
 from calibration.writing import write_text
@@ -208,28 +209,25 @@ def _true_pose(scene: crowd.Crowd, t: int, one, seen: Sequence[Seen]) -> Pose:
     return Pose(scene.joints[t, person], np.zeros((17, 3, 3)), names, "map")
 
 
-def table(results: dict) -> str:
+def markdown(results: dict) -> str:
     """The synthetic results as Markdown."""
-    lines = [
-        "| people, cameras | IDF1 2D / 3D | MOTA 2D / 3D | switches a minute 2D / 3D | missed % 2D / 3D "
-        "| invented % 2D / 3D | MPJPE, alone, mm | ratio |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    heads = ("people, cameras", "IDF1 2D / 3D", "MOTA 2D / 3D", "switches a minute 2D / 3D", "missed % 2D / 3D",
+             "invented % 2D / 3D", "MPJPE, alone, mm", "ratio")  # fmt: skip
+    rows = []
     for name, row in results.items():
         flat, world = row["2D"], row["3D"]
         cells = [f"{flat[k]:.3f} / {world[k]:.3f}" for k in ("idf1", "mota")]
         cells.append(f"{flat['switches_a_minute']:.1f} / {world['switches_a_minute']:.1f}")
         cells += [f"{100 * flat[k]:.1f} / {100 * world[k]:.1f}" for k in ("missed", "invented")]
         cells.append(f"{row['mpjpe_mm']:.1f}, {row['alone_mm']:.1f}")
-        lines.append(f"| {name} | {' | '.join(cells)} | {row['mpjpe_mm'] / row['alone_mm']:.2f} |")
-    return "\n".join(lines)
+        rows.append([name, *cells, f"{row['mpjpe_mm'] / row['alone_mm']:.2f}"])
+    return table(heads, rows)
 
 
 def speed_table(results: dict) -> str:
     """The cost as Markdown."""
-    lines = ["| people in cameras | goes on, ms | begins, ms |", "|---|---|---|"]
-    lines += [f"| {name} | {row['goes_on_ms']:.2f} | {row['begins_ms']:.2f} |" for name, row in results.items()]
-    return "\n".join(lines)
+    rows = [(name, f"{row['goes_on_ms']:.2f}", f"{row['begins_ms']:.2f}") for name, row in results.items()]
+    return table(("people in cameras", "goes on, ms", "begins, ms"), rows)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -256,8 +254,8 @@ def main(arguments: list[str] | None = None) -> int:
             for people, cameras in itertools.product(args.people, args.cameras):
                 made = measure(file, lifter, people, cameras, args.rooms, args.frames, args.seed)
                 results[f"{people}, {cameras}"] = made
-                print(table({f"{people}, {cameras}": made}).splitlines()[-1], flush=True)
-            print(table(results))
+                print(markdown({f"{people}, {cameras}": made}).splitlines()[-1], flush=True)
+            print(markdown(results))
         if args.json:
             write_text(args.json, json.dumps(results, indent=1) + "\n")
     except (UserError, OSError) as error:

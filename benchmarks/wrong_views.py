@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from benchmarks import scenes
+from benchmarks.table import table
 from calibration.arrays import Array
 from calibration.geometry.camera import Camera
 from engines import skeleton as sk
@@ -128,16 +129,14 @@ def run(folder: Path, lifter: MDNLifter, count: int, seed: int) -> dict:
     }
 
 
-def table(results: dict) -> str:
+def markdown(results: dict) -> str:
     """The results as Markdown."""
     heads = ("cameras: the wrong view", "median error, mm", "inside 50/80/95 %", "wrong view left out, %",
              "a good one left out, %", "disputed, %")  # fmt: skip
-    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    rows = []
     for name, row in results.items():
         inside = " / ".join(f"{100 * v:.0f}" for v in row["coverage"].values())
         disputed = 100 * row["methods"].get("disputed", 0) / sum(row["methods"].values())
-        lines.append(
-            f"| {name} | {row['median_mm']:.1f} | {inside} | {100 * row['left_out']:.0f} | {100 * row['false']:.0f} "
-            f"| {disputed:.0f} |"
-        )
-    return "\n".join(lines)
+        shares = (f"{100 * row['left_out']:.0f}", f"{100 * row['false']:.0f}", f"{disputed:.0f}")
+        rows.append([name, f"{row['median_mm']:.1f}", inside, *shares])
+    return table(heads, rows)
