@@ -199,9 +199,14 @@ def free_place(box: Rect, taken: list[Rect], area: Rect) -> tuple[int, int]:
     return x, next((at for at in steps if low <= at <= high and free(at)), y)
 
 
+def badge_size(words: str, size: int) -> tuple[int, int]:
+    """Width and height of a badge, pixels."""
+    return text_size(words, size, 650) + size - 2, size + 5
+
+
 def badge(image: Image, words: str, xy: tuple[int, int], colour: Colour, size: int = 13, framed: bool = False) -> Rect:
     """Dark words in a box of a colour, its top left corner at xy; framed in white where they are the chosen one's."""
-    width, height = text_size(words, size, 650) + size - 2, size + 5
+    width, height = badge_size(words, size)
     x, y = xy
     cv2.rectangle(image, (x - 1, y - 1), (x + width, y + height), TEXT if framed else BACK, -1)
     cv2.rectangle(image, (x + framed, y + framed), (x + width - 1 - framed, y + height - 1 - framed), colour, -1)

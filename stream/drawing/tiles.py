@@ -54,7 +54,7 @@ def _draw_people_in_image(
         top = xy[xy[:, 1].argmin()]
         words = str(person_id)
         size = 13 if w > 300 else 11
-        width, height = draw.text_size(words, size, 650) + size - 2, size + 5
+        width, height = draw.badge_size(words, size)
         # Detectors see no further up than the nose or the shoulders.
         over = float(top[1] - 0.12 * np.ptp(xy[:, 1])) - height - 4
         box = round(float(np.clip(top[0], 0, w))) - width // 2, round(over), width, height
