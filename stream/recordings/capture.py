@@ -16,10 +16,9 @@ from stream.recordings.schema import EVENTS, FRAMES, schemas
 from stream.recordings.segments import SegmentWriter
 from stream.recordings.takes import video_stem
 from stream.recordings.video_files import FAULTS
+from stream.recordings.writer import FLUSH_S, SYNC_S
 from stream.types import Event, StreamError
 
-FLUSH_S: Final = 0.4
-SYNC_S: Final = 0.8
 _TOLD_S: Final = 1.0
 """Losses are noted in the events this often."""
 

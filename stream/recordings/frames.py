@@ -12,10 +12,9 @@ from stream.recordings.run_info import RunInfo
 from stream.recordings.schema import FRAMES, schemas
 from stream.recordings.takes import video_stem
 from stream.recordings.video_files import FAULTS, EncodedFile
+from stream.recordings.writer import FLUSH_S, SYNC_S
 from stream.types import Estimate, SinkStoppedError, StreamError
 from stream.words import number_of
-
-FLUSH_S, SYNC_S = 0.4, 0.8
 
 
 class FrameRecorder:
