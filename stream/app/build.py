@@ -81,7 +81,7 @@ def prepare(config: Config, stack: ExitStack, capture: CaptureRun | None = None)
     lenses = [fitted.camera for fitted in cameras]
     estimator = make_estimator(config, lenses, setup.method, detector, lifter, side_by_side(len(opened), stack))
     run_info = RunInfo(
-        cameras=tuple(camera_info(o, fitted, config) for o, fitted in zip(opened, cameras, strict=True)),
+        cameras=tuple(camera_info(o, f, config.lift.fov_degrees) for o, f in zip(opened, cameras, strict=True)),
         kernels=lifter.kernels,
         start_utc=start_utc,
         start_monotonic=start_monotonic,
@@ -240,12 +240,18 @@ def _other_rate(config: SourceConfig, info: SourceInfo) -> bool:
     return bool(config.fps and info.fps and abs(info.fps - config.fps) > 0.01 * config.fps)
 
 
-def camera_info(opened: OpenSource, fitted: camera_setup.Fitted, config: Config) -> CameraInfo:
-    """What a recording says of one camera."""
+def camera_info(opened: OpenSource, fitted: camera_setup.Fitted, fov_degrees: float | None) -> CameraInfo:
+    """What a recording says of one camera.
+
+    Args:
+        opened: its source.
+        fitted: its lens.
+        fov_degrees: what a lens that is not calibrated is taken to have; None where nothing is assumed.
+    """
     info = opened.info
     return CameraInfo(
         info.name, info.source, info.kind, info.size,
         fitted.camera if fitted.calibrated else None,
-        None if fitted.calibrated else config.lift.fov_degrees,
+        None if fitted.calibrated else fov_degrees,
         info.device, info.serial,
     )  # fmt: skip

@@ -24,7 +24,7 @@ from stream.drawing.scene import ViewState
 from stream.live.capture import CaptureRun
 from stream.live.metrics import report
 from stream.live.pipeline import OpenSource
-from stream.sinks import CameraInfo, MainSink, RunInfo, recorder, window
+from stream.sinks import MainSink, RunInfo, recorder, window
 from stream.types import Estimate, Frame, FrameReference, StreamError
 from stream.version import __version__
 
@@ -147,7 +147,7 @@ def capture_info(config: Config, setup: camera_setup.CameraSetup, opened: Sequen
         _log.info(line)
     rates = [o.info.fps for o in opened if o.info.fps]
     return RunInfo(
-        cameras=tuple(camera_info(o, f) for o, f in zip(opened, fitted, strict=True)),
+        cameras=tuple(build.camera_info(o, f, None) for o, f in zip(opened, fitted, strict=True)),
         kernels=1,
         start_utc=datetime.now(UTC),
         start_monotonic=time.monotonic(),
@@ -158,13 +158,6 @@ def capture_info(config: Config, setup: camera_setup.CameraSetup, opened: Sequen
             "start": asdict(config.capture.start) if config.capture else {},
         },
     )
-
-
-def camera_info(opened: OpenSource, fitted: camera_setup.Fitted) -> CameraInfo:
-    """What a capture says of one camera: of its lens only what is known."""
-    info = opened.info
-    calibration = fitted.camera if fitted.calibrated else None
-    return CameraInfo(info.name, info.source, info.kind, info.size, calibration, None, info.device, info.serial)
 
 
 class _PreviewStatus:
