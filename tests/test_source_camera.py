@@ -196,9 +196,10 @@ def test_a_live_source_gives_a_slow_reader_the_newest_and_nothing_stale():
     source = camera_source([capture])
     with opened(source):
         source.read()
+        begun = time.monotonic()
         time.sleep(0.3)
         frame = following(source)
-        assert time.monotonic() - frame.t < 0.25
+        assert frame.t > begun + 0.15, "not one that waited"
         assert source.status().dropped > 5
         capture.hung.set()
         time.sleep(1.0)  # what waits is now older than stall_s
