@@ -182,8 +182,8 @@ def cases(video: Path, long: Path, several: Sequence[Path], urls: Sequence[str] 
 
 def in_process(case: Case) -> Result:
     """Measure a case in a fresh process."""
-    command = [sys.executable, "-m", "benchmarks.pipeline", "--case", json.dumps(asdict(case))]
-    done = subprocess.run(command, capture_output=True, text=True)
+    command = [sys.executable, "-m", "benchmarks.pipeline", "--case"]  # on stdin, as no address belongs in a flag
+    done = subprocess.run(command, input=json.dumps(asdict(case)), capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"{case.title}: {(done.stderr.strip().splitlines() or ['it failed'])[-1]}")
     data = json.loads(done.stdout.splitlines()[-1])
@@ -306,12 +306,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--repeat", type=at_least(1), default=1, help="times; the median of wall / bound is reported")
     parser.add_argument("--live-frames", type=at_least(1), default=150, help="of the video, in a loop (default: 150)")
     parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--case", help=argparse.SUPPRESS)
+    parser.add_argument("--case", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
     try:
         with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, ExitStack() as stack:
             if args.case:
-                data = json.loads(args.case)
+                data = json.load(sys.stdin)
                 result = run_case(Case(**data | {"videos": tuple(data["videos"])}), Path(folder))
                 print(json.dumps(asdict(result)))
                 return 0
