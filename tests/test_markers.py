@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stream.recordings.markers import camera_right, turn, world_right
+from calibration.geometry.upright import camera_right, turn, world_right
 
 X, Y, Z = np.eye(3)
 RIGHTS = {"world": world_right, "camera": lambda up, _: camera_right(up)}

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.arrays import Array, Bools
+from calibration.geometry.upright import camera_right, turn, world_right
 from engines.skeleton import JOINTS, POSE2SIM
 from stream.recordings.columns import Read, any_fused, sigma_of
 from stream.recordings.schema import ESTIMATES, MOMENTS, array_of
@@ -24,7 +25,7 @@ from stream.words import number_of
 _GAP_S: Final = 0.1
 _UNEVEN: Final = 0.02
 _MOST_FRAMES: Final = 1_000_000
-_X, _Y, _Z = np.eye(3)
+_Z = np.array([0.0, 0, 1])
 NAMES: Final = {"own": JOINTS, "pose2sim": POSE2SIM}
 """What the markers may be called."""
 
@@ -123,42 +124,6 @@ def person_files(out: Path) -> list[Path]:
     names = [path for path in out.parent.iterdir() if path.name.startswith(stem) and path.name.endswith(suffix)]
     number = [path.name.removeprefix(stem).removesuffix(suffix) for path in names]
     return sorted(path for path, digits in zip(names, number, strict=True) if not digits or digits.isdecimal())
-
-
-def turn(up: Array, right: Array, target: Array) -> Array:
-    """The rotation (3, 3) that carries ``up`` to ``target`` and ``right``, made level, to x.
-
-    Args:
-        up: (3,) unit vector.
-        right: (3,) not along ``up``.
-        target: (3,) y or z.
-    """
-    level = right - (right @ up) * up
-    level = level / np.linalg.norm(level)
-    return np.outer(_X, level) + np.outer(target, up) + np.outer(np.cross(_X, target), np.cross(level, up))
-
-
-def world_right(up: Array, target: Array) -> Array:
-    """Which way of a world becomes x: continuous in ``up`` but where it is x itself, as no choice is everywhere.
-
-    To z up it is x. To y up it is x as long as up is about level with y, and y where up is z: then (x, y, z) becomes
-    (y, z, x), which keeps the axes' names and is what Pose2Sim writes.
-    """
-    share = max(float(up[2]), 0.0) ** 2 if target[1] > 0.5 else 0.0
-    return _not_along(up, np.array([1 - share, share, 0]), -up[0] * target)
-
-
-def camera_right(up: Array) -> Array:
-    """Which way of a camera's axes becomes x: its right, however it is rolled, so that it looks along -z or y.
-
-    Continuous in ``up`` but where the camera looks straight up or down.
-    """
-    return _not_along(up, np.cross(_Z, up), _X)
-
-
-def _not_along(up: Array, right: Array, instead: Array) -> Array:
-    level = right - (right @ up) * up
-    return right if np.linalg.norm(level) > 1e-6 else instead
 
 
 def markers_of(reading: Read, camera: str | None) -> Markers:
