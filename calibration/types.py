@@ -37,6 +37,8 @@ class Calibration:
     """How it was made: free text and numbers, kept in the native file."""
     remarks: tuple[str, ...] = ()
     """Lines for the user: what the file leaves open, and how it was read."""
+    lenses: tuple[Camera, ...] = ()
+    """Of a placed calibration, the cameras that have no place: R is 1, t is 0. Their names are no other camera's."""
 
     def __post_init__(self) -> None:
         """Check names and lengths."""
@@ -44,7 +46,9 @@ class Calibration:
             raise CalibrationError("a calibration without cameras")
         if len(self.cameras) > MOST_CAMERAS:
             raise CalibrationError(f"a calibration of {len(self.cameras):,} cameras; at most {MOST_CAMERAS:,} are read")
-        names = [camera.name for camera in self.cameras]
+        if self.lenses and not self.placed:
+            raise CalibrationError("lenses beside cameras that are not placed either")
+        names = [camera.name for camera in (*self.cameras, *self.lenses)]
         for name in names:
             if not name.isprintable() or len(name) > LONGEST_NAME:
                 raise CalibrationError(
@@ -60,9 +64,9 @@ class Calibration:
         if len(ups) > 1:
             raise CalibrationError("the cameras of a calibration must agree on up: they share one world")
         for key in ("devices", "serials"):
-            value = tuple(getattr(self, key)) or (None,) * len(names)
-            if len(value) != len(names):
-                raise CalibrationError(f"{len(value)} {key} for {len(names)} cameras")
+            value = tuple(getattr(self, key)) or (None,) * len(self.cameras)
+            if len(value) != len(self.cameras):
+                raise CalibrationError(f"{len(value)} {key} for {len(self.cameras)} cameras")
             object.__setattr__(self, key, value)
         object.__setattr__(self, "made", MappingProxyType(dict(self.made)))
 
@@ -86,6 +90,16 @@ class Calibration:
             if camera.name == name:
                 return camera
         raise CalibrationError(f"no camera {name!r} in the calibration; it has {', '.join(self.names)}")
+
+
+def as_lenses(calibration: Calibration) -> Calibration:
+    """The same cameras, and those that had no place, all without one: to place them anew."""
+    cameras = (*calibration.cameras, *calibration.lenses)
+    none = (None,) * len(calibration.lenses)
+    return replace(
+        calibration, cameras=tuple(replace(c, R=np.eye(3), t=np.zeros(3), up=None) for c in cameras), placed=False,
+        devices=(*calibration.devices, *none), serials=(*calibration.serials, *none), lenses=(),
+    )  # fmt: skip
 
 
 def with_up(calibration: Calibration, up: Array | None) -> Calibration:

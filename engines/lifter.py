@@ -92,8 +92,10 @@ def lifter_input(detection: Detection, camera: Camera, min_score: float) -> Lift
     Returns:
         LifterInput; joints that are not seen are 0 and their visible bit is False.
     """
-    seen = (detection.score >= min_score) & (detection.score > 0)
-    view = virtual.look(image_to_ray(camera, detection.xy), seen, camera.up_in_camera)
+    rays = image_to_ray(camera, detection.xy)
+    # A fisheye also shows what is beside the camera, of which there is no ray.
+    seen = (detection.score >= min_score) & (detection.score > 0) & np.isfinite(rays).all(-1)
+    view = virtual.look(rays, seen, camera.up_in_camera)
     return LifterInput(view.xy.astype(np.float32), seen, float(view.pitch), view.R_virtual_to_camera)
 
 
@@ -109,8 +111,9 @@ def place_root(pose: Array, detection: Detection, camera: Camera, min_score: flo
     Returns:
         (3,) mm in camera axes; NaN where fewer than two joints are left or the answer lies behind the camera.
     """
-    weight = np.where((detection.score >= min_score) & ~detection.derived, detection.score, 0.0)
-    root = virtual.place(pose, image_to_ray(camera, detection.xy), weight)
+    rays = image_to_ray(camera, detection.xy)
+    known = (detection.score >= min_score) & ~detection.derived & np.isfinite(rays).all(-1)
+    root = virtual.place(pose, np.nan_to_num(rays), np.where(known, detection.score, 0.0))
     return root if root[2] > 0 else np.full(3, np.nan)
 
 

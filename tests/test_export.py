@@ -49,7 +49,7 @@ def test_npz(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
             "track_probabilities": (F, M), "unix_time": (F,), "pose_unix_time": (T,), "pose_inferred": (T, 17),
             "joints": (17,), "parents": (17,), "fps": (), "start_utc": (), "start_monotonic": (), "cameras": (2,),
             "camera_size": (2, 2), "camera_K": (2, 3, 3), "camera_dist": (2, 5), "camera_R": (2, 3, 3),
-            "camera_t": (2, 3), "up": (3,),
+            "camera_t": (2, 3), "camera_fisheye": (2,), "up": (3,),
         }  # fmt: skip
         assert data["camera"].dtype.kind == data["detector"].dtype.kind == data["pose_method"].dtype.kind == "U"
         assert not data["fov_assumed"].any()
@@ -415,6 +415,7 @@ def test_npz_holds_what_is_needed_to_use_it_alone(tmp_path: Path) -> None:
         np.testing.assert_array_equal(data["camera_size"], [[640, 480]] * 2)
         np.testing.assert_array_equal(data["camera_K"][0], eight.K)
         np.testing.assert_array_equal(data["camera_dist"][0], eight.dist)
+        assert data["camera_fisheye"].tolist() == [False, False]
         np.testing.assert_array_equal(data["camera_t"][0], eight.t)
         assert np.isnan(data["camera_R"][1]).all()
         np.testing.assert_array_equal(data["up"], [0, 0, 1])

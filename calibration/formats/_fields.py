@@ -11,6 +11,7 @@ import numpy as np
 from calibration import text
 from calibration.arrays import Array
 from calibration.errors import CalibrationError
+from calibration.geometry.camera import Camera
 from calibration.geometry.rotations import rotation_matrix
 from calibration.text import shown
 
@@ -34,7 +35,8 @@ def peek(path: Path) -> str:
     if not path.is_file():
         return ""
     with path.open("rb") as file:
-        return file.read(20000).decode("utf-8", "replace")
+        head = file.read(20000)
+    return head.decode(text.encoding(head), "replace").replace("\r\n", "\n")
 
 
 def array(table: Mapping[str, Any], key: str, shapes: Sequence[tuple[int, ...]], where: str) -> Array:
@@ -54,6 +56,29 @@ def array(table: Mapping[str, Any], key: str, shapes: Sequence[tuple[int, ...]],
     if not np.isfinite(value).all():
         raise CalibrationError(f"{where}: {key} holds values that are not finite")
     return value
+
+
+def boolean(table: Mapping[str, Any], key: str, where: str) -> bool:
+    """True or false, false where it is missing.
+
+    Raises:
+        CalibrationError: if it is something else.
+    """
+    value = table.get(key, False)
+    if not isinstance(value, bool):
+        raise CalibrationError(f"{where}: {key} is {shown(value)}, expected true or false")
+    return value
+
+
+def unplaced_remarks(path: Path, lenses: Sequence[Camera]) -> tuple[str, ...]:
+    """A line that names the cameras without a place, where there are some among those that have one."""
+    if not lenses:
+        return ()
+    names = ", ".join(camera.name for camera in lenses)
+    return (
+        f"{path}: not placed: {names}; the others are used, and their lenses are there for "
+        "python -m calibration extrinsics --intrinsics",
+    )
 
 
 def image_size(value: Any, where: str, key: str = "size") -> tuple[int, int]:

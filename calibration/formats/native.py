@@ -7,14 +7,24 @@ import numpy as np
 
 from calibration import writing
 from calibration.errors import CalibrationError
-from calibration.formats._fields import array, image_size, peek, read_toml, rotation, write_table
+from calibration.formats._fields import (
+    array,
+    boolean,
+    image_size,
+    peek,
+    read_toml,
+    rotation,
+    unplaced_remarks,
+    write_table,
+)
 from calibration.geometry.camera import Camera
 from calibration.text import shown
 from calibration.types import Calibration
 
 FORMAT = "native"
 TITLE = "this project's TOML (mm; gravity, devices and how it was made included)"
-VERSION = 1
+VERSION = 2
+"""Version 2 has fisheyes, and cameras without a place beside placed ones; files with neither are of version 1."""
 _DIST = [(n,) for n in (4, 5, 8, 12, 14)]
 
 
@@ -32,10 +42,10 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
     if unit is not None or size is not None:
         raise CalibrationError(f"{path}: a native file holds its own unit (mm) and sizes; leave --unit and --size out")
     data = read_toml(path)
-    if data.get("format") != "hypothesis-stream calibration" or data.get("version") != VERSION:
+    if data.get("format") != "hypothesis-stream calibration" or data.get("version") not in (1, VERSION):
         raise CalibrationError(
             f"{path}: format/version are {shown(data.get('format'))} {shown(data.get('version'))}, "
-            f"expected 'hypothesis-stream calibration' {VERSION}"
+            f"expected 'hypothesis-stream calibration' 1 or {VERSION}"
         )
     if data.get("unit", "mm") != "mm":
         raise CalibrationError(f"{path}: unit is {data['unit']!r}; a native file is in mm")
@@ -49,14 +59,30 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
     tables = data.get("camera", [])
     if not (isinstance(tables, list) and tables and all(isinstance(table, dict) for table in tables)):
         raise CalibrationError(f"{path}: no [[camera]] in it")
-    cameras = tuple(_camera(table, placed, up, f"{path}: camera {i + 1}") for i, table in enumerate(tables))
+    known, others = [], []
+    for i, table in enumerate(tables):
+        where = f"{path}: camera {i + 1}"
+        (known if not placed or _placed(table, where) else others).append((table, where))
+    lenses = tuple(_camera(table, False, None, where) for table, where in others)
+    if not known:
+        raise CalibrationError(f"{path}: placed is true, and no camera has a place")
     return Calibration(
-        cameras,
+        tuple(_camera(table, placed, up, where) for table, where in known),
         placed,
-        tuple(_text(table, "device", f"{path}: camera {i + 1}") for i, table in enumerate(tables)),
-        tuple(_text(table, "serial", f"{path}: camera {i + 1}") for i, table in enumerate(tables)),
+        tuple(_text(table, "device", where) for table, where in known),
+        tuple(_text(table, "serial", where) for table, where in known),
         made,
+        unplaced_remarks(path, lenses),
+        lenses,
     )
+
+
+def _placed(table: dict[str, Any], where: str) -> bool:
+    """Whether a camera of a placed file has a place of its own."""
+    value = table.get("placed", True)
+    if not isinstance(value, bool):
+        raise CalibrationError(f"{where}: placed is {shown(value)}, expected true or false")
+    return value
 
 
 def _text(table: dict[str, Any], key: str, where: str) -> str | None:
@@ -72,12 +98,13 @@ def _camera(table: dict[str, Any], placed: bool, up: np.ndarray | None, where: s
         raise CalibrationError(f"{where}: name is missing")
     where = f"{where} ({name})"
     K = array(table, "K", [(3, 3)], where)
-    dist = array(table, "dist", _DIST, where)
+    fisheye = boolean(table, "fisheye", where)
+    dist = array(table, "dist", [(4,)] if fisheye else _DIST, where)
     R, t = np.eye(3), np.zeros(3)
     if placed:
         R = rotation(array(table, "R", [(3, 3)], where), where, "R")
         t = array(table, "t", [(3,)], where)
-    return Camera(name, image_size(table.get("size"), where), K, dist, R, t, up)
+    return Camera(name, image_size(table.get("size"), where), K, dist, R, t, up, fisheye)
 
 
 def write(calibration: Calibration, path: Path) -> None:
@@ -86,7 +113,7 @@ def write(calibration: Calibration, path: Path) -> None:
         "# Cameras as OpenCV has them: x right, y down, z forward, pixel centres at whole numbers.",
         "# Lengths are mm; X_camera = R X_world + t; up is the unit vector against gravity in the world.",
         'format = "hypothesis-stream calibration"',
-        f"version = {VERSION}",
+        f"version = {VERSION if calibration.lenses or any(camera.fisheye for camera in calibration.cameras) else 1}",
         'unit = "mm"',
         f"placed = {'true' if calibration.placed else 'false'}",
     ]
@@ -94,7 +121,16 @@ def write(calibration: Calibration, path: Path) -> None:
         head.append(f"up = {calibration.up.tolist()}")
     parts = ["\n".join(head) + "\n", write_table(["made"], calibration.made)]
     for camera, device, serial in zip(calibration.cameras, calibration.devices, calibration.serials, strict=True):
-        values = {"name": camera.name, "size": list(camera.size), "K": camera.K, "dist": camera.dist}
-        values |= {"R": camera.R, "t": camera.t} if calibration.placed else {}
-        parts.append("[" + write_table(["camera"], values | {"device": device, "serial": serial}).replace("]", "]]", 1))
+        values = _lens(camera) | ({"R": camera.R, "t": camera.t} if calibration.placed else {})
+        parts.append(_table(values | {"device": device, "serial": serial}))
+    parts += [_table(_lens(camera) | {"placed": False}) for camera in calibration.lenses]
     writing.write_text(path, "\n".join(parts))
+
+
+def _lens(camera: Camera) -> dict[str, Any]:
+    values = {"name": camera.name, "size": list(camera.size), "K": camera.K, "dist": camera.dist}
+    return values | ({"fisheye": True} if camera.fisheye else {})
+
+
+def _table(values: dict[str, Any]) -> str:
+    return "[" + write_table(["camera"], values).replace("]", "]]", 1)

@@ -4,6 +4,7 @@ Pose2Sim writes metres, aniposelib the unit its board was given in (mostly mm), 
 the unit is the user's ``--unit``; else the one in [metadata], as we write it; else told by size (``_units``).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,16 @@ import numpy as np
 
 from calibration import writing
 from calibration.errors import CalibrationError
-from calibration.formats._fields import array, image_size, peek, read_toml, rotation, write_table
+from calibration.formats._fields import (
+    array,
+    boolean,
+    image_size,
+    peek,
+    read_toml,
+    rotation,
+    unplaced_remarks,
+    write_table,
+)
 from calibration.formats._units import UNITS, Unit, tell_unit, unit_name
 from calibration.geometry.camera import Camera
 from calibration.geometry.rotations import rotation_vector
@@ -20,6 +30,7 @@ from calibration.types import Calibration
 FORMAT = "pose2sim"
 TITLE = "Pose2Sim / aniposelib TOML"
 _DIST = [(n,) for n in (0, 1, 4, 5, 8, 12, 14)]
+_FISHEYE = [(0,), (4,)]
 
 
 def matches(path: Path) -> bool:
@@ -58,37 +69,48 @@ def from_tables(
     usual: str | None = None,
 ) -> Calibration:
     """Cameras from tables of size, matrix, distortions, rotation, translation: this format's and caliscope's."""
-    placed = [name for name, table in tables.items() if "rotation" in table and "translation" in table]
-    if placed and len(placed) < len(tables):
-        missing = sorted(set(tables) - set(placed))
-        raise CalibrationError(f"{path}: [{missing[0]}] has no rotation and translation, but others have")
-    poses = {name: _pose(tables[name], f"{path}: [{name}]") for name in placed}
-    told = tell_unit(np.array([-R.T @ t for R, t in poses.values()]), unit, str(path), usual) if placed else Unit(1.0)
-    cameras = []
+    wheres = {name: f"{path}: [{name}]" for name in tables}
+    poses = {name: _pose(table, wheres[name]) for name, table in tables.items() if _has_place(table, wheres[name])}
+    told = tell_unit(np.array([-R.T @ t for R, t in poses.values()]), unit, str(path), usual) if poses else Unit(1.0)
+    cameras, lenses = [], []
     for key, table in tables.items():
-        where = f"{path}: [{key}]"
-        if table.get("fisheye"):
-            raise CalibrationError(
-                f"{where}: fisheye = true; OpenCV's fisheye model is not supported, recalibrate without"
-            )
-        dist = array(table, "distortions", _DIST, where)
+        where = wheres[key]
+        fisheye = boolean(table, "fisheye", where)
+        lens = (_FISHEYE, f"{where} (fisheye = true)") if fisheye else (_DIST, where)
+        dist = array(table, "distortions", *lens)
         # aniposelib writes one coefficient when only k1 was fitted.
         dist = np.pad(dist, (0, 4 - dist.size)) if dist.size == 1 else dist
         R, t = poses.get(key, (np.eye(3), np.zeros(3)))
         name = str(table.get("name", table.get("cam_id", key)))
         K = array(table, "matrix", [(3, 3)], where)
-        cameras.append(Camera(name, image_size(table.get("size", size), where), K, dist, R, t * told.mm))
-    made = {"imported_from": path.name, "format": title} | ({"unit_of_file": unit_name(told.mm)} if placed else {})
-    return Calibration(tuple(cameras), bool(placed), made=made, remarks=told.remarks)
+        size_of = image_size(table.get("size", size), where)
+        camera = Camera(name, size_of, K, dist, R, t * told.mm, None, fisheye)
+        (cameras if key in poses or not poses else lenses).append(camera)
+    made = {"imported_from": path.name, "format": title} | ({"unit_of_file": unit_name(told.mm)} if poses else {})
+    remarks = (*told.remarks, *unplaced_remarks(path, lenses))
+    return Calibration(tuple(cameras), bool(poses), made=made, remarks=remarks, lenses=tuple(lenses))
+
+
+def _has_place(table: Mapping[str, Any], where: str) -> bool:
+    """Whether rotation and translation are there; both are left out, empty, or the word null where they are not.
+
+    Raises:
+        CalibrationError: if only one of them is.
+    """
+    turn, move = (table.get(key) not in (None, "", "null", "None", "nan", []) for key in ("rotation", "translation"))
+    if turn != move:
+        raise CalibrationError(f"{where}: {'translation' if turn else 'rotation'} is missing")
+    return turn
 
 
 def _pose(table: dict[str, Any], where: str) -> tuple[np.ndarray, np.ndarray]:
-    R = rotation(array(table, "rotation", [(3,), (3, 3)], where), where, "rotation")
-    return R, array(table, "translation", [(3,)], where)
+    vectors = [(3,), (3, 1), (1, 3)]
+    R = rotation(array(table, "rotation", [*vectors, (3, 3)], where), where, "rotation")
+    return R, array(table, "translation", vectors, where).ravel()
 
 
 def write(calibration: Calibration, path: Path) -> None:
-    """Write what Pose2Sim reads: metres. Gravity, devices and how it was made have no place in it.
+    """Write what Pose2Sim reads: metres. Gravity, devices, how it was made and cameras without a place are left out.
 
     Raises:
         CalibrationError: for a camera named "metadata", which the format keeps for itself.
@@ -105,6 +127,6 @@ def write(calibration: Calibration, path: Path) -> None:
         }
         if calibration.placed:
             values |= {"rotation": rotation_vector(camera.R), "translation": camera.t / 1000}
-        parts.append(write_table([camera.name], values | {"fisheye": False}))
+        parts.append(write_table([camera.name], values | {"fisheye": camera.fisheye}))
     parts.append(write_table(["metadata"], {"adjusted": False, "error": 0.0, "unit": "m"}))
     writing.write_text(path, "\n".join(parts))

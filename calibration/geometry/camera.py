@@ -12,6 +12,7 @@ import numpy as np
 
 from calibration.arrays import Array
 from calibration.errors import CalibrationError
+from calibration.geometry import fisheye
 
 # Iterations of the fixed point that inverts the lens distortion. OpenCV's default of 5 leaves 0.1 px at
 # the corner of a wide lens; 40 leaves < 1e-3 px and costs microseconds for 17 joints.
@@ -20,7 +21,7 @@ _UNDISTORT = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-9)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Camera:
-    """A pinhole camera with lens distortion and a place in the world.
+    """A pinhole or fisheye camera with lens distortion and a place in the world.
 
     Raises:
         CalibrationError: if a value is not finite, has the wrong shape, or R is not a rotation.
@@ -33,13 +34,16 @@ class Camera:
     K: Array
     """(3, 3) intrinsic matrix, pixels."""
     dist: Array
-    """(4,), (5,), (8,), (12,) or (14,) OpenCV distortion coefficients k1 k2 p1 p2 [k3 ...]."""
+    """(4,), (5,), (8,), (12,) or (14,) OpenCV distortion coefficients k1 k2 p1 p2 [k3 ...]; (4,) k1 k2 k3 k4 of a
+    fisheye."""
     R: Array
     """(3, 3) rotation, world to camera."""
     t: Array
     """(3,) translation, world to camera, mm."""
     up: Array | None = None
     """(3,) unit vector against gravity in world axes, or None where gravity is not known."""
+    fisheye: bool = False
+    """Whether the lens is OpenCV's fisheye (``calibration.geometry.fisheye``)."""
 
     def __post_init__(self) -> None:
         """Check every value and freeze the arrays."""
@@ -51,12 +55,14 @@ class Camera:
             value = np.array(value, np.float64)
             if key == "dist":
                 value = value.reshape(-1)
+                if self.fisheye and value.size not in (0, 4):
+                    raise CalibrationError(f"camera {self.name!r}: dist has {value.size} coefficients; a fisheye has 4")
                 if value.size not in (0, 4, 5, 8, 12, 14):
                     raise CalibrationError(
                         f"camera {self.name!r}: dist has {value.size} coefficients; OpenCV knows 4, 5, 8, 12 or 14"
                     )
                 if value.size == 0:
-                    value = np.zeros(5)
+                    value = np.zeros(4 if self.fisheye else 5)
             elif value.shape != shapes[key]:
                 raise CalibrationError(f"camera {self.name!r}: {key} has shape {value.shape}, expected {shapes[key]}")
             if not np.isfinite(value).all():
@@ -151,8 +157,26 @@ def check_plausible(camera: Camera) -> None:
         raise CalibrationError(
             f"{who}: it stands {far:.3g} mm from the origin, farther than {FARTHEST_MM:g} mm (1 km): is the unit right?"
         )
-    if camera.dist.any():
+    if camera.fisheye:
+        _check_fisheye(camera)
+    elif camera.dist.any():
         _check_distortion(camera)
+
+
+def _corner(camera: Camera) -> float:
+    """How far the farthest corner is from the principal point, focal lengths."""
+    low, high = np.array([-0.5, -0.5]) - camera.K[:2, 2], np.array(camera.size) - 0.5 - camera.K[:2, 2]
+    return float(np.linalg.norm(np.maximum(np.abs(low), np.abs(high)) / camera.K[[0, 1], [0, 1]]))
+
+
+def _check_fisheye(camera: Camera) -> None:
+    angle = fisheye.turns_back(camera.dist, _corner(camera), _STRETCH)
+    if angle is not None:
+        raise CalibrationError(
+            f"camera {camera.name!r}: the distortion (largest coefficient {np.abs(camera.dist).max():.3g}) of the "
+            f"fisheye turns back or is absurd {np.degrees(angle):.0f} degrees off its axis; it must grow outwards up "
+            "to the corner: calibrate again, and are these coefficients of OpenCV's fisheye model?"
+        )
 
 
 def _check_distortion(camera: Camera) -> None:
@@ -162,8 +186,7 @@ def _check_distortion(camera: Camera) -> None:
     k1, k2, p1, p2, k3, k4, k5, k6, *prism_and_tilt = dist
     if (sideways := max(abs(v) for v in (p1, p2, *prism_and_tilt))) > 1:
         raise CalibrationError(f"{who}: a tangential coefficient of dist is {sideways:.3g}; it lies between -1 and 1")
-    low, high = np.array([-0.5, -0.5]) - camera.K[:2, 2], np.array(camera.size) - 0.5 - camera.K[:2, 2]
-    corner = float(np.linalg.norm(np.maximum(np.abs(low), np.abs(high)) / camera.K[[0, 1], [0, 1]]))
+    corner = _corner(camera)
     # A pinhole shows the ray at radius r there, the lens at ``shown``; both in focal lengths from the axis.
     r = corner * np.concatenate([np.linspace(0, 1, 201)[1:], np.geomspace(1, 1 / _STRETCH[0], 200)[1:]])
     with np.errstate(all="ignore"):
@@ -180,6 +203,22 @@ def _check_distortion(camera: Camera) -> None:
                 f"{r[bad.argmax()] * camera.K[0, 0]:.0f} pixels from its middle; it must grow outwards up to the "
                 f"corner at {corner * camera.K[0, 0]:.0f}: calibrate again"
             )
+
+
+def ray_stretch(camera: Camera, rays: Array) -> Array:
+    """(..., 2, 2) what an error in the picture, in focal lengths, is on rays (..., 2) with z = 1.
+
+    1 but for a fisheye; what little other distortion changes of it is left out.
+    """
+    if camera.fisheye:
+        return fisheye.stretch(rays, camera.dist)
+    return np.broadcast_to(np.eye(2), (*rays.shape[:-1], 2, 2))
+
+
+def ray_scale(camera: Camera, rays: Array) -> Array:
+    """(...,) the same as one factor, of which the square is that of areas; NaN of what is not seen."""
+    A = ray_stretch(camera, rays)
+    return np.sqrt(A[..., 0, 0] * A[..., 1, 1] - A[..., 0, 1] * A[..., 1, 0])
 
 
 def resize_pixels(xy: Array, scale: float | tuple[float, float]) -> Array:
@@ -212,6 +251,8 @@ def camera_to_image(camera: Camera, points: Array) -> Array:
     flat = np.ascontiguousarray(points, np.float64).reshape(-1, 3)
     if not len(flat):
         return np.empty((*points.shape[:-1], 2))
+    if camera.fisheye:
+        return fisheye.project(flat, camera.K, camera.dist).reshape(*points.shape[:-1], 2)
     xy, _ = cv2.projectPoints(flat.reshape(-1, 1, 3), np.zeros(3), np.zeros(3), camera.K, camera.dist)
     xy = np.asarray(xy, np.float64).reshape(-1, 2)
     xy[flat[:, 2] <= 0] = np.nan
@@ -224,7 +265,12 @@ def world_to_image(camera: Camera, points: Array) -> Array:
 
 
 def image_to_ray(camera: Camera, xy: Array) -> Array:
-    """Pixels (..., 2) to undistorted rays (..., 3) in camera axes with z = 1. NaN stays NaN."""
+    """Pixels (..., 2) to undistorted rays (..., 3) in camera axes with z = 1. NaN stays NaN.
+
+    What a fisheye shows beside or behind the camera has no such ray and becomes NaN.
+    """
+    if camera.fisheye:
+        return fisheye.unproject(np.asarray(xy, np.float64), camera.K, camera.dist)
     flat = np.ascontiguousarray(xy, np.float64).reshape(-1, 1, 2)
     rays = np.ones((len(flat), 3))
     if len(flat):

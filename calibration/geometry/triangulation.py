@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.arrays import Array
-from calibration.geometry.camera import Camera, image_to_ray, world_to_image
+from calibration.geometry.camera import Camera, image_to_ray, ray_scale, world_to_image
 
 # Pairs a camera takes part in as a start, so that the work is linear in the number of cameras.
 _PARTNERS = 3
@@ -33,7 +33,8 @@ class Triangulation:
     cov: Array
     """(..., 3, 3) mm2, from the normal matrix, enlarged where the residuals exceed the stated noise; NaN as above."""
     error: Array
-    """(V, ...) reprojection error in undistorted pixels, also of views that were down-weighted; NaN where not seen."""
+    """(V, ...) reprojection error in undistorted pixels (of a fisheye, in its own), also of views that were
+    down-weighted; NaN where not seen."""
     weight: Array
     """(V, ...) what was left of each view's weight: the given one times the loss's, 0 where not seen."""
 
@@ -49,8 +50,12 @@ def _rays(cameras: Sequence[Camera], xy: Array, weight: Array | None) -> tuple[A
     return np.where(seen[..., None], rays, 0.0), np.where(seen, w, 0.0)
 
 
-def _focal(cameras: Sequence[Camera]) -> Array:
-    return np.array([[camera.K[0, 0], camera.K[1, 1]] for camera in cameras])
+def _focal(cameras: Sequence[Camera], uv: Array) -> Array:
+    """(V, 1, 2), or with a fisheye among them (V, N, 2), pixels a unit of a ray."""
+    f = np.array([[camera.K[0, 0], camera.K[1, 1]] for camera in cameras])[:, None]
+    if not any(camera.fisheye for camera in cameras):
+        return f
+    return f / np.stack([ray_scale(camera, rays) for camera, rays in zip(cameras, uv, strict=True)])[..., None]
 
 
 def _pose(cameras: Sequence[Camera]) -> tuple[Array, Array]:
@@ -75,7 +80,7 @@ def _linear(R: Array, t: Array, f: Array, uv: Array, w: Array) -> Array:
     depth = np.ones(w.shape)
     X = np.full(w.shape[1:] + (3,), np.nan)
     for _ in range(2):
-        v = w[..., None] * (f[:, None] / depth[..., None]) ** 2
+        v = w[..., None] * (f / depth[..., None]) ** 2
         va = v[..., None] * a
         X = _solve3(np.einsum("vnki,vnkj->nij", va, a), np.einsum("vnki,vnk->ni", va, b))
         z = np.einsum("vi,ni->vn", R[:, 2], np.nan_to_num(X)) + t[:, None, 2]
@@ -89,7 +94,7 @@ def _residual(R: Array, t: Array, f: Array, uv: Array, X: Array) -> tuple[Array,
     local = np.einsum("vij,nj->vni", R, X) + t[:, None]
     z = local[..., 2]
     projected = local[..., :2] / np.where(z > _NEAR, z, np.nan)[..., None]
-    return f[:, None] * (uv - projected), projected, z
+    return f * (uv - projected), projected, z
 
 
 def facing_pairs(cameras: Sequence[Camera]) -> list[tuple[int, int]]:
@@ -140,7 +145,7 @@ def triangulate_linear(cameras: Sequence[Camera], xy: Array, weight: Array | Non
     """
     uv, w = _rays(cameras, xy, weight)
     R, t = _pose(cameras)
-    return _linear(R, t, _focal(cameras), uv, w).reshape(*np.shape(xy)[1:-1], 3)
+    return _linear(R, t, _focal(cameras, uv), uv, w).reshape(*np.shape(xy)[1:-1], 3)
 
 
 def triangulate_robust(
@@ -164,7 +169,7 @@ def triangulate_robust(
         Triangulation of the leading shape of ``xy``.
     """
     uv, w = _rays(cameras, xy, weight)
-    (R, t), f = _pose(cameras), _focal(cameras)
+    (R, t), f = _pose(cameras), _focal(cameras, uv)
     scale = 2.385 * noise_px
     X = _best_start(R, t, f, uv, w, scale)
     for _ in range(iterations):
@@ -193,7 +198,7 @@ def _step(
     v = np.where(front, w / (1 + w * (rr**2).sum(-1) / scale**2), 0.0)
     depth = np.where(front, z, 1.0)[..., None, None]
     # d(x/z)/dX = (R1 - (x/z) R3) / z
-    J = f[:, None, :, None] * (R[:, None, :2] - np.nan_to_num(projected)[..., None] * R[:, None, 2:3]) / depth
+    J = f[..., None] * (R[:, None, :2] - np.nan_to_num(projected)[..., None] * R[:, None, 2:3]) / depth
     vJ = v[..., None, None] * J
     normal = np.einsum("vnki,vnkj->nij", vJ, J)
     return _solve3(normal, np.einsum("vnki,vnk->ni", vJ, rr)), normal, v, r

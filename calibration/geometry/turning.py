@@ -48,8 +48,9 @@ def _quarter(camera: Camera) -> Camera:
     K, dist = np.zeros((3, 3)), np.array(camera.dist)
     K[0, 0], K[1, 1], K[2, 2] = camera.K[1, 1], camera.K[0, 0], 1
     K[0, 2], K[1, 2] = height - 1 - camera.K[1, 2], camera.K[0, 2]
-    # Each pair (x, y) becomes (-y, x); p1 belongs to y and p2 to x.
-    dist[2], dist[3] = camera.dist[3], -camera.dist[2]
+    # Each pair (x, y) becomes (-y, x); p1 belongs to y and p2 to x. A fisheye has none.
+    if not camera.fisheye:
+        dist[2], dist[3] = camera.dist[3], -camera.dist[2]
     if dist.size >= 12:
         s1, s2, s3, s4 = camera.dist[8:12]
         dist[8:12] = -s3, -s4, s1, s2

@@ -16,6 +16,7 @@ from scipy.sparse.linalg import splu
 
 from calibration.arrays import Array, Ints
 from calibration.errors import CalibrationError
+from calibration.geometry import fisheye
 from calibration.geometry.camera import Camera, camera_to_image, image_to_ray
 from calibration.geometry.rotations import rotation_matrix, rotation_vector
 
@@ -165,6 +166,7 @@ class _Problem:
             [np.zeros(5) if rich else np.pad(camera.dist, (0, 5 - camera.dist.size))
              for camera, rich in zip(cameras, self.rich, strict=True)]
         )  # fmt: skip
+        self.fisheye = np.array([camera.fisheye for camera in cameras])[seen.camera]
         self.free = np.ones((len(cameras), self.width), bool)
         self.free[fixed, :_POSE] = False
         self.free[self.rich, _POSE:] = False
@@ -199,7 +201,12 @@ class _Problem:
         tangential = np.stack(
             [2 * p1 * cross + p2 * (r2 + 2 * uv[:, 0] ** 2), p1 * (r2 + 2 * uv[:, 1] ** 2) + 2 * p2 * cross], 1
         )
-        return f * (uv * radial[:, None] + tangential) + c
+        shown = uv * radial[:, None] + tangential
+        if self.fisheye.any():
+            wide, round_ = uv[self.fisheye], dist[self.fisheye].T[:4]
+            tangent = np.maximum(np.linalg.norm(wide, axis=1), 1e-12)
+            shown[self.fisheye] = wide * (fisheye.shown_at(np.arctan(tangent), round_) / tangent)[:, None]
+        return f * shown + c
 
     def residual(self, x: Array) -> Array:
         rows, items = self.split(x)
@@ -250,6 +257,6 @@ class _Problem:
                 K = camera.K.copy()
                 K[[0, 1], [0, 1]] *= np.exp(rows[c, 6])
                 K[:2, 2] += 1000 * rows[c, 7:9]
-                dist = self.dist0[c] + np.pad(rows[c, 9:11], (0, 3))
+                dist = (self.dist0[c] + np.pad(rows[c, 9:11], (0, 3)))[: 4 if camera.fisheye else 5]
             out.append(replace(camera, K=K, dist=dist, R=rotation_matrix(rows[c, :3]), t=rows[c, 3:6]))
         return tuple(out), items

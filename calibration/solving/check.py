@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.arrays import Array
-from calibration.geometry.camera import Camera, image_to_ray
+from calibration.geometry.camera import Camera, image_to_ray, ray_scale, world_to_image
 from calibration.geometry.rotations import skew
 from calibration.geometry.triangulation import reprojection_error, triangulate_linear, triangulate_robust
 from calibration.solving.board import Board, BoardView
@@ -87,7 +87,10 @@ def epipolar_error(a: Camera, b: Camera, xa: Array, xb: Array) -> Array:
     R = b.R @ a.R.T
     t = b.t - R @ a.t
     line = image_to_ray(a, xa) @ (skew(t) @ R).T
-    return np.abs((image_to_ray(b, xb) * line).sum(-1)) / np.linalg.norm(line[..., :2], axis=-1) * b.K[0, 0]
+    rays = image_to_ray(b, xb)
+    away = np.abs((rays * line).sum(-1)) / np.linalg.norm(line[..., :2], axis=-1)
+    # Of a fisheye, its own pixels: its undistorted ones grow without end.
+    return away * b.K[0, 0] / ray_scale(b, rays[..., :2])
 
 
 def check_board(cameras: Sequence[Camera], board: Board, frames: Sequence[Mapping[str, BoardView]]) -> Check:
@@ -131,9 +134,7 @@ def _check(
     for c, camera in enumerate(cameras):
         good = np.isfinite(error[c])
         median[camera.name] = float(np.median(error[c, good])) if good.any() else float("nan")
-        projected = camera.K @ (points[good] @ camera.R.T + camera.t).T
-        ideal = (image_to_ray(camera, flat[c, good]) @ camera.K.T)[:, :2]
-        scatter[camera.name] = (flat[c, good], ideal - (projected[:2] / projected[2]).T)
+        scatter[camera.name] = (flat[c, good], flat[c, good] - world_to_image(camera, points[good]))
     epipolar = {}
     for (i, a), (j, b) in combinations(enumerate(cameras), 2):
         both = np.concatenate([epipolar_error(a, b, flat[i], flat[j]), epipolar_error(b, a, flat[j], flat[i])])

@@ -15,7 +15,7 @@ import numpy as np
 
 from calibration.arrays import Array
 from calibration.errors import CalibrationError
-from calibration.geometry.camera import Camera
+from calibration.geometry.camera import Camera, image_to_ray
 from calibration.geometry.rotations import angle_degrees, mean_rotation, rotation_matrix, rotation_vector
 from calibration.solving.board import Board, BoardView
 from calibration.solving.bundle import Bundle, Observations, adjust
@@ -67,7 +67,14 @@ class Extrinsics:
 
 def board_poses(camera: Camera, board: Board, view: BoardView) -> list[Pose]:
     """The board's pose(s) in the camera's axes, best first: a flat board far away has two that fit about as well."""
-    ok, rs, ts, _ = cv2.solvePnPGeneric(board.points[view.ids], view.xy, camera.K, camera.dist, flags=cv2.SOLVEPNP_IPPE)
+    points, xy, K, dist = board.points[view.ids], view.xy, camera.K, camera.dist
+    if camera.fisheye:
+        rays = image_to_ray(camera, xy)[:, :2]
+        seen = np.isfinite(rays).all(1)
+        points, xy, K, dist = points[seen], rays[seen], np.eye(3), np.zeros(4)
+        if len(points) < 4:
+            return []
+    ok, rs, ts, _ = cv2.solvePnPGeneric(points, xy, K, dist, flags=cv2.SOLVEPNP_IPPE)
     if not ok:
         return []
     return [
@@ -223,8 +230,8 @@ def _start(cameras: Sequence[Camera], board: Board, frame: Frame, poses: Mapping
                     view = frame[other.name]
                     local = world[view.ids] @ other.R.T + other.t
                     xy = local[:, :2] / np.maximum(local[:, 2:], 1.0)
-                    ideal = cv2.undistortPoints(view.xy[:, None], other.K, other.dist)[:, 0]
-                    cost += float(np.minimum(np.linalg.norm(xy - ideal, axis=1), 0.2).sum())
+                    off = np.linalg.norm(xy - image_to_ray(other, view.xy)[:, :2], axis=1)
+                    cost += float(np.fmin(off, 0.2).sum())
             if cost < least:
                 best, least = item, cost
     return best

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from calibration.arrays import Array
 from calibration.errors import CalibrationError
-from calibration.geometry.camera import Camera
+from calibration.geometry.camera import Camera, camera_to_image, check_plausible
 from calibration.geometry.rotations import rotation_matrix
 from calibration.solving.board import Board, BoardView
+from calibration.solving.fisheye_lens import fit_fisheye, pose_of
 
 MIN_VIEWS = 5
 """Fewer views than this give no focal length worth having."""
@@ -26,6 +27,8 @@ _TILT, _TILTED = 12.0, 3
 # Reprojection error in pixels of an image 1920 pixels long (in proportion for longer ones) above which the board cannot
 # be the one that is named.
 _WRONG_PX = 2.0
+# Beyond so many focal lengths along the long side (80 degrees) the fisheye model is tried; it must fit so much better.
+_WIDE, _BETTER = 1.68, 0.85
 # Relative standard deviation of the focal length above which the result is refused, and above which it is remarked on.
 _REFUSED, _DOUBTFUL = 0.03, 0.005
 
@@ -116,8 +119,9 @@ def pick(board: Board, views: Sequence[BoardView], size: tuple[int, int], count:
 
 
 def solve_intrinsics(
-    name: str, size: tuple[int, int], board: Board, views: Sequence[BoardView], *, k3: bool = False
-) -> Intrinsics:
+    name: str, size: tuple[int, int], board: Board, views: Sequence[BoardView], *, k3: bool = False,
+    fisheye: bool = False,
+) -> Intrinsics:  # fmt: skip
     """Focal length, centre and distortion from views of one board.
 
     Args:
@@ -126,6 +130,7 @@ def solve_intrinsics(
         board: the board.
         views: what was seen of it.
         k3: also fit the third radial coefficient, which only wide lenses need and few views determine.
+        fisheye: fit OpenCV's fisheye model, for action cameras and others of more than about 100 degrees.
 
     Raises:
         CalibrationError: with too few views, views that do not determine the focal length, or views that no lens fits.
@@ -143,7 +148,7 @@ def solve_intrinsics(
     dropped: list[tuple[int, float]] = []
     limit = int(len(used) * _MAX_DROPPED)
     while True:
-        rms, K, dist, sigma, errors, tilt = _fit(board, [views[i] for i in used], size, k3)
+        rms, K, dist, sigma, errors, tilt = _fit(board, [views[i] for i in used], size, k3, fisheye)
         bad = np.argsort(errors)[::-1][: max(1, limit // 3)]
         bad = bad[errors[bad] > max(3 * np.median(errors), 0.8)][: limit - len(dropped)]
         if not len(bad) or len(used) - len(bad) < MIN_VIEWS:
@@ -151,9 +156,10 @@ def solve_intrinsics(
         dropped += [(used[i], float(errors[i])) for i in bad]
         used = [index for i, index in enumerate(used) if i not in bad]
     if not rms <= _WRONG_PX * max(1.0, max(size) / 1920):
+        wide = "" if fisheye else " A lens of more than about 100 degrees needs --fisheye."
         raise CalibrationError(
             f"camera {name}: the views fit no lens (error {rms:.1f} px); is the board {board.describe()}, "
-            "is it flat and stiff, and were focus and zoom left alone?"
+            f"is it flat and stiff, and were focus and zoom left alone?{wide}"
         )
     focal_sigma = float(max(sigma[0] / K[0, 0], sigma[1] / K[1, 1]))
     seen = float((coverage([views[i] for i in used], size) > 0).mean())
@@ -165,17 +171,27 @@ def solve_intrinsics(
             f"camera {name}: the {len(used)} views do not determine the focal length ({why}); show the board tilted by "
             "30 to 45 degrees to either side, up and down, near and far"
         )
-    camera = Camera(name, size, K, dist, np.eye(3), np.zeros(3))
+    camera = Camera(name, size, K, dist, np.eye(3), np.zeros(3), None, fisheye)
+    if fisheye:
+        check_plausible(camera)
+    remarks = _remarks(name, K, size, focal_sigma, seen, len(used))
+    if not fisheye and max(size) > _WIDE * K[0, 0]:
+        other = fit_fisheye(board, [views[i] for i in used], size).rms_px
+        if other < _BETTER * rms:
+            remarks += (f"camera {name}: --fisheye describes this wide lens better ({other:.2f} px, not {rms:.2f})",)
     return Intrinsics(
         camera, rms, _held_out(camera, board, [views[i] for i in held]), focal_sigma, seen, tuple(used), tuple(dropped),
-        _remarks(name, K, size, focal_sigma, seen, len(used)),
+        remarks,
     )  # fmt: skip
 
 
 def _fit(
-    board: Board, views: Sequence[BoardView], size: tuple[int, int], k3: bool
+    board: Board, views: Sequence[BoardView], size: tuple[int, int], k3: bool, fisheye: bool = False
 ) -> tuple[float, Array, Array, Array, Array, Array]:
     """RMS, K, distortion, standard deviations of fx fy cx cy ..., RMS a view, tilt a view in degrees."""
+    if fisheye:
+        fit = fit_fisheye(board, views, size)
+        return fit.rms_px, fit.K, fit.dist, fit.sigma, fit.errors, _tilt(fit.R)
     objects = [board.points[view.ids].astype(np.float32) for view in views]
     images = [view.xy.astype(np.float32) for view in views]
     flags = 0 if k3 else cv2.CALIB_FIX_K3
@@ -185,10 +201,14 @@ def _fit(
         )
     except cv2.error as error:
         raise CalibrationError("the board's views are degenerate: all of them flat, or of one place") from error
-    normal_z = rotation_matrix(np.reshape(rs, (-1, 3)))[:, 2, 2]
-    tilt = np.degrees(np.arccos(np.clip(np.abs(normal_z), 0, 1)))
+    tilt = _tilt(rotation_matrix(np.reshape(rs, (-1, 3))))
     K, dist, sigma, errors = (np.asarray(v, np.float64) for v in (K, dist, sigma, errors))
     return float(rms), K, dist.ravel()[:5], sigma.ravel(), errors.ravel(), tilt
+
+
+def _tilt(R: Array) -> Array:
+    """(V,) degrees of boards R (V, 3, 3) against the image."""
+    return np.degrees(np.arccos(np.clip(np.abs(R[:, 2, 2]), 0, 1)))
 
 
 def _held_out(camera: Camera, board: Board, views: Sequence[BoardView]) -> float:
@@ -197,6 +217,12 @@ def _held_out(camera: Camera, board: Board, views: Sequence[BoardView]) -> float
     for view in views:
         fit, test = np.arange(len(view.ids)) % 2 == 0, np.arange(len(view.ids)) % 2 == 1
         if fit.sum() < 6 or not test.any():
+            continue
+        if camera.fisheye:
+            pose = pose_of(board.points[view.ids[fit]], view.xy[fit], camera.K, camera.dist)
+            if pose is not None:
+                xy = camera_to_image(camera, board.points[view.ids[test]] @ pose[0].T + pose[1])
+                squares.append(((xy - view.xy[test]) ** 2).sum(1))
             continue
         ok, r, t = cv2.solvePnP(board.points[view.ids[fit]], view.xy[fit], camera.K, camera.dist)
         if ok:

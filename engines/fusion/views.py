@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.arrays import Array, Bools
-from calibration.geometry.camera import Camera, image_to_ray
+from calibration.geometry.camera import Camera, image_to_ray, ray_stretch
 from engines.fusion.options import FusionOptions
 from engines.skeleton import N_JOINTS, PELVIS
 from engines.types import Detection, Mixture
@@ -116,6 +116,11 @@ def gather(
     ray = np.where(seen[..., None], ray, 0.0)
     score = np.where(seen, np.stack([detection.score for _, detection, _, _ in chosen]), 0.0)
     noise = relative_noise([detection for _, detection, _, _ in chosen], seen, score, options)
+    trust = seen * 2 * options.good_score / np.trace(noise, axis1=-2, axis2=-1)
+    for k, (camera, *_) in enumerate(chosen):
+        if camera.fisheye:  # towards its rim a pixel is a longer and longer piece of the ray's plane
+            stretch = ray_stretch(camera, ray[k])
+            noise[k] = stretch @ noise[k] @ stretch.swapaxes(-1, -2)
     empty = np.zeros((0, 1, N_JOINTS))
     return Views(
         tuple(camera for camera, *_ in chosen),
@@ -125,7 +130,7 @@ def gather(
         seen,
         score,
         noise,
-        seen * 2 * options.good_score / np.trace(noise, axis1=-2, axis2=-1),
+        trust,
         np.array(lifted, np.intp),
         np.stack([m.mean @ chosen[k][0].R for k, m in zip(lifted, kept, strict=True)])
         if kept

@@ -228,6 +228,7 @@ def static_arrays(read: Read, there: Contents) -> Columns:
         "camera_size": np.array([camera.size or (0, 0) for camera in info.cameras]).reshape(-1, 2),
         "camera_K": each((3, 3), lambda camera: camera.K),
         "camera_dist": each((longest,), lambda camera: np.pad(camera.dist, (0, longest - len(camera.dist)))),
+        "camera_fisheye": np.array([camera is not None and camera.fisheye for camera in known], bool),
         "camera_R": each((3, 3), lambda camera: camera.R),
         "camera_t": each((3,), lambda camera: camera.t),
         "up": np.array(ups[0] if ups else np.full(3, np.nan)),

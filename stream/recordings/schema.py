@@ -36,13 +36,18 @@ _SINCE_2 = {ESTIMATES: ("person_id", "cov", "extra"), MOMENTS: ("person_id", "po
 def _camera_to_json(camera: Camera) -> dict[str, Any]:
     arrays = {key: getattr(camera, key) for key in ("K", "dist", "R", "t", "up")}
     lists = {key: None if value is None else value.tolist() for key, value in arrays.items()}
-    return {"name": camera.name, "size": list(camera.size), **lists}
+    # Only of a fisheye, so that a program which does not know it reads all others as before.
+    lens = {"fisheye": True} if camera.fisheye else {}
+    return {"name": camera.name, "size": list(camera.size), **lists, **lens}
 
 
 def _camera_from_json(data: Mapping[str, Any]) -> Camera:
     size = (data["size"][0], data["size"][1])
     # The camera turns the lists into arrays and checks them.
-    return Camera(data["name"], size, data["K"], data["dist"], data["R"], data["t"], data["up"])
+    fisheye = data.get("fisheye", False)
+    if not isinstance(fisheye, bool):
+        raise CalibrationError(f"camera {shown(data['name'])}: fisheye is {shown(fisheye)}, expected true or false")
+    return Camera(data["name"], size, data["K"], data["dist"], data["R"], data["t"], data["up"], fisheye)
 
 
 def run_info_to_json(run_info: RunInfo, version: int = VERSION) -> str:

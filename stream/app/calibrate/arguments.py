@@ -92,7 +92,10 @@ def parser() -> argparse.ArgumentParser:
     _sources(lens, "--every", "--picture", "--no-window")
     _board(lens)
     lens.add_argument("--count", type=at_least(MIN_VIEWS), default=40, help="views to use of each camera (default 40)")
-    lens.add_argument("--k3", action="store_true", help="also fit the third radial term (very wide lenses)")
+    lens.add_argument("--k3", action="store_true", help="also fit the third radial term (wide lenses)")
+    lens.add_argument(
+        "--fisheye", action="store_true", help="action cameras and other lenses beyond about 100 degrees across"
+    )
     _out(lens, "LENS.toml", "the result")
 
     rig = _command(commands, "extrinsics", "where the cameras stand, from a board that several see at once")
@@ -160,6 +163,9 @@ def parser() -> argparse.ArgumentParser:
         "--unit", type=unit, help="of lengths in the file: mm, cm, m (where the format leaves it open)"
     )
     convert.add_argument("--size", type=size, metavar="WxH", help="of the images, where the file has none")
+    convert.add_argument(
+        "--fisheye", action="store_true", help="the coefficients are OpenCV's fisheye's, and the file does not say so"
+    )
     convert.add_argument(
         "--up", type=direction, metavar="X,Y,Z", help="against gravity in the file's world, e.g. 0,0,1"
     )

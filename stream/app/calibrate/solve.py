@@ -35,6 +35,8 @@ def intrinsics(args: argparse.Namespace) -> int:
     """Each camera's lens."""
     made = board_of(args)
     check_outputs(args)
+    if args.fisheye and args.k3:
+        raise CalibrationError("--k3 is of the ordinary lens model, --fisheye is another one; give one of them")
     results, pictures = [], []
     with open_cameras(args) as opened:
         for one in opened:
@@ -45,7 +47,7 @@ def intrinsics(args: argparse.Namespace) -> int:
             chosen = pick(made, collector.views, size, args.count)
             views = [collector.views[i] for i in chosen]
             print(f"{name}: board found in {collector.found} of {collector.looked} images, {len(views)} used")
-            result = solve_intrinsics(name, size, made, views, k3=args.k3)
+            result = solve_intrinsics(name, size, made, views, k3=args.k3, fisheye=args.fisheye)
             print(f"  {result.line()}")
             for i, rms in result.dropped:
                 print(f"  dropped {collector.labels[chosen[i]]}: {rms:.1f} px")
