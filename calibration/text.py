@@ -1,5 +1,6 @@
 """Text from strangers: its limits first, then its parser, and nothing but ValueError for what is wrong with it."""
 
+import codecs
 import json
 import re
 import reprlib
@@ -18,6 +19,11 @@ DEEPEST: Final = 16
 LONGEST: Final = 400
 """Characters of a number or a bare key."""
 
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+)  # fmt: skip
+"""UTF-32's first, as UTF-16's is a part of it."""
 _QUOTED = re.compile(
     r'"""(?:\\.|[^\\])*?"""|' r"'''.*?'''|" r'"(?:\\.|[^"\\\n])*+"|' r"'[^'\n]*+'|#[^\n]*+",
     re.DOTALL,
@@ -26,23 +32,55 @@ _KEY = re.compile(rf"(?<![\w\-])(?:[\w\-]++[ \t]*+\.[ \t]*+){{{DEEPEST},}}[\w\-]
 _WORD = re.compile(rf"[\w.+\-]{{{LONGEST + 1},}}")
 
 
-def read(path: Path) -> str:
-    """The text of a regular file of at most ``MOST_BYTES``, UTF-8.
+def read(path: Path, most: int = MOST_BYTES) -> str:
+    """The text of a regular file of at most ``most`` bytes: UTF-8, or UTF-16 or UTF-32 with a byte order mark.
 
     Raises:
         OSError: if it cannot be read.
-        ValueError: if it is something else, larger, or no UTF-8.
+        ValueError: if it is something else, larger, or no such text.
     """
     if kind := special(path):  # before it is opened: a FIFO would never answer
         raise ValueError(f"it is {kind}, not a file")
     with path.open("rb") as file:
-        data = file.read(MOST_BYTES + 1)
-    if len(data) > MOST_BYTES:
-        raise ValueError(f"it is larger than {MOST_BYTES:,} bytes")
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"it is larger than {most:,} bytes")
+    return decode(data)
+
+
+def encoding(data: bytes) -> str:
+    """What text that begins so is encoded in: what its byte order mark says, else UTF-8.
+
+    Windows' Notepad and PowerShell save "Unicode", which is UTF-16. Without a mark it is told by the zeros that half
+    of its bytes are.
+    """
+    for mark, name in _MARKS:
+        if data.startswith(mark):
+            return name
+    if len(data) > 3 and 0 in data[:4]:
+        if not data[0] and data[1]:
+            return "utf-16-be"
+        if data[0] and not data[1]:
+            return "utf-16-le"
+    return "utf-8"
+
+
+def decode(data: bytes) -> str:
+    """The text, with the line ends of this project.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    name = encoding(data)
     try:
-        return data.decode("utf-8-sig")
+        return data.decode(name).replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
-        raise ValueError(f"it is no UTF-8 text: byte {error.start} is {data[error.start]:#04x}") from error
+        if not name.startswith("utf-8"):
+            raise ValueError(f"it is no whole text in {name.upper()}") from error
+        at = error.start
+        raise ValueError(
+            f"it is no UTF-8 text: byte {at} is {data[at]:#04x}; if an editor shows it as text, save it there as UTF-8"
+        ) from error
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -88,6 +126,12 @@ def check_nesting(text: str) -> None:
         depth = max(depth + (1 if bracket[0] in "[{" else -1), 0)
         if depth > DEEPEST:
             raise ValueError(f"lists lie deeper inside each other than {DEEPEST}")
+
+
+def natural_key(path: Path) -> tuple[tuple[int, int, str], ...]:
+    """Sorts the numbers in a name by their value: cam2 before cam10."""
+    parts = re.split(r"(\d+)", path.name.casefold())
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part)
 
 
 def shown(value: object) -> str:

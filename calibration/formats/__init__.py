@@ -10,19 +10,21 @@ being edited.
 
 import importlib
 import pkgutil
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 
 from calibration.errors import CalibrationError
-from calibration.geometry.camera import check_plausible
+from calibration.formats._fields import peek
+from calibration.formats._foreign import foreign
+from calibration.geometry.camera import Camera, check_plausible
 from calibration.text import one_line
 from calibration.types import Calibration
 from calibration.writing import special
 
 _LARGEST_UNIT = 1e6  # a kilometre
-_PICKLES = (".pkl", ".pickle", ".p")
 
 
 def formats() -> dict[str, ModuleType]:
@@ -43,32 +45,54 @@ def _detect(path: Path) -> ModuleType:
     for module in known.values():
         if module.matches(path):
             return module
+    if said := foreign(path):
+        raise CalibrationError(f"{path}: {said}")
     raise CalibrationError(
-        f"{path}: not a calibration in a format known here ({', '.join(known)}); name its format with "
+        f"{path}: not a calibration in a format known here ({', '.join(known)}){_what(path)}; name its format with "
         "python -m calibration convert --from"
     )
 
 
+def _what(path: Path) -> str:
+    """A hint of what it is instead."""
+    if path.is_dir():
+        return ": none of the files in this folder is one"
+    words = peek(path)
+    if not words.strip():
+        return ": it is empty"
+    return ": it is not text" if "\0" in words else ""
+
+
+def _as_fisheye(camera: Camera) -> Camera:
+    """The same camera, its coefficients taken for those of a fisheye.
+
+    Raises:
+        CalibrationError: if they are not four.
+    """
+    if camera.dist.size > 4 and camera.dist[4:].any():
+        raise CalibrationError(
+            f"camera {camera.name!r}: dist has {camera.dist.size} coefficients; a fisheye has 4: leave out --fisheye"
+        )
+    return replace(camera, dist=camera.dist[:4], fisheye=True)
+
+
 def load_calibration(
-    path: str | Path, name: str | None = None, *, unit: float | None = None, size: tuple[int, int] | None = None
-) -> Calibration:
-    """Read a calibration file (or, for EasyMocap and OpenCV, the folder it lies in).
+    path: str | Path, name: str | None = None, *, unit: float | None = None, size: tuple[int, int] | None = None,
+    fisheye: bool = False,
+) -> Calibration:  # fmt: skip
+    """Read a calibration file (or, for EasyMocap, COLMAP and OpenCV, the folder it lies in).
 
     Args:
         path: the file or folder.
         name: the format's name, or None to find it out by extension and content.
         unit: mm a unit of length of the file, or None for what the format says.
         size: image width and height for files that do not hold one.
+        fisheye: the coefficients are OpenCV's fisheye's, which the file does not say.
 
     Raises:
         CalibrationError: if it is missing, of no known format, or holds a value that cannot be right.
     """
     path = Path(path)
-    if path.suffix.lower() in _PICKLES:
-        raise CalibrationError(
-            f"{path}: pickle files are refused, since loading one runs whatever code is in it; "
-            "convert it with the program that wrote it to TOML or yml"
-        )
     try:
         if not path.exists():
             raise CalibrationError(f"{path}: no such calibration file")
@@ -80,7 +104,12 @@ def load_calibration(
         # What overflows is refused with its value further down.
         with np.errstate(over="ignore", invalid="ignore"):
             calibration = module.read(path, unit=unit, size=size)
-        for camera in calibration.cameras:
+        if fisheye:
+            calibration = replace(
+                calibration, cameras=tuple(map(_as_fisheye, calibration.cameras)),
+                lenses=tuple(map(_as_fisheye, calibration.lenses)),
+            )  # fmt: skip
+        for camera in (*calibration.cameras, *calibration.lenses):
             check_plausible(camera)
         return calibration
     except CalibrationError as error:

@@ -47,6 +47,8 @@ def parse_yaml(words: str) -> dict[str, Any]:
     lines = []
     for number, line in enumerate(words.splitlines(), 1):
         line = _COMMENT.sub(lambda quoted: quoted[1] or "", line).rstrip()
+        if line.startswith("---") and lines:
+            break  # a second document, as of ROS, which prints one a message
         if line.lstrip() and not line.startswith(("%", "---", "...")):
             lines.append((len(line) - len(line.lstrip(" ")), line.strip(), number))
     if not lines:
@@ -85,7 +87,7 @@ class _Reader:
             found[name] = self._value(line[key.end() :], indent, depth)
         if self.at < len(self.lines) and self.lines[self.at][0] > indent:
             raise self.wrong("moved to the right without a reason")
-        return _array(found)
+        return as_array(found)
 
     def _items(self, indent: int, depth: int) -> list[Any]:
         found = []
@@ -116,7 +118,7 @@ class _Reader:
         if rest:
             if rest[0] in "\"'" and not (len(rest) > 1 and rest[-1] == rest[0]):
                 raise self.wrong(f"no end of {shown(rest)}")
-            return _scalar(rest)
+            return scalar(rest)
         if self.at < len(self.lines):
             inner, line, _ = self.lines[self.at]
             if inner > indent or (of_key and inner == indent and (line == "-" or line.startswith("- "))):
@@ -155,7 +157,7 @@ class _Reader:
                     waiting, key, value = False, None, None
                 if word != ",":
                     _, key = open_.pop()
-                    value, waiting = _array(inside) if isinstance(inside, dict) else inside, True
+                    value, waiting = as_array(inside) if isinstance(inside, dict) else inside, True
                     if not open_:
                         break
             elif isinstance(open_[-1][0], dict) and key is None:
@@ -168,7 +170,7 @@ class _Reader:
             elif waiting or word.endswith(":"):
                 raise self.wrong(f"a comma is missing before {shown(word)}")
             else:
-                value, waiting = _scalar(word), True
+                value, waiting = scalar(word), True
         if rest[position:].strip():
             raise self.wrong(f"cannot be understood: {shown(rest[position:].strip())}")
         self.at += 1
@@ -189,7 +191,7 @@ class _Reader:
             raise self.wrong(f"more than {text.MOST_VALUES:,} values")
 
 
-def _array(found: dict[str, Any]) -> Any:
+def as_array(found: dict[str, Any]) -> Any:
     """A map of rows, cols and data as the array it stands for; any other as it is."""
     data = found.get("data")
     if not isinstance(data, list):
@@ -209,7 +211,8 @@ def _unquoted(word: str) -> str:
     return word[1:-1] if len(word) > 1 and word[0] == word[-1] == "'" else word.strip()
 
 
-def _scalar(word: str) -> Any:
+def scalar(word: str) -> Any:
+    """A word as the number, text, truth or nothing that it stands for."""
     if word[0] in "\"'":
         return _unquoted(word)
     if _NUMBER.fullmatch(word):

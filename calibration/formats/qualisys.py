@@ -12,8 +12,9 @@ import numpy as np
 from calibration import text
 from calibration.errors import CalibrationError
 from calibration.formats._fields import image_size, peek, rotation
+from calibration.formats._xml import parse_xml
 from calibration.geometry.camera import Camera
-from calibration.text import shown
+from calibration.text import one_line, shown
 from calibration.types import Calibration
 
 FORMAT = "qualisys"
@@ -34,8 +35,8 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
         CalibrationError: naming the camera and the key.
     """
     try:
-        root = _parse(text.read(path))
-    except (ElementTree.ParseError, ValueError) as error:
+        root = parse_xml(text.read(path))
+    except ValueError as error:
         raise CalibrationError(f"{path}: not XML that is read here: {error}") from error
     nodes = root.findall("cameras/camera")
     video = [node for node in nodes if any(m in node.get("model", "").lower() for m in ("video", "none"))]
@@ -45,21 +46,24 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
     mm = 1.0 if unit is None else unit
     cameras = [_camera(node, mm, f"{path}: camera {node.get('serial', i + 1)}") for i, node in enumerate(nodes)]
     made = {"imported_from": path.name, "format": "Qualisys qca", "source": root.get("source", "")}
-    return Calibration(tuple(cameras), serials=tuple(camera.name for camera in cameras), made=made)
+    serials = tuple(camera.name for camera in cameras)
+    return Calibration(tuple(cameras), serials=serials, made=made, remarks=_turned(path, nodes))
 
 
-def _parse(words: str) -> ElementTree.Element:
-    if "<!ENTITY" in words:
-        raise ValueError("XML entities are refused (they can be made to fill the memory)")
-    parser, depth = ElementTree.XMLPullParser(("start", "end")), 0
-    for start in range(0, len(words), 1 << 14):
-        parser.feed(words[start : start + (1 << 14)])
-        for event in parser.read_events():
-            depth += 1 if event[0] == "start" else -1
-            if depth > text.DEEPEST:
-                raise ValueError(f"elements lie deeper inside each other than {text.DEEPEST}")
-    parser.close()
-    return ElementTree.fromstring(words)
+def _turned(path: Path, nodes: list[ElementTree.Element]) -> tuple[str, ...]:
+    """QTM turns only what it shows by ``viewrotation``; lens, place and the videos that it saves are unturned."""
+    turned = [f"{node.get('serial')} by {node.get('viewrotation')}" for node in nodes
+              if node.get("viewrotation", "0") not in ("0", "0.0", "")]  # fmt: skip
+    if not turned:
+        return ()
+    return (
+        one_line(
+            f"{path}: Qualisys shows pictures turned (viewrotation: {', '.join(turned)} degrees); the lenses in the "
+            "file are those of the pictures as they are saved, unturned, and so used; with --up 0,0,1 (Qualisys' z) "
+            "pictures of cameras that hang turned are turned upright, the calibration along with them",
+            most=600,
+        ),
+    )
 
 
 def _number(node: ElementTree.Element, tag: str, key: str, where: str) -> float:

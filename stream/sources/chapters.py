@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from calibration.text import natural_key
 from stream.config import SourceConfig
 from stream.sources._sequence import SequenceSource, Shot
 from stream.sources._source import SourceInfo
 from stream.sources.file import FileSource
-from stream.sources.images import natural_key
 from stream.types import StreamError
 
 _GOPRO = re.compile(r"G[HXLS](\d\d)(\d{4})\.(?:MP4|LRV)", re.IGNORECASE)

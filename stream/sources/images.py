@@ -1,7 +1,6 @@
 """A folder of images, in natural order (2 before 10), or one picture."""
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.arrays import Image
+from calibration.text import natural_key
 from stream.config import SourceConfig
 from stream.sources._devices import quiet_opencv
 from stream.sources._sequence import SequenceSource, Shot
@@ -51,12 +51,6 @@ def _moves(source: str) -> bool:
     except OSError:
         return False
     return head.startswith(b"\x89PNG") and b"acTL" in head.partition(b"IDAT")[0]
-
-
-def natural_key(path: Path) -> tuple[tuple[int, int, str], ...]:
-    """Sorts the numbers in a name by their value."""
-    parts = re.split(r"(\d+)", path.name.casefold())
-    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part)
 
 
 class ImagesSource(SequenceSource):

@@ -31,14 +31,17 @@ def board(args: argparse.Namespace) -> int:
 def convert(args: argparse.Namespace) -> int:
     """Between formats."""
     check_outputs(args)
-    calibration = load_calibration(args.input, args.source, unit=args.unit, size=args.size)
+    calibration = load_calibration(args.input, args.source, unit=args.unit, size=args.size, fisheye=args.fisheye)
     if args.up is not None:
         calibration = with_up(calibration, np.array(args.up))
     save_calibration(calibration, args.out, args.target)
     warn(calibration.remarks)
     unit = calibration.made.get("unit_of_file", "mm")
     placed = f"placed; lengths read as {unit}" if calibration.placed else "lenses only"
-    print(f"wrote {args.out}: {', '.join(calibration.names)} ({placed})")
+    rest = f"; lenses only: {', '.join(camera.name for camera in calibration.lenses)}" if calibration.lenses else ""
+    print(f"wrote {args.out}: {', '.join(calibration.names)} ({placed}{rest})")
+    if calibration.lenses and args.target != "native":
+        print(f"warning: {args.target} has only placed cameras; those without a place are left out", file=sys.stderr)
     if args.target == "native" and calibration.placed and calibration.up is None:
         print("warning: up is not known; give --up X,Y,Z so that cameras are levelled", file=sys.stderr)
     return 0
