@@ -111,6 +111,8 @@ class OutputConfig:
     """"auto", "none" or the name of a viewer."""
     sinks: tuple[object, ...] = ()
     """The ``Options`` of the sinks there may be (``stream.sinks``), which hold their defaults; empty: no output."""
+    hypotheses: bool = False
+    """Whether live outputs carry all hypotheses, and not only the answer."""
     record_buffer_s: float = 10.0
     """A live recorder that falls this far behind loses frame sets, which is counted and said."""
 

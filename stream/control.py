@@ -12,13 +12,13 @@ class Control:
     def __init__(self) -> None:
         self._stopping = self._paused = False
         self._on_record: Callable[[bool | None], None] | None = None
-        self._on_event: Callable[[str, str], None] | None = None
+        self._on_event: Callable[[str, str, float | None], None] | None = None
 
     def connect(
         self,
         *,
         record: Callable[[bool | None], None] | None = None,
-        event: Callable[[str, str], None] | None = None,
+        event: Callable[[str, str, float | None], None] | None = None,
     ) -> None:
         """Name what carries requests out. Both are called in the thread that asks, so they must be thread-safe.
 
@@ -53,12 +53,14 @@ class Control:
         if self._on_record is not None:
             self._on_record(on)
 
-    def event(self, source: str, text: str) -> None:
-        """Note that something happened now; a recording keeps it as a row of its events.
+    def event(self, source: str, text: str, t: float | None = None) -> None:
+        """Note that something happened; a recording keeps it as a row of its events.
 
         Args:
             source: who says so, such as "user" or the name of a sink.
             text: what happened, one line.
+            t: seconds of the monotonic clock at which it did, where whoever tells it knows; None for now. Of files,
+                which have a time of their own, the time is always that of the moment that is being estimated.
         """
         if self._on_event is not None:
-            self._on_event(source, text)
+            self._on_event(source, text, t)

@@ -20,6 +20,7 @@ NOT_RUNTIME = ("engines/build/", "engines/models/", "engines/training/")
 OPTIONAL = {
     "open3d": "requirements-open3d.txt", "ezc3d": "requirements-dev.txt", "torch": "requirements-dev.txt",
     "openvino": "requirements-openvino.txt", "cuda": "requirements-gpu.txt",
+    **dict.fromkeys(("websockets", "msgpack", "pythonosc", "pylsl", "cyclonedds"), "requirements-live.txt"),
 }  # fmt: skip
 """Imported only where it is used, with an install line in the error; and the file that pins it."""
 
@@ -81,8 +82,10 @@ def test_every_runtime_import_is_pinned_and_every_pin_is_imported() -> None:
     for package, files in runtime_imports().items():
         if package in OPTIONAL:
             assert not any(files.values()), f"{package} is optional, but {files} import it at once"
-            names = {n.removesuffix("-cpu").removesuffix("-bindings") for n in requirements(OPTIONAL[package])}
-            assert package in names, f"{OPTIONAL[package]} does not pin {package}"
+            names = set(requirements(OPTIONAL[package]))
+            names |= {n.removesuffix("-cpu").removesuffix("-bindings") for n in names}
+            called = {package, *map(normal, distributions.get(package, []))}
+            assert called & names, f"{OPTIONAL[package]} does not pin {package}"
             continue
         mine = {normal(name) for name in distributions.get(package, [])} & set(pinned)
         assert mine, f"{', '.join(files)}: {package} is not in requirements.txt"

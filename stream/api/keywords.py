@@ -97,6 +97,14 @@ class Flags(TypedDict, total=False):
     """A video of what the window would show."""
     still_out: str | PathLike[str]
     """A picture of the last moment."""
+    hypotheses: bool
+    """Live outputs carry all hypotheses, and not only the answer."""
+    udp: str | int
+    """``[HOST:]PORT`` that gets every moment as JSON in a datagram."""
+    websocket: str | int | bool
+    """``[HOST:]PORT`` on which every moment is served to WebSockets; True for 8765."""
+    websocket_origin: str | Sequence[str]
+    """Web pages elsewhere that may connect to it."""
     config: str | PathLike[str]
     """A file with flags and thresholds; keywords win."""
 

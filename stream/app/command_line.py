@@ -70,7 +70,9 @@ def config_of(args: argparse.Namespace, *, sources: bool = True, demo_files: boo
         setup=CameraSetupConfig(
             args.calibration, args.up, tuple(args.letterbox), args.fusion, tuple(args.sync_offset), args.sync_delay
         ),
-        output=OutputConfig(args.view, tuple(o for o in options if not (args.quiet and o.name() == "terminal"))),
+        output=OutputConfig(
+            args.view, tuple(o for o in options if not (args.quiet and o.name() == "terminal")), args.hypotheses
+        ),
     )
     config = replace(config, capture=_capture_of(args))
     if args.demo:

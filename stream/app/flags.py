@@ -95,6 +95,7 @@ def parser(about: str = "", kind: type[Parser] = Parser) -> Parser:
     viewers = [name for name, kind in sinks.kinds().items() if kind.role == "viewer"]
     output.add_argument("--view", default="auto", metavar="VIEW", help=f"auto, {', '.join(viewers)} or none")
     sinks.add_flags(output, sinks.kinds().values())
+    output.add_argument("--hypotheses", action="store_true", help="live outputs carry all hypotheses")
     run = p.add_argument_group("the run")
     run.add_argument("--config", type=Path, metavar="TOML", help="a file with these flags; those given here win")
     run.add_argument("--print-config", action="store_true", help="print such a file for this run, and stop")

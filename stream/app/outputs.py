@@ -64,7 +64,7 @@ def add(
     switch = RecordSwitch(pipeline, folder or RECORD_FOLDER, take_sinks)
     stack.callback(switch.close)
     status = RunStatus(pipeline, meter, runtime, total, lambda: switch.recording)
-    run = Run(status, pipeline.control)
+    run = Run(status, pipeline.control, hypotheses=config.hypotheses)
     # Everything that can be refused is made first, a take last, so that no empty one is left.
     made = _made([o for o in options if o.role == "output"], run)
     viewer = _viewer(config.view, [o for o in options if o.role == "viewer"], run)

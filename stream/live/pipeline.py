@@ -222,9 +222,10 @@ class Pipeline:
         self._failures.append(said)
         self._event(worker.name, said)
 
-    def _event(self, source: str, text: str) -> None:
+    def _event(self, source: str, text: str, t: float | None = None) -> None:
         monotonic = any(opened.info.clock == "monotonic" for opened in self._sources)
-        self._sinks.event(Event(time.monotonic() if monotonic else self._t, source, text))
+        now = time.monotonic() if t is None else t
+        self._sinks.event(Event(now if monotonic else self._t, source, text))
 
     def _fail(self, error: BaseException) -> None:
         with self._lock:

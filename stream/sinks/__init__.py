@@ -99,6 +99,8 @@ def add_flags(group: argparse._ArgumentGroup, kinds: Iterable[type[SinkOptions]]
             settings: dict[str, Any] = {"type": said["parse"], "default": field.default, "metavar": said["metavar"]}
             if field.default is False:
                 settings = {"action": "store_true"}
+            elif said["bare"]:
+                settings |= {"nargs": "?", "const": said["parse"](said["bare"])}
             try:
                 group.add_argument(name, help=said["help"], **settings)
             except argparse.ArgumentError:

@@ -9,12 +9,19 @@ from stream.config import Config
 from stream.control import Control
 from stream.drawing.facts import Status
 from stream.sinks._sink import Sink
+from stream.sinks._token import Token
 
 Role = Literal["output", "viewer", "take"]
 
 
 def flag(
-    default: Any, help: str, *, metavar: str | None = None, parse: Callable[[str], Any] = str, example: str = ""
+    default: Any,
+    help: str,
+    *,
+    metavar: str | None = None,
+    parse: Callable[[str], Any] = str,
+    example: str = "",
+    bare: str = "",
 ) -> Any:
     """A field of a sink's options, which is a flag of the same name.
 
@@ -24,8 +31,10 @@ def flag(
         metavar: what stands for its value there.
         parse: makes the value of the text; raises argparse.ArgumentTypeError.
         example: a value that is good for a test; files lie in the current folder.
+        bare: its value where the flag stands without one; it needs one when empty.
     """
-    return field(default=default, metadata={"help": help, "metavar": metavar, "parse": parse, "example": example})
+    said = {"help": help, "metavar": metavar, "parse": parse, "example": example, "bare": bare}
+    return field(default=default, metadata=said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +47,10 @@ class Run:
     """Asks the run for something."""
     take: Path | None = None
     """Folder of the take, for a sink of that role."""
+    token: Token = field(default_factory=Token)
+    """What whoever commands the run over the network has to know; one of the run."""
+    hypotheses: bool = False
+    """Whether live outputs carry all hypotheses."""
 
 
 @dataclass(frozen=True, slots=True)

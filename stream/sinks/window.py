@@ -21,7 +21,7 @@ from stream.recordings.run_info import RunInfo
 from stream.sinks import Role, Run, SinkOptions
 from stream.types import Estimate, StreamError
 
-KEYS_HELP: Final = "q quit, space pause, r record on/off, n next person, arrows turn, + - zoom, 0 first view"
+KEYS_HELP: Final = "q quit, space pause, r record on/off, e mark, n next person, arrows turn, + - zoom, 0 first view"
 """Stands in the window's title."""
 
 # What waitKeyEx gives for an arrow: X11 keysyms (Qt and GTK), Win32 virtual keys << 16, Cocoa function keys.
@@ -209,6 +209,8 @@ class Window:
             self._control.pause()
         elif key == "r":
             self._control.record()
+        elif key == "e":
+            self._control.event("key", "mark")
         else:
             return
         self._draw()
