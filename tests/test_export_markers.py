@@ -76,7 +76,8 @@ def test_camera_asks_for_its_answer_instead_of_the_fused_person(
     assert "not the fused pose: this is the answer of camera 'cam1'" in capsys.readouterr().out
     for to in ("csv", "npz", "parquet"):
         assert run(tmp_path, to, tmp_path / "out", "--camera", "cam1") == 2
-        assert capsys.readouterr().err == f"--camera is for trc and c3d: {to} holds all cameras, drop it\n"
+        err = capsys.readouterr().err
+        assert err.startswith("--camera is for trc, c3d, ") and err.endswith(f": {to} holds all cameras, drop it\n")
 
 
 def test_trc_of_a_slow_camera_has_the_times_of_its_poses(tmp_path: Path) -> None:
@@ -181,7 +182,7 @@ def test_uneven_times_are_said_and_resampled_on_request(tmp_path: Path, capsys: 
     assert gap.sum() > 40 and np.isnan(points[gap]).all(), "nobody was seen in the gap"
     np.testing.assert_allclose(points[~gap, 0, 2], time[~gap], atol=2e-6, err_msg="on the line between the rows")
     assert run(tmp_path / "r", "csv", tmp_path / "a.csv", "--rate", "50") == 2
-    assert "--rate is for trc and c3d" in capsys.readouterr().err
+    assert ": csv holds what was recorded" in capsys.readouterr().err
     for wrong in ("0", "-5", "fast"):
         with pytest.raises(SystemExit):
             run(tmp_path / "r", "trc", tmp_path / "c.trc", f"--rate={wrong}")

@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 OWN = {"calibration", "engines", "stream"}
 NOT_RUNTIME = ("engines/build/", "engines/models/", "engines/training/")
 OPTIONAL = {
-    "open3d": "requirements-open3d.txt", "ezc3d": "requirements-dev.txt", "torch": "requirements-dev.txt",
+    "open3d": "requirements-open3d.txt", "ezc3d": "requirements-export.txt", "pybvh": "requirements-export.txt",
+    "pygltflib": "requirements-export.txt", "torch": "requirements-dev.txt",
     "openvino": "requirements-openvino.txt", "cuda": "requirements-gpu.txt",
     **dict.fromkeys(("websockets", "msgpack", "pythonosc", "pylsl", "cyclonedds"), "requirements-live.txt"),
 }  # fmt: skip

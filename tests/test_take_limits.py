@@ -11,10 +11,11 @@ import pytest
 from stream.recordings import takes
 from stream.recordings.extra_joints import decode_image, encode_extra
 from stream.recordings.inspect import inspect_take
-from stream.recordings.markers import markers_of, rate_of
+from stream.recordings.markers import markers_of
 from stream.recordings.npz import arrays
 from stream.recordings.reading import Reading
 from stream.recordings.recover import _unwritten
+from stream.recordings.resampling import rate_of
 from stream.recordings.schema import IMAGE_TYPE, MOMENTS, run_info_from_json, run_info_to_json
 from stream.recordings.segments import END, read_schema, read_segment, segments
 from stream.recordings.takes import new_take, open_take

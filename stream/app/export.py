@@ -8,6 +8,7 @@ from stream.app.console import say, tell
 from stream.recordings.captured import must_hold_estimates
 from stream.recordings.export import FORMATS, export
 from stream.recordings.markers import NAMES
+from stream.recordings.people_files import PeopleOptions
 from stream.recordings.takes import open_take
 from stream.selection import METAVAR, Selection, selection
 
@@ -18,15 +19,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("take", type=Path, metavar="DIR", help="the take, or the folder given to --record")
     parser.add_argument("--to", required=True, choices=FORMATS, help="format")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="file to write")
-    parser.add_argument("--camera", metavar="NAME", help="trc, c3d: this camera's answers, not the fused people")
+    parser.add_argument("--camera", metavar="NAME", help="files of people: this camera's answers, not the fused")
+    parser.add_argument("--world", action="store_true", help="with --camera: put them where the calibration says")
     parser.add_argument("--select", type=selection, metavar=METAVAR, default=Selection(), help="whom (default all)")
     people = parser.add_mutually_exclusive_group()
     people.add_argument("--per-person", action="store_true",
-                        help="trc, c3d: a file a person, FILE.personID (default where there are several)")  # fmt: skip
+                        help="files of people: FILE.personID of each (default where there are several)")  # fmt: skip
     people.add_argument("--prefix", action="store_true",
                         help="trc, c3d: one file of everybody, markers named personID:JOINT")  # fmt: skip
+    parser.add_argument("--hypotheses", action="store_true",
+                        help="bvh: skeletons of one camera's hypotheses too, all of the same bones")  # fmt: skip
     parser.add_argument("--names", default="own", choices=tuple(NAMES), help="trc, c3d: what markers are called")
-    parser.add_argument("--rate", type=positive, metavar="HZ", help="trc, c3d: resample to even times, gaps as nan")
+    parser.add_argument("--rate", type=positive, metavar="HZ", help="files of people: resample to even times")
     parser.add_argument("--start", type=finite, metavar="SECONDS", help="export from here on, after the first moment")
     parser.add_argument("--end", type=finite, metavar="SECONDS", help="export up to here, after the first moment")
     parser.add_argument("--force", action="store_true", help="write over existing files")
@@ -36,9 +40,11 @@ def main(arguments: list[str] | None = None) -> int:
         must_hold_estimates(take)
         notes = export(
             take, options.to, options.out,
-            camera=options.camera, start=options.start, end=options.end, force=options.force,
-            select=options.select, per_person=options.per_person, prefix=options.prefix,
-            names=options.names, rate=options.rate,
+            start=options.start, end=options.end, force=options.force, select=options.select,
+            people=PeopleOptions(
+                options.camera, options.world, options.per_person, options.prefix, options.names, options.rate,
+                options.hypotheses,
+            ),
         )  # fmt: skip
     except UserError as error:
         say(str(error))

@@ -10,7 +10,8 @@ import numpy as np
 
 from calibration.arrays import Array
 from engines.skeleton import JOINTS
-from stream.recordings.markers import MarkerFile, Markers, person_name, prefix, rate_of, start_of, utc_of
+from stream.recordings.markers import MarkerFile, Markers, person_name, prefix, start_of, utc_of
+from stream.recordings.resampling import rate_of
 from stream.recordings.run_info import RunInfo
 from stream.types import Event, StreamError
 from stream.words import number_of

@@ -1,23 +1,20 @@
-"""Recordings as files of other programs: ``python -m stream export DIR --to csv|parquet|npz|trc|c3d --out FILE``.
+"""Recordings as files of other programs: ``python -m stream export DIR --to FORMAT --out FILE``.
 
 Whole or damaged, closed or killed takes are read alike; what cannot be read is said and left out.
 ``docs/recording.md`` lists the columns.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from calibration import writing
-from stream.recordings import c3d, npz, tables, trc
-from stream.recordings.markers import MarkerFile, Markers, marker_files, markers_of, person_files, resampled, uneven
+from stream.recordings import npz, tables
+from stream.recordings.people_files import PEOPLE, PeopleOptions, check_people_options, write_people
 from stream.recordings.reading import Reading, fault_line
-from stream.recordings.rows import decode_events
-from stream.recordings.run_info import RunInfo
-from stream.recordings.schema import EVENTS
 from stream.recordings.takes import Take, belongs_to
 from stream.selection import MEASURES, Selection
-from stream.types import Event, StreamError
+from stream.types import StreamError
 from stream.words import number_of
 
 TABLES: Final[dict[str, Callable[[Reading, Path], list[str]]]] = {
@@ -25,15 +22,13 @@ TABLES: Final[dict[str, Callable[[Reading, Path], list[str]]]] = {
     "parquet": tables.write_parquet,
     "npz": npz.write_npz,
 }
-MARKERS: Final = ("trc", "c3d")
-FORMATS: Final = (*TABLES, *MARKERS)
+FORMATS: Final = (*TABLES, *PEOPLE)
 
 
 def export(
     take: Take, to: str, out: Path, *,
-    camera: str | None = None, start: float | None = None, end: float | None = None, force: bool = False,
-    select: Selection | None = None, per_person: bool = False, prefix: bool = False, names: str = "own",
-    rate: float | None = None,
+    start: float | None = None, end: float | None = None, force: bool = False, select: Selection | None = None,
+    people: PeopleOptions | None = None,
 ) -> list[str]:  # fmt: skip
     """Write a take as one file, with tables of fused poses and of events beside that of the views, or a file a person.
 
@@ -41,16 +36,12 @@ def export(
         take: from ``open_take``.
         to: one of ``FORMATS``.
         out: the file; of csv and parquet, fused poses go to ``STEM.poses.SUFFIX`` and events to ``STEM.events.SUFFIX``
-            beside it, where there are any; of trc and c3d, one of several people to ``STEM.personID.SUFFIX``.
-        camera: whose answers become the markers of trc and c3d; None for the fused people, or for the only camera.
+            beside it, where there are any; of the others but npz, one of several people to ``STEM.personID.SUFFIX``.
         start: seconds after the take's first moment at which the part to export begins; None for all before ``end``.
         end: seconds after it at which that part ends, itself not in it; None for the rest.
         force: write over existing files, and remove an earlier export's files that this one does not have.
         select: whom to export; None for everybody.
-        per_person: trc, c3d: one file a person, also of one person.
-        prefix: trc, c3d: one file with everybody's markers, their names beginning with whose they are.
-        names: trc, c3d: what the markers are called, one of ``markers.NAMES``.
-        rate: trc, c3d: Hz to resample to; None for the moments' own times.
+        people: what is asked of a format of people; None for nothing special.
 
     Returns:
         Lines that tell the user what was written and what to know about it.
@@ -63,19 +54,8 @@ def export(
     """
     if start is not None and end is not None and start >= end:
         raise StreamError(f"--end {end:g} is not after --start {start:g}")
-    if camera is not None and to not in MARKERS:
-        raise StreamError(f"--camera is for trc and c3d: {to} holds all cameras, drop it")
-    if (per_person or prefix) and to not in MARKERS:
-        flag = "--per-person" if per_person else "--prefix"
-        raise StreamError(
-            f"{flag} is for trc and c3d: {to} says in every row whose it is; --select ID takes one person"
-        )
-    if rate is not None and to not in MARKERS:
-        raise StreamError(f"--rate is for trc and c3d: {to} holds what was recorded, at its own times")
-    if names != "own" and to not in MARKERS:
-        raise StreamError(f"--names is for trc and c3d: the columns of {to} are named as docs/recording.md says")
-    if per_person and prefix:
-        raise StreamError("--per-person writes a file a person and --prefix one of all; give one of them")
+    people = people or PeopleOptions()
+    check_people_options(to, people)
     try:
         is_folder = out.is_dir()
     except OSError as error:  # a name that is too long
@@ -90,11 +70,9 @@ def export(
         raise StreamError(f"{out} would hold {to}, but its name is that of {other}; give --out a file such as"
                           f" {out.with_suffix(f'.{to}').name}, or --to {other}")  # fmt: skip
     try:
-        if to in MARKERS:
-            if to == "c3d":
-                c3d.check_ezc3d()
+        if to in PEOPLE:
             reading = Reading(take, start, end, select)
-            notes = _write_markers(reading, to, out, camera, (per_person, prefix, names), rate, force)
+            notes = write_people(reading, to, out, people, lambda targets: _check(take, targets, force))
         else:
             beside = _beside(out) if to != "npz" else {}
             _check(take, list(beside.values()), force)
@@ -143,41 +121,3 @@ def _write_table(reading: Reading, to: str, out: Path, beside: dict[str, Path]) 
                 notes.append(f"removed {target} of an earlier export: {why} here")
         writing.put(folder / tables.MAIN, out.resolve())
         return [*notes, f"wrote {out}"]
-
-
-def _write_markers(
-    reading: Reading,
-    to: str,
-    out: Path,
-    camera: str | None,
-    layout: tuple[bool, bool, str],
-    rate: float | None,
-    force: bool,
-) -> list[str]:
-    markers = markers_of(reading, camera)
-    told = uneven(markers.time) if rate is None else []
-    markers = markers if rate is None else resampled(markers, rate)
-    files = marker_files(markers, out, *layout)
-    stale = [path for path in (out, *person_files(out)) if path.exists() and path not in [f.path for f in files]]
-    _check(reading.take, [*(file.path for file in files), *stale], force)
-    notes = [*markers.notes, *told]
-    events = [event for batch in reading(EVENTS) for event in decode_events(batch)] if to == "c3d" else []
-    with writing.scratch(out.resolve().parent) as folder:
-        for number, file in enumerate(files):
-            told = _write_one(reading.take.run_info, markers, events, file, to, folder / str(number))
-            notes += [line for line in told if line not in notes]  # they are alike of all people
-        for number, file in enumerate(files):
-            writing.put(folder / str(number), file.path.resolve())
-            notes.append(f"wrote {file.path}")
-    for path in stale:
-        path.unlink()
-        notes.append(f"removed {path} of an earlier export")
-    return notes
-
-
-def _write_one(
-    run_info: RunInfo, markers: Markers, events: Sequence[Event], file: MarkerFile, to: str, path: Path
-) -> list[str]:
-    if to == "trc":
-        return trc.write_trc(markers, file, path, run_info.unix_offset)
-    return c3d.write_c3d(markers, file, path, events, run_info)

@@ -4,6 +4,7 @@ The markers are the fused people in the world; where nothing is fused, or on req
 their places.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,17 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.arrays import Array, Bools
+from calibration.geometry.camera import camera_to_world
 from calibration.geometry.upright import camera_right, turn, world_right
 from engines.skeleton import JOINTS, POSE2SIM
 from stream.recordings.columns import Read, any_fused, sigma_of
+from stream.recordings.hypothesis_slots import Slots
 from stream.recordings.schema import ESTIMATES, MOMENTS, array_of
 from stream.selection import ALL
 from stream.types import StreamError
 from stream.words import number_of
 
-_GAP_S: Final = 0.1
-_UNEVEN: Final = 0.02
-_MOST_FRAMES: Final = 1_000_000
 _Z = np.array([0.0, 0, 1])
 NAMES: Final = {"own": JOINTS, "pose2sim": POSE2SIM}
 """What the markers may be called."""
@@ -44,6 +44,8 @@ class Markers:
     """(R,) whose a row is."""
     points: Array
     """(R, 17, 3) mm."""
+    cov: Array
+    """(R, 17, 3, 3) mm2: covariance of each joint, in the axes of the points; NaN where it is not known."""
     up: Array
     """(3,) unit vector against gravity in the axes of the points."""
     of_camera: bool
@@ -62,11 +64,21 @@ class Markers:
 
     def of(self, person_id: int, target: Array) -> Array:
         """(T, 17, 3) mm: one person's markers with up along ``target``, (3,) y or z; NaN where they are not there."""
-        right = camera_right(self.up) if self.of_camera else world_right(self.up, target)
         mine = self.person == person_id
         points = np.full((len(self.time), len(JOINTS), 3), np.nan)
-        points[self.moment[mine]] = self.points[mine] @ turn(self.up, right, target).T
+        points[self.moment[mine]] = self.points[mine] @ self._turn(target).T
         return points
+
+    def cov_of(self, person_id: int, target: Array) -> Array:
+        """(T, 17, 3, 3) mm2: their covariances, likewise."""
+        mine, R = self.person == person_id, self._turn(target)
+        cov = np.full((len(self.time), len(JOINTS), 3, 3), np.nan)
+        cov[self.moment[mine]] = R @ self.cov[mine] @ R.T
+        return cov
+
+    def _turn(self, target: Array) -> Array:
+        right = camera_right(self.up) if self.of_camera else world_right(self.up, target)
+        return turn(self.up, right, target)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,25 +131,35 @@ def path_of(out: Path, person_id: int) -> Path:
 
 
 def person_files(out: Path) -> list[Path]:
-    """Files of single people beside the one that the user named, from whichever export."""
-    stem, suffix = f"{out.stem}.person", out.suffix
-    names = [path for path in out.parent.iterdir() if path.name.startswith(stem) and path.name.endswith(suffix)]
-    number = [path.name.removeprefix(stem).removesuffix(suffix) for path in names]
-    return sorted(path for path, digits in zip(names, number, strict=True) if not digits or digits.isdecimal())
+    """Files of single people, and of their hypotheses, beside the one that the user named, from whichever export."""
+    name = re.compile(
+        re.escape(out.stem) + r"(\.person\d*(\.hypothesis\d+)?|\.hypothesis\d+)" + re.escape(out.suffix), re.ASCII
+    )
+    return sorted(path for path in out.parent.iterdir() if name.fullmatch(path.name))
 
 
-def markers_of(reading: Read, camera: str | None) -> Markers:
+def markers_of(reading: Read, camera: str | None, world: bool = False, slot: int | None = None) -> Markers:
     """The fused people, or one camera's answers where that is asked for or nothing is fused.
 
     Args:
         reading: the take.
         camera: whose answers; may be None where something is fused or there is only one.
+        world: put the camera's answers into the world of the calibration.
+        slot: instead of its answers, the hypotheses of one number, from 0: ``hypothesis_slots`` keeps tracks together.
 
     Raises:
-        StreamError: if nothing is fused and it is not clear which camera is meant, or there is nobody at all.
+        StreamError: if nothing is fused and it is not clear which camera is meant, if a camera without a place is to be
+            put into the world, or there is nobody at all.
     """
     fused = any_fused(reading)
     if fused and camera is None:
+        if slot is not None:
+            raise StreamError(
+                "the fused pose is one answer: hypotheses are a camera's, choose one with --camera, and with --world "
+                "they stand where the fused pose does"
+            )
+        if world:
+            raise StreamError("the fused pose is in world axes already; --world is for --camera NAME")
         return _fused(reading)
     names = [c.name for c in reading.take.run_info.cameras]
     if camera is None and len(names) > 1:
@@ -145,7 +167,28 @@ def markers_of(reading: Read, camera: str | None) -> Markers:
         raise StreamError(f"nothing is fused {whom}; choose one camera's answer with --camera: {', '.join(names)}")
     if camera is not None and camera not in names:
         raise StreamError(f"no camera {camera!r} in this take; it has {', '.join(names)}")
-    return _one_camera(reading, camera or names[0], "not the fused pose" if fused else "no fused pose")
+    made = _one_camera(reading, camera or names[0], "not the fused pose" if fused else "no fused pose", slot)
+    return _in_world(made, reading, camera or names[0]) if world else made
+
+
+def _in_world(markers: Markers, reading: Read, camera: str) -> Markers:
+    """A camera's answers in the axes of the calibration."""
+    known = [c.calibration for c in reading.take.run_info.cameras if c.calibration is not None]
+    mine = next((c for c in known if c.name == camera), None)
+    if mine is None or all(np.allclose(c.R, np.eye(3)) and not c.t.any() for c in known):
+        raise StreamError(f"camera {camera!r} has no place in a world: it was recorded without a calibration of one")
+    points, cov = camera_to_world(mine, markers.points), mine.R.T @ markers.cov @ mine.R
+    up, notes = _up_of_world(reading)
+    note = f"the answer of camera {camera!r} at its root, world axes, to be laid over the fused pose"
+    return replace(markers, points=points, cov=cov, up=up, of_camera=False, notes=(note, *notes, *markers.notes[1:]))
+
+
+def _up_of_world(reading: Read) -> tuple[Array, tuple[str, ...]]:
+    """Unit vector (3,) against gravity in world axes, and what to say where nobody knows it."""
+    ups = [c.calibration.up for c in reading.take.run_info.cameras if c.calibration is not None]
+    up = next((u for u in ups if u is not None), None)
+    notes = () if up is not None else ("the calibration does not say where up is: z was taken to be up",)
+    return (_Z if up is None else np.asarray(up)), notes
 
 
 def _fused(reading: Read) -> Markers:
@@ -157,31 +200,36 @@ def _fused(reading: Read) -> Markers:
     seen = np.zeros(len(JOINTS), bool)
     for batch in reading(ESTIMATES):
         seen |= (array_of(batch, "score") > 0).any(0)
-    ups = [c.calibration.up for c in reading.take.run_info.cameras if c.calibration is not None]
-    up = next((u for u in ups if u is not None), None)
-    notes = () if up is not None else ("the calibration does not say where up is: z was taken to be up",)
-    up = _Z if up is None else np.asarray(up)
-    rows = time, moment, person, there, points, sigma_of(cov)
-    return _markers(rows, up, False, ~seen, ("fused pose, world axes", *notes))
+    up, notes = _up_of_world(reading)
+    return _markers((time, moment, person, there, points, cov), up, False, ~seen, ("fused pose, world axes", *notes))
 
 
-def _one_camera(reading: Read, camera: str, instead: str) -> Markers:
-    parts, seen = [], np.zeros(len(JOINTS), bool)
+def _one_camera(reading: Read, camera: str, instead: str, slot: int | None) -> Markers:
+    parts, seen, slots = [], np.zeros(len(JOINTS), bool), Slots()
     for batch in reading(ESTIMATES):
         mine = array_of(batch, "camera") == camera
         # The moment's time: joints are brought to it; a frame may be in several.
-        part = [array_of(batch, name)[mine] for name in ("moment_time", "moment", "person_id", "lifted")]
-        answer = (array_of(batch, "answer") + array_of(batch, "root")[:, None])[mine]
-        best = np.nan_to_num(array_of(batch, "track_probabilities")[mine]).argmax(1)
-        parts.append([*part, answer, array_of(batch, "sigmas")[mine][np.arange(len(best)), best]])
+        time, moment, person, there = (
+            array_of(batch, name)[mine] for name in ("moment_time", "moment", "person_id", "lifted")
+        )
+        if slot is None:
+            which = np.nan_to_num(array_of(batch, "track_probabilities")[mine]).argmax(1)
+            answer = array_of(batch, "answer")[mine]
+        else:
+            which = slots.of(person, array_of(batch, "track_ids")[mine])[:, slot]
+            answer = array_of(batch, "hypotheses")[mine][np.arange(len(which)), which]
+            there = there & (which >= 0)
+        sigma = array_of(batch, "sigmas")[mine][np.arange(len(which)), which].astype(float)
+        cov = sigma[..., None, None] ** 2 * np.eye(3)
+        parts.append([time, moment, person, there, answer + array_of(batch, "root")[mine][:, None], cov])
         seen |= (array_of(batch, "score")[mine] > 0).any(0)
     rows = tuple(np.concatenate(column) for column in zip(*parts, strict=True))
     if not np.isfinite(rows[4]).any():
         raise StreamError(f"camera {camera!r} has nobody in this take: there are no markers to export")
     calibration = next(c.calibration for c in reading.take.run_info.cameras if c.name == camera)
     up = None if calibration is None else calibration.up_in_camera
-    which = "the image's up, the camera being taken to be level" if up is None else "up as calibrated"
-    note = f"{instead}: this is the answer of camera {camera!r} at its root, in its own axes, turned to {which}"
+    which_up = "the image's up, the camera being taken to be level" if up is None else "up as calibrated"
+    note = f"{instead}: this is the answer of camera {camera!r} at its root, in its own axes, turned to {which_up}"
     return _markers(rows, np.array([0.0, -1, 0]) if up is None else up, True, ~seen, (note,))
 
 
@@ -191,13 +239,13 @@ def _markers(
     """Markers of rows of moments, which follow each other.
 
     Args:
-        rows: time (R,), moment (R,), person (R,), whether the row has a pose (R,), points and sigma (R, 17, ...).
+        rows: time (R,), moment (R,), person (R,), whether the row has a pose (R,), points and cov (R, 17, ...).
         up: as in ``Markers``.
         of_camera: as in ``Markers``.
         inferred: as in ``Markers``.
         notes: as in ``Markers``.
     """
-    time, moment, person, there, points, sigma = rows
+    time, moment, person, there, points, cov = rows
     first = np.concatenate([[True], moment[1:] != moment[:-1]]) if len(moment) else np.zeros(0, bool)
     people = tuple(int(i) for i in np.unique(person[there]))
     kept = np.flatnonzero(there)
@@ -208,76 +256,10 @@ def _markers(
     if inferred.any():
         names = ", ".join(name for name, joint in zip(JOINTS, inferred, strict=True) if joint)
         notes = (*notes, f"inferred, seen by no camera: {names}")
-    sigma = np.median(sigma[kept], axis=0) if len(kept) else np.full(len(JOINTS), np.nan)
+    sigma = np.median(sigma_of(cov[kept]), axis=0) if len(kept) else np.full(len(JOINTS), np.nan)
     return Markers(
-        time[first], people, (np.cumsum(first) - 1)[kept], person[kept], points[kept].astype(float), up, of_camera,
-        sigma, inferred, tuple(notes),
-    )  # fmt: skip
-
-
-def rate_of(time: Array) -> float:
-    """Moments a second: the mean of the steps that are no gaps."""
-    steps = np.diff(time)
-    steps = steps[steps > 0]
-    if not len(steps):
-        return 30.0
-    return float(1 / steps[steps < 1.5 * np.median(steps)].mean())
-
-
-def uneven(time: Array) -> list[str]:
-    """What to say where the times are not even: the rate that a header takes is then not the mean one."""
-    if len(time) < 2 or time[-1] <= time[0]:
-        return []
-    mean, rate = (len(time) - 1) / (time[-1] - time[0]), rate_of(time)
-    if abs(mean / rate - 1) < _UNEVEN:
-        return []
-    return [f"its times are uneven: {rate:.6g} Hz without the gaps, {mean:.6g} Hz on the whole; --rate HZ resamples"]
-
-
-def resampled(markers: Markers, rate: float) -> Markers:
-    """The same at even times: joints on the line between the rows before and after, nobody where these are a gap apart.
-
-    A gap is longer than 0.1 s, as far as the joints of two frames are interpolated in a run, or than 1.5 usual steps
-    where these are slower.
-
-    Args:
-        markers: at any times.
-        rate: Hz.
-
-    Raises:
-        StreamError: for more than a million frames, which would fill the memory.
-    """
-    time = markers.time
-    if len(time) < 2:
-        return markers
-    steps = (time[-1] - time[0]) * rate
-    if not steps < _MOST_FRAMES:
-        raise StreamError(
-            f"--rate {rate:g}: {time[-1] - time[0]:.6g} s would be {steps:.3g} frames, and {_MOST_FRAMES} are the "
-            "most; give a lower rate, or --start and --end"
-        )
-    grid = time[0] + np.arange(int(steps + 1e-6) + 1) / rate
-    before = np.clip(np.searchsorted(time, grid + 1e-9, side="right") - 1, 0, len(time) - 2)
-    step = time[before + 1] - time[before]
-    share = np.clip((grid - time[before]) / np.where(step > 0, step, 1), 0, 1)[:, None, None]
-    longest = max(_GAP_S, 1.5 * float(np.median(np.diff(time)))) + 1e-6
-    apart, at_first, at_second = (step > longest)[:, None, None], share < 1e-6, share > 1 - 1e-6
-    moments, people, points = [], [], []
-    for person_id in markers.people:
-        mine = markers.person == person_id
-        there = np.full((len(time), *markers.points.shape[1:]), np.nan)
-        there[markers.moment[mine]] = markers.points[mine]
-        a, b = there[before], there[before + 1]
-        between = np.where(apart, np.nan, a + share * (b - a))
-        made = np.where(at_first, a, np.where(at_second, b, between))
-        kept = np.flatnonzero(np.isfinite(made).any((1, 2)))
-        moments.append(kept)
-        people.append(np.full(len(kept), person_id))
-        points.append(made[kept])
-    note = f"resampled from {len(time)} to {number_of(len(grid), 'frame')} at {rate:g} Hz"
-    return replace(
-        markers, time=grid, moment=np.concatenate(moments), person=np.concatenate(people),
-        points=np.concatenate(points), notes=(*markers.notes, note),
+        time[first], people, (np.cumsum(first) - 1)[kept], person[kept], points[kept].astype(float), cov[kept], up,
+        of_camera, sigma, inferred, tuple(notes),
     )  # fmt: skip
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stream.recordings.markers import MarkerFile, Markers, rate_of, start_of
+from stream.recordings.markers import MarkerFile, Markers, start_of
+from stream.recordings.resampling import rate_of
 from stream.words import number_of
 
 _UP = np.array([0.0, 1, 0])

@@ -92,6 +92,8 @@ WRITERS: dict[str, tuple[str, Callable[[Path, Path], int]]] = {
     "csv": ("t.csv", exported("csv")),
     "npz": ("t.npz", exported("npz")),
     "trc": ("t.trc", exported("trc")),
+    "bvh": ("t.bvh", exported("bvh")),
+    "glb": ("t.glb", exported("glb")),
     "report": ("r.json", make_text),
 }
 """What is written -> its name, and what writes it; the exit code is that of the command."""
