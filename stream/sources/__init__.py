@@ -25,6 +25,7 @@ from stream.config import SourceConfig
 from stream.sources._container import container_lines
 from stream.sources._controls import CameraControl, Controls, parse_control
 from stream.sources._devices import CameraDevice, list_cameras
+from stream.sources._opening import open_all
 from stream.sources._source import NAME, LazySource, Source, SourceInfo, SourceStatus, Start
 from stream.sources._timecode import DAY_S, timecode_seconds
 from stream.sources._turn import Turned
@@ -50,6 +51,7 @@ __all__ = [
     "kinds",
     "list_cameras",
     "make_source",
+    "open_all",
     "parse_control",
     "parse_source",
     "parse_sources",

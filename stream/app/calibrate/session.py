@@ -22,7 +22,7 @@ from stream.app.camera_setup import parse_offsets
 from stream.app.per_camera import with_settings
 from stream.live.starts import common_starts
 from stream.sinks import window
-from stream.sources import Source, SourceInfo, make_source, parse_sources
+from stream.sources import Source, SourceInfo, make_source, open_all, parse_sources
 from stream.sources.take import sources_of_take
 
 _log = logging.getLogger(__name__)
@@ -61,10 +61,8 @@ def open_cameras(args: argparse.Namespace, several: bool = False) -> Iterator[li
     offsets = parse_offsets(getattr(args, "sync_offset", []), [config.name for config in configs])
     out: list[OpenCamera] = []
     with ExitStack() as stack:
-        for config in configs:
-            source = make_source(replace(config, size=args.size))
-            stack.callback(source.close)
-            info = source.open()
+        sources = [make_source(replace(config, size=args.size)) for config in configs]
+        for config, source, info in zip(configs, sources, open_all(sources, stack), strict=True):
             given = SourceId(config.shown, config.name if config.named else None, info.device, info.serial)
             out.append(OpenCamera(source, info, given, offsets.get(config.name, 0.0)))
             for message in info.messages:
