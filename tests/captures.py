@@ -21,9 +21,10 @@ from tests.reading import FAST
 from tests.servers import write_video
 
 
-def info_of(names, size=(160, 120)) -> RunInfo:
-    """What a take says of cameras."""
-    cameras = tuple(CameraInfo(name, f"http://host/{name}", "network", size) for name in names)
+def info_of(names, size=(160, 120), calibrated=None) -> RunInfo:
+    """What a take says of cameras, some of which are calibrated."""
+    known = calibrated or {}
+    cameras = tuple(CameraInfo(name, f"http://host/{name}", "network", size, known.get(name)) for name in names)
     settings = {"capture": {"codec": "h264"}}
     return RunInfo(cameras, 1, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), 1000.0, 30.0, settings=settings)
 
@@ -46,12 +47,12 @@ def frames_of(path, name, size, start=1000.0, step=0.033):
     ]
 
 
-def write_capture(folder, frames, names=("left",), start=1000.0, **settings) -> Take:
+def write_capture(folder, frames, names=("left",), start=1000.0, cameras=None, **settings) -> Take:
     """A take of these frames, closed."""
     take = new_take(Path(folder))
     writer = CaptureWriter(tuple(names), **settings)
-    writer.expect(start)
-    writer.begin(take, info_of(names, frames[0].size))
+    writer.expect(start, max(frame.t for frame in frames) + 1e-3)
+    writer.begin(take, info_of(names, frames[0].size, cameras))
     for frame in frames:
         writer.tap(frame.camera)(frame)
     writer.close()

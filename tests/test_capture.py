@@ -69,7 +69,7 @@ def test_a_capture_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture
     assert inspect([str(take.folder)]) == DONE
     said = capsys.readouterr().out
     assert "frames as the cameras gave them, no estimates" in said and "left: 30 frames in 0.957 s" in said
-    assert "missing: none" in said and "lens not stated" in said and "faults: none" in said
+    assert "a second; lost 0\n" in said and "lens not stated" in said and "faults: none" in said
     for command in (list_take, lambda flags: export([*flags, "--to", "csv", "--out", str(tmp_path / "a.csv")])):
         assert command([str(take.folder)]) == MISTAKE
         assert "holds frames of cameras (left 30) and no estimates" in capsys.readouterr().err
@@ -93,6 +93,7 @@ def test_a_camera_of_a_take_is_a_source_with_its_own_times_and_gaps(tmp_path: Pa
         assert info.taken == (take.run_info.start_utc, 1000.0)
     said = held(take)["left"]
     assert said.gaps.missing == said.unwritten == (5 if codec == "mjpeg" else 0)
+    assert said.lost == ({"device gap": 5} if codec == "mjpeg" else {})
 
 
 def test_estimates_of_a_take_are_those_of_the_same_frames_from_files(tmp_path: Path):
@@ -170,7 +171,7 @@ def test_frames_that_do_not_fit_are_counted_and_what_needs_them_is_not_written(t
     small = max(f.bytes for f in frames) + 10
     writer = CaptureWriter(("left",), queue_bytes=small)
     camera = writer.cameras["left"]
-    writer.expect(start)
+    writer.expect(start, frames[-1].t + 1e-3)
     writer.begin(new_take(tmp_path / "takes"), info_of(["left"]))
     for frame in frames[:5]:
         camera.put(frame)
@@ -185,7 +186,7 @@ def test_frames_that_do_not_fit_are_counted_and_what_needs_them_is_not_written(t
     assert camera.progress.lost["queue"] == 5, "the one that did not fit, and four that need it"
     take = open_take(tmp_path / "takes")
     assert numbers(take) == [*range(5), *range(10, 30)]
-    assert held(take)["left"].unwritten == 5
+    assert held(take)["left"].unwritten == 5 and held(take)["left"].lost == {"queue": 5}
     assert any("frames lost so far: 5 (queue 5)" in event.text for event in read_events(take))
 
 
@@ -259,7 +260,8 @@ CAPTURE = "--capture", "takes"
         (("--camera", "walk.mkv", *CAPTURE), "walk.mkv is on disk already; leave out --capture"),
         (("--demo", *CAPTURE), "leave out --demo"),
         (("--camera", "0", "--live"), "--live is of --capture DIR"),
-        (("--camera", "0", "--seconds", "5"), "--seconds is of --capture DIR"),
+        (("--camera", "synthetic:frames=3", "--seconds", "5"), "--seconds are for live cameras, and synthetic:"),
+        (("--from-take", "takes", "--countdown", "5"), "--countdown is for live cameras; leave it out, or --from-take"),
         (("--camera", "0", *CAPTURE, "--record", "x"), "--capture makes none; add --live"),
         (("--camera", "0", *CAPTURE, "--start-at", "2020-01-01T00:00:00"), "that time is over"),
         (("--from-take", "nothing"), "no such folder"),

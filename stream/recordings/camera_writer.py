@@ -6,15 +6,14 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from stream.packed import Captured, Packed
 from stream.recordings.frame_table import FrameTable
 from stream.recordings.gaps import GapCounter
+from stream.recordings.losses import Loss
 from stream.recordings.video_files import FAULTS, CopiedFile, EncodedFile, VideoFile
 
-Loss = Literal["device gap", "queue", "disk"]
-"""Why a frame is not there: the camera did not give it, the writing had fallen behind, the disk did not take it."""
 QUEUE_BYTES: Final = 96 << 20
 """So much of one camera may wait for the disk: 3 s of 720p images that are not coded, minutes of those that are."""
 _BATCH_S: Final = 0.1
@@ -74,6 +73,10 @@ class CameraWriter:
         self._lost: Counter[Loss] = Counter()
         self._frames = self._ended_bytes = self._seen_bytes = self._seen_frames = 0
         self._until = float("inf")
+        self._over = False
+        """Whether a frame came that is after the end."""
+        self._wanted: float | None = None
+        """Time of the last frame from the start on, whether it was written or not."""
         self._newest: Captured | None = None
         self._sizes: dict[tuple[int, int], None] = {}
         self._first: float | None = None
@@ -97,12 +100,19 @@ class CameraWriter:
             self._seen_bytes += frame.bytes
             self._seen_frames += 1
             self._newest = frame
-            if self._closing or frame.t >= self._until:
+            if self._closing or self._over:
                 return
-            self._gaps.add(frame.arrival, frame.device_t)
             if self._start is None or frame.t < self._start:
+                self._gaps.add(frame.arrival, frame.device_t)
                 self._keep(frame)
                 self._gaps.restart()
+                return
+            # Of what is missing before the first frame and after the last, only what is between start and end counts.
+            since = self._start if self._wanted is None else self._wanted
+            self._over = frame.t >= self._until
+            self._gaps.add(frame.arrival, frame.device_t, min(frame.t, self._until) - since)
+            self._wanted = frame.t
+            if self._over:
                 return
             before, self._before = self._before, []
             if not _key(frame):
@@ -180,7 +190,7 @@ class CameraWriter:
         """Write what waits, and end the video. What comes afterwards is not wanted."""
         with self._change:
             if not self._closing and self._start is not None:
-                self._gaps.end(min(time.monotonic(), self._until))
+                self._gaps.end(min(time.monotonic(), self._until), self._start)
             self._closing = True
             self._change.notify()
         if self._thread.ident is not None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from stream.packed import Tap
-from stream.recordings.camera_writer import CameraWriter, Loss, Progress
+from stream.recordings.camera_writer import CameraWriter, Progress
 from stream.recordings.frame_table import FrameTable
+from stream.recordings.losses import Loss, loss_event
 from stream.recordings.rows import encode_events
 from stream.recordings.run_info import RunInfo
 from stream.recordings.schema import EVENTS, FRAMES, schemas
@@ -21,12 +22,6 @@ from stream.types import Event, StreamError
 
 _TOLD_S: Final = 1.0
 """Losses are noted in the events this often."""
-
-
-def losses(lost: Mapping[Loss, int]) -> str:
-    """``12 (device gap 10, queue 2)``."""
-    parts = ", ".join(f"{reason} {n}" for reason, n in lost.items())
-    return f"{sum(lost.values())} ({parts})" if parts else "0"
 
 
 class CaptureWriter:
@@ -149,4 +144,4 @@ class CaptureWriter:
         for name, progress in self.progress.items():
             if dict(progress.lost) != dict(self._told.get(name, {})):
                 self._told[name] = progress.lost
-                self.event(Event(time.monotonic(), f"capture {name}", f"frames lost so far: {losses(progress.lost)}"))
+                self.event(loss_event(time.monotonic(), name, progress.lost))

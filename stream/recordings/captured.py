@@ -1,16 +1,22 @@
 """What a capture holds: frames a camera, how long, and what is missing between them."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 
 from calibration.arrays import Array
 from stream.recordings.gaps import GapCounter
+from stream.recordings.losses import Loss, losses, told_losses
 from stream.recordings.replay import read_events, where
 from stream.recordings.schema import FRAMES
 from stream.recordings.takes import Take
 from stream.types import StreamError
+
+ENDED: Final = ("capture", "end")
+"""Source and text of the event that ends a capture."""
 
 
 @dataclass(eq=False)
@@ -27,7 +33,24 @@ class Held:
     """Frames that came and were not written, by their numbers."""
     gaps: GapCounter = field(default_factory=GapCounter)
     """Frames that the camera did not give, by their times."""
+    told: Mapping[Loss, int] = field(default_factory=dict)
+    """Frames lost by reason, as the events tell."""
+    ended: bool = False
+    """Whether the events tell all of it: the capture was ended and not killed."""
     _newest: int | None = None
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """Frames that are missing from the start of the capture to its end, by reason.
+
+        Of one that was killed, the last second is told by the table alone, which knows no more of a frame that came
+        than that it is not there.
+        """
+        lost: Counter[str] = Counter(self.told)
+        untold = 0 if self.ended else max(max(self.gaps.missing, self.unwritten) - lost.total(), 0)
+        unwritten = min(untold, max(self.unwritten - lost["queue"] - lost["disk"], 0))
+        lost += Counter({"not written": unwritten, "device gap": untold - unwritten})
+        return dict(+lost)
 
     def add(self, index: int, t: float, arrival: float, device_t: float) -> None:
         """The next frame."""
@@ -43,7 +66,9 @@ class Held:
 
 def held(take: Take) -> dict[str, Held]:
     """What there is of each camera, by name."""
-    cameras = {camera.name: Held() for camera in take.run_info.cameras}
+    events = list(read_events(take))
+    told, ended = told_losses(events), any((event.source, event.text) == ENDED for event in events)
+    cameras = {c.name: Held(told=told.get(c.name, {}), ended=ended) for c in take.run_info.cameras}
     for batch in take.batches(FRAMES):
         for name, found in cameras.items():
             rows = where(batch, "camera", name)
@@ -63,13 +88,11 @@ def captured_lines(take: Take) -> Iterator[str]:
     """What to tell the user of a capture: a line a camera, and the events."""
     for name, found in held(take).items():
         if found.first is None or found.last is None:
-            yield f"{name}: no frames"
+            yield f"{name}: no frames; lost {losses(found.lost)}"
             continue
         long = found.last - found.first
         rate = f", {(found.frames - 1) / long:.2f} a second" if long > 0 else ""
-        lost = [f"{found.gaps.missing} not given by the camera"] if found.gaps.missing else []
-        lost += [f"{found.unwritten} not written"] if found.unwritten else []
-        yield f"{name}: {found.frames} frames in {long:.3f} s{rate}; missing: {', '.join(lost) or 'none'}"
+        yield f"{name}: {found.frames} frames in {long:.3f} s{rate}; lost {losses(found.lost)}"
     start = take.run_info.start_monotonic
     yield from (f"event at {event.t - start:.2f} s: {event.source}: {event.text}" for event in read_events(take))
 

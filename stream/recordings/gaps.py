@@ -19,6 +19,8 @@ _EARLY: Final = 0.5
 """In frames: one that comes sooner after the last one was held up with it."""
 _SETTLED: Final = 10
 """So many frames at their own pace: what was held up has come by then."""
+_SLACK: Final = 0.25
+"""In frames: times are uneven."""
 
 
 class GapCounter:
@@ -45,12 +47,13 @@ class GapCounter:
         """What was missing up to now is not counted."""
         self.missing, self._owed, self._since = 0, 0.0, 0
 
-    def add(self, arrival: float, device_t: float | None) -> None:
+    def add(self, arrival: float, device_t: float | None, within: float = float("inf")) -> None:
         """A frame came.
 
         Args:
             arrival: monotonic seconds.
             device_t: seconds by the clock of the device, None where it has none.
+            within: seconds before it in which frames were wanted.
         """
         last, self._last = self._last, (arrival, device_t)
         usual = self._usual()
@@ -63,21 +66,25 @@ class GapCounter:
                 self._missed(-1)
             return
         if last is not None and device_t is not None and last[1] is not None and device_t > last[1]:
-            self._stamped(device_t - last[1])
+            self._stamped(device_t - last[1], within)
         elif last is not None and usual is not None:
-            self._unstamped((arrival - last[0]) / usual)
+            self._unstamped((arrival - last[0]) / usual, within / usual)
         if not self._owed:
             self._counted.append((arrival, self._total))
 
-    def _stamped(self, step: float) -> None:
+    def _stamped(self, step: float, within: float) -> None:
         usual = sorted(self._steps)[len(self._steps) // 2] if len(self._steps) == _RECENT else step
         self._steps.append(step)
-        self._ahead = round(step / usual) - 1 if step > _LATE * usual > 0 else 0
+        ahead = round(step / usual) - 1 if step > _LATE * usual > 0 else 0
+        self._ahead = min(ahead, _whole(within / usual)) if usual > 0 else ahead
+        self._total += ahead - self._ahead
         self._missed(self._ahead)
 
-    def _unstamped(self, steps: float) -> None:
+    def _unstamped(self, steps: float, within: float) -> None:
         if steps > _LATE:
-            self._owed += steps - 1
+            owed = min(steps - 1, within)
+            self._owed += owed
+            self._total += round(steps - 1 - owed)
         elif self._owed:
             self._owed = max(self._owed - max(1 - steps, 0.0), 0.0)
             self._early = self._early + 1 if steps < _EARLY else 0
@@ -101,9 +108,20 @@ class GapCounter:
         (begin, first), (end, last) = self._counted[0], self._counted[-1]
         return (end - begin) / (last - first) or None
 
-    def end(self, now: float) -> None:
-        """Nothing more is wanted from now on, monotonic seconds."""
+    def end(self, now: float, start: float = float("-inf")) -> None:
+        """Nothing more is wanted from now on.
+
+        Args:
+            now: monotonic seconds.
+            start: of what was wanted.
+        """
         self._settle()
         usual = self._usual()
-        if self._last is not None and usual is not None and now - self._last[0] >= _SILENT_S:
-            self._missed(round((now - self._last[0]) / usual) - 1)
+        if self._last is None or usual is None or now - self._last[0] < _SILENT_S:
+            return
+        since = max(self._last[0], start)
+        self._missed(max(round((now - since) / usual) - (since > start), 0))
+
+
+def _whole(steps: float) -> int:
+    return int(min(steps + _SLACK, 1e9))
