@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 
 from benchmarks.detectors import frames_of
+from benchmarks.rtsp_camera import RtspCameras
 from calibration.arrays import Image
 from calibration.errors import UserError
 from engines.argument_types import Parser
@@ -76,8 +77,11 @@ class Server:
         if not line.startswith("port "):
             self.close()
             raise UserError("the virtual cameras did not start")
-        self.root = f"http://127.0.0.1:{int(line.split()[1])}"
+        _, port, *rtsp = line.split()
+        self.root = f"http://127.0.0.1:{int(port)}"
         """Begins the addresses of its cameras: ``ROOT/NUMBER.KIND``."""
+        self.rtsp = f"rtsp://127.0.0.1:{int(rtsp[0])}" if rtsp else ""
+        """Begins those of its cameras of RTSP, ``RTSP/NUMBER``; empty without."""
 
     def close(self) -> None:
         """End the process."""
@@ -124,23 +128,30 @@ def serve(videos: Sequence[Path], fps: float, frames: int) -> None:
     serve_parts([by_path[path] for path in videos], fps)
 
 
-def serve_parts(cameras: Sequence[Sequence[bytes]], fps: float, mime: str = MIXED, every: bool = False) -> None:
-    """Serve until the process is ended, or its parent; prints the port.
+def serve_parts(
+    cameras: Sequence[Sequence[bytes]],
+    fps: float,
+    mime: str = MIXED,
+    every: bool = False,
+    rtsp: RtspCameras | None = None,
+) -> None:
+    """Serve until the process is ended, or its parent; prints the port, and that of the cameras of RTSP.
 
     Args:
         cameras: what each sends, in a loop.
         fps: of each.
         mime: what they send.
         every: whether one that was late makes up for it, so that as many come as are due, and no two are due at once.
+        rtsp: cameras of which only what they sent is told here.
     """
-    sent: list[list[tuple[int, float]]] = [[] for _ in cameras]
+    sent: list[list[tuple[int, float]]] = rtsp.sent if rtsp else [[] for _ in cameras]
 
     class Handler(http.server.BaseHTTPRequestHandler):
         """One connection."""
 
         def do_GET(self) -> None:
             name, _, kind = self.path.strip("/").partition(".")
-            if not name.isdecimal() or int(name) >= len(cameras):
+            if not name.isdecimal() or int(name) >= len(sent):
                 self.send_error(404)
             elif kind == "json":
                 body = json.dumps(sent[int(name)]).encode()
@@ -175,7 +186,7 @@ def serve_parts(cameras: Sequence[Sequence[bytes]], fps: float, mime: str = MIXE
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    print(f"port {server.server_address[1]}", flush=True)
+    print(f"port {server.server_address[1]}{f' {rtsp.port}' if rtsp else ''}", flush=True)
     threading.Thread(target=_end_with_parent, args=(server,), daemon=True).start()
     server.serve_forever()
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.capture                                # 4 and 8 MJPEG cameras 1280x720, 30 fps, a minute each
     python -m benchmarks.capture --seconds 600 --cameras 4 8    # the ten minutes of docs/capture.md
-    python -m benchmarks.capture --h264 2 4 8 16                # 1080p H.264, until a frame is lost
+    python -m benchmarks.capture --cameras --h264 2 4 8 16      # 1080p H.264 over RTSP, until a frame is lost
     python -m benchmarks.capture --codecs                       # what coding images costs
 
 Every image carries its number, and the server knows when it sent which, so a frame that is missing on disk is seen. CPU
@@ -30,6 +30,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from benchmarks import machine
 from benchmarks.camera_server import Server, jpeg, mark, part, read_mark, sent, serve_parts
+from benchmarks.rtsp_camera import RtspCameras
 from benchmarks.table import table, write_json
 from calibration.arrays import Image
 from calibration.errors import UserError
@@ -85,7 +86,7 @@ def serve(folder: Path, cameras: int) -> None:
     if (folder / "0.jpg").exists():
         serve_parts([[part(image) for image in parts]] * cameras, _FPS, every=True)
     else:
-        serve_parts([parts] * cameras, _FPS, "video/h264", every=True)
+        serve_parts([], _FPS, rtsp=RtspCameras([parts] * cameras, _FPS))
 
 
 class Usage:
@@ -125,10 +126,16 @@ class Usage:
         }
 
 
-def ours(root: str, cameras: int, kind: str, seconds: float, folder: Path) -> dict[str, Any]:
+def addresses(server: Server, cameras: int, kind: str) -> list[str]:
+    """Where the cameras are."""
+    return [f"{server.root}/{k}.mjpeg" if kind == "mjpeg" else f"{server.rtsp}/{k}" for k in range(cameras)]
+
+
+def ours(server: Server, cameras: int, kind: str, seconds: float, folder: Path) -> dict[str, Any]:
     """Capture with this program, and look at what is on disk."""
     names = [f"cam{k}" for k in range(cameras)]
-    flags = [flag for k, name in enumerate(names) for flag in ("--camera", f"{name}={root}/{k}.{kind}")]
+    urls = addresses(server, cameras, kind)
+    flags = [flag for name, url in zip(names, urls, strict=True) for flag in ("--camera", f"{name}={url}")]
     command = [sys.executable, "run_stream.py", *flags, "--capture", str(folder), "--view", "none", "--quiet"]
     process = subprocess.Popen([*command, "--seconds", str(seconds)])
     usage = Usage(process, [folder])
@@ -139,7 +146,7 @@ def ours(root: str, cameras: int, kind: str, seconds: float, folder: Path) -> di
     for batch in take.batches(FRAMES):
         for row in batch.select(["camera", "arrival"]).to_pylist():
             rows[row["camera"]].append(row["arrival"])
-    lost = sum(max(_sent_between(root, k, take, name, rows[name]), 0) for k, name in enumerate(names))
+    lost = sum(max(_sent_between(server.root, k, take, name, rows[name]), 0) for k, name in enumerate(names))
     frames = sum(map(len, rows.values()))
     return usage.figures(cameras) | {"frames": frames, "lost": lost}
 
@@ -158,12 +165,12 @@ def _sent_between(root: str, camera: int, take: Any, name: str, arrivals: Sequen
     return missing if missing > 1 else 0
 
 
-def ffmpegs(program: str, root: str, cameras: int, kind: str, seconds: float, folder: Path) -> dict[str, Any]:
+def ffmpegs(program: str, server: Server, cameras: int, kind: str, seconds: float, folder: Path) -> dict[str, Any]:
     """The same by one process of ``ffmpeg -c copy``."""
     command = [program, "-nostdin", "-loglevel", "error"]
-    for k in range(cameras):
-        fmt = "mpjpeg" if kind == "mjpeg" else "h264"
-        command += ["-use_wallclock_as_timestamps", "1", "-f", fmt, "-i", f"{root}/{k}.{kind}"]
+    as_sent = ["-use_wallclock_as_timestamps", "1", "-f", "mpjpeg"] if kind == "mjpeg" else ["-rtsp_transport", "tcp"]
+    for url in addresses(server, cameras, kind):
+        command += [*as_sent, "-i", url]
     for k in range(cameras):
         command += ["-map", str(k), "-c", "copy", "-t", str(seconds), str(folder / f"{k}.mkv")]
     folder.mkdir()
@@ -190,10 +197,10 @@ def run(
                 (parts / f"{number}.{'jpg' if kind == 'mjpeg' else 'h264'}").write_bytes(data)
             with Server("benchmarks.capture", "--serve", str(parts), "--cameras", str(cameras)) as server:
                 case = {"kind": kind, "size": f"{size[0]}x{size[1]}", "cameras": cameras, "seconds": seconds}
-                case |= ours(server.root, cameras, kind, seconds, Path(place) / "takes")
+                case |= ours(server, cameras, kind, seconds, Path(place) / "takes")
                 if program:
                     beside = min(seconds, _BESIDE_S)
-                    theirs = ffmpegs(program, server.root, cameras, kind, beside, Path(place) / "ffmpeg")
+                    theirs = ffmpegs(program, server, cameras, kind, beside, Path(place) / "ffmpeg")
                     case["ffmpeg_cpu_percent_a_camera"] = theirs["cpu_percent_a_camera"]
                     case["ffmpeg_frames_a_second"] = theirs["frames"] / beside / cameras
                     case["cpu_ratio"] = case["cpu_percent_a_camera"] / max(theirs["cpu_percent_a_camera"], 1e-9)
@@ -241,7 +248,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line; see ``--help``."""
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cameras", type=int, nargs="*", default=[4, 8])
-    parser.add_argument("--h264", type=int, nargs="*", default=[], metavar="N", help="so many 1080p H.264 streams")
+    parser.add_argument(
+        "--h264", type=int, nargs="*", default=[], metavar="N", help="so many 1080p H.264 streams over RTSP"
+    )
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--codecs", action="store_true", help="only what coding images costs")
     parser.add_argument("--ffmpeg", default=shutil.which("ffmpeg"), metavar="PROGRAM")

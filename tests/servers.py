@@ -221,3 +221,16 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def access_units(count, size=(160, 120), key_every=15):
+    """Coded images as H.264 with start codes, as a camera sends them; each key frame with its parameters."""
+    encoder: Any = av.CodecContext.create("libx264", "w")
+    encoder.width, encoder.height, encoder.pix_fmt, encoder.framerate = *size, "yuv420p", Fraction(30)
+    encoder.gop_size, encoder.thread_count = key_every, 1
+    encoder.options = {"preset": "ultrafast", "tune": "zerolatency", "x264-params": "repeat-headers=1:annexb=1"}
+    out = []
+    for number in range(count):
+        frame = av.VideoFrame.from_ndarray(coded(number, size), format="bgr24")
+        out += [bytes(packet) for packet in encoder.encode(frame)]
+    return [*out, *(bytes(packet) for packet in encoder.encode(None))]
