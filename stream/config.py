@@ -238,3 +238,5 @@ class Config:
     top_down: TopDownOptions = field(default_factory=TopDownOptions)
     fallback: FallbackOptions = field(default_factory=FallbackOptions)
     capture: CaptureConfig | None = None
+    start: StartConfig | None = None
+    """Of live cameras whose estimates are recorded; that of a capture is ``CaptureConfig.start``."""

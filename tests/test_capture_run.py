@@ -19,7 +19,7 @@ from stream.app.flags import moment
 from stream.app.tone import tone
 from stream.config import StartConfig
 from stream.drawing.preview import draw_preview
-from stream.live.capture import start_of
+from stream.live.timed_start import span_of
 from stream.packed import Captured
 from stream.recordings.camera_writer import CameraWriter
 from stream.recordings.capture import CaptureWriter
@@ -153,10 +153,10 @@ def test_python_is_told_that_a_capture_holds_no_estimates(tmp_path: Path):
 
 def test_when_a_capture_starts(tmp_path: Path):
     now = datetime.now().astimezone()
-    assert start_of(StartConfig(countdown=3), 100.0) == 103.0
-    assert start_of(StartConfig(now + timedelta(seconds=9)), 100.0) == pytest.approx(109.0, abs=1.0)
+    assert span_of(StartConfig(countdown=3, seconds=2), 100.0) == (103.0, 105.0)
+    assert span_of(StartConfig(now + timedelta(seconds=9)), 100.0)[0] == pytest.approx(109.0, abs=1.0)
     with pytest.raises(StreamError, match="s ago; the cameras took so long"):
-        start_of(StartConfig(now - timedelta(seconds=9)), 100.0)
+        span_of(StartConfig(now - timedelta(seconds=9)), 100.0)
     later = moment(f"{now + timedelta(minutes=2):%H:%M:%S}")
     assert timedelta(0) < later - now < timedelta(minutes=3)
     tomorrow = moment(f"{now - timedelta(minutes=2):%H:%M:%S}")

@@ -18,18 +18,22 @@ from stream.app.flags import REPEATED, parser
 from stream.config import Config
 from stream.types import StreamError
 
-_OF_THE_PROGRAM: Final = {
-    "camera": "give sources as the first arguments",
-    "quiet": "nothing is printed here: the logger 'stream' tells what a run has to say",
-    "verbose": "give the logger 'stream' a level and a handler",
-    "log_file": "give the logger 'stream' a logging.FileHandler",
-    "list_cameras": "stream.list_cameras() lists them",
-    "print_config": "hypothesis-stream --print-config prints it",
-    "help": "help(stream.Flags) lists them",
-    "version": "stream.__version__ says it",
-} | dict.fromkeys(
-    ("capture", "live", "capture_codec", "start_at", "countdown", "seconds"),
-    "hypothesis-stream --capture keeps every frame; from_take=TAKE estimates it",
+_OF_THE_PROGRAM: Final = (
+    {
+        "camera": "give sources as the first arguments",
+        "quiet": "nothing is printed here: the logger 'stream' tells what a run has to say",
+        "verbose": "give the logger 'stream' a level and a handler",
+        "log_file": "give the logger 'stream' a logging.FileHandler",
+        "list_cameras": "stream.list_cameras() lists them",
+        "print_config": "hypothesis-stream --print-config prints it",
+        "help": "help(stream.Flags) lists them",
+        "version": "stream.__version__ says it",
+    }
+    | dict.fromkeys(
+        ("capture", "live", "capture_codec"),
+        "hypothesis-stream --capture keeps every frame; from_take=TAKE estimates it",
+    )
+    | dict.fromkeys(("start_at", "countdown", "seconds"), "begin to iterate when it is time; close it when it is over")
 )
 """Flags that are no keywords, and what does the same here."""
 
@@ -149,6 +153,8 @@ def config(sources: Iterable[object], keywords: Mapping[str, Any], *, needed: bo
     if args.capture is not None:
         raise StreamError(f"capture, in {given['config']}, is no keyword: {_OF_THE_PROGRAM['capture']}")
     made = config_of(args, sources=needed, demo_files=False)
+    if made.start is not None:
+        raise StreamError(f"seconds and the like, in {given['config']}, are no keywords: {_OF_THE_PROGRAM['seconds']}")
     # The line of the terminal is the program's.
     outputs = tuple(o for o in made.output.sinks if getattr(o, "name", str)() != "terminal")
     made = replace(made, output=replace(made.output, sinks=outputs))

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,15 +17,18 @@ from engines.lifter import MDNLifter
 from engines.types import Detector, Lifter
 from stream.app import camera_setup, outputs
 from stream.app.signals import finish_on_interrupt, leave_on_interrupt
+from stream.app.tone import play_tone
 from stream.config import Config, SourceConfig
 from stream.live.capture import CaptureRun
 from stream.live.doubts import Doubts
 from stream.live.estimator import Each, Estimator
+from stream.live.files import moment_count
 from stream.live.metrics import Meter, Summary
 from stream.live.pipeline import OpenSource, Pipeline
 from stream.live.starts import common_starts
+from stream.live.timed_start import TimedStart
 from stream.sinks import CameraInfo, MainSink, RunInfo
-from stream.sources import Source, SourceInfo, make_source
+from stream.sources import Source, SourceInfo, make_source, open_all
 from stream.types import StreamError
 from stream.version import __version__
 
@@ -38,13 +42,33 @@ def run(config: Config) -> Summary:
         UserError: for everything the user can mend, in one line.
     """
     with ExitStack() as stack:
+        timed = TimedStart(config.start, told) if config.start else None
         with leave_on_interrupt():
-            pipeline, viewer = prepare(config, stack)
+            pipeline, viewer = prepare(config, stack, timed=timed)
         with finish_on_interrupt(pipeline.control):
-            return pipeline.run(viewer)
+            if timed is None:
+                return pipeline.run(viewer)
+            pipeline.notes.append(lambda: timed.note)
+            timed.start(pipeline.control, lambda: pipeline.newest)
+            try:
+                summary = pipeline.run(viewer)
+            finally:
+                pipeline.control.stop()
+                timed.join()
+            return replace(summary, failures=(*summary.failures, *([timed.problem] if timed.problem else [])))
 
 
-def prepare(config: Config, stack: ExitStack, capture: CaptureRun | None = None) -> tuple[Pipeline, MainSink | None]:
+def told(line: str) -> None:
+    """Say a line of a countdown; at its end, play a tone."""
+    if line:
+        _log.info(line)
+    else:
+        threading.Thread(target=play_tone, name="tone", daemon=True).start()
+
+
+def prepare(
+    config: Config, stack: ExitStack, capture: CaptureRun | None = None, timed: TimedStart | None = None
+) -> tuple[Pipeline, MainSink | None]:
     """Everything of a run but the run: sources are open, networks are loaded, and no thread has been started.
 
     Cameras, then networks, then the pipeline, then the sinks; what one of them needs of the Config it is handed here.
@@ -53,6 +77,7 @@ def prepare(config: Config, stack: ExitStack, capture: CaptureRun | None = None)
         config: the whole run.
         stack: closes the sources when it ends.
         capture: gets every frame of them; it is made ready here, and not started.
+        timed: begins what is recorded; a capture does it itself.
 
     Raises:
         UserError: for everything the user can mend, in one line.
@@ -60,6 +85,8 @@ def prepare(config: Config, stack: ExitStack, capture: CaptureRun | None = None)
     outputs.check(config)
     setup = camera_setup.load(config.setup, config.sources)
     opened = open_sources(config, stack, capture.source if capture else make_source)
+    if timed is not None:
+        _must_be_live(opened)
     turns = setup.turns(opened)
     opened = [o.turned(turns.get(o.info.name, 0)) for o in opened]
     cameras, lines = setup.cameras(opened, config.lift.fov_degrees, turns)
@@ -102,13 +129,35 @@ def prepare(config: Config, stack: ExitStack, capture: CaptureRun | None = None)
     interpolate = config.sync.interpolate and (not live or config.setup.sync_delay > 0)
     sync = replace(config.sync, interpolate=interpolate, fps=asked or config.sync.fps)
     if capture is not None:
-        for line in capture.ready(run_info, [o.info for o in opened]):
+        for line in capture.ready(run_info, [o.info for o in opened], turns):
             _log.info(line)
     doubts = None if setup.method == "none" else Doubts(lenses, config.detect.min_score)
     pipeline = Pipeline(opened, estimator, run_info, meter, sync, config.output.record_buffer_s, doubts=doubts)
+    frames = None if live else _expected(opened, run_info.fps or 0.0, asked)
+    later = capture.begins if capture else timed.begins if timed else None
+    return pipeline, outputs.add(config.output, pipeline, meter, run_info.runtime, frames, stack, later)
+
+
+def _expected(opened: Sequence[OpenSource], rate: float, asked: float | None) -> int | None:
+    """About how many moments there will be; None where nothing tells."""
+    times = [o.info.times + o.offset_s for o in opened if o.info.times is not None]
+    if len(times) == len(opened):
+        return moment_count(times, [o.info.fps for o in opened], asked) or None
     lengths = [o.info.frames / o.info.fps if o.info.frames and o.info.fps else 0.0 for o in opened]
-    frames = None if live else round(max(lengths) * (run_info.fps or 0.0)) or None
-    return pipeline, outputs.add(config.output, pipeline, meter, run_info.runtime, frames, stack)
+    return round(max(lengths) * rate) or None
+
+
+def _must_be_live(opened: Sequence[OpenSource]) -> None:
+    """Refuse to begin and end by the clock what has its own times.
+
+    Raises:
+        StreamError: naming the first such source.
+    """
+    other = next((o.info for o in opened if o.info.clock != "monotonic"), None)
+    if other is not None:
+        raise StreamError(
+            f"--start-at, --countdown and --seconds are for live cameras, and {other.source} is none; leave them out"
+        )
 
 
 def make_estimator(
@@ -194,10 +243,8 @@ def open_sources(
     """
     offsets = camera_setup.parse_offsets(config.setup.sync_offset, [s.name for s in config.sources])
     opened = []
-    for source_config in config.sources:
-        source = make(source_config)
-        stack.callback(source.close)
-        info = source.open()
+    sources = [make(source_config) for source_config in config.sources]
+    for source, info, source_config in zip(sources, open_all(sources, stack), config.sources, strict=True):
         for message in (*info.messages, *not_taken(source_config, info, len(config.sources))):
             _log.warning(f"{info.name}: {message}")
         stated = source_config.fps if info.live and info.kind == "network" else None

@@ -14,6 +14,7 @@ from engines.fusion import METHODS
 from stream.config import CameraSetupConfig, SourceConfig
 from stream.live.pipeline import OpenSource
 from stream.sources import SourceInfo
+from stream.sources.take import calibration_of_take
 from stream.types import StreamError
 
 
@@ -145,6 +146,8 @@ def load(config: CameraSetupConfig, sources: Sequence[SourceConfig]) -> CameraSe
         raise StreamError(f"unknown fusion {config.fusion!r}; there are {', '.join(METHODS)}")
     named = tuple(source.named for source in sources)
     rotate = tuple(source.rotate for source in sources)
+    if config.calibration is None and (stored := calibration_of_take(sources)) is not None:
+        config = replace(config, calibration=stored)
     if config.calibration is None:
         for flag, given in (
             ("--fusion", config.fusion != "auto"),

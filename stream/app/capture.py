@@ -15,13 +15,13 @@ from stream.app import build, camera_setup, outputs
 from stream.app.camera_locks import lock_cameras
 from stream.app.signals import finish_on_interrupt, leave_on_interrupt
 from stream.app.status_line import StatusLine
-from stream.app.tone import play_tone
+from stream.app.typed_marks import listen
 from stream.config import CaptureConfig, Config
 from stream.control import Control
 from stream.drawing.facts import Status
 from stream.drawing.preview import draw_preview
 from stream.drawing.scene import ViewState
-from stream.live.capture import CaptureRun
+from stream.live.capture import CaptureEvents, CaptureRun
 from stream.live.metrics import report
 from stream.live.pipeline import OpenSource
 from stream.sinks import MainSink, RunInfo, recorder, window
@@ -63,14 +63,7 @@ def _check(config: Config, capture: CaptureConfig) -> None:
 
 
 def _run(config: Config, capture: CaptureConfig, seen: str) -> CaptureRun:
-    return CaptureRun(capture, tuple(source.name for source in config.sources), seen, _told)
-
-
-def _told(line: str) -> None:
-    if line:
-        _log.info(line)
-    else:
-        threading.Thread(target=play_tone, name="tone", daemon=True).start()
+    return CaptureRun(capture, tuple(source.name for source in config.sources), seen, build.told)
 
 
 def _with_estimates(config: Config, capture: CaptureConfig, stack: ExitStack) -> tuple[list[str], list[str]]:
@@ -78,8 +71,10 @@ def _with_estimates(config: Config, capture: CaptureConfig, stack: ExitStack) ->
     with leave_on_interrupt():
         pipeline, viewer = build.prepare(config, stack, run)
     pipeline.notes.append(lambda: run.note)
+    pipeline.add(CaptureEvents(run), "capture")
+    listen(pipeline.control, sys.stdin)
     with finish_on_interrupt(pipeline.control):
-        run.start(pipeline.control)
+        run.start(pipeline.control, lambda: pipeline.newest)
         try:
             summary = pipeline.run(viewer)
         finally:
@@ -97,9 +92,12 @@ def _alone(config: Config, capture: CaptureConfig, stack: ExitStack) -> tuple[li
         run = _run(config, capture, "keys" if viewer else "none")
         status.run = run
         opened = build.open_sources(config, stack, run.source)
-        info = capture_info(config, setup, opened)
-        for line in run.ready(info, [o.info for o in opened]):
+        turns = setup.turns(opened)
+        info = capture_info(config, setup, opened, turns)
+        for line in run.ready(info, [o.info for o in opened], turns):
             _log.info(line)
+    control.connect(event=run.event)
+    listen(control, sys.stdin)
     with finish_on_interrupt(control):
         run.start(control)
         try:
@@ -138,9 +136,10 @@ def _talks(config: Config) -> bool:
     return any(options.name() == "terminal" for options in outputs.sink_options(config.output))
 
 
-def capture_info(config: Config, setup: camera_setup.CameraSetup, opened: Sequence[OpenSource]) -> RunInfo:
-    """What a take says of cameras whose frames are stored as they come."""
-    turns = setup.turns(opened)
+def capture_info(
+    config: Config, setup: camera_setup.CameraSetup, opened: Sequence[OpenSource], turns: Mapping[str, int]
+) -> RunInfo:
+    """What a take says of cameras whose images will be turned by ``turns`` degrees for the sake of a calibration."""
     upright = [o.turned(turns.get(o.info.name, 0)) for o in opened]
     fitted, lines = setup.cameras(upright, config.lift.fov_degrees, turns)
     for line in lines:

@@ -74,7 +74,8 @@ def config_of(args: argparse.Namespace, *, sources: bool = True, demo_files: boo
             args.view, tuple(o for o in options if not (args.quiet and o.name() == "terminal")), args.hypotheses
         ),
     )
-    config = replace(config, capture=_capture_of(args))
+    start = _start_of(args)
+    config = replace(config, capture=_capture_of(args, start), start=None if args.capture else start)
     if args.demo:
         config = demo.configure(config, args.demo, files=demo_files)
     asked = {"size": args.size, "fps": args.fps, "realtime": args.realtime}
@@ -83,23 +84,36 @@ def config_of(args: argparse.Namespace, *, sources: bool = True, demo_files: boo
     return with_thresholds(config, getattr(args, "thresholds", {}))
 
 
-def _capture_of(args: argparse.Namespace) -> CaptureConfig | None:
+def _start_of(args: argparse.Namespace) -> StartConfig | None:
+    """When to begin and end, None where nothing is said of it.
+
+    Raises:
+        UserError: for flags that cannot be together.
+    """
+    given = [flag for flag in ("start_at", "countdown", "seconds") if getattr(args, flag)]
+    if not given:
+        return None
+    if args.demo or args.realtime or args.from_take:
+        other = "demo" if args.demo else "realtime" if args.realtime else "from-take"
+        raise UserError(f"--{given[0].replace('_', '-')} is for live cameras; leave it out, or --{other}")
+    if args.start_at is not None and args.start_at <= datetime.now(UTC):
+        raise UserError(f"--start-at {args.start_at:%Y-%m-%d %H:%M:%S}: that time is over")
+    return StartConfig(args.start_at, args.countdown, args.seconds)
+
+
+def _capture_of(args: argparse.Namespace, start: StartConfig | None) -> CaptureConfig | None:
     """What is to be captured, None where nothing is.
 
     Raises:
         UserError: for flags that cannot be together.
     """
     if args.capture is None:
-        for flag in ("live", "start_at", "countdown", "seconds"):
-            if getattr(args, flag):
-                raise UserError(f"--{flag.replace('_', '-')} is of --capture DIR, which is not given")
+        if args.live:
+            raise UserError("--live is of --capture DIR, which is not given")
         return None
     if args.demo or args.realtime:
         raise UserError(f"--capture is for live cameras; leave out {'--demo' if args.demo else '--realtime'}")
-    if args.start_at is not None and args.start_at <= datetime.now(UTC):
-        raise UserError(f"--start-at {args.start_at:%Y-%m-%d %H:%M:%S}: that time is over")
-    start = StartConfig(args.start_at, args.countdown, args.seconds)
-    return CaptureConfig(args.capture, args.live, args.capture_codec, start)
+    return CaptureConfig(args.capture, args.live, args.capture_codec, start or StartConfig())
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -18,6 +18,8 @@ from calibration.addresses import scrub
 from stream.app.console import shown
 from stream.types import StreamError
 
+CLEARED: Final = "\r\x1b[K"
+"""Takes a terminal to the begin of its line, which is empty then."""
 PACKAGES: Final = ("stream", "engines", "calibration")
 """Whose loggers are listened to."""
 
@@ -84,7 +86,8 @@ class _Terminal(logging.Handler):
         if getattr(record, "printed", False):
             return
         with suppress(OSError, ValueError, AttributeError):  # full, closed, or none (pythonw)
-            tqdm.write("\n".join(map(shown, self.format(record).split("\n"))), file=sys.stderr)
+            over = CLEARED if sys.stderr.isatty() else ""  # a line that is rewritten in place may stand there
+            tqdm.write(over + "\n".join(map(shown, self.format(record).split("\n"))), file=sys.stderr)
 
 
 class _File(logging.FileHandler):

@@ -1,7 +1,7 @@
 """The sinks of a run, put together as its Config says."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, cast
@@ -37,8 +37,9 @@ def check(config: Config) -> None:
 
 
 def add(
-    config: OutputConfig, pipeline: Pipeline, meter: Meter, runtime: str, total: int | None, stack: ExitStack
-) -> MainSink | None:
+    config: OutputConfig, pipeline: Pipeline, meter: Meter, runtime: str, total: int | None, stack: ExitStack,
+    later: Callable[[Callable[[float, float], None]], None] | None = None,
+) -> MainSink | None:  # fmt: skip
     """Make the sinks of a run, add them to its pipeline and connect its record switch.
 
     Args:
@@ -48,6 +49,7 @@ def add(
         runtime: what the lifter runs on.
         total: frame sets there will be, where a file tells.
         stack: ends with the run; an empty take goes then.
+        later: is told what begins the take, where it begins later than the run; see ``TimedStart.begins``.
 
     Returns:
         The viewer, which wants the main thread, if there is one.
@@ -71,7 +73,10 @@ def add(
     for name, sink in made:
         pipeline.add(sink, name)
     pipeline.control.connect(record=switch.switch)
-    if folder:
+    if folder and later:
+        switch.try_folder()
+        later(switch.begin_timed)
+    elif folder:
         switch.begin()
     return viewer
 

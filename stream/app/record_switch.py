@@ -8,7 +8,7 @@ from pathlib import Path
 
 from calibration.errors import UserError
 from stream.live.pipeline import Pipeline
-from stream.live.sink_worker import SinkWorker
+from stream.live.sink_worker import ALWAYS, SinkWorker, Span
 from stream.recordings.takes import new_take
 from stream.sinks import Sink
 
@@ -42,8 +42,11 @@ class RecordSwitch:
         needed = [worker for worker in self._workers if worker.essential]
         return any(not worker.channel.closed for worker in needed or self._workers)
 
-    def begin(self) -> None:
+    def begin(self, span: Span = ALWAYS) -> None:
         """Begin a take.
+
+        Args:
+            span: seconds from and before which estimates are in it, by ``Estimate.t``.
 
         Raises:
             UserError: if it cannot be begun; then it leaves no folder.
@@ -51,10 +54,28 @@ class RecordSwitch:
         take = new_take(self._folder)
         self._takes.append(take)
         try:
-            self._workers = [self._pipeline.add(sink, name) for name, sink in self._make(take)]
+            self._workers = [self._pipeline.add(sink, name, span) for name, sink in self._make(take)]
         except UserError:
             self.close()
             raise
+
+    def begin_timed(self, start: float, until: float) -> None:
+        """Begin a take of what is seen from a time on and before another; one that a user has begun goes on.
+
+        Raises:
+            UserError: if it cannot be begun.
+        """
+        with self._lock:
+            if not self.recording:
+                self.begin((start, until))
+
+    def try_folder(self) -> None:
+        """Find out whether a take can be begun later.
+
+        Raises:
+            UserError: if it cannot.
+        """
+        new_take(self._folder).rmdir()
 
     def close(self) -> None:
         """Leave no folder of a take into which nothing was written: its recorder never came to work."""

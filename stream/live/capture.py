@@ -4,37 +4,41 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
-from stream.config import CaptureConfig, SourceConfig, StartConfig
+from calibration.arrays import Image
+from calibration.errors import CalibrationError
+from calibration.geometry.turning import turn_camera
+from stream.channel import Policy
+from stream.config import CaptureConfig, SourceConfig
 from stream.control import Control
+from stream.live.timed_start import LOOK_S, Told, span_of, wait_for
 from stream.packed import Captured, Packed, Tap
 from stream.recordings.camera_writer import Progress
-from stream.recordings.capture import CaptureWriter, losses
+from stream.recordings.capture import CaptureWriter
+from stream.recordings.captured import ENDED
+from stream.recordings.losses import losses
 from stream.recordings.run_info import CameraInfo, RunInfo
 from stream.recordings.segments import load_arrow
 from stream.recordings.space import free_bytes, writing_speed
 from stream.recordings.takes import new_take
 from stream.recordings.video_files import coded_bytes
 from stream.sources import Source, SourceInfo, kind_of, make_source, turned
-from stream.types import Event, StreamError
+from stream.types import Estimate, Event, StreamError
 from stream.words import own_fault
 
 _log = logging.getLogger(__name__)
 
-_LOOK_S: Final = 0.2
 _DISK_S: Final = 1.0
 _RATE_S: Final = 10.0
 """Bytes a second are those of the last so many seconds."""
 _LATE_S: Final = 2.0
 """So long is waited at the end for frames that are under way."""
-_AHEAD_S: Final = 1.0
-"""The take is made so long before its start."""
 _SLOW: Final = 1.5
 """A disk that is not so many times as fast as the cameras need it is said to be slow."""
 _MB: Final = 1e6
@@ -57,7 +61,7 @@ class CaptureRun:
     """
 
     def __init__(
-        self, config: CaptureConfig, names: tuple[str, ...], seen: str, told: Callable[[str], None] = lambda line: None,
+        self, config: CaptureConfig, names: tuple[str, ...], seen: str, told: Told = lambda line: None,
         free: Callable[[Path], int] = free_bytes,
     ) -> None:  # fmt: skip
         self.config = config
@@ -79,6 +83,8 @@ class CaptureRun:
         self._left: tuple[int, float] | None = None
         """Bytes free, and minutes until the capture has to end."""
         self._warned = float("inf")
+        self._begin_too: Callable[[float, float], None] = lambda start, until: None
+        self._estimated: Callable[[], float] = lambda: float("inf")
         self._thread = threading.Thread(target=self._watch, name="capture-watch", daemon=True)
 
     def source(self, config: SourceConfig) -> Source:
@@ -96,12 +102,16 @@ class CaptureRun:
         self._rotate[config.name] = config.rotate or 0
         return turned(source, config.rotate or 0)
 
-    def ready(self, run_info: RunInfo, infos: Sequence[SourceInfo]) -> list[str]:
+    def ready(
+        self, run_info: RunInfo, infos: Sequence[SourceInfo], turns: Mapping[str, int] | None = None
+    ) -> list[str]:
         """Look at what the cameras send and at the disk, before anything is begun; lines for the user.
 
         Args:
             run_info: of the take, but for what is captured.
             infos: of the sources, which are open.
+            turns: degrees clockwise by which its cameras are turned besides what the user wants; they are stored as
+                they come.
 
         Raises:
             StreamError: for a folder that cannot be written or that has no room for a minute, and for a recording on a
@@ -130,7 +140,7 @@ class CaptureRun:
             "rotate": dict(self._rotate),
             "controls": {info.name: dict(info.controls) for info in infos if info.controls},
         }
-        cameras = tuple(map(self._stored, run_info.cameras))
+        cameras = tuple(self._stored(camera, (turns or {}).get(camera.name, 0)) for camera in run_info.cameras)
         self._run_info = replace(run_info, cameras=cameras, settings={**run_info.settings, "capture": settings})
         each = ", ".join(f"{name} {rate / _MB:.1f}" for name, rate in rates.items())
         lines = [
@@ -147,11 +157,17 @@ class CaptureRun:
             lines.append(f"the disk of {folder} is hardly fast enough for these cameras: frames may be lost")
         return lines
 
-    def _stored(self, camera: CameraInfo) -> CameraInfo:
-        """What the take says of a camera: of its images as they are stored."""
+    def _stored(self, camera: CameraInfo, turned: int) -> CameraInfo:
+        """What the take says of a camera: of its images as they are stored, before any turn."""
         newest = self.writer.cameras[camera.name].newest
-        known = camera.calibration if newest is None or newest.size == camera.size else None
-        return replace(camera, size=camera.size if newest is None else newest.size, calibration=known)
+        size = camera.size if newest is None else newest.size
+        known = camera.calibration
+        if known is not None:
+            try:
+                known = turn_camera(known, -(turned + self._rotate.get(camera.name, 0)) % 360)
+            except CalibrationError:
+                known = None  # a lens that cannot be turned back
+        return replace(camera, size=size, calibration=known if known is not None and known.size == size else None)
 
     def _rates(self) -> dict[str, float]:
         """Bytes a second on disk of each camera."""
@@ -169,9 +185,18 @@ class CaptureRun:
                 rates[name] = (after[name].seen_bytes - before[name].seen_bytes) / seconds
         return rates
 
-    def start(self, control: Control) -> None:
-        """Begin when it is time; asks the control to stop at the end."""
-        self._control = control
+    def begins(self, begin: Callable[[float, float], None]) -> None:
+        """Name what is to begin with it; see ``TimedStart.begins``."""
+        self._begin_too = begin
+
+    def start(self, control: Control, newest: Callable[[], float] = lambda: float("inf")) -> None:
+        """Begin when it is time; asks the control to stop at the end.
+
+        Args:
+            control: of the run.
+            newest: time of the newest estimate beside it, monotonic seconds; those up to the end are waited for.
+        """
+        self._control, self._estimated = control, newest
         self._thread.start()
 
     def close(self) -> None:
@@ -180,11 +205,15 @@ class CaptureRun:
         if self._thread.ident is not None:
             self._thread.join()
         if self.take is not None:
-            self._note("end")
+            self.writer.event(Event(time.monotonic(), *ENDED))
             self.writer.close()
             with suppress(OSError):  # not empty, but where nothing could be begun in it
                 self.take.rmdir()
         self.problem = self.problem or self.writer.fault
+
+    def event(self, source: str, text: str) -> None:
+        """Note in the take that something happened now; before the start it is kept for it."""
+        self.writer.event(Event(time.monotonic(), source, text))
 
     # what is told
 
@@ -242,7 +271,7 @@ class CaptureRun:
                 if now - looked >= _DISK_S and now > start:
                     looked = now
                     self._look_at_disk(now)
-                time.sleep(_LOOK_S)
+                time.sleep(LOOK_S)
         except StreamError as error:
             self.problem = str(error)
         except Exception as error:  # of this thread nobody else would hear
@@ -255,23 +284,11 @@ class CaptureRun:
         """Wait for the start; whether there is one."""
         if self._run_info is None:
             raise RuntimeError("a capture was started that is not ready")
-        now = time.monotonic()
-        self._start = start = max(start_of(self.config.start, now), now)
-        if self.config.start.seconds is not None:
-            self._until = start + self.config.start.seconds
-        self.writer.expect(start, self._until)
-        second = -1
-        while (left := start - time.monotonic()) > 0 or self.take is None:
-            if self._control.stopping:
-                return False
-            if left <= _AHEAD_S and self.take is None:
-                self._make()
-            if 0 < left <= self.config.start.countdown and second != int(left) + 1:
-                second = int(left) + 1
-                self._told(f"{second} ...")
-            time.sleep(min(max(start - time.monotonic(), 0.0), _LOOK_S / 20))
-        self._told("")
-        self._note("start")
+        self._start, self._until = start, until = span_of(self.config.start, time.monotonic())
+        self.writer.expect(start, until)
+        if not wait_for(start, self.config.start.countdown, self._control, self._told, self._make):
+            return False
+        self.writer.event(Event(start, "capture", "start"))
         return True
 
     def _make(self) -> None:
@@ -281,14 +298,11 @@ class CaptureRun:
         self.take = new_take(self.config.folder)
         info = replace(info, start_utc=datetime.now(UTC), start_monotonic=time.monotonic())
         self.writer.begin(self.take, info)
-
-    def _note(self, text: str) -> None:
-        at = self._start if text == "start" and self._start is not None else time.monotonic()
-        self.writer.event(Event(at, "capture", text))
+        self._begin_too(self._start or 0.0, self._until)
 
     def _all_ended(self, until: float) -> bool:
         newest = [camera.newest for camera in self.writer.cameras.values()]
-        return all(frame is not None and frame.t >= until for frame in newest)
+        return self._estimated() >= until and all(frame is not None and frame.t >= until for frame in newest)
 
     def _look_at_disk(self, now: float) -> None:
         self._written.append((now, sum(p.bytes for p in self.writer.progress.values())))
@@ -312,20 +326,31 @@ class CaptureRun:
             self._control.stop()
 
 
-def start_of(config: StartConfig, now: float) -> float:
-    """Monotonic seconds at which a run starts.
+class CaptureEvents:
+    """A sink that estimates nothing of: the events of a run with estimates go into the take of its capture, too.
 
-    Raises:
-        StreamError: if that time of day is over.
+    Args:
+        run: gets them.
     """
-    if config.start_at is None:
-        return now + config.countdown
-    left = (config.start_at - datetime.now(UTC)).total_seconds()
-    if left < 0:
-        raise StreamError(
-            f"--start-at {config.start_at:%H:%M:%S}: that was {-left:.0f} s ago; the cameras took so long"
-        )
-    return now + left
+
+    policy: Policy = "every"
+    wants_images = False
+
+    def __init__(self, run: CaptureRun) -> None:
+        self._run = run
+
+    def open(self, run_info: RunInfo) -> None:
+        """Nothing is to be opened."""
+
+    def write(self, estimate: Estimate, images: Mapping[str, Image | None]) -> None:
+        """Nothing is kept of it."""
+
+    def event(self, event: Event) -> None:
+        """Keep it."""
+        self._run.writer.event(event)
+
+    def close(self) -> None:
+        """Nothing is to be closed."""
 
 
 def _coding(newest: Captured | None) -> str:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from stream.channel import Policy
-from stream.live.sink_worker import Packet, SinkWorker
+from stream.live.sink_worker import ALWAYS, Packet, SinkWorker, Span
 from stream.sinks import MainSink, RunInfo, Sink
 from stream.types import Event, StreamError
 
@@ -35,12 +35,13 @@ class FanOut:
         self._running = self._ended = False
         self._lock = threading.Lock()
 
-    def add(self, sink: Sink, name: str) -> SinkWorker:
+    def add(self, sink: Sink, name: str, span: Span = ALWAYS) -> SinkWorker:
         """Give estimates to a sink: from the start of the run, or from now on if it goes on.
 
         Args:
             sink: not open.
             name: what its drops and failures are called by; the name of its class when empty.
+            span: seconds from and before which estimates are for it, by ``Estimate.t``.
 
         Raises:
             StreamError: if the run is over.
@@ -49,7 +50,7 @@ class FanOut:
             if self._ended:
                 raise StreamError("the run is over; its outputs are closed")
             self._let_go()
-            worker = self._worker(sink, name)
+            worker = self._worker(sink, name, span)
             self.workers.append(worker)
             if self._running:
                 worker.start()
@@ -100,13 +101,13 @@ class FanOut:
         with self._lock:
             return [*self._past_lines, *(worker.line for worker in self.workers if worker.line)]
 
-    def _worker(self, sink: Sink, name: str) -> SinkWorker:
+    def _worker(self, sink: Sink, name: str, span: Span = ALWAYS) -> SinkWorker:
         size = 1 if sink.policy == "latest" else (self.ahead if self._live and not sink.wants_images else 4)
         if self._live and sink.policy == "every" and sink.wants_images:
             # A second of full HD images is 180 MB a camera; what encodes images must keep up.
             size = 16
         name = name or type(sink).__name__.lower()
-        return SinkWorker(sink, name, self._run_info, size, self._failed, late=self._running)
+        return SinkWorker(sink, name, self._run_info, size, self._failed, late=self._running, span=span)
 
     def _let_go(self) -> None:
         """Keep of those that have ended only what the summary needs."""

@@ -5,6 +5,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
+import numpy as np
+
+from calibration.arrays import Array
 from stream.live.synchronise import EPSILON, Interval, NoOverlapError, SyncConfig, frame_set, match, tolerance
 from stream.types import Frame, FrameSet
 
@@ -187,6 +190,34 @@ class FileMatcher:
             # Alone for ever: it is over, or all the others are.
             if not reel.together and (reel not in going or going == [reel]):
                 raise NoOverlapError(_apart(reel, [other for other in self._reels if other is not reel]))
+
+
+def moment_count(times: Sequence[Array], fps: Sequence[float | None], rate: float | None = None) -> int:
+    """About how many frame sets there will be, in one pass over the times: for a progress bar.
+
+    Args:
+        times: (F,) seconds of the frames of each camera, in order.
+        fps: frames a second of each camera, None where not known.
+        rate: frame sets a second that are asked for, as in ``SyncConfig.fps``.
+    """
+    known = [(t, f or 0.0) for t, f in zip(times, fps, strict=True) if len(t)]
+    if not known:
+        return 0
+    if rate:
+        return round((max(t[-1] for t, _ in known) - min(t[0] for t, _ in known)) * rate) + 1
+    steps = [float(np.median(np.diff(t))) if len(t) > 1 else 1 / 30 for t, _ in known]
+    fastest = max(f for _, f in known)
+    order = sorted(range(len(known)), key=lambda k: -fastest if known[k][1] >= _SAME_RATE * fastest else -known[k][1])
+    targets = known[order[0]][0]
+    for k in order[1:]:
+        t = known[k][0]
+        after = np.searchsorted(targets, t)
+        before = np.where(after > 0, t - targets[np.maximum(after - 1, 0)], np.inf)
+        ahead = np.where(after < len(targets), targets[np.minimum(after, len(targets) - 1)] - t, np.inf)
+        # Of a slower camera only what lies in a gap stands in.
+        fills = (np.minimum(before, ahead) > _NEAR * steps[k]) & (before + ahead > _GAP * min(steps))
+        targets = np.sort(np.concatenate([targets, t[fills]]))
+    return len(targets)
 
 
 def _apart(reel: _Reel, others: Sequence[_Reel]) -> str:

@@ -17,7 +17,7 @@ from stream.live.estimator import Estimator, PendingFrameSet
 from stream.live.fan_out import FanOut
 from stream.live.files import FileMatcher
 from stream.live.metrics import Meter, Summary
-from stream.live.sink_worker import SinkWorker
+from stream.live.sink_worker import ALWAYS, SinkWorker, Span
 from stream.live.synchronise import LiveMatcher, NoOverlapError, skew_warning
 from stream.live.synchronise import frame_set as set_of_frames
 from stream.packed import UnseenFrame
@@ -91,6 +91,8 @@ class Pipeline:
         self._seen: set[str] = set()
         self._crowd = Crowding()
         self._t = 0.0
+        self._before: list[int] = [0] * len(sources)
+        """Frames of each live source that nobody took before the run began."""
         self._rate_at = 0.0
         """When the rate of the cameras is to be looked at again."""
         # Live: one channel for all cameras, in the order of arrival. Files: one each, so that none runs ahead.
@@ -104,17 +106,18 @@ class Pipeline:
 
     # sinks
 
-    def add(self, sink: Sink, name: str = "") -> SinkWorker:
+    def add(self, sink: Sink, name: str = "", span: Span = ALWAYS) -> SinkWorker:
         """Give estimates to a sink, in a thread of its own: from the start of the run, or from now on if it goes on.
 
         Args:
             sink: not open.
             name: what its drops and failures are called by; the name of its class when empty.
+            span: seconds from and before which estimates are for it, by ``Estimate.t``.
 
         Raises:
             StreamError: if the run is over.
         """
-        return self._sinks.add(sink, name)
+        return self._sinks.add(sink, name, span)
 
     def remove(self, worker: SinkWorker) -> None:
         """Let a sink write what it was given and close, which is not waited for; its line goes to the summary."""
@@ -134,6 +137,11 @@ class Pipeline:
         if self._doubts and self._doubts.note:
             notes.append(self._doubts.note)
         return "; ".join(notes)
+
+    @property
+    def newest(self) -> float:
+        """``Estimate.t`` of the newest estimate, 0 before there is one."""
+        return self._t
 
     @property
     def dropped(self) -> int:
@@ -161,6 +169,8 @@ class Pipeline:
         ]
         compute = threading.Thread(target=self._guard, args=(self._compute,), name="compute")
         self._meter.start()
+        if self.live:  # while networks were loaded, frames came that nobody was to take
+            self._before = [opened.source.status().dropped for opened in self._sources]
         try:
             viewer = self._sinks.start(main, viewer_name)
             for thread in (*threads, compute):
@@ -366,7 +376,7 @@ class Pipeline:
     def _drops(self) -> dict[str, int]:
         statuses = [opened.source.status() for opened in self._sources]
         drops = {
-            "frames by cameras": sum(s.dropped for s in statuses),
+            "frames by cameras": sum(s.dropped for s in statuses) - sum(self._before),
             "frames between camera and detector": self._arrivals.dropped + self._matcher.superseded,
             "corrupt": sum(s.corrupt for s in statuses),
         }

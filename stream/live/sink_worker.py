@@ -4,6 +4,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import Final
 
 from calibration.arrays import Image
 from stream.channel import Channel, Closed, Policy
@@ -14,6 +15,8 @@ _POLL_S = 0.03  # how often a window gets to act on keys while no estimate comes
 _EVENT_S = 0.1  # how late an event may be while no estimate comes
 
 Packet = tuple[Estimate, Mapping[str, Image | None]]
+Span = tuple[float, float]
+ALWAYS: Final[Span] = (float("-inf"), float("inf"))
 
 
 class SinkWorker:
@@ -26,6 +29,7 @@ class SinkWorker:
         size: of its channel.
         failed: told every exception of the sink, in the sink's thread.
         late: whether it comes to a run that goes on already.
+        span: seconds from and before which estimates are for it, by ``Estimate.t``.
     """
 
     def __init__(
@@ -37,8 +41,10 @@ class SinkWorker:
         failed: Callable[["SinkWorker", BaseException], None],
         *,
         late: bool = False,
+        span: Span = ALWAYS,
     ) -> None:
         self.name, self.late = name, late
+        self._since, self._until = span
         self.policy: Policy = sink.policy
         self.essential: bool = getattr(sink, "essential", False)
         """Whether its fault ends a run over files."""
@@ -74,6 +80,8 @@ class SinkWorker:
 
     def put(self, packet: Packet, *, block: bool) -> None:
         """Hand over one frame set; a sink that has ended takes nothing."""
+        if not self._since <= packet[0].t < self._until:
+            return
         with suppress(Closed):
             self.channel.put(packet if self._wants_images else (packet[0], {}), block=block)
 

@@ -147,7 +147,7 @@ class Terminal:
         self._last, self._said = now, status.note
         line = status_line(status, estimate)
         if status.total and estimate is not None:
-            line = f"{estimate.index + 1}/{status.total} frames, {line}"
+            line = f"{estimate.index + 1}/{max(status.total, estimate.index + 1)} frames, {line}"
         with self._going_quiet():
             if self._tty:
                 width = shutil.get_terminal_size().columns - 1
@@ -188,6 +188,8 @@ class Terminal:
             self._bar = tqdm(total=status.total, unit=" frames", file=self._out, dynamic_ncols=True, mininterval=_TTY_S)
         # This sink skips frame sets, so the number comes from the frame set, not from counting calls.
         if estimate is not None:
+            # How many there will be is about known.
+            self._bar.total = max(self._bar.total or 0, estimate.index + 1)
             self._bar.update(max(estimate.index + 1 - self._bar.n, 0))
         words = [people(len(estimate.people))] if estimate is not None else []
         words += [f"drops {status.drops}"] if status.drops else []

@@ -1,9 +1,10 @@
 """What a source is: the protocol, and what it says of itself."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal, Protocol, runtime_checkable
 
+from calibration.arrays import Array
 from stream.types import Frame
 
 NAME: Final = "[A-Za-z][A-Za-z0-9_-]*"
@@ -51,6 +52,8 @@ class SourceInfo:
     """Where the times of a file begin; None for what is live, and where they begin at 0 by our own count."""
     timecode: str | None = None
     """Of a file's first frame, such as "01:00:00:00"; None without."""
+    times: Array | None = field(default=None, compare=False, repr=False)
+    """(F,) seconds of its frames, in order, of what knows them beforehand; None where only reading will tell."""
     taken: tuple[datetime, float] | None = None
     """Of a take: a time of day (UTC), and ``Frame.t`` at that time; None where no time of day is known."""
     controls: tuple[tuple[str, int], ...] = ()

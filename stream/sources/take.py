@@ -2,12 +2,16 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
+from calibration.geometry.camera import Camera
+from calibration.geometry.turning import turn_camera
+from calibration.types import Calibration
 from stream.config import SourceConfig
 from stream.packed import Captured
 from stream.recordings.capture import CaptureWriter
@@ -74,6 +78,33 @@ def rotation_of(source: str) -> int | None:
     return degrees if degrees in (90, 180, 270) else None
 
 
+def calibration_of_take(sources: Sequence[SourceConfig]) -> Calibration | None:
+    """The calibration that a take holds, of the cameras that are read from it; None where one of them has none there.
+
+    Its cameras are named like the sources, and turned as their images will be.
+
+    Raises:
+        CalibrationError: for a lens that cannot be turned.
+    """
+    folders = {Path(source.source).parent for source in sources if claims(source.source)}
+    if len(folders) != 1 or not all(claims(source.source) for source in sources):
+        return None
+    try:
+        take = open_take(folders.pop())
+    except StreamError:
+        return None  # opening it will say so
+    known = {camera.name: camera.calibration for camera in take.run_info.cameras}
+    cameras: list[Camera] = []
+    for source in sources:
+        camera = known.get(Path(source.source).name)
+        if camera is None:
+            return None
+        cameras.append(replace(turn_camera(camera, source.rotate or 0), name=source.name))
+    placed = any(np.any(camera.t) or not np.array_equal(camera.R, np.eye(3)) for camera in cameras)
+    said = f"the calibration that {take.folder} was captured with is used (--calibration FILE gives another)"
+    return Calibration(tuple(cameras), placed or len(cameras) == 1, remarks=(said,))
+
+
 class TakeSource(SequenceSource):
     """One camera of a take. Images that cannot be decoded are left out, and those of another size than the first."""
 
@@ -127,6 +158,7 @@ class TakeSource(SequenceSource):
             frames=len(times),
             live=self.live,
             clock="media",
+            times=times,
             device=known.device,
             serial=known.serial,
             taken=(take.run_info.start_utc, take.run_info.start_monotonic),
