@@ -49,7 +49,7 @@ def test_what_has_its_own_times_is_not_begun_by_the_clock(flags, capsys: pytest.
 
 def test_a_timed_start_prepares_begins_and_ends():
     control, told, began, noted = Control(), [], [], []
-    control.connect(event=lambda source, text: noted.append((source, text)))
+    control.connect(event=lambda source, text, t: noted.append((source, text)))
     timed = TimedStart(StartConfig(countdown=1, seconds=0.2), told.append)
     timed.begins(lambda start, until: began.append((start, until)))
     newest = [0.0]

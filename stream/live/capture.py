@@ -211,9 +211,9 @@ class CaptureRun:
                 self.take.rmdir()
         self.problem = self.problem or self.writer.fault
 
-    def event(self, source: str, text: str) -> None:
-        """Note in the take that something happened now; before the start it is kept for it."""
-        self.writer.event(Event(time.monotonic(), source, text))
+    def event(self, source: str, text: str, t: float | None = None) -> None:
+        """Note in the take that something happened, at ``t`` monotonic seconds or now; also before the start."""
+        self.writer.event(Event(time.monotonic() if t is None else t, source, text))
 
     # what is told
 
