@@ -31,6 +31,17 @@ def udp(port="0"):
             show(at=time.monotonic(), bytes=len(data), said=json.loads(data))
 
 
+def osc(port="0"):
+    from pythonosc.dispatcher import Dispatcher
+    from pythonosc.osc_server import BlockingOSCUDPServer
+
+    dispatcher = Dispatcher()
+    dispatcher.set_default_handler(lambda where, *values: show(at=time.monotonic(), where=where, values=values))
+    with BlockingOSCUDPServer(("127.0.0.1", int(port)), dispatcher) as server:
+        show(ready=server.server_address[1])
+        server.serve_forever()
+
+
 async def _websocket(url, sends):
     from websockets.asyncio.client import connect
 

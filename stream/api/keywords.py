@@ -103,6 +103,10 @@ class Flags(TypedDict, total=False):
     """A picture of the last moment."""
     hypotheses: bool
     """Live outputs carry all hypotheses, and not only the answer."""
+    osc: str | int | bool
+    """``[HOST:]PORT`` that gets avatars and joints by Open Sound Control; True for 39539."""
+    osc_in: str | int
+    """``[HOST:]PORT`` on which events and commands are taken by Open Sound Control."""
     udp: str | int
     """``[HOST:]PORT`` that gets every moment as JSON in a datagram."""
     websocket: str | int | bool

@@ -1,0 +1,184 @@
+"""Open Sound Control: the VMC protocol for avatars, every joint by its name, and events from other programs.
+
+Of python-osc, because it is the binding that others use and needs nothing else.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from calibration.arrays import Image
+from engines.skeleton import JOINTS
+from stream.channel import Policy
+from stream.drawing.figures import follow
+from stream.drawing.scene import ViewState
+from stream.recordings.run_info import RunInfo
+from stream.sinks import Run, SinkOptions, flag
+from stream.sinks._address import Address, address
+from stream.sinks._datagrams import Datagrams
+from stream.sinks._inbox import Inbox
+from stream.sinks._osc_in import Listener
+from stream.sinks._people import Someone, Space
+from stream.sinks._vmc import Avatar, Marionette
+from stream.types import Estimate, Event, StreamError
+
+_log = logging.getLogger(__name__)
+
+_NEEDS: Final = "needs the package python-osc: pip install python-osc==1.10.2"
+_OWN: Final = "osc"
+"""What events that came by OSC are said to come from; they are not sent back."""
+_SENT: Final = 1400
+"""Bytes of a datagram that no network has to take apart."""
+
+
+class Osc:
+    """Sends to one receiver and listens on one port, whichever is asked for."""
+
+    policy: Policy = "latest"
+    wants_images = False
+
+    def __init__(self, to: Address | None, on: Address | None, run: Run) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            to: the receiver.
+            on: where to listen.
+            run: the run that is told of, and asked for things.
+        """
+        self._to, self._on, self._run = to, on, run
+        self._out: Datagrams | None = None
+        self._listener: Listener | None = None
+
+    def open(self, run_info: RunInfo) -> None:
+        """Begin.
+
+        Raises:
+            StreamError: if the package is missing, a host is not known or a port is taken.
+        """
+        try:
+            import pythonosc as _  # noqa: F401 - an extra
+        except ImportError as error:
+            raise StreamError(f"{'--osc' if self._to else '--osc-in'} {_NEEDS}") from error
+        self._info = run_info
+        self._space = Space(run_info, guesses=self._run.hypotheses)
+        self._marionette = Marionette(centred=self._space.name == "camera")
+        self._view = ViewState(cameras=run_info.cameras)
+        self._first: float | None = None
+        if self._on is not None:
+            self._listener = Listener(self._on, Inbox(_OWN, self._run.control))
+            _log.info(f"osc-in: listening on {self._listener.start()}")
+        if self._to is not None:
+            try:
+                self._out = Datagrams("osc", self._to)
+            except StreamError:
+                if self._listener is not None:
+                    self._listener.stop()
+                raise
+
+    def write(self, estimate: Estimate, images: Mapping[str, Image | None]) -> None:
+        """Send a moment: the avatar of one person, and everybody's joints."""
+        if self._out is None:
+            return
+        people = self._space.people(estimate)
+        self._view = follow(self._view, estimate)
+        self._first = estimate.t if self._first is None else self._first
+        someone = self._marionette.choose(people, estimate.t)
+        avatar = None
+        if someone is not None:
+            avatar = self._marionette.pose(someone, self._floor(someone), estimate.t)
+        for messages in (_vmc(avatar, estimate.t - self._first), *(self._plain(estimate, one) for one in people)):
+            self._send(messages)
+
+    def event(self, event: Event) -> None:
+        """Send an event that did not come by OSC itself."""
+        if self._out is not None and event.source != _OWN:
+            self._out.send(_bundle([_message("/event", (event.t, "d"), (event.source, "s"), (event.text, "s"))]))
+
+    def close(self) -> str | None:
+        """How much was sent and heard."""
+        heard = self._listener.stop() if self._listener else None
+        sent = self._out.close() if self._out else None
+        return "; ".join(filter(None, (sent, heard))) or None
+
+    def _floor(self, someone: Someone) -> float:
+        place = self._view.stage.places.get(someone.person_id) if self._view.stage else None
+        lowest = float(someone.joints[:, 2].min()) - 0.075
+        return lowest if place is None or place.floor != place.floor else place.floor / 1e3
+
+    def _plain(self, estimate: Estimate, someone: Someone) -> list[bytes]:
+        whose = someone.person_id
+        unix = self._info.unix_offset + estimate.t
+        found = [
+            _message("/moment", (estimate.index, "i"), (estimate.t, "d"), (unix, "d")),
+            _message(f"/person/{whose}", (someone.probability, "f"), (someone.method, "s")),
+        ]
+        for name, point, sigma in zip(JOINTS, someone.joints, someone.sigma, strict=True):
+            found.append(_message(f"/pose/{whose}/{name}", *((value, "f") for value in (*point, sigma))))
+        for k, guess in enumerate(someone.guesses):
+            where = f"/hypothesis/{whose}/{k}"
+            found.append(_message(where, (guess.probability, "f"), (guess.track, "h"), (guess.camera, "s")))
+            for name, point in zip(JOINTS, guess.joints, strict=True):
+                found.append(_message(f"{where}/{name}", *((value, "f") for value in point)))
+        return found
+
+    def _send(self, messages: list[bytes]) -> None:
+        """In bundles that fit into datagrams."""
+        if self._out is None:
+            return
+        part: list[bytes] = []
+        for message in messages:
+            if part and 16 + sum(len(one) + 4 for one in (*part, message)) > _SENT:
+                self._out.send(_bundle(part))
+                part = []
+            part.append(message)
+        if part:
+            self._out.send(_bundle(part))
+
+
+def _vmc(avatar: Avatar | None, seconds: float) -> list[bytes]:
+    """One moment of the VMC protocol; where nobody is seen the receiver is told that nothing is tracked."""
+    found = [
+        _message("/VMC/Ext/OK", (1, "i"), (3, "i"), (0, "i"), (int(avatar is not None), "i")),
+        _message("/VMC/Ext/T", (seconds, "f")),
+    ]
+    if avatar is None:
+        return found
+    for where, name, position, rotation in (
+        ("/VMC/Ext/Root/Pos", "root", *avatar.root),
+        *(("/VMC/Ext/Bone/Pos", *bone) for bone in avatar.bones),
+    ):
+        found.append(_message(where, (name, "s"), *((value, "f") for value in (*position, *rotation))))
+    return found
+
+
+def _message(where: str, *arguments: tuple[Any, str]) -> bytes:
+    from pythonosc.osc_message_builder import OscMessageBuilder
+
+    builder = OscMessageBuilder(where)
+    for value, kind in arguments:
+        builder.add_arg(value if kind == "s" else int(value) if kind in "ih" else float(value), kind)
+    return builder.build().dgram
+
+
+def _bundle(messages: list[bytes]) -> bytes:
+    """Messages that belong together, to be acted on at once (OSC 1.0: "#bundle", time tag 1, sizes and contents)."""
+    return b"#bundle\0" + b"\0\0\0\0\0\0\0\1" + b"".join(len(one).to_bytes(4, "big") + one for one in messages)
+
+
+@dataclass(frozen=True, slots=True)
+class Options(SinkOptions):
+    """Where to, and where to listen."""
+
+    osc: Address | None = flag(
+        None, "send avatars (VMC protocol) and joints by Open Sound Control", metavar="[HOST:]PORT",
+        parse=address("127.0.0.1:39539"), bare="39539", example="127.0.0.1:39539",
+    )  # fmt: skip
+    osc_in: Address | None = flag(
+        None, "take events and commands by Open Sound Control", metavar="[HOST:]PORT",
+        parse=address("127.0.0.1:39540", least=0), example="0",
+    )  # fmt: skip
+
+    def make(self, run: Run) -> Osc | None:
+        """The sender and listener."""
+        return Osc(self.osc, self.osc_in, run) if self.osc or self.osc_in else None
