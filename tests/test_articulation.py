@@ -16,8 +16,9 @@ from engines.articulation import (
     humanoid_rotations,
     left_handed,
 )
+from engines.articulation.frames import bone_frames
 from engines.articulation.hierarchy import HINGE, LOWER, UPPER
-from engines.articulation.kinematics import chained, matrices_of
+from engines.articulation.kinematics import chained, matrices_of, quaternions_of, unchained
 from engines.articulation.lengths import Lengths, bone_lengths, lengths_of
 from tests.bodies import standing
 
@@ -52,7 +53,7 @@ def steps(rotations: np.ndarray) -> np.ndarray:
 
 def alone(joints: np.ndarray) -> np.ndarray:
     """(N, 17, 4) local rotations of poses that have nothing to do with each other."""
-    return np.concatenate([articulate(np.zeros(1), pose[None]).rotations for pose in joints])
+    return quaternions_of(unchained(bone_frames(joints, None, None, 0.0)[0]))
 
 
 def test_known_rotations_are_found_again(rng: np.random.Generator) -> None:

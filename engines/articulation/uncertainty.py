@@ -11,7 +11,7 @@ from engines.articulation.kinematics import unchained
 from engines.articulation.types import Solved
 from engines.skeleton import N_JOINTS
 
-_OPEN = np.radians(52.0)
+OPEN_TURN = np.radians(52.0)
 """One standard deviation of the turn of a straight limb: evenly anything within 90 degrees."""
 _AT_ONCE = 128
 """Frames that are computed at a time, 52 poses each."""
@@ -68,7 +68,7 @@ def rotation_covariance(solved: Solved, cov: Array) -> Array:
     out = np.stack([wide[:, j, :, j] for j in range(N_JOINTS)], 1)
     upper = list(UPPER)
     along = REST[upper][:, :, None] * REST[upper][:, None]
-    out[:, upper] += (((1 - solved.twist_seen[:, upper]) * _OPEN) ** 2)[..., None, None] * along
+    out[:, upper] += (((1 - solved.twist_seen[:, upper]) * OPEN_TURN) ** 2)[..., None, None] * along
     return out
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from calibration import writing
 from stream.recordings import npz, tables
+from stream.recordings.angles import suffixes
 from stream.recordings.people_files import PEOPLE, PeopleOptions, check_people_options, write_people
 from stream.recordings.reading import Reading, fault_line
 from stream.recordings.takes import Take, belongs_to
@@ -65,10 +66,7 @@ def export(
     if not out.parent.is_dir():
         raise StreamError(f"cannot write {out}: there is no folder {out.parent}")
     _check(take, [out], force)
-    other = {f".{other}": other for other in FORMATS if other != to}.get(out.suffix.lower())
-    if other is not None:
-        raise StreamError(f"{out} would hold {to}, but its name is that of {other}; give --out a file such as"
-                          f" {out.with_suffix(f'.{to}').name}, or --to {other}")  # fmt: skip
+    _check_suffix(to, out)
     try:
         if to in PEOPLE:
             reading = Reading(take, start, end, select)
@@ -90,6 +88,15 @@ def export(
     if any(camera.fov_assumed for camera in take.run_info.cameras):
         notes.append("a field of view was assumed (fov_assumed): positions and sizes are only as good as that guess")
     return notes
+
+
+def _check_suffix(to: str, out: Path) -> None:
+    """Refuse a name that says another format than the one that was asked for."""
+    own = {f".{to}", *suffixes(to)}
+    other = {f".{other}": other for other in FORMATS}.get(out.suffix.lower())
+    if other is not None and out.suffix.lower() not in own:
+        raise StreamError(f"{out} would hold {to}, but its name is that of {other}; give --out a file such as"
+                          f" {out.with_suffix(suffixes(to)[0]).name}, or --to {other}")  # fmt: skip
 
 
 def _check(take: Take, targets: list[Path], force: bool) -> None:

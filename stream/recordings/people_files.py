@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from calibration import writing
-from stream.recordings import bvh, c3d, glb, trc
+from stream.recordings import angles, bvh, c3d, glb, trc
 from stream.recordings.columns import Read
 from stream.recordings.markers import MarkerFile, Markers, marker_files, markers_of, person_files, person_name, start_of
 from stream.recordings.resampling import evened, resampled, uneven
@@ -18,8 +18,11 @@ from stream.types import StreamError
 
 MARKERS: Final = ("trc", "c3d")
 SKELETONS: Final = ("bvh", "glb")
-PEOPLE: Final = (*MARKERS, *SKELETONS)
+ANGLES: Final = ("angles", "mot")
+PEOPLE: Final = (*MARKERS, *SKELETONS, *ANGLES)
 """Formats of people; the others are tables of all that was recorded."""
+_PLAIN: Final = {"trc": trc.write_trc, "angles": angles.write_angles, "mot": angles.write_mot}
+"""What writes markers, or what follows from them, of one file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ def check_people_options(to: str, options: PeopleOptions) -> None:
         (options.rate is not None, "--rate", PEOPLE, f"{to} holds what was recorded, at its own times"),
         (options.names != "own", "--names", MARKERS,
          f"the columns of {to} are named as docs/recording.md says" if to not in PEOPLE else
-         f"the bones of {to} are named as docs/export.md says"),
+         f"what is in {to} is named as docs/export.md says"),
         (options.hypotheses, "--hypotheses", SKELETONS, f"{to} holds no skeletons"),
     ]  # fmt: skip
     for given, flag, formats, why in only:
@@ -132,11 +135,13 @@ def _markers(
     events = [event for batch in reading(EVENTS) for event in decode_events(batch)] if to == "c3d" else []
 
     def write(file: MarkerFile, path: Path) -> list[str]:
-        if to == "trc":
-            return trc.write_trc(markers, file, path, run_info.unix_offset)
-        return c3d.write_c3d(markers, file, path, events, run_info)
+        if to == "c3d":
+            return c3d.write_c3d(markers, file, path, events, run_info)
+        return _PLAIN[to](markers, file, path, run_info.unix_offset)
 
     files = marker_files(markers, out, options.per_person, options.prefix, options.names)
+    if to in ANGLES and not markers.people:
+        raise StreamError("nobody is in this take, or in that part: there are no angles to export")
     return [*markers.notes, *told], [_Planned(file.path, partial(write, file)) for file in files]
 
 

@@ -94,6 +94,8 @@ WRITERS: dict[str, tuple[str, Callable[[Path, Path], int]]] = {
     "trc": ("t.trc", exported("trc")),
     "bvh": ("t.bvh", exported("bvh")),
     "glb": ("t.glb", exported("glb")),
+    "angles": ("t.parquet", exported("angles")),
+    "mot": ("t.mot", exported("mot")),
     "report": ("r.json", make_text),
 }
 """What is written -> its name, and what writes it; the exit code is that of the command."""
