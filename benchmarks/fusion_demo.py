@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from calibration.arrays import Array
-from calibration.binding import fit_camera, parse_letterbox
+from calibration.fitting import fit_camera, parse_letterbox
 from calibration.formats import load_calibration
 from calibration.geometry.camera import Camera, world_to_image
 from calibration.types import with_up

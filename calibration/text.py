@@ -134,6 +134,21 @@ def natural_key(path: Path) -> tuple[tuple[int, int, str], ...]:
     return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part)
 
 
+def quoted_key(name: str) -> str:
+    """A name as a key of TOML, in quotes where it needs them."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else quoted(name)
+
+
+def quoted(text: str) -> str:
+    """Text as TOML has it."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def word(text: str) -> str:
+    """A flag's value as it is typed: in quotes where a command line would split or change it."""
+    return text if re.fullmatch(r"[\w@%+=:,./~^-]+", text) else '"' + re.sub(r'(["$`\\])', r"\\\1", text) + '"'
+
+
 def shown(value: object) -> str:
     """A value from a file for a message: short, on one line, control characters escaped."""
     return _SHORT.repr(value)

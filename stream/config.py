@@ -164,6 +164,8 @@ class CameraSetupConfig:
     """"hypotheses", "map", "triangulate" or "auto"."""
     sync_offset: tuple[str, ...] = ()
     """``NAME=SECONDS``, added to that camera's times."""
+    bind: str = "auto"
+    """"order": cameras without a name are those of the calibration in their order; "auto": by what is known of them."""
     sync_delay: int = 0
     """1: live, too, 2D joints are interpolated to the frame set's time."""
 

@@ -12,7 +12,7 @@ from calibration.formats import save_calibration
 from calibration.types import Calibration, with_up
 from stream.app import camera_setup
 from stream.config import CameraSetupConfig
-from stream.sources import parse_sources
+from stream.sources import kind_of, parse_sources
 from tests.calibration_scene import room
 
 CAMERAS = tuple(replace(camera, name=f"cam{k}") for k, camera in enumerate(room(3)))
@@ -34,7 +34,11 @@ def lab(tmp_path):
 def opened(sources, size=SIZE, devices=None) -> Any:
     devices = devices or [None] * len(sources)
     return [
-        SimpleNamespace(info=SimpleNamespace(name=s.name, source=s.shown, size=size, device=device, serial=None))
+        SimpleNamespace(
+            info=SimpleNamespace(
+                name=s.name, kind=kind_of(s.source), source=s.shown, size=size, device=device, serial=None
+            )
+        )
         for s, device in zip(sources, devices, strict=True)
     ]
 
@@ -62,9 +66,23 @@ def test_a_name_that_looks_made_up_still_decides(lab):
 def test_without_names_the_device_decides_and_then_the_order_which_is_said(lab):
     _, fitted, _ = fit(lab / "up.toml", "7", "8", "9", devices=["/dev/c", "/dev/a", "/dev/b"])
     np.testing.assert_allclose(fitted[0].camera.t, CAMERAS[2].t)
-    _, fitted, lines = fit(lab / "up.toml", "7", "8", "9")
+    with pytest.raises(
+        UserError, match="which is which.*: 7, 8, 9; the calibration has cam0, cam1, cam2.*--bind order"
+    ):
+        fit(lab / "up.toml", "7", "8", "9")
+    _, fitted, lines = fit(lab / "up.toml", "7", "8", "9", bind="order")
     np.testing.assert_allclose(fitted[0].camera.t, CAMERAS[0].t)
-    assert len(lines) == 3 and all("by its order alone" in line for line in lines)
+    assert len(lines) == 3 and all("as --bind order says" in line for line in lines)
+    _, fitted, lines = fit(lab / "up.toml", "cam_2.mp4", "cam-0.mp4", "Cam01.avi")
+    np.testing.assert_allclose([f.camera.t for f in fitted], [CAMERAS[k].t for k in (2, 0, 1)])
+    assert lines == ["cameras by the names of their files: cam_2.mp4 = cam2, cam-0.mp4 = cam0, Cam01.avi = cam1"]
+    # A flag may call a camera as the run does or as the calibration does.
+    half = (SIZE[0] // 2, SIZE[1])
+    for name in ("cam0", "cam2"):
+        _, fitted, _ = fit(lab / "up.toml", "cam_2.mp4", "cam1=x.mp4", size=half, letterbox=(f"{name}=fit", "cam1=fit"))
+        assert fitted[0].camera.size == half
+    with pytest.raises(UserError, match="camera cam0: calibrated for .* another crop .* --letterbox cam0="):
+        fit(lab / "up.toml", "cam_2.mp4", "cam1=x.mp4", size=half, letterbox=("cam1=fit",))
 
 
 def test_what_a_calibration_does_not_say_is_said(lab):

@@ -1,7 +1,5 @@
 """Reading fields with errors that name the file and the key, and writing the little TOML that is needed."""
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -124,7 +122,7 @@ def write_value(value: Any) -> str:
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return text.quoted(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (list, tuple)):
@@ -134,9 +132,5 @@ def write_value(value: Any) -> str:
 
 def write_table(name: Sequence[str], values: Mapping[str, Any]) -> str:
     """One table as TOML; None values are left out."""
-    rows = [f"{_key(key)} = {write_value(value)}" for key, value in values.items() if value is not None]
-    return "\n".join([f"[{'.'.join(_key(part) for part in name)}]", *rows]) + "\n"
-
-
-def _key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else write_value(key)
+    rows = [f"{text.quoted_key(key)} = {write_value(value)}" for key, value in values.items() if value is not None]
+    return "\n".join([f"[{'.'.join(map(text.quoted_key, name))}]", *rows]) + "\n"

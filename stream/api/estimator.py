@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import count
 from types import TracebackType
 from typing import Final, Self, Unpack
@@ -9,7 +10,8 @@ from typing import Final, Self, Unpack
 import numpy as np
 
 from calibration.arrays import Image
-from calibration.binding import SourceId, bind, fit_cameras
+from calibration.binding import SourceId, bind
+from calibration.fitting import fit_cameras
 from calibration.geometry.camera import camera_from_fov
 from engines.lifter import MDNLifter
 from stream.api.checks import finite
@@ -148,7 +150,8 @@ class Estimator:
             bound = bind(calibration, [SourceId(name, name) for name in named]).cameras
             sizes = [camera.size if image is None else _size(image)
                      for camera, image in zip(bound, named.values(), strict=True)]  # fmt: skip
-            lenses, _ = fit_cameras(bound, sizes, self._setup.letterboxes)
+            fitted, _ = fit_cameras(bound, sizes, self._setup.letterboxes, tuple(named))
+            lenses = [replace(lens, name=name) for lens, name in zip(fitted, named, strict=True)]
         method = "none" if self._setup.method == "none" or len(named) < 2 else self._setup.method
         each = build.side_by_side(len(lenses), self._stack)
         made = build.make_estimator(self._config, lenses, method, self._detector, self._lifter, each)

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
-from calibration.binding import Binding, Letterbox, SourceId, bind, exchanged, fit_cameras, parse_letterboxes
+from calibration.binding import Binding, SourceId, bind
+from calibration.fitting import Letterbox, exchanged, fit_cameras, parse_letterboxes
 from calibration.formats import load_calibration
 from calibration.geometry.camera import Camera, camera_from_fov
 from calibration.geometry.turning import turn_camera, upright_turn
+from calibration.names import names_of_source
 from calibration.types import Calibration, with_up
 from engines.fusion import METHODS
 from stream.config import CameraSetupConfig, SourceConfig
@@ -16,6 +19,9 @@ from stream.live.pipeline import OpenSource
 from stream.sources import SourceInfo
 from stream.sources.take import calibration_of_take
 from stream.types import StreamError
+
+_FILES: Final = ("file", "images", "chapters", "take")
+"""Kinds of sources that are files and folders, whose names mean something."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +47,8 @@ class CameraSetup:
     """Whether the user gave each source its name."""
     rotate: tuple[int | None, ...]
     """By how many degrees the user has the images of each source turned; None where that is not said."""
+    bind: str = "auto"
+    """How sources without a name find their camera (``calibration.binding.BINDINGS``)."""
 
     def turns(self, opened: Sequence[OpenSource]) -> dict[str, int]:
         """Degrees clockwise by which to turn images of cameras that hang on their side by the calibration's gravity.
@@ -60,11 +68,8 @@ class CameraSetup:
     def _bound(self, opened: Sequence[OpenSource]) -> Binding:
         if self.calibration is None:
             raise RuntimeError("nothing to bind to")
-        ids = [
-            SourceId(o.info.source, o.info.name if named else None, o.info.device, o.info.serial)
-            for o, named in zip(opened, self.named, strict=True)
-        ]
-        return bind(self.calibration, ids)
+        ids = [source_id(o.info, named) for o, named in zip(opened, self.named, strict=True)]
+        return bind(self.calibration, ids, self.bind)
 
     def cameras(
         self, opened: Sequence[OpenSource], fov_degrees: float, turns: Mapping[str, int] | None = None
@@ -88,9 +93,11 @@ class CameraSetup:
             turned, line = _upright(camera, o.info, (turns or {}).get(o.info.name, 0), asked)
             upright.append(turned)
             said += line
-        cameras, lines = fit_cameras(upright, [o.info.size for o in opened], self.letterboxes)
+        names = [o.info.name for o in opened]
+        cameras, lines = fit_cameras(upright, [o.info.size for o in opened], self.letterboxes, names)
         fitted = [Fitted(replace(camera, name=o.info.name), True) for camera, o in zip(cameras, opened, strict=True)]
-        return fitted, [*self.calibration.remarks, *binding.warnings, *said, *lines, *self._lacks(len(opened))]
+        bound = (*binding.warnings, *binding.notes)
+        return fitted, [*self.calibration.remarks, *bound, *said, *lines, *self._lacks(len(opened))]
 
     def _lacks(self, views: int) -> list[str]:
         """What the calibration does not say, and what is not done for that reason."""
@@ -136,6 +143,17 @@ def _upright(camera: Camera, info: SourceInfo, done: int, asked: int | None) -> 
     return camera, []
 
 
+def source_id(info: SourceInfo, named: bool) -> SourceId:
+    """What is known of an open source.
+
+    Args:
+        info: of the source.
+        named: whether the user gave it its name.
+    """
+    files = names_of_source(info.source) if info.kind in _FILES else ()
+    return SourceId(info.source, info.name if named else None, info.device, info.serial, files)
+
+
 def load(config: CameraSetupConfig, sources: Sequence[SourceConfig]) -> CameraSetup:
     """Read and check what the user says of the set-up, before any camera is opened.
 
@@ -153,6 +171,7 @@ def load(config: CameraSetupConfig, sources: Sequence[SourceConfig]) -> CameraSe
             ("--fusion", config.fusion != "auto"),
             ("--letterbox", config.letterbox),
             ("--up", config.up),
+            ("--bind", config.bind != "auto"),
         ):
             if given:
                 raise StreamError(f"{flag} needs --calibration FILE; make one with python -m calibration")
@@ -162,14 +181,14 @@ def load(config: CameraSetupConfig, sources: Sequence[SourceConfig]) -> CameraSe
         calibration = load_calibration(calibration)
     if config.up is not None:
         calibration = with_up(calibration, np.array(config.up))
-    letterboxes = parse_letterboxes(config.letterbox, calibration.names)
+    letterboxes = parse_letterboxes(config.letterbox, (*calibration.names, *(source.name for source in sources)))
     if not calibration.placed and config.fusion != "auto":
         raise StreamError(
             f"--fusion {config.fusion} needs cameras with a place, but the calibration holds lenses only; "
             "place them with python -m calibration extrinsics"
         )
     method = config.fusion if calibration.placed else "none"
-    return CameraSetup(calibration, letterboxes, "map" if method == "auto" else method, named, rotate)
+    return CameraSetup(calibration, letterboxes, "map" if method == "auto" else method, named, rotate, config.bind)
 
 
 def parse_offsets(texts: Sequence[str], names: Sequence[str]) -> dict[str, float]:
@@ -180,7 +199,7 @@ def parse_offsets(texts: Sequence[str], names: Sequence[str]) -> dict[str, float
     """
     offsets = {}
     for text in texts:
-        name, _, value = text.partition("=")
+        name, _, value = text.rpartition("=")
         if name not in names:
             raise StreamError(f"--sync-offset {text}: there is no camera {name!r}; there are {', '.join(names)}")
         try:

@@ -68,7 +68,13 @@ def config_of(args: argparse.Namespace, *, sources: bool = True, demo_files: boo
         lift=LiftConfig(args.weights, default if args.fov is None else args.fov),
         network=NetworkOptions(args.runtime, args.precision),
         setup=CameraSetupConfig(
-            args.calibration, args.up, tuple(args.letterbox), args.fusion, tuple(args.sync_offset), args.sync_delay
+            args.calibration,
+            args.up,
+            tuple(args.letterbox),
+            args.fusion,
+            tuple(args.sync_offset),
+            args.bind,
+            args.sync_delay,
         ),
         output=OutputConfig(
             args.view, tuple(o for o in options if not (args.quiet and o.name() == "terminal")), args.hypotheses

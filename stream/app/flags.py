@@ -5,6 +5,7 @@ import math
 from datetime import datetime, time, timedelta
 from pathlib import Path
 
+from calibration.binding import BINDINGS
 from engines import detectors, runtimes
 from engines.argument_types import Parser, positive
 from stream import sinks
@@ -70,6 +71,9 @@ def parser(about: str = "", kind: type[Parser] = Parser) -> Parser:
     setup.add_argument("--up", type=vector, metavar="X,Y,Z", help="against gravity in the calibration's world")
     setup.add_argument("--letterbox", action="append", default=[], metavar="[NAME=]SCALE,DX,DY",
                      help="how the calibrated picture lies in frames of another shape; or [NAME=]fit")  # fmt: skip
+    setup.add_argument("--bind", choices=BINDINGS, default="auto",
+                       help="how cameras without a name find theirs in the calibration: by serial number, device and "
+                            "the names of files (auto), or in the order given")  # fmt: skip
     setup.add_argument("--fusion", default="auto", metavar="METHOD", help="hypotheses, map, triangulate or auto (map)")
     setup.add_argument("--sync-offset", action="append", default=[], metavar="NAME=SECONDS", help="added to its times")
     setup.add_argument("--times", type=Path, metavar="CSV",

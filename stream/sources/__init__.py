@@ -196,8 +196,8 @@ def turned(source: Source, degrees: int) -> Source:
 def parse_source(text: str, position: int) -> SourceConfig:
     """Read ``[NAME=]SOURCE``, where SOURCE may be ``env:VARIABLE``: what that environment variable holds.
 
-    NAME is letters, digits, ``_`` and ``-``, and begins with a letter. The ``=`` of a URL is none of ours, because
-    ``http://`` is no name, and a file or folder that exists under the whole text is that file.
+    NAME is what ``stream.sources._source.NAME`` allows. The ``=`` of a URL is none of ours, because ``http://`` is no
+    name, and a file or folder that exists under the whole text is that file.
 
     Args:
         text: what was given.
@@ -207,7 +207,7 @@ def parse_source(text: str, position: int) -> SourceConfig:
         StreamError: if there is no source in it, or no such variable.
     """
     match = None if os.path.exists(text) else _NAMED.fullmatch(text)
-    name, source = (match[1], match[2]) if match else (f"cam{position}", text)
+    name, source = (match[1].strip(), match[2]) if match else (f"cam{position}", text)
     if not source.strip():
         raise StreamError(
             f"--camera {text!r}: no source in it; give an index, a file, a folder, or an rtsp:// or http:// address"

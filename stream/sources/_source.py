@@ -7,8 +7,11 @@ from typing import Final, Literal, Protocol, runtime_checkable
 from calibration.arrays import Array
 from stream.types import Frame
 
-NAME: Final = "[A-Za-z][A-Za-z0-9_-]*"
-"""Regular expression of what can name a camera."""
+_NO_NAME: Final = r"/\\:=*?\"<>|+,;\x00-\x1f\x7f"
+NAME: Final = rf"\w(?:[^{_NO_NAME}]{{0,98}}[^{_NO_NAME}\s.])?"
+"""Regular expression of what can name a camera: ``left``, ``10``, ``26578``, ``Miqus 3``, ``cam.1-b``. Not what cannot
+be in the name of a file anywhere, nor what separates names."""
+NAME_IN_WORDS: Final = 'letters, digits, spaces, and marks but / \\ : = * ? " < > | + , ;, a letter or digit first'
 Clock = Literal["monotonic", "media"]
 
 

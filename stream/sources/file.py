@@ -11,7 +11,7 @@ from calibration.arrays import Image
 from stream.config import SourceConfig
 from stream.sources._clock import MediaClock
 from stream.sources._sequence import SequenceSource, Shot
-from stream.sources._source import NAME, SourceInfo, Start
+from stream.sources._source import NAME, NAME_IN_WORDS, SourceInfo, Start
 from stream.sources._truncation import missing_bytes
 from stream.sources._video import OpenVideo
 from stream.types import StreamError
@@ -169,4 +169,4 @@ def _no_name(shown: str) -> str:
     name, mark, _ = shown.partition("=")
     if not mark or re.fullmatch(NAME, name):
         return ""
-    return f"; {name!r} is no name of a camera either: a name is letters, digits, _ and -, a letter first"
+    return f"; {name!r} is no name of a camera either: a name is {NAME_IN_WORDS}"

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from calibration.binding import parse_letterbox
 from calibration.errors import CalibrationError, UserError
+from calibration.fitting import parse_letterbox
 from calibration.formats import load_calibration
 from engines import cards, detectors
 from engines.argument_types import MISTAKE

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from calibration.binding import BINDINGS
 from calibration.errors import CalibrationError
 from calibration.formats import formats
 from calibration.solving.board import DICTIONARIES, Board
@@ -55,7 +56,7 @@ def unit(text: str) -> float:
 
 ASSUMED_FOV: Final = 60.0
 """Degrees along the long side of a camera whose lens is not known."""
-_SEVERAL = ("--sync-offset", "--letterbox")
+_SEVERAL = ("--sync-offset", "--letterbox", "--bind")
 _SOURCE_FLAGS: Mapping[str, Mapping[str, Any]] = {
     "--every": {"type": positive, "metavar": "S",
                 "help": "seconds between the frames looked at (0.1 for a person; 0.2 for a board, live always 0.1)"},
@@ -63,6 +64,9 @@ _SOURCE_FLAGS: Mapping[str, Mapping[str, Any]] = {
                       "help": "added to the times of a recording that started earlier or later"},
     "--letterbox": {"action": "append", "default": [], "metavar": "[NAME=]SCALE,DX,DY",
                     "help": "how the calibrated picture lies in frames of another shape, or [NAME=]fit"},
+    "--bind": {"choices": BINDINGS, "default": "auto",
+               "help": "how cameras without a name find theirs in the file: by serial number, device and the names of "
+                       "files (auto), or in the order given"},
     "--speed": {"action": "append", "default": [], "metavar": "[NAME=]N",
                 "help": "a file plays N times slower than life: 8 for 240 fps stored as 30"},
     "--rotate": {"action": "append", "default": [], "metavar": "[NAME=]90|180|270",

@@ -9,16 +9,17 @@ from dataclasses import dataclass, replace
 import cv2
 
 from calibration.arrays import Array
-from calibration.binding import SourceId, bind, fit_cameras, parse_letterboxes
+from calibration.binding import SourceId, bind
 from calibration.errors import CalibrationError
+from calibration.fitting import fit_cameras, parse_letterboxes
 from calibration.formats import load_calibration
 from calibration.geometry.camera import Camera
 from calibration.solving.board import Board
-from calibration.types import Calibration
+from calibration.types import Calibration, as_lenses
 from engines.detectors import load as load_detector
 from stream.app.calibrate.capture import Feed, Together, collect_joints, collect_together
 from stream.app.calibrate.results import warn
-from stream.app.camera_setup import parse_offsets
+from stream.app.camera_setup import parse_offsets, source_id
 from stream.app.per_camera import with_settings
 from stream.live.starts import common_starts
 from stream.sinks import window
@@ -27,6 +28,8 @@ from stream.sources.take import sources_of_take
 
 _log = logging.getLogger(__name__)
 
+PLACES = ("extrinsics", "from-person")
+"""Commands that place cameras anew, of which only the lens counts."""
 BOARD_EVERY_S = 0.2
 """Seconds between the frames in which a board is looked for."""
 
@@ -63,7 +66,7 @@ def open_cameras(args: argparse.Namespace, several: bool = False) -> Iterator[li
     with ExitStack() as stack:
         sources = [make_source(replace(config, size=args.size)) for config in configs]
         for config, source, info in zip(configs, sources, open_all(sources, stack), strict=True):
-            given = SourceId(config.shown, config.name if config.named else None, info.device, info.serial)
+            given = source_id(info, config.named)
             out.append(OpenCamera(source, info, given, offsets.get(config.name, 0.0)))
             for message in info.messages:
                 _log.warning(f"{config.name}: {message}")
@@ -94,14 +97,17 @@ def bound(
         CalibrationError: if it cannot be read, has no entry for a source, or only lenses where ``placed`` is asked for.
     """
     calibration = load_calibration(args.calibration)
+    if not placed and args.command in PLACES:
+        calibration = as_lenses(calibration)
     if placed and not calibration.placed:
         raise CalibrationError(f"{args.calibration}: holds lenses only; place the cameras with `extrinsics` first")
     warn(calibration.remarks)
-    binding = bind(calibration, [one.given for one in opened])
+    binding = bind(calibration, [one.given for one in opened], args.bind)
     warn(binding.warnings)
-    boxes = parse_letterboxes(args.letterbox, calibration.names)
-    cameras, lines = fit_cameras(binding.cameras, [one.info.size for one in opened], boxes)
-    for line in lines:
+    names = [one.info.name for one in opened]
+    boxes = parse_letterboxes(args.letterbox, (*calibration.names, *names))
+    cameras, lines = fit_cameras(binding.cameras, [one.info.size for one in opened], boxes, names)
+    for line in (*binding.notes, *lines):
         _log.info(line)
     return calibration, tuple(cameras)
 

@@ -14,6 +14,7 @@ from calibration.geometry.camera import Camera
 from calibration.solving.offsets import Offsets, reconcile
 from calibration.solving.timing import Offset, estimate_offset
 from calibration.solving.timing_epipolar import refine_offset
+from calibration.text import quoted_key, word
 from calibration.writing import write_text
 from stream.app.calibrate.capture import Feed
 from stream.app.calibrate.show import progress
@@ -124,7 +125,8 @@ def by_timecode(infos: Sequence[SourceInfo]) -> list[float] | None:
 
 def flags(names: Sequence[str], seconds: Sequence[float]) -> str:
     """What to paste behind ``run_stream.py``; the first camera needs none."""
-    return " ".join(f"--sync-offset {name}={s:.4f}" for name, s in zip(names, seconds, strict=True) if round(s, 4))
+    offsets = [f"{name}={s:.4f}" for name, s in zip(names, seconds, strict=True) if round(s, 4)]
+    return " ".join(f"--sync-offset {word(offset)}" for offset in offsets)
 
 
 def write_offsets(path: Path, names: Sequence[str], seconds: Sequence[float], result: Offsets) -> None:
@@ -138,5 +140,6 @@ def write_offsets(path: Path, names: Sequence[str], seconds: Sequence[float], re
     }  # fmt: skip
     text = "# Seconds to add to the times of each camera, from python -m calibration sync.\n"
     for title, values in tables.items():
-        text += f"\n[{title}]\n" + "".join(f"{n} = {v:.6f}\n" for n, v in zip(names, values, strict=True))
+        rows = (f"{quoted_key(n)} = {v:.6f}\n" for n, v in zip(names, values, strict=True))
+        text += f"\n[{title}]\n" + "".join(rows)
     write_text(path, text)
