@@ -42,6 +42,52 @@ def osc(port="0"):
         server.serve_forever()
 
 
+def _lsl(config):
+    import pylsl
+
+    if config:
+        pylsl.lib.lib.lsl_set_config_content(config.encode())
+    return pylsl
+
+
+def lsl(name, config=""):
+    """An inlet: what it gets with the sender's times brought to this process's clock, and that to the monotonic one."""
+    pylsl = _lsl(config)
+    show(ready=0)
+    found = []
+    while not found:
+        found = pylsl.resolve_byprop("name", name, 1, 1)
+    inlet = pylsl.StreamInlet(found[0])
+    inlet.open_stream(10)
+    info = inlet.info(10)
+    labels, channel = [], info.desc().child("channels").child("channel")
+    for _ in range(info.channel_count()):
+        labels.append([channel.child_value(key) for key in ("label", "unit", "type")])
+        channel = channel.next_sibling()
+    inlet.time_correction(10)
+    tries = []
+    for _ in range(100):
+        before, theirs, after = time.monotonic(), pylsl.local_clock(), time.monotonic()
+        tries.append((after - before, (before + after) / 2 - theirs))
+    offset = min(tries)[1]
+    show(source=info.source_id(), labels=labels, address=info.as_xml().count("<v6data_port>0<"))
+    while True:
+        sample, t = inlet.pull_sample(1)
+        if sample is not None:
+            show(at=time.monotonic(), t=t + inlet.time_correction(10) + offset, sample=sample)
+
+
+def lsl_markers(name, config=""):
+    """An outlet of markers: each line of its input is one."""
+    pylsl = _lsl(config)
+    outlet = pylsl.StreamOutlet(pylsl.StreamInfo(name, "Markers", 1, 0, "string", f"test {name}"))
+    show(ready=0)
+    for k in range(10_000):
+        outlet.push_sample([f"stimulus {k}"], pylsl.local_clock() - 0.5)
+        show(t=time.monotonic() - 0.5, number=k)
+        time.sleep(0.05)
+
+
 async def _websocket(url, sends):
     from websockets.asyncio.client import connect
 

@@ -107,6 +107,12 @@ class Flags(TypedDict, total=False):
     """``[HOST:]PORT`` that gets avatars and joints by Open Sound Control; True for 39539."""
     osc_in: str | int
     """``[HOST:]PORT`` on which events and commands are taken by Open Sound Control."""
+    lsl: str | bool
+    """What Lab Streaming Layer streams are called with joints and events; True for hypothesis-stream."""
+    lsl_in: str
+    """A Lab Streaming Layer stream whose markers are taken as events."""
+    lsl_address: str
+    """This machine's address in the network where those are announced; only to itself when not given."""
     udp: str | int
     """``[HOST:]PORT`` that gets every moment as JSON in a datagram."""
     websocket: str | int | bool

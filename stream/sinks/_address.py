@@ -12,6 +12,7 @@ from typing import Final
 from stream.types import StreamError
 
 LOOPBACK: Final = "127.0.0.1"
+EVERYWHERE: Final = "0.0.0.0"
 _SPLIT: Final = re.compile(r"(?:(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\s:/@\[\]]+):)?(?P<port>[0-9]{1,5})")
 
 
@@ -54,6 +55,24 @@ def address(example: str, *, least: int = 1) -> Callable[[str], Address]:
         return Address((match["host"] or LOOPBACK).strip("[]"), int(match["port"]))
 
     return parse
+
+
+def number(text: str) -> str:
+    """A parser of the number of a host, without a port."""
+    try:
+        return str(ipaddress.ip_address(text.strip()))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no address such as 192.168.1.5") from None
+
+
+def check_own(what: str, host: str) -> None:
+    """Raise StreamError for a number that is no address of this machine."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as tried:
+            tried.bind((host, 0))
+    except OSError as error:
+        raise cannot_listen(what, Address(host, 0), error) from None
 
 
 def resolved(what: str, to: Address) -> tuple[socket.AddressFamily, tuple]:
