@@ -13,6 +13,8 @@ import calibration
 import engines
 import stream
 from stream.config import CameraSetupConfig, Config
+from stream.packed import Captured
+from stream.sources._live import Capture
 from stream.types import Event, Frame
 from tests.walker import multi, only_pose, only_view
 
@@ -56,6 +58,15 @@ def test_packets_can_be_compared_looked_for_and_put_in_sets(count: int) -> None:
                      (view.detection, other.detection), (view.tracks[0], other.tracks[0])):  # fmt: skip
         assert one == one and one != two and two in [one, two] and len({one, two, one}) == 2
     assert info == info and hash(info)
+
+
+def test_frames_of_a_capture_are_equal_to_themselves_alone() -> None:
+    image = np.zeros((2, 2, 3), np.uint8)
+    for one, two in (
+        (Capture(0.0, image), Capture(0.0, image)),
+        (Captured("cam", 0, 0.0, 0.0, None, image), Captured("cam", 0, 0.0, 0.0, None, image)),
+    ):
+        assert one == one and one != two and two in [one, two] and len({one, two, one}) == 2
 
 
 def test_packets_of_scalars_are_equal_by_value() -> None:

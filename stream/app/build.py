@@ -10,6 +10,8 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
+import numpy as np
+
 from calibration.geometry.camera import Camera
 from engines.detectors import DetectorOptions, fallback
 from engines.fusion import Fuser
@@ -140,7 +142,7 @@ def prepare(
 
 def _expected(opened: Sequence[OpenSource], rate: float, asked: float | None) -> int | None:
     """About how many moments there will be; None where nothing tells."""
-    times = [o.info.times + o.offset_s for o in opened if o.info.times is not None]
+    times = [np.array(o.info.times) + o.offset_s for o in opened if o.info.times is not None]
     if len(times) == len(opened):
         return moment_count(times, [o.info.fps for o in opened], asked) or None
     lengths = [o.info.frames / o.info.fps if o.info.frames and o.info.fps else 0.0 for o in opened]

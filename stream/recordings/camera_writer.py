@@ -60,7 +60,9 @@ class CameraWriter:
     def __init__(self, name: str, codec: str = "h264", queue_bytes: int = QUEUE_BYTES) -> None:
         self.name, self.codec = name, codec
         self._limit = queue_bytes
-        self._change = threading.Condition()
+        # The lock itself where nobody is woken: a condition is entered by a call in Python.
+        self._lock = threading.RLock()
+        self._change = threading.Condition(self._lock)
         self._waiting: deque[tuple[Captured, bool]] = deque()
         """Frames, and whether they get a row."""
         self._waiting_bytes = 0
@@ -95,7 +97,7 @@ class CameraWriter:
 
     def put(self, frame: Captured) -> None:
         """Take the next frame; never waits."""
-        with self._change:
+        with self._lock:
             self._came = frame.arrival
             self._seen_bytes += frame.bytes
             self._seen_frames += 1
@@ -114,9 +116,9 @@ class CameraWriter:
             self._wanted = frame.t
             if self._over:
                 return
-            before, self._before = self._before, []
-            if not _key(frame):
-                for earlier in before:
+            if self._before:
+                before, self._before = self._before, []
+                for earlier in before if not _key(frame) else ():
                     self._queue(earlier, False)
             self._queue(frame, True)
 
@@ -208,7 +210,7 @@ class CameraWriter:
                         self._write(frame, counted)
                 except FAULTS as error:
                     self._fail(error, counted)
-                with self._change:
+                with self._lock:
                     self._waiting_bytes -= frame.bytes
         if self._file is not None:
             try:
@@ -228,7 +230,7 @@ class CameraWriter:
             return batch
 
     def _count(self, reason: Loss, counted: bool) -> None:
-        with self._change:
+        with self._lock:
             self._lost[reason] += counted
 
     def _write(self, frame: Captured, counted: bool) -> None:
@@ -247,7 +249,7 @@ class CameraWriter:
             return
         device_t = float("nan") if frame.device_t is None else frame.device_t
         self._table.add(frame.camera, frame.index, frame.t, file.path.name, number, video_time, frame.arrival, device_t)
-        with self._change:
+        with self._lock:
             self._frames += 1
             self._first = frame.t if self._first is None else self._first
             self._last = frame.t

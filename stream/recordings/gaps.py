@@ -56,7 +56,6 @@ class GapCounter:
             within: seconds before it in which frames were wanted.
         """
         last, self._last = self._last, (arrival, device_t)
-        usual = self._usual()
         self._total += 1
         if last is not None and device_t is not None and last[1] is not None and 0 <= last[1] - device_t < _TURNED_S:
             # A B-frame: it comes after the one that it is shown before, and was not missing.
@@ -67,12 +66,16 @@ class GapCounter:
             return
         if last is not None and device_t is not None and last[1] is not None and device_t > last[1]:
             self._stamped(device_t - last[1], within)
-        elif last is not None and usual is not None:
+        elif last is not None and (usual := self._usual()) is not None:
             self._unstamped((arrival - last[0]) / usual, within / usual)
         if not self._owed:
             self._counted.append((arrival, self._total))
 
     def _stamped(self, step: float, within: float) -> None:
+        if len(self._steps) == _RECENT and step <= _LATE * min(self._steps):  # nearly always
+            self._steps.append(step)
+            self._ahead = 0
+            return
         usual = sorted(self._steps)[len(self._steps) // 2] if len(self._steps) == _RECENT else step
         self._steps.append(step)
         ahead = round(step / usual) - 1 if step > _LATE * usual > 0 else 0

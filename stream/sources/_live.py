@@ -5,9 +5,8 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from calibration.arrays import Image
 from stream.channel import Channel, Closed
@@ -21,9 +20,10 @@ from stream.types import Frame, StreamError
 Seen = Literal["all", "keys", "none"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Capture:
+class Capture(NamedTuple):
     """What a device gave, before it has a name and a number."""
+
+    __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
 
     t: float
     """``Frame.t``, seconds."""

@@ -112,16 +112,20 @@ class PacketReader:
         for packet, arrival in chain(opening, self._packets):
             if not packet.size:
                 continue
-            data = bytes(packet) if self._coding.codec == "mjpeg" else None
-            if data is not None and jpeg_size(data) is None:
-                yield Capture(arrival, None, "corrupt")  # not even the beginning of an image
-                continue
-            self._video.saw()
-            self.given += data is None or data.rstrip(b"\0\r\n").endswith(b"\xff\xd9")
+            if self._coding.codec == "mjpeg":
+                data = bytes(packet)
+                if jpeg_size(data) is None:
+                    yield Capture(arrival, None, "corrupt")  # not even the beginning of an image
+                    continue
+                self.given += data.rstrip(b"\0\r\n").endswith(b"\xff\xd9")
+            else:
+                self.given += 1
+            self._video.saw(arrival)
             yield from self._placed(packet, arrival)
         raise StreamError(f"{self._video.shown}: the stream ended; opening it again")
 
-    def _placed(self, packet: Packet, arrival: float) -> Iterator[Capture]:
+    def _placed(self, packet: Packet, arrival: float) -> Sequence[Capture]:
+        """What can be handed out, now that a packet has come."""
         base = self._base
         pts = None if packet.pts is None or self._video.untimed else packet.pts * base
         stamp = pts if packet.dts is None or pts is None else packet.dts * base
@@ -130,15 +134,23 @@ class PacketReader:
         # been made when it comes.
         self._delay = max(self._delay, delay)
         t = self._clock.time(stamp, arrival)
-        self._held.append((Capture(t, None, "", self._packed(packet, delay), arrival, pts), stamp))
-        if not self._clock.settled:
-            return
+        packed = self._packed(packet, delay)
+        if self._clock.settled and not self._held:
+            self._last = max(t, self._last + _STEP_S)
+            return (Capture(self._last + delay - self._delay, None, "", packed, arrival, pts),)
+        self._held.append((Capture(t, None, "", packed, arrival, pts), stamp))
+        return self._let_go() if self._clock.settled else ()
+
+    def _let_go(self) -> Sequence[Capture]:
+        """What was held, now that it is known when it was made."""
         held, self._held = self._held, []
+        out = []
         for (capture, _), t in zip(held, self._times(held), strict=True):
             self._last = max(t, self._last + _STEP_S)
             shown = self._last + (capture.packed.delay_s if capture.packed else 0.0) - self._delay
             lost = "" if capture is held[-1][0] else "old"
-            yield Capture(shown, None, lost, capture.packed, capture.arrival, capture.device_t)
+            out.append(Capture(shown, None, lost, capture.packed, capture.arrival, capture.device_t))
+        return out
 
     def _times(self, held: Sequence[tuple[Capture, float | None]]) -> list[float]:
         """When they were made, the newest of them known. The first of an RTSP stream have no stamp yet."""

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal, Protocol, runtime_checkable
 
-from calibration.arrays import Array
 from stream.types import Frame
 
 _NO_NAME: Final = r"/\\:=*?\"<>|+,;\x00-\x1f\x7f"
@@ -55,8 +54,8 @@ class SourceInfo:
     """Where the times of a file begin; None for what is live, and where they begin at 0 by our own count."""
     timecode: str | None = None
     """Of a file's first frame, such as "01:00:00:00"; None without."""
-    times: Array | None = field(default=None, compare=False, repr=False)
-    """(F,) seconds of its frames, in order, of what knows them beforehand; None where only reading will tell."""
+    times: tuple[float, ...] | None = field(default=None, repr=False)
+    """Seconds of its frames, in order, of what knows them beforehand; None where only reading will tell."""
     taken: tuple[datetime, float] | None = None
     """Of a take: a time of day (UTC), and ``Frame.t`` at that time; None where no time of day is known."""
     controls: tuple[tuple[str, int], ...] = ()

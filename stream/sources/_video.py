@@ -228,6 +228,7 @@ class OpenVideo:
         # Once: a fraction a packet costs as much as all the rest of it.
         bases = {s.index: float(s.time_base) for s in self.container.streams if s.time_base}
         packets = self.container.demux()  # every stream: a wait for video among endless audio would have no timeout
+        chosen, live = self.stream, self._between < float("inf")
         while True:
             problem = ""
             packet: Packet | None = None
@@ -239,23 +240,22 @@ class OpenVideo:
                 raise StreamError(f"{self.shown}: {problem}")
             if packet is None:
                 return
-            if time.monotonic() - self._since > self._patience:
+            arrival = time.monotonic()
+            if arrival - self._since > self._patience:
                 raise StreamError(
                     f"{self.shown}: it sends, but not one image in {self._patience:g} s that can be decoded"
                 )
-            base = bases.get(packet.stream.index)
-            if packet.pts is not None and base is not None:
+            # Not packet.stream_index: the empty packets that close the streams all say 0.
+            stream = packet.stream
+            if not live and packet.pts is not None and (base := bases.get(stream.index)) is not None:
                 end = (packet.pts + (packet.duration or 0)) * base
                 self.end = max(self.end, end - (self.container.start_time or 0) / av.time_base)
-            # Not packet.stream_index: the empty packets that close the streams all say 0.
-            if packet.stream.index != self.stream.index:
-                continue
-            arrival = time.monotonic()
-            yield packet, arrival
+            if stream is chosen or stream.index == chosen.index:
+                yield packet, arrival
 
-    def saw(self) -> None:
+    def saw(self, now: float | None = None) -> None:
         """There was an image now; the next one may take as long as is allowed between two."""
-        self._since, self._patience = time.monotonic(), self._between
+        self._since, self._patience = time.monotonic() if now is None else now, self._between
 
     def try_image(self, packet: Packet) -> Image | None:
         """The image that comes out of the decoder when this packet goes in, None where none does."""

@@ -261,9 +261,9 @@ class _NetworkConnection:
 
     def captures(self) -> Iterator[Capture]:
         """See ``Connection.captures``."""
-        if self._packets is not None:
-            yield from self._packets.captures()
-            return
+        return self._decoded() if self._packets is None else self._packets.captures()
+
+    def _decoded(self) -> Iterator[Capture]:
         media: MediaClock[Image] = MediaClock(1.0 / (self._video.rate or 25.0), wait=not self._video.untimed)
         decoded, self._first = self._first, None
         begin: float | None = None

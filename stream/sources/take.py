@@ -158,7 +158,7 @@ class TakeSource(SequenceSource):
             frames=len(times),
             live=self.live,
             clock="media",
-            times=times,
+            times=tuple(times.tolist()),
             device=known.device,
             serial=known.serial,
             taken=(take.run_info.start_utc, take.run_info.start_monotonic),
