@@ -313,6 +313,35 @@ def test_a_calibration_that_does_not_pass_is_written_only_when_asked_for(shots, 
     assert main([*wrong, "--out", str(out), "--anyway"]) == 0 and out.exists()
 
 
+def test_a_square_of_another_length_than_that_of_the_lenses_asks_before_anything_is_opened(shots, tmp_path, capsys):
+    lens, out = tmp_path / "lens.toml", tmp_path / "rig.toml"
+    made = {"board": Board("charuco", (7, 5), 78.5, 58).describe()}
+    save_calibration(Calibration(TRUE, placed=False, made=made), lens)
+    command = ["extrinsics", "--camera", "left=gone", "--camera", "right=gone2", "--intrinsics", str(lens)]
+    assert main([*command, *FLAGS, "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert "--square 80, but the lenses of" in error and "were made with --square 78.5" in error and "--anyway" in error
+    for flags in ([*FLAGS, "--anyway"], ["--square", "78.55", "--marker", "58"]):
+        assert main([*command, *flags, "--out", str(out)]) == 2
+        assert "gone" in (error := capsys.readouterr().err) and "--square" not in error
+
+
+def test_a_camera_without_a_place_is_placed_and_folders_find_their_cameras(shots, tmp_path, capsys):
+    mixed, rig = tmp_path / "mixed.toml", tmp_path / "rig.toml"
+    lens = replace(TRUE[1], R=np.eye(3), t=np.zeros(3))
+    save_calibration(Calibration(TRUE[:1], lenses=(lens,)), mixed)
+    sources = [flag for name in ("right", "left") for flag in ("--camera", str(shots / "rig" / name))]
+    assert main(["extrinsics", *sources, *FLAGS, "--intrinsics", str(mixed), "--out", str(rig)]) == 0
+    error = capsys.readouterr().err
+    assert "not placed: right" in error and "left = left" in error
+    placed = load_calibration(rig)
+    turn, move = pose_errors([placed["left"], placed["right"]], TRUE)
+    assert turn < 0.5 and move < 30
+    # As a finished calibration it has only what is placed.
+    assert main(["check", *sources, *FLAGS, "--calibration", str(mixed)]) == 2
+    assert "'right' has a lens in the calibration, but no place; leave it out" in capsys.readouterr().err
+
+
 def test_convert_states_gravity(tmp_path, capsys):
     camera = look_at("a", [0, -2000.0, 1000], [0, 0, 900])
     save_calibration(Calibration((camera,)), tmp_path / "p.toml", "pose2sim")

@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from calibration.__main__ import main
 from calibration.errors import CalibrationError
+from calibration.formats import load_calibration
 from calibration.geometry.camera import (
     Camera,
     camera_from_fov,
@@ -17,11 +19,14 @@ from calibration.geometry.camera import (
     scale_camera,
     world_to_image,
 )
+from calibration.geometry.rotations import rotation_matrix
 from calibration.geometry.triangulation import reprojection_error, triangulate_linear, triangulate_robust
 from calibration.geometry.turning import turn_camera
+from calibration.solving.board import Board
 from calibration.solving.check import check_board
 from calibration.solving.extrinsics import solve_extrinsics
 from calibration.solving.intrinsics import solve_intrinsics
+from calibration.solving.print_board import PIXELS_PER_MM, draw, lay_out
 from engines.lifter import lifter_input
 from engines.types import Detection
 from stream.recordings.schema import run_info_from_json, run_info_to_json
@@ -184,3 +189,38 @@ def test_a_pose_is_lifted_and_fused_in_a_fisheye_as_in_an_ordinary_camera():
     far[3] = [-4000, 360]
     c = lifter_input(Detection(far.astype(np.float32), seen, derived, "a test"), GOPRO, 0.2)
     assert not c.seen[3] and c.seen.sum() == 16 and np.isfinite(c.xy).all()
+
+
+def test_the_command_line_calibrates_an_action_camera(tmp_path, capsys):
+    """Photographs of a board, rendered through the lens, a ray a pixel."""
+    board, size = Board("charuco", (7, 5), 80, 60), (640, 480)
+    camera = replace(GOPRO, size=size, K=np.array([[200.0, 0, 322], [0, 200.5, 238], [0, 0, 1]]))
+    sheet = lay_out(board)
+    scale = 0.2
+    image = cv2.resize(draw(sheet), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    origin, per_mm = sheet.rectangles[:, :2].min(0), PIXELS_PER_MM * scale
+    rays = image_to_ray(camera, np.stack(np.meshgrid(np.arange(size[0]), np.arange(size[1])), -1).astype(float))
+    rays = np.nan_to_num(rays / np.linalg.norm(rays, axis=-1, keepdims=True), nan=-1.0)  # beside the camera: behind
+    rng = np.random.default_rng(0)
+    for number in range(14):
+        R = rotation_matrix(rng.uniform([-0.6, -0.6, -0.4], [0.6, 0.6, 0.4]))
+        side, up = rng.uniform([-0.7, -0.5], [0.7, 0.5])
+        towards = rotation_matrix(np.array([up, side, 0]))
+        centre, R = towards @ np.array([0, 0, rng.uniform(350, 600)]), towards @ R
+        start = centre - R @ np.append(np.array(board.squares) * board.square_mm / 2, 0)
+        depth = (start @ R[:, 2]) / (rays @ R[:, 2])
+        local = (rays * depth[..., None] - start) @ R
+        at = ((local[..., :2] + origin) * per_mm - 0.5).astype(np.float32)
+        at[depth <= 0] = -1e4
+        shot = cv2.remap(image, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderValue=170)
+        noisy = np.clip(shot + rng.normal(0, 2, shot.shape), 0, 255).astype(np.uint8)
+        cv2.imwrite(str(tmp_path / f"{number}.png"), cv2.cvtColor(noisy, cv2.COLOR_GRAY2BGR))
+    command = ["intrinsics", "--camera", f"gopro={tmp_path}", "--square", "80", "--marker", "60"]
+    assert main([*command, "--fisheye", "--k3", "--out", str(tmp_path / "l.toml")]) == 2
+    assert "--k3 is of the ordinary lens model, --fisheye is another one" in capsys.readouterr().err
+    assert main([*command, "--fisheye", "--out", str(tmp_path / "lens.toml")]) == 0
+    found = load_calibration(tmp_path / "lens.toml").cameras[0]
+    assert found.fisheye and found.dist.shape == (4,)
+    np.testing.assert_allclose(found.K[[0, 1], [0, 1]], camera.K[[0, 1], [0, 1]], rtol=0.02)
+    assert main(["convert", str(tmp_path / "lens.toml"), str(tmp_path / "p.toml"), "--to", "pose2sim"]) == 0
+    assert "fisheye = true" in (tmp_path / "p.toml").read_text()

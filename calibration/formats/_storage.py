@@ -1,5 +1,6 @@
 """What OpenCV's FileStorage writes, in any of its three languages: YAML, XML and JSON."""
 
+import math
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -41,7 +42,8 @@ def _from_json(value: Any) -> Any:
     if isinstance(value, list):
         return [_from_json(item) for item in value]
     if isinstance(value, int | float):
-        return float(value)
+        # An integer may be larger than any float.
+        return float(value) if not abs(value) > 1e300 else math.inf if value > 0 else -math.inf
     # OpenCV writes what is not finite as a word.
     return scalar(value) if isinstance(value, str) and value.lower().lstrip("+-") in (".inf", ".nan") else value
 

@@ -4,6 +4,7 @@ An image stands for a camera, named like its file. Where one camera took several
 COLMAP has it. COLMAP puts pixel centres at 0.5, so its centre lies half a pixel farther than OpenCV's.
 """
 
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -27,7 +28,7 @@ _MODELS: Final = {
 }  # fmt: skip
 """Model -> its parameters in their order."""
 _ORDER = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
-_MOST_BYTES = 1 << 28
+_MOST_BYTES = 1 << 26
 """``images.txt`` holds every point of every image."""
 
 
@@ -54,6 +55,8 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
             raise CalibrationError(f"{where}: expected CAMERA_ID MODEL WIDTH HEIGHT PARAMS")
         if words[0] in lenses:
             raise CalibrationError(f"{where}: camera {shown(words[0])} is there twice")
+        if len(lenses) == MOST_CAMERAS:
+            raise CalibrationError(f"{lenses_at}: more than {MOST_CAMERAS:,} cameras")
         lenses[words[0]] = _lens(words, where)
     if not lenses:
         raise CalibrationError(f"{lenses_at}: no camera in it")
@@ -72,16 +75,20 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
     return Calibration(tuple(cameras), made=made, remarks=remarks, lenses=rest)
 
 
-def _lines(path: Path, every: int) -> list[tuple[int, list[str]]]:
-    """Number and words of each line that is no comment, or of every second one."""
+def _lines(path: Path, every: int) -> Iterator[tuple[int, list[str]]]:
+    """Number and words of each line that is no comment, or of every second one; empty ones are passed over."""
     try:
         lines = text.read(path, _MOST_BYTES).splitlines()
     except ValueError as error:
         raise CalibrationError(f"{path}: {error}") from error
-    kept = [(number, line) for number, line in enumerate(lines, 1) if not line.startswith("#")]
-    # The points of an image may be none: its second line is empty then.
-    kept = kept[::every] if every > 1 else [(number, line) for number, line in kept if line.strip()]
-    return [(number, line.split(maxsplit=64)) for number, line in kept if line.strip()]
+    count = -1
+    for number, line in enumerate(lines, 1):
+        # The second line of an image holds its points, and is empty where it has none.
+        if line.startswith("#") or (every == 1 and not line.strip()):
+            continue
+        count += 1
+        if count % every == 0 and line.strip():
+            yield number, line.split(maxsplit=64)
 
 
 def _lens(words: list[str], where: str) -> Camera:
@@ -113,8 +120,9 @@ def _images(path: Path, lenses: dict[str, Camera]) -> list[tuple[str, str, Array
         if len(words) < 10:
             raise CalibrationError(f"{where}: expected IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME")
         q, t = np.array(_floats(words[1:5], where)), np.array(_floats(words[5:8], where))
-        if not 0.99 < np.linalg.norm(q) < 1.01:
-            raise CalibrationError(f"{where}: QW QX QY QZ is not a rotation: its length is {np.linalg.norm(q):.3g}")
+        length = float(np.linalg.norm(q)) if np.abs(q).max() < 2 else float(np.abs(q).max())
+        if not 0.99 < length < 1.01:
+            raise CalibrationError(f"{where}: QW QX QY QZ is not a rotation: its length is {length:.3g}, not 1")
         if words[8] not in lenses:
             raise CalibrationError(f"{where}: camera {shown(words[8])} is not in cameras.txt")
         out.append((" ".join(words[9:]), words[8], _matrix(q / np.linalg.norm(q)), t))

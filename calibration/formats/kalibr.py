@@ -23,6 +23,7 @@ from calibration.types import Calibration
 FORMAT = "kalibr"
 TITLE = "Kalibr camchain.yaml"
 _LENSES = {"radtan": (False, 4), "equidistant": (True, 4), "none": (False, 0)}
+"""Model: whether it is a fisheye's, and its number of coefficients."""
 _CALIBRATE = "calibrate it in Kalibr with --models pinhole-radtan or pinhole-equi"
 
 
@@ -89,6 +90,7 @@ def _camera(name: str, table: dict[str, Any], R: Array, t: Array, size: tuple[in
     fisheye, count = _LENSES[lens]
     fx, fy, cx, cy = array(table, "intrinsics", [(4,)], where)
     dist = array(table, "distortion_coeffs", [(count,)], where) if count else np.zeros(0)
+    dist = dist if fisheye or not count else np.append(dist, 0)  # k3, so that it can be written anywhere
     K = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
     return Camera(name, image_size(table.get("resolution", size), where, "resolution"), K, dist, R, t, None, fisheye)
 

@@ -1,5 +1,6 @@
 """One pair of cameras in every format of a calibration, with any value in it that may be asked for."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,71 @@ def easymocap(v: dict[str, Any], folder: Path) -> Path:
     return write(folder / "intri.yml", intri)
 
 
+def opencv_xml(v: dict[str, Any], folder: Path) -> Path:
+    def node(key: str, values: Any, shape: tuple[int, int]) -> str:
+        data = " ".join(repr(float(x)) for x in np.asarray(values, float).ravel())
+        return (
+            f'<{key} type_id="opencv-matrix">\n  <rows>{shape[0]}</rows>\n  <cols>{shape[1]}</cols>\n  <dt>d</dt>\n'
+            f"  <data>{data}</data></{key}>\n"
+        )
+
+    for name in ("a", "b"):
+        text = f"<image_width>{v['width']}</image_width>\n<image_height>{v['height']}</image_height>\n"
+        text += node("camera_matrix", K(v), (3, 3)) + node("distortion_coefficients", v["dist"], (1, 5))
+        text += node("rvec", v["rvec"], (3, 1)) + node("tvec", metres(v), (3, 1))
+        write(folder / f"{name}.xml", f'<?xml version="1.0"?>\n<opencv_storage>\n{text}</opencv_storage>\n')
+    return folder
+
+
+def opencv_json(v: dict[str, Any], folder: Path) -> Path:
+    def node(values: Any, shape: tuple[int, int]) -> dict[str, Any]:
+        data = np.asarray(values, float).ravel().tolist()
+        return {"type_id": "opencv-matrix", "rows": shape[0], "cols": shape[1], "dt": "d", "data": data}
+
+    for name in ("a", "b"):
+        made = {
+            "image_width": v["width"], "image_height": v["height"], "camera_matrix": node(K(v), (3, 3)),
+            "distortion_coefficients": node(v["dist"], (1, 5)), "rvec": node(v["rvec"], (3, 1)),
+            "tvec": node(metres(v), (3, 1)),
+        }  # fmt: skip
+        write(folder / f"{name}.json", json.dumps(made, indent=1))
+    return folder
+
+
+def caliscope_old(v: dict[str, Any], folder: Path) -> Path:
+    text = tables(v, "cam_").replace("size = ", "port = 1\nresolution = ").replace("matrix = ", "camera_matrix = ")
+    return write(folder / "config.toml", f'{text}[charuco]\nunits = "inch"\n[point_estimates]\nobj = [[1.0, 2.0]]\n')
+
+
+def kalibr(v: dict[str, Any], folder: Path) -> Path:
+    text = ""
+    for number in (0, 1):
+        text += (
+            f"cam{number}:\n  camera_model: pinhole\n  distortion_model: radtan\n"
+            f"  distortion_coeffs: {numbers(v['dist'][:4])}\n  resolution: [{v['width']}, {v['height']}]\n"
+            f"  intrinsics: {numbers([v['f'], v['f'], v['cx'], v['cy']])}\n  T_cam_imu:\n"
+        )
+        for row, x in zip(matrix(v), metres(v), strict=True):
+            text += f"  - {numbers([*row, x])}\n"
+        text += "  - [0.0, 0.0, 0.0, 1.0]\n"
+    return write(folder / "camchain.yaml", text)
+
+
+def colmap(v: dict[str, Any], folder: Path) -> Path:
+    r = np.asarray(v["rvec"], float)
+    if np.abs(r).max() <= 10:
+        angle = np.linalg.norm(r)
+        q = [np.cos(angle / 2), *(np.sin(angle / 2) * r / angle)]
+    else:
+        q = [*r, 0.0]
+    lens = [v["f"], v["f"], v["cx"] + 0.5, v["cy"] + 0.5, *v["dist"][:4]]
+    words = " ".join(repr(float(x)) for x in lens)
+    write(folder / "cameras.txt", f"# cameras\n1 OPENCV {v['width']} {v['height']} {words}\n")
+    place = " ".join(repr(float(x)) for x in [*q, *metres(v)])
+    write(folder / "images.txt", f"# images\n1 {place} 1 a.png\n1.5 2.5 -1\n2 {place} 1 b.png\n\n")
+    return folder
+
+
 def qualisys(v: dict[str, Any], folder: Path) -> Path:
     R = np.array([[1.0], [-1], [-1]]) * matrix(v)
     with np.errstate(all="ignore"):
@@ -121,6 +187,12 @@ def write(path: Path, text: str) -> Path:
 
 WRITERS: dict[str, Callable[[dict[str, Any], Path], Path]] = {
     "native": native, "pose2sim": pose2sim, "caliscope": caliscope, "opencv": opencv, "easymocap": easymocap,
-    "qualisys": qualisys,
+    "qualisys": qualisys, "kalibr": kalibr, "colmap": colmap,
 }  # fmt: skip
 """Name of a format -> writes the values into a folder; what to give to ``load_calibration``."""
+FORMS: dict[str, tuple[str, Callable[[dict[str, Any], Path], Path]]] = {
+    **{name: (name, write) for name, write in WRITERS.items()},
+    "opencv XML": ("opencv", opencv_xml), "opencv JSON": ("opencv", opencv_json), "older caliscope": ("caliscope",
+    caliscope_old),
+}  # fmt: skip
+"""The same, and other forms of some of them: the name of the format, and what writes it."""

@@ -12,6 +12,7 @@ import pytest
 from calibration.errors import CalibrationError, UserError
 from calibration.fitting import parse_letterbox
 from calibration.formats import load_calibration
+from calibration.geometry.camera import camera_to_image, image_to_ray
 from engines import cards, detectors
 from engines.argument_types import MISTAKE
 from engines.detectors import DetectorOptions
@@ -20,7 +21,7 @@ from engines.runtimes import NetworkOptions
 from engines.training.checkpoints import load_checkpoint
 from engines.types import EngineError
 from tests.faults import calibrations
-from tests.faults.calibrations import GOOD, WRITERS
+from tests.faults.calibrations import FORMS, GOOD, WRITERS
 from tests.faults.fault import row
 from tests.faults.mutations import mutate
 
@@ -38,9 +39,10 @@ def refused(path: Path, name: str | None, *words: str) -> str:
     return said
 
 
-@pytest.mark.parametrize("name", WRITERS)
-def test_the_cameras_that_the_faults_are_made_of_are_good(name: str, tmp_path: Path) -> None:
-    path = WRITERS[name](GOOD, tmp_path)
+@pytest.mark.parametrize("form", FORMS)
+def test_the_cameras_that_the_faults_are_made_of_are_good(form: str, tmp_path: Path) -> None:
+    name, write = FORMS[form]
+    path = write(GOOD, tmp_path)
     for found in (load_calibration(path), load_calibration(path, name)):
         assert len(found.cameras) == 2 and found.placed
         for camera in found.cameras:
@@ -95,7 +97,7 @@ def test_what_is_not_finite_is_refused(key: str, value: str, name: str, tmp_path
 def write_as_it_is(name: str, values: dict[str, Any], folder: Path) -> Path:
     """Python's own words for these numbers are TOML's; YAML has a dot before them."""
     path = WRITERS[name](values, folder)
-    if name in ("opencv", "easymocap"):
+    if name in YAMLS:
         for file in folder.iterdir():
             file.write_text(file.read_text().replace("nan", ".nan").replace("inf", ".inf").replace(".intri", "intri"))
     return path
@@ -113,9 +115,12 @@ def head_of(name: str) -> bytes:
         "opencv": b"%YAML:1.0\n---\ncamera_matrix: 1\n",
         "easymocap": b"%YAML:1.0\n---\n",
         "qualisys": b"<calibration><cameras>",
+        "kalibr": b"cam0:\n  intrinsics: 1\n  distortion_model: 1\n",
+        "colmap": b"# cameras\n",
     }[name]
 
 
+YAMLS = ("opencv", "easymocap", "kalibr")
 TEXTS: dict[str, tuple[tuple[str, ...], bytes]] = {
     "nested lists": (("native", "pose2sim", "caliscope"), b"x = " + b"[" * 200_000),
     "nested lists that end": (("native", "pose2sim", "caliscope"), b"x = " + b"[" * 900 + b"]" * 900),
@@ -127,15 +132,23 @@ TEXTS: dict[str, tuple[tuple[str, ...], bytes]] = {
     "a table of 20,000 parts": (("native", "pose2sim", "caliscope"), b"[" + b"a." * 20_000 + b"a]"),
     "a quoted key of 20,000 parts": (("native", "pose2sim", "caliscope"), b'"a"."b".' * 20_000 + b"a = 1"),
     "a million values": (("native", "pose2sim", "caliscope"), b"x = [" + b"1," * 480_000 + b"1]"),
-    "nested flow lists": (("opencv", "easymocap"), b"x: " + b"[" * 300_000),
-    "nested flow lists that end": (("opencv", "easymocap"), b"x: " + b"[" * 900 + b"]" * 900),
-    "nested maps": (("opencv", "easymocap"), b"x: " + b"{a: " * 100_000),
-    "nested dashes": (("opencv", "easymocap"), b"x:\n  " + b"- " * 200_000 + b"1"),
-    "nested blocks": (("opencv", "easymocap"), b"".join(b" " * k + b"a:\n" for k in range(1200))),
-    "a matrix of negative size": (("opencv", "easymocap"), b"K: !!opencv-matrix\n  rows: -3\n  cols: -3\n  data: [1]"),
-    "a matrix of NaN size": (("opencv", "easymocap"), b"K_1: !!opencv-matrix\n  rows: .nan\n  cols: 3\n  data: [1]"),
-    "a million numbers": (("opencv", "easymocap"), b"x: [" + b"1," * 480_000 + b"1]"),
-    "an anchor that doubles itself": (("opencv", "easymocap"), b"a: &a [1]\nb: &b [*a, *a]\nc: [*b, *b]"),
+    "nested flow lists": (YAMLS, b"x: " + b"[" * 300_000),
+    "nested flow lists that end": (YAMLS, b"x: " + b"[" * 900 + b"]" * 900),
+    "nested maps": (YAMLS, b"x: " + b"{a: " * 100_000),
+    "nested dashes": (YAMLS, b"x:\n  " + b"- " * 200_000 + b"1"),
+    "nested blocks": (YAMLS, b"".join(b" " * k + b"a:\n" for k in range(1200))),
+    "a matrix of negative size": (
+        YAMLS,
+        b"K: !!opencv-matrix\n  rows: -3\n  cols: -3\n  data: [1]",
+    ),
+    "a matrix of NaN size": (
+        YAMLS,
+        b"K_1: !!opencv-matrix\n  rows: .nan\n  cols: 3\n  data: [1]",
+    ),
+    "a million cameras": (("colmap",), b"1 PINHOLE 9 9 1 1 1 1\n" * 300_000),
+    "a camera of a million parameters": (("colmap",), b"1 OPENCV 9 9" + b" 1" * 1_000_000),
+    "a million numbers": (YAMLS, b"x: [" + b"1," * 480_000 + b"1]"),
+    "an anchor that doubles itself": (YAMLS, b"a: &a [1]\nb: &b [*a, *a]\nc: [*b, *b]"),
     "nested elements": (("qualisys",), b"<a>" * 300_000),
     "entities that multiply": (("qualisys",), b"<!ENTITY a 'aaa'><!ENTITY b '&a;&a;'>"),
     "entities behind a long comment": (("qualisys",), b"<!--" + b" " * 30_000 + b"--><!ENTITY a 'aaa'>"),
@@ -147,7 +160,9 @@ TEXTS: dict[str, tuple[tuple[str, ...], bytes]] = {
 @pytest.mark.parametrize(("fault", "name"), [(fault, name) for fault, (names, _) in TEXTS.items() for name in names])
 @row("a calibration: {fault}", MISTAKE, "the file and what is wrong, within 2 s")
 def test_text_that_is_made_to_hurt_is_refused_at_once(fault: str, name: str, tmp_path: Path) -> None:
-    path = tmp_path / {"opencv": "c.yml", "easymocap": "intri.yml", "qualisys": "c.qca.txt"}.get(name, "c.toml")
+    file = {"opencv": "c.yml", "easymocap": "intri.yml", "qualisys": "c.qca.txt", "kalibr": "c.yaml",
+            "colmap": "cameras.txt"}.get(name, "c.toml")  # fmt: skip
+    path = tmp_path / file
     path.write_bytes(head_of(name) + TEXTS[fault][1])
     started = time.process_time()
     refused(path, name)
@@ -206,15 +221,16 @@ def test_an_absurd_letterbox_is_refused(box: str, word: str) -> None:
     assert word in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", WRITERS)
-@row("200 random mutations of a calibration, {name}", MISTAKE, "one line, or the file is read")
-def test_no_mutation_of_a_calibration_raises_anything_else(name: str, tmp_path: Path) -> None:
-    read = 0
+@pytest.mark.parametrize("form", FORMS)
+@row("200 random mutations of a calibration, {form}", MISTAKE, "one line, or the file is read")
+def test_no_mutation_of_a_calibration_raises_anything_else(form: str, tmp_path: Path) -> None:
+    read, (name, write) = 0, FORMS[form]
     for seed in MUTATIONS:
         folder = tmp_path / str(seed)
         folder.mkdir()
-        path = WRITERS[name](GOOD, folder)
-        file = path if path.is_file() else path / "a.yml"
+        path = write(GOOD, folder)
+        files = [path] if path.is_file() else sorted(path.iterdir())
+        file = files[seed % len(files)]
         file.write_bytes(mutate(file.read_bytes(), seed))
         try:
             found = load_calibration(path, name)
@@ -222,6 +238,8 @@ def test_no_mutation_of_a_calibration_raises_anything_else(name: str, tmp_path: 
             assert "\n" not in str(error) and len(str(error)) < 600, f"mutation {seed}"
             continue
         read += 1
+        for camera in (*found.cameras, *found.lenses):
+            image_to_ray(camera, camera_to_image(camera, np.array([[100.0, 50, 900]])))
         assert all(len(camera.name) <= 100 for camera in found.cameras)
     assert 5 < read < 150, "a mutation that never or always breaks it tests nothing"
 

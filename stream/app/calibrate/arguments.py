@@ -114,7 +114,9 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="also adjust the lenses; in our trials that was worse, so only with boards all over every image",
     )
-    rig.add_argument("--anyway", action="store_true", help="write it even if lengths or errors do not pass")
+    rig.add_argument(
+        "--anyway", action="store_true", help="even if --square is not that of the lenses, or it does not pass"
+    )
     _out(rig, "RIG.toml", "the result")
 
     person = _command(commands, "from-person", "where the cameras stand, from one person walking about")

@@ -2,14 +2,16 @@
 
 import argparse
 import logging
+import re
 from dataclasses import replace
 
 import numpy as np
 
 from calibration.errors import CalibrationError
-from calibration.formats import save_calibration
+from calibration.formats import load_calibration, save_calibration
 from calibration.geometry.camera import camera_from_fov
 from calibration.geometry.triangulation import triangulate_robust
+from calibration.solving.board import Board
 from calibration.solving.check import check_board, check_person, picture
 from calibration.solving.extrinsics import solve_extrinsics
 from calibration.solving.floor import floor_from_ankles, floor_from_board, move_world
@@ -29,6 +31,8 @@ _log = logging.getLogger(__name__)
 
 # Live, a person with the board in hand has shown enough views of the lens by then.
 _LIVE_VIEWS = 30
+# Two readings of one ruler on one print: 35 and 35.02 mm are the same.
+_SAME_SQUARE = 0.001
 
 
 def intrinsics(args: argparse.Namespace) -> int:
@@ -71,6 +75,8 @@ def extrinsics(args: argparse.Namespace) -> int:
     """Where the cameras stand."""
     made = board_of(args)
     check_outputs(args)
+    if not args.anyway:
+        _check_square(args, made)
     with open_cameras(args, several=True) as opened:
         calibration, cameras = bound(args, opened)
         seen = boards_seen(args, opened, cameras, made, args.count, least=2)
@@ -93,6 +99,23 @@ def extrinsics(args: argparse.Namespace) -> int:
     made_of |= {"lengths": result.lengths.line()} if result.lengths else {}
     save_placed(args, calibration, result.cameras, made_of)
     return 0
+
+
+def _check_square(args: argparse.Namespace, board: Board) -> None:
+    """Whether a square measures what it did for the lenses, before anything is filmed: it is the scale of everything.
+
+    Raises:
+        CalibrationError: if it is another length.
+    """
+    recorded = load_calibration(args.calibration).made.get("board")
+    found = re.search(r"--square (\d+(?:\.\d*)?)(?: |$)", str(recorded))
+    if found is None or abs(board.square_mm / float(found[1]) - 1) <= _SAME_SQUARE:
+        return
+    raise CalibrationError(
+        f"--square {board.square_mm:g}, but the lenses of {args.calibration} were made with --square {found[1]}: every "
+        "distance comes out in proportion to it; measure a square of the print, give --square so, or, if this is "
+        "another board, say so with --anyway"
+    )
 
 
 def from_person(args: argparse.Namespace) -> int:
