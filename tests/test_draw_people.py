@@ -303,11 +303,11 @@ def test_a_crowd_with_broken_numbers_does_not_break_the_picture(cameras: int, si
 
 
 def test_the_title_says_how_many_and_how() -> None:
-    from stream.drawing.compose import _title
+    from stream.drawing.compose import scene_title
 
     def title(estimate: Estimate, run_info: RunInfo) -> str:
         view = ViewState(cameras=run_info.cameras)
-        return _title(figures(estimate, view), len(run_info.cameras), len(estimate.frames) > 1)
+        return scene_title(figures(estimate, view), len(run_info.cameras), len(estimate.frames) > 1)
 
     assert title(crowd([0, 1])[0], crowd([0, 1])[2]) == "2 people · 5 hypotheses each"
     fused, _, run_info = crowd([0, 1, 2], 4)

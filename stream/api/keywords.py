@@ -119,6 +119,8 @@ class Flags(TypedDict, total=False):
     """``[HOST:]PORT`` on which every moment is served to WebSockets; True for 8765."""
     websocket_origin: str | Sequence[str]
     """Web pages elsewhere that may connect to it."""
+    web: str | int | bool
+    """``[HOST:]PORT`` on which a page in the browser is served; True for 8080. Its link is printed."""
     config: str | PathLike[str]
     """A file with flags and thresholds; keywords win."""
 

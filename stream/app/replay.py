@@ -1,18 +1,20 @@
-"""``python -m stream replay``: a take, a line a frame set."""
+"""``python -m stream replay``: a take, a line a frame set, or as a page in the browser."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from calibration.errors import UserError
-from engines.argument_types import DONE, INTERRUPTED, MISTAKE, Parser
+from engines.argument_types import DONE, INTERRUPTED, MISTAKE, Parser, finite
 from engines.types import Pose
 from stream.app.console import say, shown
+from stream.app.page import serve, write_snapshot
 from stream.recordings.captured import must_hold_estimates
 from stream.recordings.reading import Reading
 from stream.recordings.replay import replay
 from stream.recordings.segments import Span
 from stream.recordings.takes import open_take
 from stream.selection import ALL, MEASURES, METAVAR, Selection, selection
+from stream.sinks import web
 from stream.types import Estimate, View
 from stream.words import number_of
 
@@ -52,14 +54,28 @@ def _answer(view: View) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """List a take: one line a frame set."""
+    """List a take, one line a frame set; or show it as a page in the browser, or write that page into one file."""
     parser = Parser(prog="python -m stream replay", description=main.__doc__)
     parser.add_argument("take", type=Path, metavar="DIR", help="the take, or the folder given to --record")
     parser.add_argument("--select", type=selection, metavar=METAVAR, default=Selection(), help="whom (default all)")
+    show = parser.add_mutually_exclusive_group()
+    show.add_argument("--web", nargs="?", const=web.parse(web.PORT), type=web.parse, metavar=web.METAVAR,
+                      help=f"show it in the browser, with a time line; at port {web.PORT} if not said")  # fmt: skip
+    show.add_argument("--snapshot", type=Path, metavar="HTML", help="write one file that any browser shows by itself")
+    parser.add_argument("--start", type=finite, metavar="SECONDS", help="from here on, after the first moment")
+    parser.add_argument("--end", type=finite, metavar="SECONDS", help="up to here, after the first moment")
+    parser.add_argument("--no-pictures", action="store_true", help="of --snapshot: without what the cameras saw")
+    parser.add_argument("--force", action="store_true", help="of --snapshot: write over an existing file")
     options = parser.parse_args(arguments)
     try:
         take = open_take(options.take)
         must_hold_estimates(take)
+        if options.web:
+            return serve(take, options.web, options.select, options.start, options.end)
+        if options.snapshot:
+            write_snapshot(take, options.snapshot, options.select, options.start, options.end,
+                           pictures=not options.no_pictures, force=options.force)  # fmt: skip
+            return DONE
         unverified: list[Span] = []
         ids = None if options.select.rule == ALL else Reading(take, select=options.select, bar=False).ids
         if options.select.rule in MEASURES:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from stream.drawing.facts import Status
+from stream.drawing.facts import CameraHealth, Status
 from stream.live.metrics import Meter
 from stream.live.pipeline import Pipeline
 
@@ -37,4 +37,8 @@ class RunStatus:
             skew_ms=self._meter.skew_ms,
             done=self._meter.frame_sets,
             total=self._total,
+            cameras=tuple(
+                CameraHealth(name, s.fps, s.dropped, s.corrupt, s.reconnects, s.stalled, s.note)
+                for name, s in self._pipeline.health
+            ),
         )

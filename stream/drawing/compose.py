@@ -111,7 +111,7 @@ def _grid(shapes: list[tuple[int, int]], size: tuple[int, int]) -> list[Rect]:
     return best
 
 
-def _title(people: Sequence[Figure], cameras: int, of_several: bool) -> str:
+def scene_title(people: Sequence[Figure], cameras: int, of_several: bool) -> str:
     """What the 3D panel shows."""
     if not people:
         return "nobody in view"
@@ -148,7 +148,7 @@ def _label_scene(panel: Image, people: Sequence[Figure], estimate: Estimate, sta
         end -= 18
     if view.paused:
         end -= draw.text(panel, "paused", (end, 30), draw.SIDE_RIGHT, 14, 600, "right") + 14
-    title = _title(people, len(view.cameras), len(estimate.frames) > 1)
+    title = scene_title(people, len(view.cameras), len(estimate.frames) > 1)
     title += f" · {estimate.left_out} more not followed" if estimate.left_out else ""
     draw.text(panel, draw.fit_text(title, end - 20, 17, 550), (16, 30), draw.TEXT, 17, 550)
     floor = "floor level by calibration" if gravity_known(view) else "floor assumed: the image's up is up"

@@ -16,6 +16,26 @@ from stream.words import number_of
 
 
 @dataclass(frozen=True, slots=True)
+class CameraHealth:
+    """How one camera is doing. Counts are since the run began."""
+
+    name: str
+    """Name of the camera."""
+    fps: float | None = None
+    """Frames a second, measured; None where it is not known."""
+    dropped: int = 0
+    """Frames that came too late to be used."""
+    corrupt: int = 0
+    """Frames that could not be decoded whole."""
+    reconnects: int = 0
+    """Times it was opened again."""
+    stalled: bool = False
+    """Whether a live camera has stopped sending."""
+    note: str = ""
+    """What is wrong, in one line; empty when nothing is."""
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """What is known of the run besides the estimate."""
 
@@ -39,6 +59,8 @@ class Status:
     """Frame sets done so far."""
     total: int | None = None
     """Frame sets there will be, where a file tells."""
+    cameras: tuple[CameraHealth, ...] = ()
+    """How each camera is doing, in their order."""
 
 
 def draw_facts_box(canvas: Image, box: Rect, people: Sequence[Figure], view: ViewState, status: Status) -> None:

@@ -22,7 +22,7 @@ from stream.live.synchronise import LiveMatcher, NoOverlapError, skew_warning
 from stream.live.synchronise import frame_set as set_of_frames
 from stream.packed import UnseenFrame
 from stream.sinks import MainSink, RunInfo, Sink, SinkStoppedError
-from stream.sources import LazySource, Source, SourceInfo, Turned
+from stream.sources import LazySource, Source, SourceInfo, SourceStatus, Turned
 from stream.types import Estimate, Event, Frame, FrameSet
 from stream.words import own_fault
 
@@ -142,6 +142,11 @@ class Pipeline:
     def newest(self) -> float:
         """``Estimate.t`` of the newest estimate, 0 before there is one."""
         return self._t
+
+    @property
+    def health(self) -> tuple[tuple[str, SourceStatus], ...]:
+        """How each camera is doing, with its name."""
+        return tuple((opened.info.name, opened.source.status()) for opened in self._sources)
 
     @property
     def dropped(self) -> int:

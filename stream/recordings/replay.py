@@ -111,7 +111,7 @@ def read_frames(take: Take, camera: str, on_fault: Callable[[Span], None] = lamb
         torn.append(span)
         on_fault(span)
 
-    files = _files(take, camera, told)
+    files = video_table(take, camera, told)
     if not files and torn:
         raise StreamError(f"{take.folder}: its table of frames is {torn[0].state}: python -m stream recover says more")
     if not files:
@@ -151,8 +151,8 @@ def where(batch: pa.RecordBatch, column: str, value: str) -> pa.RecordBatch:
     return batch.filter(pc.equal(batch.column(column), value))  # pyright: ignore[reportAttributeAccessIssue] - made at import
 
 
-def _files(
-    take: Take, camera: str, on_fault: Callable[[Span], None]
+def video_table(
+    take: Take, camera: str, on_fault: Callable[[Span], None] = lambda _: None
 ) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64], Array]]:
     """The videos of a camera in order; of each image its time in the video, ms, its number and its time, seconds."""
     columns: dict[str, list[tuple[NDArray[np.int64], NDArray[np.int64], Array]]] = {}

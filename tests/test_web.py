@@ -1,0 +1,491 @@
+"""The page: who may watch and press, what is sent, and what is said when it cannot be served. No browser needed."""
+
+import base64
+import hashlib
+import json
+import re
+import socket
+import sys
+import threading
+import urllib.error
+import urllib.request
+import zipfile
+import zlib
+from contextlib import contextmanager
+from dataclasses import replace
+from io import BytesIO
+
+import cv2
+import numpy as np
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from engines.argument_types import FAILED, MISTAKE
+from stream.app.command_line import main
+from stream.app.replay import main as replay_main
+from stream.app.take_page import TakePage
+from stream.drawing.figures import figures, follow
+from stream.drawing.scene import ViewState
+from stream.recordings.export import export
+from stream.recordings.pictures import Pictures
+from stream.recordings.replay import read_frames, replay
+from stream.recordings.takes import find_take, open_take
+from stream.selection import Selection
+from stream.sinks import _page_server
+from stream.sinks._address import Address
+from stream.sinks._page_guard import host_allowed, origin_allowed
+from stream.sinks._token import Token
+from stream.sinks.web import Web, parse
+from stream.types import Event, StreamError
+from stream.web.document import document
+from stream.web.film import CHUNK, Film, FilmPictures
+from stream.web.scene import header, moment
+from tests.api import opened
+from tests.pages import LOOPBACK, PATIENCE_S, Recorded, browser, run_info, served, told, until
+from tests.takes import make_estimates, make_run_info, record
+
+EVERYWHERE = Address("0.0.0.0", 0)
+CLIP = ("--camera", "synthetic:frames=4", "--view", "none", "--detector", "movenet-lightning", "--runtime", "onnx")
+
+
+@contextmanager
+def taken():
+    """A port that another program listens on."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        yield other.getsockname()[1]
+
+
+@pytest.fixture
+def estimates(known_detector):
+    with opened() as run:
+        return list(run)
+
+
+# who may
+
+
+@pytest.mark.parametrize(
+    ("on", "name", "allowed"),
+    [
+        ("127.0.0.1", "localhost:8080", True),
+        ("127.0.0.1", "127.0.0.1:9000", True),  # through an ssh tunnel
+        ("127.0.0.1", "[::1]:8080", True),
+        ("127.0.0.1", "evil.example:8080", False),  # its name server leads here
+        ("127.0.0.1", "192.168.1.7:8080", False),
+        ("127.0.0.1", "", False),
+        ("127.0.0.1", "[::1", False),
+        ("0.0.0.0", "192.168.1.7:8080", True),
+        ("0.0.0.0", socket.gethostname(), True),
+        ("0.0.0.0", "evil.example", False),
+        ("lab.example", "lab.example:8080", True),
+    ],
+)
+def test_a_name_that_is_not_ours_is_refused(on, name, allowed):
+    assert host_allowed(Address(on, 8080), name) is allowed
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [(None, True), ("http://127.0.0.1:8080", True), ("http://127.0.0.1:3000", False), ("null", False),
+     ("http://evil.example", False), ("http://127.0.0.1:8080.evil.example", False)],
+)  # fmt: skip
+def test_a_page_from_elsewhere_is_refused(origin, allowed):
+    assert origin_allowed(origin, "127.0.0.1:8080") is allowed
+
+
+def test_the_server_asks_who_it_is(capsys):
+    with served(capsys) as (_, place, _token):
+        for settings in ({"origin": "http://evil.example"}, {"additional_headers": {"Host": "evil.example"}}):
+            with pytest.raises(InvalidStatus) as refused, browser(place, **settings):
+                pass
+            assert refused.value.response.status_code == 403
+        request = urllib.request.Request(f"http://{place}/", headers={"Host": "evil.example"})
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(request, timeout=PATIENCE_S)
+        with browser(place) as socket:
+            assert told(socket, "run")["run"]["cameras"][0]["name"] == "cam0", "on this machine anybody may watch"
+
+
+def test_buttons_need_the_token_and_it_is_shown_once(capsys):
+    recorded = Recorded()
+    with served(capsys, recorded=recorded) as (_, place, token):
+        with browser(place, token="guessed") as socket:
+            assert told(socket, "may")["may"] is False
+            for command in ({"do": "record", "on": True}, {"do": "event", "text": "jump"}, {"do": "pause", "on": True}):
+                socket.send(json.dumps(command))
+                assert "only watches" in told(socket, "said")["said"]
+        assert recorded.asked == [] and not recorded.control.paused
+        with browser(place, token) as socket:
+            assert told(socket, "may")["may"] is True
+            for command in (
+                {"do": "record", "on": True},
+                {"do": "event", "text": " a\njump "},
+                {"do": "pause", "on": True},
+            ):
+                socket.send(json.dumps(command))
+            told(socket, "status", lambda status: status["recording"] and status["paused"])
+        assert recorded.asked == [("record", True), ("page", "a\\njump")]
+        assert token not in capsys.readouterr().err
+        # The page itself has no secret.
+        with urllib.request.urlopen(f"http://{place}/", timeout=PATIENCE_S) as answer:
+            assert token.encode() not in answer.read()
+
+
+def test_beyond_this_machine_watching_needs_the_token_too(capsys):
+    with served(capsys, EVERYWHERE) as (_, place, token):
+        with browser(place) as socket, pytest.raises(ConnectionClosed) as closed:
+            socket.recv(timeout=PATIENCE_S)
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == 4401
+        with browser(place, token) as socket:
+            assert told(socket, "run")
+
+
+def test_the_token_is_in_no_log_and_no_recording(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([*CLIP, "--web", "0", "--record", "takes", "--log-file", "log.txt", "--verbose"]) == 0
+    (token,) = re.findall(r"#token=(\S+)\n", capsys.readouterr().err)
+    log = (tmp_path / "log.txt").read_text()
+    assert "page at http://127.0.0.1:" in log
+    for path in tmp_path.rglob("*"):
+        assert path.is_dir() or token.encode() not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize("said", ["[]", "{", "[" * 3000, '{"do": "fly"}', '{"do": "record", "on": 1', "7"])
+def test_what_is_no_message_ends_that_connection_alone(said, capsys):
+    recorded = Recorded()
+    with served(capsys, recorded=recorded) as (sink, place, token):
+        with browser(place, token) as other:
+            assert told(other, "run")
+            with browser(place, token) as socket, pytest.raises(ConnectionClosed):
+                told(socket, "run")
+                socket.send(said)
+                told(socket, "never")
+            sink.event(Event(0.0, "user", "still here"))
+            assert told(other, "said")["said"] == "user: still here"
+        assert recorded.asked == []
+
+
+def test_a_page_that_floods_is_cut_off_and_so_are_its_takes(capsys, caplog):
+    recorded = Recorded()
+    with served(capsys, recorded=recorded) as (_, place, token):
+        with browser(place, token) as socket, pytest.raises(ConnectionClosed) as closed:
+            for number in range(2000):
+                socket.send(json.dumps({"do": "record", "on": number % 2 == 0}))
+            while True:
+                socket.recv(timeout=PATIENCE_S)
+        assert closed.value.rcvd is None or closed.value.rcvd.code == 1008
+        assert 1 <= len(recorded.asked) < 40, "not as many takes as it asks for"
+    assert len([line for line in caplog.messages if "is cut off" in line]) == 1
+
+
+# what is said where it cannot be
+
+
+@pytest.mark.parametrize("text", ["", "x/y:80", "70000", "-1", "a b:80", ":80", "host:", "1.5"])
+def test_what_is_no_address_is_refused(text, capsys):
+    with pytest.raises(SystemExit):
+        main([*CLIP, f"--web={text}"])
+    assert "is no address such as 127.0.0.1:8080" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("where", "why"),
+    [("127.0.0.1:TAKEN", "port .* of 127.0.0.1 is taken by another program; give another port"),
+     ("unknown.invalid:8080", "the host unknown.invalid is not known"),
+     ("192.0.2.1:8080", "192.0.2.1 is no address of this machine")],
+)  # fmt: skip
+def test_where_it_cannot_be_served_is_said_and_no_other_is_taken(where, why, no_thread_stays):
+    with taken() as port, pytest.raises(StreamError, match=why):
+        Web(parse(where.replace("TAKEN", str(port))), Recorded().run).open(run_info())
+
+
+def test_the_run_goes_on_without_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with taken() as port:
+        assert main([*CLIP, "--web", str(port), "--record", "takes"]) == FAILED
+    (line,) = {line for line in capsys.readouterr().err.splitlines() if "is taken" in line and "run_stream" in line}
+    assert line == f"run_stream: page: port {port} of 127.0.0.1 is taken by another program; give another port"
+    assert len(list(replay(open_take(tmp_path / "takes")))) == 4
+
+
+def test_without_the_package_it_says_what_to_install(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "websockets.asyncio.server", None)
+    with pytest.raises(StreamError, match="the page needs the package websockets: pip install websockets=="):
+        Web(LOOPBACK, Recorded().run).open(run_info())
+    take = record(tmp_path, make_estimates(5))
+    assert replay_main([str(take), "--web", "0"]) == MISTAKE
+    assert "pip install websockets==" in capsys.readouterr().err
+
+
+def test_a_taken_port_of_a_take_is_one_line(tmp_path, capsys, no_thread_stays):
+    take = record(tmp_path, make_estimates(5))
+    with taken() as port:
+        assert replay_main([str(take), "--web", str(port)]) == MISTAKE
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "is taken by another program; give another port" in line
+
+
+# what is sent
+
+
+def test_every_moment_is_what_the_window_would_show(capsys, estimates):
+    with served(capsys) as (sink, place, _), browser(place) as socket:
+        told(socket, "run")
+        until(lambda: sink._page.server.clients, "nobody watches")
+        image = np.zeros((480, 640, 3), np.uint8)
+        sink.write(estimates[0], {"cam0": image})
+        person = told(socket, "moment")["moment"]["people"][0]
+        (view,) = estimates[0].people[0].views
+        assert len(person["ghosts"]) == 4 and abs(person["p"] - view.best_track.probability) < 1e-3
+        while not isinstance(packed := socket.recv(timeout=PATIENCE_S), bytes):
+            pass
+        assert packed[:8] == bytes(4) + (0).to_bytes(4, "little")
+        picture = cv2.imdecode(np.frombuffer(packed[8:], np.uint8), cv2.IMREAD_COLOR)
+        assert picture.shape == (300, 400, 3) and picture.max() > 100, "the skeleton is drawn on it"
+        assert not image.any(), "and not on the image of others"
+        camera = told(socket, "status")["status"]["cameras"][0]
+        assert (camera["name"], camera["fps"], camera["stalled"]) == ("cam0", 29.7, True)
+
+
+def test_a_held_picture_stays(capsys, estimates):
+    recorded = Recorded()
+    with served(capsys, recorded=recorded) as (sink, place, _), browser(place) as socket:
+        told(socket, "run")
+        until(lambda: sink._page.server.clients, "nobody watches")
+        sink.write(estimates[0], {})
+        recorded.control.pause(True)
+        sink.write(estimates[1], {})
+        recorded.control.pause(False)
+        sink.write(estimates[2], {})
+        seen = [told(socket, "moment")["moment"]["index"]]
+        while seen[-1] != 2:
+            seen.append(told(socket, "moment")["moment"]["index"])
+        assert 1 not in seen
+
+
+def test_one_that_does_not_read_holds_up_nobody(capsys, estimates):
+    with served(capsys) as (sink, place, _), browser(place, max_queue=1) as stuck, browser(place) as reader:
+        told(reader, "run")
+        until(lambda: len(sink._page.server.clients) == 2, "both watch")
+        for number in range(200):
+            sink.write(replace(estimates[0], index=number), {})
+        assert told(reader, "moment", lambda moment: moment["index"] == 199)
+        waiting = [len(client._slots) for client in tuple(sink._page.server.clients)]
+        assert max(waiting) <= 6, "of each kind the newest alone waits"
+        assert stuck.state.name == "OPEN"
+
+
+def test_more_browsers_than_there_is_room_for_are_told(capsys, monkeypatch):
+    monkeypatch.setattr(_page_server, "CLIENTS", 1)
+    with served(capsys) as (sink, place, _), browser(place) as socket:
+        told(socket, "run")
+        until(lambda: sink._page.server.clients, "nobody watches")
+        with pytest.raises(InvalidStatus) as refused, browser(place):
+            pass
+        assert refused.value.response.status_code == 503
+
+
+def test_all_are_told_of_the_end(capsys, no_thread_stays):
+    with served(capsys) as (sink, place, _), browser(place) as socket:
+        told(socket, "run")
+        assert sink.close() == "page: 1 browser at most"
+        assert told(socket, "bye")["bye"] == "the run has ended"
+
+
+# the scene
+
+
+def test_sigma_is_the_ellipsoid_of_the_covariance():
+    info, estimates = make_run_info(), make_estimates(12, people=2)
+    view = ViewState(cameras=info.cameras)
+    seen = 0
+    for estimate in estimates:
+        view = follow(view, estimate)
+        shown = {figure.person_id: figure for figure in figures(estimate, view)}
+        for person in moment(estimate, view)["people"]:
+            figure = shown[person["id"]]
+            np.testing.assert_allclose(np.reshape(person["joints"], (17, 3)), figure.joints, atol=0.51)
+            if figure.cov is None:
+                continue
+            seen += 1
+            factors = np.zeros((17, 3, 3))
+            factors[:, *np.tril_indices(3)] = np.reshape(person["sigma"], (17, 6))
+            np.testing.assert_allclose(factors @ factors.transpose(0, 2, 1), figure.cov + np.eye(3), rtol=0.2, atol=60)
+    assert seen > 5
+
+
+def test_ghosts_of_a_fused_person_stand_at_the_fused_pelvis():
+    info = make_run_info()
+    (estimate, *_) = (e for e in make_estimates(12) if e.people and e.people[0].pose and e.people[0].views[0]
+                      and e.people[0].views[0].tracks)  # fmt: skip
+    view = follow(ViewState(cameras=info.cameras), estimate)
+    (person,) = moment(estimate, view)["people"]
+    assert person["ghosts"] and all(pose[:3] == person["joints"][:3] for _, pose in person["ghosts"])
+    (plain,) = moment(estimate, view, ghosts=False)["people"]
+    assert plain["ghosts"] == []
+
+
+def test_unknown_joints_are_none_and_json_is_strict():
+    (estimate, *_) = (e for e in make_estimates(12) if e.people and e.people[0].pose)
+    pose = estimate.people[0].pose
+    joints, cov = pose.joints.copy(), pose.cov.copy()
+    joints[5], cov[5] = np.nan, np.nan
+    people = (replace(estimate.people[0], pose=replace(pose, joints=joints, cov=cov)),)
+    estimate = replace(estimate, people=people)
+    told = moment(estimate, follow(ViewState(cameras=make_run_info().cameras), estimate))
+    assert told["people"][0]["joints"][15:18] == [None] * 3 == told["people"][0]["sigma"][30:33]
+    json.dumps(told, allow_nan=False)
+
+
+def test_a_camera_stands_where_the_calibration_says():
+    info = make_run_info()
+    for drawn, camera in zip(header(ViewState(cameras=info.cameras))["cameras"], info.cameras, strict=True):
+        at, corners = np.array(drawn["at"]), np.reshape(drawn["corners"], (4, 3))
+        forward = (corners.mean(0) - at) / 1000
+        assert abs(np.linalg.norm(forward) - 1) < 0.05, "a metre ahead"
+        K = camera.calibration.K
+        width = np.linalg.norm(corners[1] - corners[0])
+        assert abs(width - 1000 * 640 / K[0, 0]) < 2
+
+
+# a take
+
+
+@pytest.fixture
+def filmed(known_detector, tmp_path):
+    """A take with its cameras' images."""
+    with opened("synthetic:frames=40", record=str(tmp_path / "takes"), record_video=True) as run:
+        for _ in run:
+            pass
+    return open_take(find_take(tmp_path / "takes"))
+
+
+def test_pictures_are_found_in_any_order(filmed):
+    frames = {frame.index: frame.image for frame in read_frames(filmed, "cam0")}
+    with Pictures(filmed, "cam0") as pictures:
+        assert len(pictures) == 40
+        for index in (0, 1, 39, 5, 6, 35, 2):
+            np.testing.assert_array_equal(pictures.image(index), frames[index])
+        assert pictures.image(40) is None and pictures.image(-1) is None
+
+
+def test_a_film_is_the_take(tmp_path):
+    estimates = make_estimates(150, people=2)
+    take = open_take(record(tmp_path, estimates))
+    film = Film(take)
+    film.load()
+    there = [m for k in range(3) for m in film.chunk(k)]
+    view = ViewState(cameras=take.run_info.cameras)
+    for shown, estimate in zip(there, replay(take), strict=True):
+        view = follow(view, estimate)
+        assert shown == json.loads(json.dumps(moment(estimate, view)))
+    assert film.done and film.count == len(there) and film.header["take"]["chunk"] == CHUNK
+    with pytest.raises(IndexError):
+        film.chunk(3)
+    with FilmPictures(film) as pictures:
+        assert pictures.of(0) == [], "no images were recorded"
+
+
+def test_a_part_and_a_person_of_a_take(tmp_path):
+    take = open_take(record(tmp_path, make_estimates(90, people=2)))
+    film = Film(take, Selection("ids", (3,)), 1.0, 2.0)
+    film.load()
+    told = film.chunk(0)
+    assert film.count == 30 and abs(told[0]["t"] - film.origin - 1) < 0.02
+    assert {person["id"] for m in told for person in m["people"]} == {3}
+
+
+def test_a_take_is_served_and_a_part_of_it_exported(filmed):
+    film = Film(filmed)
+    film.load()
+    token = Token()
+    token.prepare()
+
+    def part(to, out, start, end):
+        export(filmed, to, out, start=start, end=end)
+
+    page = TakePage(LOOPBACK, token, film, ("npz", "csv"), part)
+    page.server.start()
+    place = page.server.link.removeprefix("http://").rstrip("/")
+    try:
+        with browser(place) as socket:
+            assert told(socket, "run")["run"]["take"]["count"] == 40
+            socket.send(json.dumps({"do": "chunk", "number": 0}))
+            assert [m["index"] for m in told(socket, "chunk")["moments"]] == list(range(40))
+            socket.send(json.dumps({"do": "pictures", "index": 7}))
+            while not isinstance(packed := socket.recv(timeout=PATIENCE_S), bytes):
+                pass
+            assert packed[4:8] == (7).to_bytes(4, "little")
+            socket.send(json.dumps({"do": "export", "to": "npz", "first": 3, "last": 5}))
+            assert "only watches" in told(socket, "failed")["failed"]
+        with browser(place, token._value) as socket:
+            for to in ("npz", "csv", "exe"):
+                socket.send(json.dumps({"do": "export", "to": to, "first": 3, "last": 5}))
+                said = told(socket, "failed" if to == "exe" else "file")
+                if to == "exe":
+                    assert "no format 'exe'" in said["failed"]
+                    continue
+                with urllib.request.urlopen(f"http://{place}{said['file']}", timeout=PATIENCE_S) as answer:
+                    content = answer.read()
+                if to == "npz":
+                    assert np.load(BytesIO(content))["moment"].tolist() == [3, 4, 5]
+                elif said["name"].endswith(".zip"):
+                    assert zipfile.ZipFile(BytesIO(content)).testzip() is None
+                with pytest.raises(urllib.error.HTTPError, match="404"):  # once
+                    urllib.request.urlopen(f"http://{place}{said['file']}", timeout=PATIENCE_S)
+    finally:
+        page.stop()
+    left = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in left if name.startswith(("page", "film", "export"))]
+
+
+# the page as a file
+
+
+def embedded(html: str) -> dict:
+    coded = re.search(r'<script id="take" type="text/plain">([^<]*)</script>', html)[1]
+    return json.loads(zlib.decompress(base64.b64decode(coded)))
+
+
+def test_a_snapshot_holds_the_take_and_needs_nothing(filmed, tmp_path, capsys):
+    out = tmp_path / "page.html"
+    assert replay_main([str(filmed.folder), "--snapshot", str(out)]) == 0
+    assert re.search(
+        r"wrote .*page.html: 40 moments, 1 person, with what the cameras saw, \d+\.\d MB", capsys.readouterr().out
+    )
+    html = out.read_text(encoding="utf-8")
+    held = embedded(html)
+    assert [m["index"] for m in held["moments"]] == list(range(40)) and len(held["shown"]) == 40
+    assert len(held["pictures"]) == 7, "five a second, of 1.33 s"
+    assert "connect-src 'none'" in html and not re.search(r"(src|href)=\"?(https?:)?//", html)
+    assert replay_main([str(filmed.folder), "--snapshot", str(out), "--no-pictures"]) != 0
+    assert "exists; give another --snapshot, or --force" in capsys.readouterr().err
+    assert replay_main([str(filmed.folder), "--snapshot", str(out), "--no-pictures", "--force", "--start", "1"]) == 0
+    held = embedded(out.read_text(encoding="utf-8"))
+    assert len(held["moments"]) == 10 and not any(held["pictures"].values())
+
+
+def test_a_snapshot_that_cannot_be_is_refused(tmp_path, monkeypatch, capsys):
+    take = record(tmp_path, make_estimates(30))
+    for out, why in ((tmp_path / "page.txt", "give .*page.html"), 
+                     (tmp_path, "is a folder")):  # fmt: skip
+        assert replay_main([str(take), "--snapshot", str(out)]) == MISTAKE, why
+        assert re.search(why, capsys.readouterr().err)
+    monkeypatch.setattr("stream.web.snapshot.MOST", 20)
+    assert replay_main([str(take), "--snapshot", str(tmp_path / "page.html")]) == MISTAKE
+    assert "more than 20 moments are too many" in capsys.readouterr().err
+    assert not list(tmp_path.glob("page*"))
+
+
+def test_the_policy_of_the_page_allows_its_own_scripts_alone():
+    html = document()
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)[1]
+    scripts = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    assert len(scripts) == 6 and "unsafe" not in policy
+    for script in scripts:
+        assert f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" in policy
+    style = re.search(r"<style>(.*?)</style>", html, re.DOTALL)[1]
+    assert f"style-src 'sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}'" in policy
+    assert "style=" not in html.split("<body>")[1].split("<script")[0]
