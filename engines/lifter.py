@@ -133,7 +133,7 @@ class MDNLifter:
         path: Path | None = None,
         options: NetworkOptions = NetworkOptions(precision="auto"),
     ) -> None:
-        path = path or SHIPPED
+        self.path = path = path or SHIPPED
         card = cards.load_card(path)
         wanted = ("scale_mm", "sigma_scale", "temperature", "kernels")
         if missing := [key for key in wanted if not isinstance(card.values.get(key), int | float)]:
@@ -148,6 +148,8 @@ class MDNLifter:
             cards.number(card, "temperature", 1e-3, 1e3),
         )
         self.kernels = int(cards.number(card, "kernels", 1, 1000))
+        self.sha256 = str(card.values.get("of", card.sha256)).lower()
+        """Of the weights in floating point, also where the file is int8: which lifter it is."""
         # One thread: at batch 1 the network is bound by reading its weights, and the other cores have work.
         self._runtime: Runtime = runtimes.load(path, runtimes.fitting(path, replace(options, threads=1)))
         runtimes.expect(
@@ -167,10 +169,14 @@ class MDNLifter:
         mean, sigma, weight = self.run(x, np.stack([i.R_virtual_to_camera for i in inputs]))
         return [Mixture(*parts) for parts in zip(mean, sigma, weight, strict=True)]
 
+    def outputs(self, x: NDArray[np.float32]) -> tuple[Array, Array, Array]:
+        """Encoded inputs (N, 54) to what the network itself says, see ``decode``."""
+        out = self._runtime(x=x)
+        return out["mean"], out["sigma"], out["log_weight"]
+
     def run(self, x: NDArray[np.float32], R_virtual_to_camera: Array) -> tuple[Array, Array, Array]:
         """Encoded inputs (N, 54) to the arrays of ``decode``; for whole data sets."""
-        out = self._runtime(x=x)
-        return decode(out["mean"], out["sigma"], out["log_weight"], R_virtual_to_camera, self.decoding)
+        return decode(*self.outputs(x), R_virtual_to_camera, self.decoding)
 
     def describe(self) -> Mapping[str, str]:
         """What it is and runs on."""

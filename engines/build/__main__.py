@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from calibration.errors import UserError
-from engines import lifter
+from engines import lifter, temporal
 from engines.argument_types import Parser
 from engines.build.kinds import build, build_cut, build_int8, calibrate_covariance
 from engines.detectors.hourglass import WEIGHTS
@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m engines.build", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     wanted = parser.add_mutually_exclusive_group(required=True)
-    wanted.add_argument("--checkpoint", type=Path, help="checkpoint.pt of a training of the lifter or of the hourglass")
+    wanted.add_argument("--checkpoint", type=Path, help="checkpoint.pt of a training of a lifter or of the hourglass")
     wanted.add_argument("--int8", type=Path, metavar="ONNX", help="weights with their card, to make int8 for the CPU")
     wanted.add_argument("--movenet", type=Path, metavar="ONNX",
                         help="a whole MoveNet as converted from Google's, with its card, to cut at its heads; "
@@ -34,7 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
     wanted.add_argument("--covariance", type=Path, metavar="ONNX",
                         help="weights whose card is to say how unsure their joints are")  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="ONNX",
-                        help=f"the file to write; default: {lifter.SHIPPED.name} or {WEIGHTS['hourglass']} of "
+                        help=f"the file to write; default: {lifter.SHIPPED.name}, {temporal.SHIPPED_TEMPORAL.name} or "
+                        f"{WEIGHTS['hourglass']} of "
                         "engines/weights, or NAME.int8.onnx beside NAME.onnx")  # fmt: skip
     parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32",
                         help="of a checkpoint's network: fp32 (weights stored as fp16); fp16: all of it, for a "

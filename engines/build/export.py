@@ -71,26 +71,31 @@ def _only_errors(name: str) -> Iterator[None]:
 
 
 def export(
-    module: nn.Module, example: Tensor, path: Path, input_names: Sequence[str], output_names: Sequence[str],
+    module: nn.Module, example: Tensor | tuple[Tensor, ...], path: Path, input_names: Sequence[str],
+    output_names: Sequence[str],
     *, store_as_half: bool = True,
 ) -> None:  # fmt: skip
     """Write an ONNX file with a free batch axis, without anything of this machine in it.
 
     Args:
-        module: one tensor in, one or several out.
-        example: an input, its batch axis first and not 1.
+        module: one or several tensors in and out.
+        example: an input, or all of them, the batch axis first and not 1.
         path: the file to write.
-        input_names: of the one input.
+        input_names: of the inputs.
         output_names: of the outputs.
         store_as_half: large fp32 weights are stored as fp16 and computed with in fp32; see ``store_half``.
     """
     batch = torch.export.Dim("batch", min=1, max=_FREE_BATCH)
+    examples = example if isinstance(example, tuple) else (example,)
     # torch 2.13 warns of a deprecation inside itself, and that it has no torchvision, which nothing here needs.
     with _only_errors("torch.onnx._internal.exporter._registration"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning, message=".*treespec.*")
+        # All inputs have the one batch axis.
+        warnings.filterwarnings("ignore", category=UserWarning, message=".*axis name: batch will not be used.*")
         torch.onnx.export(
-            module.eval(), (example,), str(path), input_names=list(input_names), output_names=list(output_names),
-            dynamic_shapes=({0: batch},), opset_version=20, dynamo=True, external_data=False, verbose=False,
+            module.eval(), examples, str(path), input_names=list(input_names), output_names=list(output_names),
+            dynamic_shapes=tuple({0: batch} for _ in examples), opset_version=20, dynamo=True, external_data=False,
+            verbose=False,
         )  # fmt: skip
     model = onnx.load(path)
     _constant_factors(model)

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from calibration.errors import UserError
 from engines import cards, preprocess
-from engines.build import covariance, cut_movenet, hourglass, int8_detector, int8_lifter, lifter
+from engines.build import covariance, cut_movenet, hourglass, int8_detector, int8_lifter, lifter, temporal
 from engines.build.reading import reading
 from engines.detectors.hourglass import WEIGHTS
 from engines.lifter import SHIPPED
+from engines.temporal import SHIPPED_TEMPORAL
 from engines.training.checkpoints import load_checkpoint
 from engines.training.data.lspet import Photographs
 from engines.training.data.where import needed
@@ -30,7 +31,7 @@ def build(
     """A checkpoint to ONNX.
 
     Args:
-        checkpoint: of a training of the lifter or of the hourglass.
+        checkpoint: of a training of the lifter, of the temporal one, or of the hourglass.
         out: the file to write; None for the shipped one of its kind.
         precision: "fp32" or "fp16".
         data: of a lifter, which needs it: folder of the motion capture.
@@ -47,6 +48,11 @@ def build(
     if "stacks" in settings:
         out = _checked(out or cards.WEIGHTS / WEIGHTS["hourglass"])
         return out, hourglass.build_hourglass(checkpoint, _photographs(images, joints), out, precision)
+    if "near" in settings:
+        out = _checked(out or SHIPPED_TEMPORAL)
+        if precision != "fp32":
+            raise UserError("--precision fp16 is not for the temporal lifter")
+        return out, temporal.build_temporal(checkpoint, needed(data, "--data"), out)
     if "kernels" not in settings:
         raise UserError(f"{checkpoint} is not a checkpoint of a training of the lifter or of the hourglass")
     out = _checked(out or SHIPPED)

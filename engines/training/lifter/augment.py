@@ -71,16 +71,19 @@ def exchange_bodies(bones: Array, usual: Array, rng: np.random.Generator, young:
     return bones * (wanted / np.maximum(own, 1e-6))[..., None]
 
 
-def redefine(joints: Array, rng: np.random.Generator) -> Array:
+def redefine(joints: Array, rng: np.random.Generator, frames: int = 1) -> Array:
     """Where somebody else says that the joints are: the same shift in the body's axes on both sides.
 
     Image detectors mark shoulders, hips, elbows ... on the surface and each a little elsewhere; triangulating what they
-    mark gives skeletons like these. The hips are moved outwards too, by up to 30 mm each.
+    mark gives skeletons like these. The hips are moved outwards too, by up to 30 mm each. As many neighbouring poses as
+    ``frames`` says are of one motion, and shifted alike.
     """
     frame = body_frame(to_bones(joints))
-    shift = rng.normal(size=(len(joints), 17, 3)) * _SHIFT_MM[:, None]
-    shift[:, sk.R_HIP, 0] -= rng.uniform(0, _WIDER_MM / 2, len(joints))
+    n = len(joints) // frames
+    shift = rng.normal(size=(n, 17, 3)) * _SHIFT_MM[:, None]
+    shift[:, sk.R_HIP, 0] -= rng.uniform(0, _WIDER_MM / 2, n)
     shift[:, sk.LEFT] = shift[:, sk.RIGHT] * [-1.0, 1.0, 1.0]
+    shift = np.repeat(shift, frames, 0)
     out = joints + np.einsum("nij,nkj->nki", frame, shift)
     out[:, sk.PELVIS] = (out[:, sk.R_HIP] + out[:, sk.L_HIP]) / 2
     return out - out[:, :1]

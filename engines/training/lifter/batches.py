@@ -75,7 +75,7 @@ class TrainingSampler:
             share = np.full(len(more), ingredients.composed / len(more))
             poses, chance = concatenate([poses, more]), np.concatenate([chance * (1 - ingredients.composed), share])
         self._joints = poses.joints - poses.joints[:, :1]
-        self._usual = _usual_lengths(poses) if ingredients.bodies else None
+        self._usual = usual_lengths(poses) if ingredients.bodies else None
         self._chance = chance.cumsum()
         self._max_noise, self._missing = max_noise, missing
         self._how = augment.Augmentation(
@@ -116,7 +116,7 @@ class TrainingSampler:
             seen[real] = np.where(enough[:, None], found, seen[real])
 
 
-def _usual_lengths(poses: Poses) -> NDArray[np.float32]:
+def usual_lengths(poses: Poses) -> NDArray[np.float32]:
     """(N, 17) mm: how long bones usually are as each pose's file defines the joints; the median of its people."""
     length = np.linalg.norm(augment.to_bones(poses.joints - poses.joints[:, :1]), axis=-1)
     out = np.empty_like(length)

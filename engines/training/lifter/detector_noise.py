@@ -47,12 +47,38 @@ def displace(xy: Array, factor: Array, rng: np.random.Generator) -> Array:
         factor: (N,) on all errors of a view, see ``quality``.
         rng: source of randomness.
     """
+    size = _sizes(xy, rng.chisquare(FREEDOM, xy.shape[:2]), factor)
+    return xy + rng.normal(size=xy.shape) * size[..., None]
+
+
+def lasting_errors(xy: Array, factor: Array, rng: np.random.Generator, t: Array, lasting: Array) -> Array:
+    """Errors of motions' frames, which last a while: of each joint those of the frame before, or new ones.
+
+    Args:
+        xy: (N * L, 17, 2) exact joints of N motions of L frames.
+        factor: (N * L,) see ``displace``.
+        rng: source of randomness.
+        t: (N, L) seconds.
+        lasting: (N,) seconds after which 1/e of the errors is still the same.
+
+    Returns:
+        (N, L, 17, 2)
+    """
+    n, frames = t.shape
+    error = (displace(xy, factor, rng) - xy).reshape(n, frames, 17, 2)
+    kept = rng.random((n, frames - 1, 17)) < np.exp(-np.diff(t, axis=1) / lasting[:, None])[..., None]
+    for k in range(1, frames):
+        error[:, k] = np.where(kept[:, k - 1, :, None], error[:, k - 1], error[:, k])
+    return error
+
+
+def _sizes(xy: Array, chi2: Array, factor: Array) -> Array:
+    """(N, 17) standard deviations of the joints' errors."""
     limbs = xy[:, sk.LIMBS]
     diagonal = np.linalg.norm(limbs.max(1) - limbs.min(1), axis=-1)
-    size = _SCALE * np.sqrt(FREEDOM / rng.chisquare(FREEDOM, xy.shape[:2])) * factor[:, None]
+    size = _SCALE * np.sqrt(FREEDOM / chi2) * factor[:, None]
     # tanh keeps small errors as they are and the largest in the picture.
-    size = _FARTHEST * np.tanh(size / _FARTHEST)
-    return xy + rng.normal(size=xy.shape) * (size * diagonal[:, None])[..., None]
+    return _FARTHEST * np.tanh(size / _FARTHEST) * diagonal[:, None]
 
 
 def missing(factor: Array, rng: np.random.Generator) -> Bools:

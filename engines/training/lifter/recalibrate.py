@@ -38,11 +38,16 @@ def fit_pixels(
 
 
 def _fit(network: MDN, batches: list[Batch]) -> dict[str, float]:
-    """By L-BFGS; targets in the network's units."""
+    """Targets in the network's units."""
     with torch.inference_mode():
         outputs = [network(torch.from_numpy(batch.inputs)) for batch in batches]
     mean, sigma, log_weight = (torch.cat(parts).clone() for parts in zip(*outputs, strict=True))
     target = torch.cat([torch.from_numpy(batch.targets) for batch in batches])
+    return fit_mixtures(mean, sigma, log_weight, target)
+
+
+def fit_mixtures(mean: Tensor, sigma: Tensor, log_weight: Tensor, target: Tensor) -> dict[str, float]:
+    """Fit, by L-BFGS, to what a network said, (N, M, J, 3), (N, M, J) and (N, M), and the truth (N, J, 3): ``fit``."""
     log_parameters = torch.zeros(2, requires_grad=True)
     optimiser = torch.optim.LBFGS([log_parameters], max_iter=50, line_search_fn="strong_wolfe")
 
