@@ -15,7 +15,10 @@ SOFT = 1.7998047
 """A cell counts by its chance over its distance from where the joint is expected plus this, in cells.
 
 This and the next are 1.8, 0.3 and 0.127 as half precision stores them, so that ties end as in the whole graph."""
-MOST_PEOPLE = 6
+MOST_PEOPLE = 20
+"""Of MultiPose: whoever is decoded. Google's graph gives the best six whatever they score; so many are always compared
+here too, and more only where more are likely, so that up to six people are those of the graph."""
+_ALWAYS = 6
 _REACH = 0.30004883
 """Of MultiPose: a joint so far from its expected place, squared, counts 1/e; in the shorter side of the heatmap."""
 _JOINT = 0.12695312
@@ -129,9 +132,11 @@ def skeletons(heads: Crowd, least: float) -> tuple[Array, Array, Array]:
     chance = heads.centre[..., 0]
     # A middle is the highest within two cells. The score is never above its chance.
     highest = chance >= _highest_around(chance) - 1e-6
-    best = np.argsort(np.where(highest, chance, 0).ravel(), kind="stable")[: -1 - MOST_PEOPLE : -1]
+    peaks = np.where(highest, chance, 0).ravel()
+    count = int(np.clip((peaks > least).sum(), _ALWAYS, MOST_PEOPLE))
+    best = np.argsort(peaks, kind="stable")[: -1 - count : -1]
     row, column = np.divmod(best, width)
-    chance = np.where(highest, chance, 0)[row, column]
+    chance = peaks[best]
     if not (chance > least).any():
         return np.zeros((0, 2, 2)), np.zeros(0), np.zeros((0, 17, 2))
     middle = np.stack([row, column])

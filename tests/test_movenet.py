@@ -92,6 +92,14 @@ def test_the_people_are_those_of_the_whole_graph() -> None:
     assert not len(movenet_heads.people(crowd._replace(centre=crowd.centre + np.nan), 0.2)[1])
 
 
+def test_more_than_six_people_are_found() -> None:
+    """Google's graph stops at six; the heatmaps of the middles do not."""
+    outputs = network("multipose")(image=np.concatenate([figure(128)] * 8, 1)[None])
+    bounds, score = movenet_heads.people(Crowd(*(outputs[name][0] for name in Crowd._fields)), 0.2)
+    assert sorted((8 * bounds.mean(1)[:, 0]).astype(int)) == list(range(8)), "one in each place"
+    assert len(score) == 8
+
+
 @pytest.mark.parametrize("name", ["lightning", "thunder", "multipose"])
 def test_several_pictures_in_one_call_are_as_one_by_one(name: str) -> None:
     side = 256 if name == "thunder" else 192

@@ -386,6 +386,15 @@ def test_too_many_people_are_counted_and_somebody_much_larger_takes_the_smallest
         assert (1700 in people_of(seen).values()) == taken and len(seen.people) == 2 and seen.left_out == 1
 
 
+def test_in_a_hall_full_of_people_six_are_looked_at_and_all_are_counted():
+    stage = Stage(*({"x": 100.0 + 200 * k} for k in range(9)))
+    crowd, looked = stage.crowd(most=2), []
+    see = crowd._see
+    crowd._see = lambda image, box: looked.append(box) or see(image, box)
+    seen = crowd(IMAGE, 0.0)
+    assert len(seen.people) == 2 and seen.left_out == 7 and len(looked) == 6
+
+
 def test_who_is_too_small_for_the_whole_image_is_checked_around_the_box():
     stage = Stage({"x": 1000.0}, {"x": 300.0})
     crowd = stage.crowd()

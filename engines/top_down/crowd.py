@@ -82,7 +82,7 @@ class TopDownCrowd:
         self._gone: list[_Track] = []
         """Lost so short a time ago that they are expected back where they were to be."""
         self._searched = self._lost = -np.inf
-        self._searches = self._left_out = 0
+        self._searches = self._left_out = self._unseen = 0
 
     def __call__(self, image: Image, t: float) -> Seen:
         """Detect everybody in a BGR image at t seconds."""
@@ -91,7 +91,7 @@ class TopDownCrowd:
         found: list[FoundPerson] = []
         if due(t, self._searched, self._interval(t) if all(sure) else 0.0):
             found = self._search(image, dict(zip(map(id, self._tracks), sure, strict=True)), t)
-        self._left_out = self._left_out if self._searched < t else 0
+        self._left_out = self._left_out if self._searched < t else self._unseen
         first, quarters = len(poses), [0] * len(poses)
         for person in found:
             pose, quarter = self._see_found(image, person)
@@ -214,6 +214,9 @@ class TopDownCrowd:
         there = [k for k, track in owner.items() if not sure[id(track)]]
         strangers = [person for k, person in enumerate(found) if k not in owner]
         strangers.sort(key=lambda person: -prominence(person.bounds, image))
+        # Each costs a look or more: in a hall full of people those who stand out most come first.
+        self._unseen = len(strangers[self._options.looks :])
+        del strangers[self._options.looks :]
         return [*(found[k] for k in there), *strangers]
 
     def _owners(self, found: Sequence[FoundPerson]) -> dict[int, _Track]:

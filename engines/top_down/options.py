@@ -47,6 +47,8 @@ class TopDownOptions:
     """The same over MultiPose's box, which has the head and some room."""
     others_s: float = 0.25
     """Between two searches of the whole image for others while somebody is followed."""
+    looks: int = 6
+    """Of the others found in a search no more are looked at, those who stand out most; the rest are counted."""
     same_oks: float = 0.5
     """Two poses more alike than this are one person seen twice."""
     stays_oks: float = 0.15
