@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import crowd
 from benchmarks.scenes import Faults, camera_at
-from calibration.geometry.camera import Camera
+from calibration.geometry.camera import Camera, image_to_ray
 from engines.fusion import Fuser
 from engines.lifter import MDNLifter
 from stream.config import DetectConfig, PeopleConfig
@@ -156,6 +156,37 @@ def test_two_who_hug_are_two_before_and_after(lifter: MDNLifter) -> None:
     first, last = places(estimates[10]), places(estimates[-1])
     assert set(first) == set(last) and len(first) == 2
     assert all(np.sign(first[k][0]) == np.sign(last[k][0]) for k in first)
+
+
+@pytest.mark.parametrize("cameras", [1, 3])
+def test_who_is_cut_by_the_edge_of_the_image_is_the_same_person(lifter: MDNLifter, cameras: int) -> None:
+    """Somebody walks half out of the first camera's picture and back, beside somebody who stays in it."""
+    rig = ring(cameras)
+    first = rig[0]
+    # The way across this picture, and how far from its middle the edge is, 4.5 m away.
+    right, border = first.R[0, :2], image_to_ray(first, np.array([[first.size[0] - 1.0, first.size[1] / 2]]))[0]
+    edge = 4500 * border[0] / border[2]
+
+    def way(t: float) -> tuple[float, float]:
+        x, y = right * (edge + 60 - 1500 * min(abs(t - 1.0), 1.0))
+        return float(x), float(y)
+
+    joints = people(2.0, way, at(*(-600 * right)))
+    seen = crowd.make(joints, rig, 0, FAULTS).seen[:, 0, 0]
+    assert seen[0].all() and 5 <= seen[15].sum() <= 12, "else the scene is another one"
+    estimates = run(joints, rig, lifter)
+    assert ids(estimates[3:]) == {0, 1} and len(estimates[-1].people) == 2
+    size = np.array(first.size)
+    for e in estimates:
+        for view in (p.views[0] for p in e.people):
+            if view is not None:
+                shown = view.detection.xy[view.detection.score > 0.1]
+                assert ((shown > -20) & (shown < size + 20)).all(), "nothing is seen beyond the edge"
+    if cameras > 1:
+        assert all(len(e.people) == 2 for e in estimates[3:])
+        off = [np.linalg.norm(place - joints[t, :, 0], axis=-1).min()
+               for t, e in enumerate(estimates) if t > 3 for place in places(e).values()]  # fmt: skip
+        assert np.max(off) < 200 and np.mean(off) < 60
 
 
 def test_more_people_than_are_followed_are_counted(lifter: MDNLifter) -> None:
