@@ -102,13 +102,20 @@ class Server:
 class Cameras(Server):
     """Cameras that show videos.
 
+    Args:
+        videos: one a camera.
+        fps: of each.
+        frames: of each video.
+        back: whether they are shown there and back, so that there is no jump at their end.
+
     Raises:
         UserError: if they do not start.
     """
 
-    def __init__(self, videos: Sequence[Path], fps: float, frames: int) -> None:
+    def __init__(self, videos: Sequence[Path], fps: float, frames: int, *, back: bool = False) -> None:
         self._count = len(videos)
-        super().__init__("benchmarks.camera_server", "--fps", str(fps), "--frames", str(frames), *map(str, videos))
+        flags = ["--fps", str(fps), "--frames", str(frames), *(["--back"] if back else [])]
+        super().__init__("benchmarks.camera_server", *flags, *map(str, videos))
 
     @property
     def urls(self) -> list[str]:
@@ -122,10 +129,16 @@ def part(body: bytes, more: int = 0) -> bytes:
     return head.encode() + body + b"\r\n"
 
 
-def serve(videos: Sequence[Path], fps: float, frames: int) -> None:
+def serve(videos: Sequence[Path], fps: float, frames: int, *, back: bool = False) -> None:
     """Serve until the process is ended; prints the port once the cameras are there."""
-    by_path = {path: [part(jpeg(mark(i, k))) for k, i in enumerate(frames_of(path, frames))] for path in set(videos)}
+    by_path = {path: _parts(path, frames, back) for path in set(videos)}
     serve_parts([by_path[path] for path in videos], fps)
+
+
+def _parts(path: Path, frames: int, back: bool) -> list[bytes]:
+    images = list(frames_of(path, frames))
+    order = [*images, *images[-2:0:-1]] if back else images
+    return [part(jpeg(mark(image, k))) for k, image in enumerate(order[: 1 << BITS])]
 
 
 def serve_parts(
@@ -223,9 +236,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("videos", nargs="+", type=Path)
     parser.add_argument("--fps", type=float, default=30.0)
     parser.add_argument("--frames", type=int, default=150, help="of each video, in a loop (default: 150, below 1024)")
+    parser.add_argument("--back", action="store_true", help="there and back, so that no loop begins with a jump")
     args = parser.parse_args(arguments)
     try:
-        serve(args.videos, args.fps, min(args.frames, 1 << BITS))
+        serve(args.videos, args.fps, min(args.frames, 1 << BITS), back=args.back)
     except (UserError, OSError) as error:
         print(f"benchmarks.camera_server: {error}", file=sys.stderr)
         return 2

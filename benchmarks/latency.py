@@ -97,14 +97,14 @@ def detector_watch(config: Config, stack: ExitStack, seconds: float) -> Callable
     return run
 
 
-def summarise(moments: list[list[Seen]], urls: tuple[str, ...]) -> Times:
+def summarise(moments: list[list[Seen]], urls: tuple[str, ...], warm_s: float = WARM_S) -> Times:
     """Ages of the oldest image of each frame set; asks the cameras what they sent when.
 
     Raises:
         UserError: if there was no frame set after the warm-up.
     """
     logs = [sent(url) for url in urls]
-    start = moments[0][0].at + WARM_S if moments else 0.0
+    start = moments[0][0].at + warm_s if moments else 0.0
     ages = [
         max(known)
         for seen in moments

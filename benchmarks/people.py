@@ -2,6 +2,8 @@
 
     python -m benchmarks.people --rooms 6
     python -m benchmarks.people --speed
+    python -m benchmarks.people --cost
+    python -m benchmarks.people --live --json live.json
 
 Somebody counts where the detector sees at least six limb joints of theirs: in the picture, not hidden by anybody else,
 and not among those that it misses. Who shows fewer is neither missed nor invented. An answer is somebody's in 2D whose
@@ -27,6 +29,7 @@ from calibration.arrays import Array, Bools
 from calibration.errors import UserError
 from calibration.writing import write_text
 from engines.argument_types import Parser
+from engines.detectors import fallback
 from engines.fusion import Fuser
 from engines.identity import State, placed, step
 from engines.lifter import MDNLifter, lifter_input
@@ -241,9 +244,28 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--split", choices=("test", "train"), default="test", help="whose sequences")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--speed", action="store_true", help="the cost of telling people apart instead")
+    parser.add_argument("--cost", action="store_true", help="what each person more costs in one camera instead")
+    parser.add_argument("--live", action="store_true", help="how many people keep up at 30 frames a second instead")
+    parser.add_argument("--seconds", type=float, default=20.0, help="that each case of --live is watched (default: 20)")
+    parser.add_argument("--detector", default="auto", help="of --live and --cost (default: auto)")
+    parser.add_argument("--precision", nargs="+", default=["fp32", "int8"], help="of both (default: fp32 int8)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures")
     args = parser.parse_args(arguments)
     try:
+        if args.live or args.cost:
+            # They need the demo's films and a video decoder; the synthetic rooms need neither.
+            from benchmarks import people_cost, people_live
+
+            if args.live:
+                found = people_live.run(args.detector, args.precision, args.seconds, people_live.ONE, people_live.FOUR)
+                print(people_live.markdown(found))
+            else:
+                names = fallback.order(args.detector.split(","))[: 3 if args.detector == "auto" else None]
+                found = people_cost.run(names, args.precision)
+                print(people_cost.markdown(found))
+            if args.json:
+                write_text(args.json, json.dumps(found, indent=1) + "\n")
+            return 0
         lifter = MDNLifter()
         file = where.needed(args.data, "--data") / f"sequences_30fps_{args.split}.npz"
         if args.speed:
