@@ -208,10 +208,19 @@ def _late(t: Array, xy: Array, camera: Camera, joints: Array) -> list[Cause]:
     shown = world_to_image(camera, joints)
     # A camera that is late shows now what was then.
     delays = _delays(t)
-    misfits = np.array([_misfit(xy, _at(t, shown, t - late)) for late in delays])
-    best = int(misfits.argmin())
-    late = float(delays[best])
-    return [Cause("late", f"it is {_timed(late)}", float(misfits[best]), late)] if late else []
+    late, misfit = _least(delays, lambda late: _misfit(xy, _at(t, shown, t - late)))
+    if late and len(delays) > 1:  # they are up to a frame apart
+        step = float(delays[1] - delays[0])
+        near = np.clip(late + np.linspace(-step, step, 9), delays[0], delays[-1])
+        late, misfit = _least(near, lambda late: _misfit(xy, _at(t, shown, t - late)))
+    return [Cause("late", f"it is {_timed(late)}", misfit, late)] if late else []
+
+
+def _least(values: Array, cost: Callable[[float], float]) -> tuple[float, float]:
+    """The value of the least cost, and that cost."""
+    costs = [cost(float(value)) for value in values]
+    best = int(np.argmin(costs))
+    return float(values[best]), float(costs[best])
 
 
 def _moved(xy: Array, camera: Camera, joints: Array) -> list[Cause]:
