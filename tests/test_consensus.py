@@ -66,6 +66,20 @@ def test_a_view_that_the_others_contradict_is_not_used(cause, method):
         np.testing.assert_allclose(pose.joints, alone.joints, atol=2, err_msg="it pulls at nothing any more")
 
 
+def test_a_view_on_the_edge_of_contradicting_leaves_the_others_agreeing():
+    """In with it the pose contradicts it, without it the pose does not: it is used or left out, and nobody disputed."""
+    left_out = []
+    for seed in range(3):
+        cameras, truth, detections, mixtures = scene(FOUR, seed)
+        for degrees in np.arange(1.1, 1.5, 0.05):
+            rng = np.random.default_rng(seed)
+            seen = [*detections[:3], detect(turned(cameras[3], degrees), truth, rng)]
+            pose = fuse(seen, mixtures, cameras, "map")
+            assert pose.method == "map" and {"cam0", "cam1", "cam2"} <= set(pose.cameras), (seed, degrees)
+            left_out.append(len(pose.cameras) == 3)
+    assert any(left_out) and not all(left_out), "else none was on the edge"
+
+
 def test_two_exchanged_cameras_are_outvoted_by_three():
     cameras, truth, detections, mixtures = spoiled("exchanged", 3, (0, 72, 144, 216, 288), (1, 2))
     pose = fuse(detections, mixtures, cameras, "map")
@@ -127,6 +141,18 @@ def test_half_a_contradiction_makes_the_sigma_grow():
     assert doubted.cameras == sure.cameras
     grown = np.sqrt(np.trace(doubted.cov, axis1=1, axis2=2) / np.trace(sure.cov, axis1=1, axis2=2))
     assert grown[MEASURED].min() > 1.3
+
+
+def test_what_two_views_alone_hardly_contradict_makes_the_sigma_grow_more():
+    """Each of two views pulls the pose half of the way: of what is wrong most shows nowhere."""
+    cameras, truth, detections, mixtures = scene((0, 90), 2)
+    sure = fuse(detections, mixtures, cameras, "map")
+    detections[1] = detect(turned(cameras[1], 1.2), truth, np.random.default_rng(0))
+    doubted = fuse(detections, mixtures, cameras, "map")
+    assert doubted.cameras == sure.cameras and doubted.method == "map"
+    grown = np.sqrt(np.trace(doubted.cov, axis1=1, axis2=2) / np.trace(sure.cov, axis1=1, axis2=2))
+    assert np.median(grown[MEASURED]) > 4
+    assert (errors(doubted, truth) > 2 * errors(sure, truth))[MEASURED].mean() > 0.7, "and so it is"
 
 
 def test_the_misfit_is_in_predicted_standard_deviations():

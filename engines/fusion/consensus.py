@@ -158,8 +158,13 @@ def doubted(agreed: Consensus, options: FusionOptions) -> Fit:
     joints, cov = agreed.fit
     used = range(len(agreed.views.cameras))
     misfit = reprojection_misfit(agreed.views, joints, used, options)
-    grown = max(1.0, float(np.nan_to_num(np.nanmean(misfit**2)))) if np.isfinite(misfit).any() else 1.0
-    return joints, cov * grown * (options.two_views if len(used) == 2 else 1.0)
+    square = float(np.nan_to_num(np.nanmean(misfit**2))) if np.isfinite(misfit).any() else 0.0
+    grown = max(1.0, square)
+    if len(used) == 2:
+        # What two views disagree about shows only across the planes through both: most of it moves the pose instead.
+        doubt = (np.sqrt(square) - options.pair_sure) / (options.pair_doubted - options.pair_sure)
+        grown = options.two_views * max(grown, options.pair_grows ** float(np.clip(doubt, 0, 1)))
+    return joints, cov * grown
 
 
 def _unlikely(views: Views, group: list[int], fit: Fit, options: FusionOptions) -> float:
@@ -205,19 +210,24 @@ def _largest(groups: list[list[int]]) -> list[list[int]]:
 
 
 def _settle(views: Views, group: list[int], reference: Solve, options: FusionOptions) -> tuple[list[int], Fit] | None:
-    """Solve for a group, let in who agrees, show out who does not, until nothing changes."""
+    """Solve for a group, let in who agrees, show out who does not, until nothing changes.
+
+    A view on the edge of contradicting is let in and shown out again: then the group without it is the answer.
+    """
     seen: list[list[int]] = []
+    agreed: tuple[list[int], Fit] | None = None
     while len(group) >= 2 and group not in seen and len(seen) < _ROUNDS:
         seen.append(group)
         fit = reference(views.select(group))
         if fit is None:
-            return None
+            return agreed
         wrong = contradicted(views, fit[0], group, options)
         if not wrong[group].any():
+            agreed = group, fit
             joined = [k for k in range(len(views.cameras)) if not wrong[k]]
-            if joined == group or joined in seen:
-                return group, fit
+            if joined == group:
+                return agreed
             group = joined
         else:
             group = [k for k in group if not wrong[k]]
-    return None
+    return agreed

@@ -29,7 +29,14 @@ class FusionOptions:
     two_views: float = 1.2
     """``map`` of two views: its covariance times this. It takes their outliers for what they are less often than it
     thinks (validation subjects)."""
-    disputed: float = 0.5
+    pair_sure: float = 0.5
+    """A pose of two views alone that lies nearer to them, root mean square of their typical joints in standard
+    deviations, is as good as its covariance says (nine tenths of right pairs of the validation subjects) ..."""
+    pair_doubted: float = 0.8
+    """... and further away than this it is of a view that is wrong (none of them): it came half of the way to each ..."""
+    pair_grows: float = 30.0
+    """... and its covariance is multiplied by this, in between by as much less; median of such poses."""
+    disputed: float = 0.6
     """Where no two views agree, the variance of a joint over all axes grows by this times the square of how far apart
     their answers are (validation subjects)."""
     least_root_mm: float = 10.0
