@@ -170,3 +170,17 @@ def test_a_file_that_begins_again_goes_on():
     cameras, estimates = film("moved", seconds=1.5)
     watching, said = watch(cameras, [*estimates, *estimates])
     assert len({line for _, line in said}) == 1
+
+
+def test_two_exchanged_cameras_that_agree_with_each_other_acquit_neither():
+    cameras, estimates = film("exchanged", (0, 60, 140, 210, 290), seconds=2.4)
+    watching, said = watch(cameras, estimates[:15])
+    assert {line.split()[0] for _, line in said} == {"cam1", "cam2"}
+    for estimate in estimates[15:]:
+        (one,) = estimate.people
+        ours = tuple(view if k not in (1, 2) else None for k, view in enumerate(one.views))
+        theirs = tuple(view if k in (1, 2) else None for k, view in enumerate(one.views))
+        other = replace(one.pose, cameras=("cam1", "cam2"), joints=one.pose.joints + [900.0, 0, 0])
+        people = (replace(one, views=ours), Person(person_id=1, views=theirs, pose=other))
+        assert not watching(replace(estimate, people=people))
+    assert "cam1" in watching.note and "cam2" in watching.note

@@ -33,7 +33,7 @@ class FusionOptions:
     """A pose of two views alone that lies nearer to them, root mean square of their typical joints in standard
     deviations, is as good as its covariance says (nine tenths of right pairs of the validation subjects) ..."""
     pair_doubted: float = 0.8
-    """... and further away than this it is of a view that is wrong (none of them): it came half of the way to each ..."""
+    """... and further away than this a view is wrong (none of them was), to which it came half of the way ..."""
     pair_grows: float = 30.0
     """... and its covariance is multiplied by this, in between by as much less; median of such poses."""
     disputed: float = 0.6

@@ -145,19 +145,27 @@ class Contradictions:
     def _evidence(self, now: _Moment) -> Iterator[tuple[Key, bool, bool]]:
         """What a moment says of each camera and pair: whether it contradicts, and whether only by an absence."""
         names = [camera.name for camera in self._cameras]
-        agreeing = {names.index(name) for pose in now.poses.values() for name in pose.cameras}
+        # Two exchanged cameras may agree with each other on somebody: that acquits neither.
+        named = {key[0] for key, case in self._cases.items() if len(key) == 1 and case.cause}
+        made = [{names.index(name) for name in pose.cameras} for pose in now.poses.values()]
+        agreeing = {k for cameras in made if not cameras <= named for k in cameras}
         sees = {k: [person for person, camera in now.xy if camera == k] for k in range(len(names))}
+        outvoted = set()
         for k, people in sees.items():
             if k in agreeing:
                 yield (k,), False, False
             elif any(person in now.poses for person in people):
+                outvoted.add(k)
                 yield (k,), True, False
             elif people and any(self._in_view(k, pose.joints) for pose in now.poses.values()):
                 # Of what is nobody's it is known that other cameras should see it and do not.
+                outvoted.add(k)
                 yield (k,), True, not any(person <= _STRAY for person in people)
         for a, b in combinations(sorted(k for k, people in sees.items() if people), 2):
             if a in agreeing or b in agreeing:
                 yield (a, b), False, False  # whichever is wrong is outvoted
+            elif a in outvoted and b in outvoted:
+                continue  # of each the others say more than the two say of each other
             elif set(sees[a]) & set(sees[b]):
                 yield (a, b), True, False
             elif not now.poses:
