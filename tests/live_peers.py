@@ -5,6 +5,7 @@ They know nothing of this program: what they get they print, a line of JSON each
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import queue
 import re
@@ -86,6 +87,29 @@ def lsl_markers(name, config=""):
         outlet.push_sample([f"stimulus {k}"], pylsl.local_clock() - 0.5)
         show(t=time.monotonic() - 0.5, number=k)
         time.sleep(0.05)
+
+
+def dds(topic, name, interface="lo"):
+    """A second participant: what it finds of topics, and the messages of one."""
+    from cyclonedds.builtin import BuiltinDataReader, BuiltinTopicDcpsPublication
+    from cyclonedds.sub import DataReader
+    from cyclonedds.topic import Topic
+
+    from stream.sinks._dds import Participant
+    from stream.sinks._ros_types import ros_types
+
+    kept = Participant(interface)
+    participant = kept.entity
+    reader = DataReader(participant, Topic(participant, f"rt/{topic}", getattr(ros_types(), name)))
+    found = BuiltinDataReader(participant, BuiltinTopicDcpsPublication)
+    show(ready=0)
+    while True:
+        for one in found.take(20):
+            if hasattr(one, "topic_name"):
+                show(topic=one.topic_name, kind=one.type_name)
+        for message in reader.take(20):
+            show(at=time.monotonic(), said=dataclasses.asdict(message), cdr=message.serialize().hex())
+        time.sleep(0.001)
 
 
 async def _websocket(url, sends):

@@ -136,6 +136,7 @@ def test_a_missing_package_and_an_address_of_nobody_are_lines(monkeypatch):
         Lsl(NAME, None, None, Run(Status, Control())).open(single()[2])
 
 
+@pytest.mark.slow
 def test_nothing_listens_or_is_announced_beyond_this_machine():
     """It would: the library's own settings join multicast groups on every interface, and its ports are everybody's."""
     code = (

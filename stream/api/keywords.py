@@ -113,6 +113,8 @@ class Flags(TypedDict, total=False):
     """A Lab Streaming Layer stream whose markers are taken as events."""
     lsl_address: str
     """This machine's address in the network where those are announced; only to itself when not given."""
+    ros2: str | bool
+    """The interface in whose network people are published to ROS 2; True for this machine alone."""
     udp: str | int
     """``[HOST:]PORT`` that gets every moment as JSON in a datagram."""
     websocket: str | int | bool
