@@ -39,7 +39,7 @@ def as_ros_reads(message):
 
 def same(ours, theirs):
     """Whether every field of ROS's message is the same in ours, by its name."""
-    for name in [field.name for field in fields(theirs)]:
+    for name in [field.name for field in fields(theirs) if field.name[0].islower()]:  # no constants, no type
         a, b = getattr(ours, name), getattr(theirs, name)
         if hasattr(b, "__dataclass_fields__"):
             same(a, b)
