@@ -14,7 +14,7 @@ import numpy as np
 from calibration.arrays import Array, Image
 from calibration.errors import UserError
 from engines.skeleton import JOINTS
-from engines.types import Detection, Mixture, Pose
+from engines.types import Detection, Mixture, Pose, Seen
 
 
 class StreamError(UserError):
@@ -37,6 +37,14 @@ class Frame:
     """Seconds: the container's PTS for a file, the monotonic clock at grab for a live source."""
     image: Image
     """(H, W, 3) uint8 BGR, read-only."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KnownFrame(Frame):
+    """A frame whose people another program has found: no detector looks at it."""
+
+    seen: Seen
+    """Everybody in it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,6 +14,7 @@ import numpy as np
 
 from calibration.geometry.camera import Camera
 from engines.detectors import DetectorOptions, fallback
+from engines.detectors.fallback import Fallback
 from engines.fusion import Fuser
 from engines.lifter import MDNLifter
 from engines.types import Detector, Lifter
@@ -25,6 +26,7 @@ from stream.live.capture import CaptureRun
 from stream.live.doubts import Doubts
 from stream.live.estimator import Each, Estimator
 from stream.live.files import moment_count
+from stream.live.known import NoDetector
 from stream.live.metrics import Meter, Summary
 from stream.live.pipeline import OpenSource, Pipeline
 from stream.live.starts import common_starts
@@ -86,6 +88,7 @@ def prepare(
     """
     outputs.check(config)
     setup = camera_setup.load(config.setup, config.sources)
+    config = replace(config, sources=setup.sized(config.sources))
     opened = open_sources(config, stack, capture.source if capture else make_source)
     if timed is not None:
         _must_be_live(opened)
@@ -100,8 +103,13 @@ def prepare(
     lifter = MDNLifter(config.lift.weights, config.network)
     fps = [o.info.fps for o in opened]
     rates = [rate for rate in fps if rate]
-    detector = load_detector(config, frame_set_rate(fps, config.detect.assumed_fps) if live else None)
-    _log.info(f"detector {runs_on(detector.describe())}")
+    detector: Fallback | NoDetector
+    if all(o.info.kind == "detections" for o in opened):
+        detector = NoDetector()
+        _log.info("2D joints are those of the files: nothing is detected")
+    else:
+        detector = load_detector(config, frame_set_rate(fps, config.detect.assumed_fps) if live else None)
+        _log.info(f"detector {runs_on(detector.describe())}")
     _log.info(f"lifter {runs_on(lifter.describe())}")
 
     taken = {o.info.taken for o in opened}
@@ -272,9 +280,9 @@ def open_sources(
 
 def not_taken(config: SourceConfig, info: SourceInfo, sources: int) -> Iterator[str]:
     """What was asked of a source whose kind has no such setting, both values in the message."""
-    if config.size not in (None, info.size) and info.kind != "camera":
+    if config.size not in (None, info.size) and info.kind not in ("camera", "detections"):
         yield "--size {}x{} is for local cameras; ".format(*config.size) + "it gives {}x{}".format(*info.size)
-    if (info.live or sources == 1) and info.kind != "camera" and _other_rate(config, info):
+    if (info.live or sources == 1) and info.kind not in ("camera", "detections") and _other_rate(config, info):
         yield f"--fps {config.fps:g} is for local cameras and folders of images; its own times say {info.fps:g}"
 
 

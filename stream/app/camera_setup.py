@@ -16,7 +16,7 @@ from calibration.types import Calibration, with_up
 from engines.fusion import METHODS
 from stream.config import CameraSetupConfig, SourceConfig
 from stream.live.pipeline import OpenSource
-from stream.sources import SourceInfo
+from stream.sources import SourceInfo, kind_of
 from stream.sources.take import calibration_of_take
 from stream.types import StreamError
 
@@ -50,6 +50,15 @@ class CameraSetup:
     bind: str = "auto"
     """How sources without a name find their camera (``calibration.binding.BINDINGS``)."""
 
+    def sized(self, sources: Sequence[SourceConfig]) -> tuple[SourceConfig, ...]:
+        """The sources; those of 2D joints, which have no images, with the size that the calibration says."""
+        known = {} if self.calibration is None else {camera.name: camera.size for camera in self.calibration.cameras}
+        return tuple(
+            replace(source, size=source.size or known.get(source.name)) if kind_of(source.source) == "detections"
+            else source
+            for source in sources
+        )  # fmt: skip
+
     def turns(self, opened: Sequence[OpenSource]) -> dict[str, int]:
         """Degrees clockwise by which to turn images of cameras that hang on their side by the calibration's gravity.
 
@@ -61,6 +70,8 @@ class CameraSetup:
         turns = {}
         for camera, o, asked in zip(self._bound(opened).cameras, opened, self.rotate, strict=True):
             degrees = upright_turn(camera)
+            if o.info.kind == "detections":
+                continue  # their joints are where they were found
             if asked is None and degrees and not exchanged(camera, o.info.size):
                 turns[o.info.name] = degrees
         return turns

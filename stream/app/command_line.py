@@ -28,6 +28,7 @@ from stream.config import (
 )
 from stream.live.metrics import report
 from stream.sources import controls_of, list_cameras, parse_sources
+from stream.sources.detections import sources_of_detections
 from stream.sources.take import sources_of_take
 
 _log = logging.getLogger(__name__)
@@ -48,7 +49,10 @@ def config_of(args: argparse.Namespace, *, sources: bool = True, demo_files: boo
         raise UserError("--demo brings its own video; leave out --demo or --camera")
     if args.from_take and (args.camera or args.demo):
         raise UserError(f"--from-take brings its own cameras; leave out {'--camera' if args.camera else '--demo'}")
-    if sources and not args.demo and not args.camera and not args.from_take:
+    if args.detections and (args.camera or args.demo or args.from_take):
+        other = "camera" if args.camera else "demo" if args.demo else "from-take"
+        raise UserError(f"--detections brings its own cameras; leave out --{other}")
+    if sources and not (args.demo or args.camera or args.from_take or args.detections):
         raise UserError(
             "no camera; give --camera 0, --camera FILE.mp4 or --demo (--list-cameras shows those there are)"
         )
@@ -62,7 +66,7 @@ def config_of(args: argparse.Namespace, *, sources: bool = True, demo_files: boo
     default = demo.WALKER_FOV if args.demo == "single" else LiftConfig().fov_degrees
     options = sinks.options_of(vars(args), sinks.kinds().values())
     config = Config(
-        sources=parse_sources(sources_of_take(args.from_take) if args.from_take else args.camera),
+        sources=parse_sources(_cameras_of(args)),
         detect=DetectConfig(names=tuple(name.strip() for name in args.detector.split(",") if name.strip())),
         people=PeopleConfig(None if args.people in (None, "all") else args.people, args.max_people, args.select),
         lift=LiftConfig(args.weights, default if args.fov is None else args.fov),
@@ -90,6 +94,13 @@ def config_of(args: argparse.Namespace, *, sources: bool = True, demo_files: boo
     return with_thresholds(config, getattr(args, "thresholds", {}))
 
 
+def _cameras_of(args: argparse.Namespace) -> Sequence[str]:
+    """What was given to --camera, or stands for it."""
+    if args.detections:
+        return sources_of_detections(args.detections)
+    return sources_of_take(args.from_take) if args.from_take else args.camera
+
+
 def _start_of(args: argparse.Namespace) -> StartConfig | None:
     """When to begin and end, None where nothing is said of it.
 
@@ -99,8 +110,8 @@ def _start_of(args: argparse.Namespace) -> StartConfig | None:
     given = [flag for flag in ("start_at", "countdown", "seconds") if getattr(args, flag)]
     if not given:
         return None
-    if args.demo or args.realtime or args.from_take:
-        other = "demo" if args.demo else "realtime" if args.realtime else "from-take"
+    given_files = ("demo", "realtime", "from_take", "detections")
+    if other := next((name.replace("_", "-") for name in given_files if getattr(args, name)), None):
         raise UserError(f"--{given[0].replace('_', '-')} is for live cameras; leave it out, or --{other}")
     if args.start_at is not None and args.start_at <= datetime.now(UTC):
         raise UserError(f"--start-at {args.start_at:%Y-%m-%d %H:%M:%S}: that time is over")
@@ -166,7 +177,7 @@ def _run(args: argparse.Namespace) -> int:
             return DONE if tell(camera_lines()) else FAILED
         if args.print_config:
             # The demo's own is fetched when it runs.
-            config = Config(()) if args.demo or not (args.camera or args.from_take) else config_of(args)
+            config = Config(()) if args.demo or not _cameras_of(args) else config_of(args)
             return DONE if tell(as_toml(args, with_thresholds(config, args.thresholds))) else FAILED
         config = config_of(args)
         lines, failures = capture.run(config) if config.capture else _estimated(config)

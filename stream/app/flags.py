@@ -36,6 +36,9 @@ def parser(about: str = "", kind: type[Parser] = Parser) -> Parser:
     )  # fmt: skip
     source.add_argument("--from-take", type=Path, metavar="TAKE",
                         help="every camera of a take, as it was captured; one of them: --camera TAKE/NAME")  # fmt: skip
+    source.add_argument("--detections", type=Path, metavar="FOLDER",
+                        help="2D joints of another program in place of images, one folder or file a camera: OpenPose, "
+                             "Pose2Sim, RTMPose, AlphaPose, DeepLabCut, MediaPipe")  # fmt: skip
     source.add_argument("--list-cameras", action="store_true", help="list the local cameras and stop")
     source.add_argument("--control", action="append", default=[], metavar="[CAMERA:]NAME=VALUE",
                         help="exposure, gain, focus, white_balance, power_line_frequency or another control of local "

@@ -31,10 +31,11 @@ from stream.config import DetectConfig, PeopleConfig, SyncConfig, TrackConfig
 from stream.live.cuts import Cuts
 from stream.live.frame_checks import check_cameras, check_frames
 from stream.live.interpolation import interpolate_all
+from stream.live.known import followed
 from stream.live.people import Everybody, Identify, OnePerson
 from stream.live.tracks import Tracker
 from stream.selection import select
-from stream.types import Estimate, Frame, FrameReference, FrameSet, Person, StreamError, View
+from stream.types import Estimate, Frame, FrameReference, FrameSet, KnownFrame, Person, StreamError, View
 
 Each = Callable[..., Iterable[Any]]
 """``map``, or something that gives the same in the same order."""
@@ -269,11 +270,15 @@ class Estimator:
                 # A file that begins again, or a reconnected camera.
                 anew = True
                 eye.cuts.reset()
-            cut = eye.cuts(frame.image, frame.t)
+            known = isinstance(frame, KnownFrame)
+            cut = not known and eye.cuts(frame.image, frame.t)
             if anew or cut:
                 eye.session.reset()
                 eye.before = None
-            eye.seen = eye.session(frame.image, frame.t)
+            if isinstance(frame, KnownFrame):
+                eye.seen = followed(frame.seen, self._people.limit, None if anew else eye.seen)
+            else:
+                eye.seen = eye.session(frame.image, frame.t)
             eye.frame_index, eye.t, eye.image = frame.index, frame.t, weakref.ref(frame.image)
         before, now = eye.before, eye.seen
         if (

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from calibration import writing
-from stream.recordings import npz, tables
+from stream.recordings import npz, pose2sim, tables
 from stream.recordings.angles import suffixes
 from stream.recordings.people_files import PEOPLE, PeopleOptions, check_people_options, write_people
 from stream.recordings.reading import Reading, fault_line
@@ -23,7 +23,11 @@ TABLES: Final[dict[str, Callable[[Reading, Path], list[str]]]] = {
     "parquet": tables.write_parquet,
     "npz": npz.write_npz,
 }
-FORMATS: Final = (*TABLES, *PEOPLE)
+FOLDERS: Final[dict[str, Callable[[Reading, Path], list[str]]]] = {"pose2sim": pose2sim.write_pose2sim}
+"""Formats that are a folder of many files."""
+_MARK: Final = {"pose2sim": ("calibration", "pose")}
+"""What such a folder holds, so that it is known again."""
+FORMATS: Final = (*TABLES, *PEOPLE, *FOLDERS)
 
 
 def export(
@@ -57,6 +61,13 @@ def export(
         raise StreamError(f"--end {end:g} is not after --start {start:g}")
     people = people or PeopleOptions()
     check_people_options(to, people)
+    if to in FOLDERS:
+        _check_folder(take, to, out, force)
+        reading = Reading(take, start, end, select)
+        try:
+            return _finished(take, reading, _write_folder(reading, to, out))
+        except OSError as error:
+            raise StreamError(f"cannot write {out}: {error.strerror or error}") from None
     try:
         is_folder = out.is_dir()
     except OSError as error:  # a name that is too long
@@ -78,6 +89,11 @@ def export(
             notes = _write_table(reading, to, out, beside)
     except OSError as error:
         raise StreamError(f"cannot write {out}: {error.strerror or error}") from None
+    return _finished(take, reading, notes)
+
+
+def _finished(take: Take, reading: Reading, notes: list[str]) -> list[str]:
+    """The notes, with what is to be said of every export."""
     if reading.selection.rule in MEASURES:
         whom = f"person {reading.ids[0]}" if reading.ids else "nobody is there"
         notes.insert(0, f"--select {reading.selection}: {whom}")
@@ -107,6 +123,34 @@ def _check(take: Take, targets: list[Path], force: bool) -> None:
             raise StreamError(f"{target} is part of the take that is read; give another --out")
         if target.exists() and not force:
             raise StreamError(f"{target} exists; give another --out, or --force to write over it")
+
+
+def _check_folder(take: Take, to: str, out: Path, force: bool) -> None:
+    """Refuse a folder that is another's, before anything is read."""
+    real = out.resolve()
+    if take.folder.resolve() in (real, *real.parents):
+        raise StreamError(f"{out} lies in the take that is read; give another --out")
+    if not out.parent.is_dir():
+        raise StreamError(f"cannot write {out}: there is no folder {out.parent}")
+    if not out.exists():
+        return
+    there = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
+    if there and not there <= set(_MARK[to]):
+        raise StreamError(f"{out} holds other things than an export to {to}; give --out a folder that is not there")
+    if there and not force:
+        raise StreamError(f"{out} exists; give another --out, or --force to write over it")
+
+
+def _write_folder(reading: Reading, to: str, out: Path) -> list[str]:
+    # Written beside its place and renamed in one step, as files are.
+    with writing.scratch(out.resolve().parent) as scratch:
+        new = scratch / "new"
+        new.mkdir()
+        notes = FOLDERS[to](reading, new)
+        if out.exists():
+            out.resolve().rename(scratch / "old")
+        new.rename(out.resolve())
+    return [*notes, f"wrote {out}"]
 
 
 def _beside(out: Path) -> dict[str, Path]:

@@ -141,7 +141,11 @@ class SequenceSource(ABC):
             self._read += 1
             image = shot.image
             image.flags.writeable = False
-            return Frame(self.name, shot.index, shot.t, image)
+            return self._frame_of(Shot(shot.index, shot.t, image))
+
+    def _frame_of(self, shot: Shot) -> Frame:
+        """What is handed out of an image."""
+        return Frame(self.name, shot.index, shot.t, shot.image)
 
     def _next(self) -> Shot | None:
         """The next image, waiting for its time and passing over late ones when it is played in real time."""
