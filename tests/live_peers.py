@@ -107,7 +107,7 @@ def dds(topic, name, interface="lo"):
         for one in found.take(20):
             if hasattr(one, "topic_name"):
                 show(topic=one.topic_name, kind=one.type_name)
-        for message in reader.take(20):
+        for message in filter(dataclasses.is_dataclass, reader.take(20)):
             show(at=time.monotonic(), said=dataclasses.asdict(message), cdr=message.serialize().hex())
         time.sleep(0.001)
 

@@ -92,7 +92,7 @@ def test_events_and_hypotheses_are_streams_and_channels_too(opened):
     sink = opened(live(info), hypotheses=True)
     with Peer("lsl", f"{NAME}-events") as peer:
         now = time.monotonic()
-        act = lambda: (sink.event(Event(now, "lsl", "came by LSL")), sink.event(Event(now, "user", "jump")))  # noqa: E731
+        act = lambda: (sink.event(Event(now, "lsl-in", "came by LSL")), sink.event(Event(now, "user", "jump")))  # noqa: E731
         got = peer.until(lambda got: "sample" in got, act=act)
         assert got["sample"] == ["user: jump"] and abs(got["t"] - now) < 0.02, "no echo"
     labels = sink._labels()
@@ -118,7 +118,7 @@ def test_markers_of_another_program_become_events_at_their_own_time(opened):
         sent = {got["number"]: got["t"] for got in peer.got if "number" in got}
     for source, text, t in control.events[:5]:
         word, number = text.split()
-        assert (source, word) == ("lsl", "stimulus") and abs(t - sent[int(number)]) < 0.02
+        assert (source, word) == ("lsl-in", "stimulus") and abs(t - sent[int(number)]) < 0.02
 
 
 def test_a_second_program_of_the_same_name_is_a_line(opened, caplog):

@@ -187,7 +187,7 @@ def test_a_flood_is_cut_counted_and_said_once(caplog):
     assert [r.getMessage() for r in caplog.records] == [
         "osc-in: more than 10 messages a second; those beyond are left out"
     ]
-    assert inbox.line() == f"osc-in: {taken + 1} messages, {1000 - taken} more left out"
+    assert inbox.line() == f"osc-in: {taken + 1} messages taken, {1000 - taken} more left out"
 
 
 def test_what_others_write_stays_one_short_line():

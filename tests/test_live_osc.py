@@ -145,7 +145,7 @@ def test_every_joint_of_everybody_comes_by_its_name():
         peer.until(lambda got: got["where"] == "/pose/5/right_wrist")
         sink.event(Event(0.1, "user", "jump"))
         event = peer.until(lambda got: got["where"] == "/event")
-        sink.event(Event(0.1, "osc", "came by OSC"))
+        sink.event(Event(0.1, "osc-in", "came by OSC"))
         sink.event(Event(0.2, "user", "last"))
         assert peer.until(lambda got: got["where"] == "/event")["values"][2] == "last", "no echo"
         sink.close()
@@ -219,7 +219,7 @@ def test_another_program_marks_and_records(listening):
         client.send_message("/record/start", [])
         client.send_message("/record/stop", [])
         wait(lambda: len(control.records) == 2)
-    assert control.events == [("osc", "jump"), ("osc", "/stimulus 3 0.5 left")]
+    assert control.events == [("osc-in", "jump"), ("osc-in", "/stimulus 3 0.5 left")]
     assert control.records == [True, False]
 
 
@@ -240,7 +240,7 @@ def test_no_datagram_of_a_stranger_ends_it(listening, caplog):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         for data in (*hostile, good):
             s.sendto(data, ("127.0.0.1", port))
-    wait(lambda: ("osc", "still here") in control.events)
+    wait(lambda: ("osc-in", "still here") in control.events)
     assert logging.getLogger().handlers == roots and not caplog.records
     assert all(text.isprintable() and len(text) <= 500 for _, text in control.events)
 

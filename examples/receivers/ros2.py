@@ -16,7 +16,7 @@ reader = DataReader(participant.entity, Topic(participant.entity, "rt/tf", ros_t
 print("listening to /tf", flush=True)
 while True:
     for message in reader.take(10):
-        for transform in message.transforms:
+        for transform in getattr(message, "transforms", []):  # none in what says that a publisher left
             if transform.child_frame_id.endswith("/left_wrist"):
                 at = transform.transform.translation
                 print(f"{transform.child_frame_id} {at.x:+.2f} {at.y:+.2f} {at.z:+.2f} m", flush=True)

@@ -85,4 +85,4 @@ class Inbox:
         if not self.taken:
             return None
         more = f", {self.left_out} more left out" if self.left_out else ""
-        return f"{self._source}: {number_of(self.taken, 'message')}{more}"
+        return f"{self._source}: {number_of(self.taken, 'message')} taken{more}"

@@ -141,8 +141,8 @@ class Server:
         if not self._came:
             return None
         skipped = f", {number_of(self._skipped, 'moment')} skipped for slow ones" if self._skipped else ""
-        asked = self._inbox.line()
-        return f"websocket: {number_of(self._came, 'client')}{skipped}" + (f"; {asked}" if asked else "")
+        asked = f"; {line}" if (line := self._inbox.line()) else ""
+        return f"websocket: {number_of(self._came, 'client')}{skipped}{asked}"
 
     async def _end(self) -> None:
         if self._listener is not None:

@@ -24,7 +24,7 @@ from stream.types import Estimate, Event
 
 _log = logging.getLogger(__name__)
 
-_OWN: Final = "lsl"
+_OWN: Final = "lsl-in"
 """What events that came by LSL are said to come from; they are not sent back."""
 _GONE_S: Final = 2.0
 """After so long without its person a slot is free for another."""

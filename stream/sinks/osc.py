@@ -26,7 +26,7 @@ from stream.types import Estimate, Event, StreamError
 _log = logging.getLogger(__name__)
 
 _NEEDS: Final = "needs the package python-osc: pip install python-osc==1.10.2"
-_OWN: Final = "osc"
+_OWN: Final = "osc-in"
 """What events that came by OSC are said to come from; they are not sent back."""
 _SENT: Final = 1400
 """Bytes of a datagram that no network has to take apart."""
