@@ -7,6 +7,7 @@ which is said aloud and done for two cameras at most.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Final
 
 from calibration.errors import CalibrationError
@@ -105,10 +106,11 @@ def bind(calibration: Calibration, sources: Sequence[SourceId], how: str = "auto
         names_left = ", ".join(calibration.names[k] for k in left)
         warnings.append(f"the calibration also has {names_left}, not given with --camera and left out")
     chosen = [k for k in entry if k is not None]
+    ends = [PurePath(source.source).name for source in sources]
     files = [
-        f"{source.source} = {calibration.names[k]}"
-        for source, k, stage in zip(sources, chosen, by, strict=True)
-        if stage == "file" and source.name != calibration.names[k]
+        f"{end if len(set(ends)) == len(ends) else source.source} = {calibration.names[k]}"
+        for source, end, k, stage in zip(sources, ends, chosen, by, strict=True)
+        if stage == "file"
     ]
     notes = (f"cameras by the names of their files: {', '.join(files)}",) if files else ()
     return Binding(tuple(calibration.cameras[k] for k in chosen), tuple(by), tuple(warnings), notes)

@@ -240,6 +240,8 @@ def test_colmap_text(tmp_path, files, names):
         found = load_calibration(path)
         same(found, Calibration(tuple(replace(c, name=n) for c, n in zip(cameras, names, strict=True))), atol=1e-6)
         assert [c.fisheye for c in found.cameras] == [True, True, False]
+        assert "no scale of its own" in found.remarks[0]
+    assert not load_calibration(tmp_path, unit=1000.0).remarks
 
 
 def test_colmap_without_images_of_some_or_all_and_what_is_wrong_in_it(tmp_path):

@@ -71,7 +71,8 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
     ]
     rest = tuple(lens for key, lens in lenses.items() if key not in {of for _, of, _, _ in placed})
     made = {"imported_from": path.name, "format": "COLMAP", "unit_of_file": unit_name(told.mm)}
-    remarks = (*told.remarks, *unplaced_remarks(path, rest))
+    free = ("a model of COLMAP has no scale of its own unless it was given one, and no length is right without it",)
+    remarks = (*(free if unit is None else ()), *told.remarks, *unplaced_remarks(path, rest))
     return Calibration(tuple(cameras), made=made, remarks=remarks, lenses=rest)
 
 
