@@ -15,7 +15,7 @@ from engines.runtimes import NetworkOptions
 from engines.top_down import TopDownOptions, TopDownSession
 from stream.app import build
 from stream.app.command_line import config_of, main
-from stream.app.config_file import merged
+from stream.app.config_file import as_toml, merged
 from stream.app.flags import parser
 from stream.config import Config
 from stream.live.people import Everybody
@@ -57,6 +57,21 @@ def test_what_is_printed_is_read_back_to_the_same_run(tmp_path: Path, capsys: py
     file.write_text(printed(capsys, *FLAGS))
     assert asdict(read("--config", str(file))) == asdict(read(*FLAGS))
     assert printed(capsys, "--config", str(file)) == file.read_text()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_a_file_is_read_as_powershell_and_editors_write_it(tmp_path: Path, encoding: str) -> None:
+    """``--print-config > run.toml`` is UTF-16 in PowerShell, and its names are whatever cameras may have."""
+    flags = ["--camera", "Küche 3=synthetic:frames=3", "--camera", "10=synthetic:frames=4", "--bind", "order",
+             "--rotate", "Küche 3=90", "--calibration", "lab.toml"]  # fmt: skip
+    file, text = tmp_path / "run.toml", "\n".join(as_toml(merged(parser, flags), read(*flags)))
+    file.write_bytes(text.replace("\n", "\r\n").encode(encoding))
+    found = read("--config", str(file))
+    assert asdict(found) == asdict(read(*flags))
+    assert [(s.name, s.rotate) for s in found.sources] == [
+        ("Küche 3", 90),
+        ("10", None),
+    ] and found.setup.bind == "order"
 
 
 def test_a_vector_and_several_letterboxes_are_read_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -95,6 +95,8 @@ def solve_from_person(
         raise CalibrationError(f"a person {height_mm:g} mm tall; give the height in mm, such as --height 1750")
     seen = (score >= min_score) & np.isfinite(xy).all(-1)
     seen &= np.isin(np.arange(xy.shape[2]), body.limbs)
+    if any(camera.fisheye for camera in cameras):  # which also shows what is beside it, where there is no ray
+        seen &= np.stack([np.isfinite(image_to_ray(c, view)).all(-1) for c, view in zip(cameras, xy, strict=True)])
     masked = np.where(seen[..., None], xy, np.nan)
     weight = np.where(seen, score, 0.0)
     placed = _chain(cameras, masked, seen, body, height_mm)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from calibration.addresses import HIDDEN, redact
+from calibration.text import decode
 from engines.argument_types import Parser
 from stream.app.flags import REPEATED
 from stream.config import Config
@@ -111,7 +112,7 @@ def _read(path: Path) -> dict[str, Any]:
     if len(data) > _MOST_BYTES:
         raise StreamError(f"{path}: too large for a configuration")
     try:
-        return tomllib.loads(data.decode())
+        return tomllib.loads(decode(data))
     except (ValueError, RecursionError) as error:
         problem = " ".join(str(error).split())
     # Raised out here: what a parser quotes may be a part of an address.

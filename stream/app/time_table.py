@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from calibration.text import decode
 from calibration.writing import special
 from stream.config import SourceConfig
 from stream.types import StreamError
@@ -103,10 +104,10 @@ def _rows(path: Path) -> list[list[str]]:
     if len(data) > _MOST_BYTES:
         raise StreamError(f"--times {path}: too large for a table of times")
     try:
-        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+        text = decode(data)
         comma = max(",;\t", key=text.partition("\n")[0].count)
         return [row for row in csv.reader(io.StringIO(text), delimiter=comma) if row]
-    except (UnicodeDecodeError, csv.Error) as error:
+    except (ValueError, csv.Error) as error:
         problem = " ".join(str(error).split())[:100]
     raise StreamError(f"--times {path}: not a table of comma-separated values ({problem})")
 
