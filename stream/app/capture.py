@@ -22,6 +22,7 @@ from stream.drawing.facts import Status
 from stream.drawing.preview import draw_preview
 from stream.drawing.scene import ViewState
 from stream.live.capture import CaptureEvents, CaptureRun
+from stream.live.heap import memory_given_back
 from stream.live.metrics import report
 from stream.live.pipeline import OpenSource
 from stream.sinks import MainSink, RunInfo, recorder, window
@@ -98,7 +99,7 @@ def _alone(config: Config, capture: CaptureConfig, stack: ExitStack) -> tuple[li
             _log.info(line)
     control.connect(event=run.event)
     listen(control, sys.stdin)
-    with finish_on_interrupt(control):
+    with finish_on_interrupt(control), memory_given_back():
         run.start(control)
         try:
             _watch(run, control, opened, info, viewer, _talks(config))

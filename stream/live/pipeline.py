@@ -16,6 +16,7 @@ from stream.live.doubts import Doubts
 from stream.live.estimator import Estimator, PendingFrameSet
 from stream.live.fan_out import FanOut
 from stream.live.files import FileMatcher
+from stream.live.heap import memory_given_back
 from stream.live.metrics import Meter, Summary
 from stream.live.sink_worker import ALWAYS, SinkWorker, Span
 from stream.live.synchronise import LiveMatcher, NoOverlapError, skew_warning
@@ -168,6 +169,10 @@ class Pipeline:
         Raises:
             BaseException: the first error of any thread, after everything is closed.
         """
+        with memory_given_back():
+            return self._run(main, viewer_name)
+
+    def _run(self, main: MainSink | None, viewer_name: str) -> Summary:
         threads = [
             threading.Thread(target=self._guard, args=(self._capture, k), name=f"camera-{opened.info.name}")
             for k, opened in enumerate(self._sources)
