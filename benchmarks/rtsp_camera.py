@@ -88,6 +88,8 @@ class RtspCameras:
         """While set, what packets carry is noise."""
         self.broken = threading.Event()
         """While set, a connection ends amid the next access unit."""
+        self.answers: dict[str, str] = {}
+        """Method -> what is answered to it in place of what is right; ``{cseq}`` in it is the request's number."""
         self.connections = 0
         outer = self
 
@@ -110,6 +112,11 @@ class RtspCameras:
         self.port = self._server.server_address[1]
         self.stop = threading.Event()
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def show(self, parts: Sequence[bytes]) -> None:
+        """Send this from now on, by all cameras."""
+        shown, said = [packets(part) for part in parts], description(parts)
+        self.cameras, self.describe = [shown] * len(self.cameras), [said] * len(self.cameras)
 
     def url(self, camera: int = 0, login: str | None = None) -> str:
         """The address of a camera."""
@@ -174,6 +181,9 @@ class _Client:
         parts = rest.split(" ")[0].split("/")
         number = parts[3] if len(parts) > 3 else ""
         known = number.isdecimal() and int(number) < len(self._server.cameras)
+        if method in self._server.answers:
+            self._connection.sendall(self._server.answers[method].replace("{cseq}", heads.get("cseq", "0")).encode())
+            return None
         status, more, body = "200 OK", [], ""
         login = self._server.login
         if login is not None and heads.get("authorization") != f"Basic {base64.b64encode(login.encode()).decode()}":
@@ -211,7 +221,7 @@ class _Client:
             stamp = round(frames * _CLOCK / server.fps) & 0xFFFFFFFF
             mine.append((number, time.monotonic()))
             out = []
-            for packet in parts[number]:
+            for packet in parts[number % len(parts)]:
                 struct.pack_into(">HI", packet := bytearray(packet), 6, sequence, stamp)
                 if server.garbled.is_set():
                     packet[16:] = bytes((17 * k + sequence) & 0xFF for k in range(len(packet) - 16))

@@ -30,8 +30,11 @@ ANYWHERE = frozenset({"mpegts", "mpeg", "wtv"})
 # Each decoder thread holds about a dozen images of its own; four decode 1080p several times faster than real time.
 _THREADS = 4
 KNOW_THEIR_BEGIN = frozenset({"h264", "hevc", "vvc", "av1", "libdav1d"})
+_TOLD = 8
+"""So many tracks that are not used are named."""
 _LEADING = 300
 """After so many packets without a keyframe they are decoded all the same: some files mark none."""
+_IN_VAIN = "no answer in time"
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (av.error.HTTPUnauthorizedError, "user name or password refused (401); write them as scheme://user:password@host"),
     (av.error.HTTPForbiddenError, "access refused (403)"),
@@ -40,8 +43,8 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (av.error.HTTPServerError, "the server has an error (5xx)"),
     (ConnectionRefusedError, "connection refused; is the camera on and the port right?"),
     (PermissionError, "permission denied"),
-    (av.error.ExitError, "no answer in time"),
-    (TimeoutError, "no answer in time"),
+    (av.error.ExitError, _IN_VAIN),
+    (TimeoutError, _IN_VAIN),
     (EOFError, "it ended"),
     (av.error.InvalidDataError, "not a video, or damaged beyond reading"),
     (av.error.ArgumentError, "not a kind of video that is read here"),
@@ -53,6 +56,13 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
 def reason(error: av.error.FFmpegError) -> str:
     """Why FFmpeg failed, in a few words. Never the error's own text: that holds the URL with its password."""
     return next((text for kind, text in _REASONS if isinstance(error, kind)), f"FFmpeg says {type(error).__name__}")
+
+
+def _named(track: VideoStream, readable: bool) -> str:
+    """What a track is called that is not used."""
+    if not readable:
+        return "one of another codec"
+    return f"{track.width}x{track.height}" if track.width and track.height else "one of a size that is not said"
 
 
 class TransportError(StreamError):
@@ -116,6 +126,9 @@ class OpenVideo:
             )
         except av.error.FFmpegError as error:
             problem, refused = reason(error), error.errno == errno.EPROTONOSUPPORT
+            # An RTSP server that was waited for in vain counts as one that answered something wrong.
+            if time.monotonic() - self._since >= self._patience and not isinstance(error, av.error.HTTPError):
+                problem = _IN_VAIN
         # Raised out here so that the error with the URL in it is not chained to ours.
         if problem:
             kind = TransportError if refused else StreamError
@@ -152,8 +165,9 @@ class OpenVideo:
             raise StreamError(f"{self.shown}: its codec is not one that is read here; convert it to H.264")
         chosen = max(readable, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height))
         if len(tracks) > 1:
-            others = (f"{s.width}x{s.height}" if s in readable else "one of another codec" for s in tracks)
-            left = ", ".join(name for s, name in zip(tracks, others, strict=True) if s is not chosen)
+            others = [_named(s, s in readable) for s in tracks if s is not chosen]
+            more = f" and {len(others) - _TOLD} more" if len(others) > _TOLD else ""
+            left = ", ".join(others[:_TOLD]) + more
             size = f"{chosen.width}x{chosen.height}"
             self._tracks = f"{self.shown}: of its {len(tracks)} video tracks that of {size} is used; not used: {left}"
         return chosen
