@@ -65,6 +65,11 @@ def encoding(data: bytes) -> str:
     return "utf-8"
 
 
+def line_ends(words: str) -> str:
+    """The same text with the line ends of this project, whatever system wrote it."""
+    return words.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def decode(data: bytes) -> str:
     """The text, with the line ends of this project.
 
@@ -73,7 +78,7 @@ def decode(data: bytes) -> str:
     """
     name = encoding(data)
     try:
-        return data.decode(name).replace("\r\n", "\n").replace("\r", "\n")
+        return line_ends(data.decode(name))
     except UnicodeDecodeError as error:
         if not name.startswith("utf-8"):
             raise ValueError(f"it is no whole text in {name.upper()}") from error

@@ -34,7 +34,7 @@ def peek(path: Path) -> str:
         return ""
     with path.open("rb") as file:
         head = file.read(20000)
-    return head.decode(text.encoding(head), "replace").replace("\r\n", "\n")
+    return text.line_ends(head.decode(text.encoding(head), "replace"))
 
 
 def array(table: Mapping[str, Any], key: str, shapes: Sequence[tuple[int, ...]], where: str) -> Array:

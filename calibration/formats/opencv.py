@@ -41,13 +41,19 @@ def _files(path: Path) -> list[Path]:
 
 
 def _has_camera(file: Path) -> bool:
-    words = peek(file)
-    if file.suffix.lower() == ".xml" and "opencv_storage" not in words:
-        return False
-    if file.suffix.lower() == ".json" and not re.search(r'"(opencv-matrix|camera_?matrix|Camera_?Matrix)"', words):
-        return False
-    keys = "|".join({*_K, *(first + number for first, _ in _STEREO for number in "12")})
-    return bool(re.search(rf"""(?:^|[<{{,\s"'])(?:{keys})["']?(?:[ \t]*:|[ >])""", words))
+    """Whether a file looks like one of OpenCV's with a camera: a key of its matrix, where keys stand."""
+    words, suffix = peek(file), file.suffix.lower()
+    # ROS 2's small k is a camera's only beside its model.
+    keys = [key for key in _K if key != "k" or "distortion_model" in words]
+    name = "|".join([*keys, *(first + number for first, _ in _STEREO for number in "12")])
+    if suffix == ".xml":
+        return "opencv_storage" in words and bool(re.search(rf"<(?:{name})[\s>]", words))
+    if suffix == ".json":
+        # Other programs' JSON has a K, too; OpenCV says what its matrices are.
+        return bool(re.search(rf'"(?:{name})"\s*:', words)) and bool(
+            re.search(r'"opencv-matrix"|"camera_?matrix"', words, re.IGNORECASE)
+        )
+    return bool(re.search(rf"""^["']?(?:{name})["']?[ \t]*:""", words, re.MULTILINE))
 
 
 def matches(path: Path) -> bool:
