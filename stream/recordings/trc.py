@@ -11,7 +11,9 @@ from stream.words import number_of
 _UP = np.array([0.0, 1, 0])
 
 
-def write_trc(markers: Markers, file: MarkerFile, path: Path, unix_offset: float) -> list[str]:
+def write_trc(
+    markers: Markers, file: MarkerFile, path: Path, unix_offset: float, origin: float | None = None
+) -> list[str]:
     """Write one file: time from the first row; nan where a joint is missing, as OpenSim writes it.
 
     OpenSim refuses a file with a row that ends in an empty cell.
@@ -21,6 +23,7 @@ def write_trc(markers: Markers, file: MarkerFile, path: Path, unix_offset: float
         file: whose of them, and the name that stands in the file.
         path: where to write it.
         unix_offset: ``RunInfo.unix_offset``.
+        origin: seconds that time 0 is; None for the first row.
 
     Returns:
         What to tell the user.
@@ -28,6 +31,7 @@ def write_trc(markers: Markers, file: MarkerFile, path: Path, unix_offset: float
     labels, count = file.labels, len(markers.time)
     points = np.concatenate([markers.of(person_id, _UP) for person_id in file.people], axis=1) / 1000
     rate = f"{rate_of(markers.time):.6g}"
+    zero = markers.time[:1].sum() if origin is None else origin
     head = [
         ["PathFileType", "4", "(X/Y/Z)", file.path.name],
         ["DataRate", "CameraRate", "NumFrames", "NumMarkers", "Units"]
@@ -41,6 +45,6 @@ def write_trc(markers: Markers, file: MarkerFile, path: Path, unix_offset: float
             out.write("\t".join(map(str, line)) + "\n")
         for frame, (t, values) in enumerate(zip(markers.time, points.reshape(count, -1), strict=True), 1):
             cells = (f"{v:.6f}" for v in values)
-            out.write("\t".join([str(frame), f"{t - markers.time[0]:.6f}", *cells]) + "\n")
+            out.write("\t".join([str(frame), f"{t - zero:.6f}", *cells]) + "\n")
     frames = number_of(count, "frame")
     return [f"{frames} at {rate} Hz, metres, y up; time 0 is {start_of(markers, unix_offset)}"]
