@@ -76,6 +76,7 @@ def fit_cameras(
     sizes: Sequence[tuple[int, int]],
     letterboxes: Mapping[str | None, Letterbox | None],
     names: Sequence[str] = (),
+    sources: Sequence[str] = (),
 ) -> tuple[list[Camera], list[str]]:
     """Every camera for its frames, by ``fit_camera``, and what was done, a line each.
 
@@ -83,16 +84,18 @@ def fit_cameras(
         cameras: as calibrated.
         sizes: width and height of each one's frames, pixels.
         letterboxes: by camera name, None for all others; the value None means the largest centred fit.
-        names: what their sources are called where that is another name: lines speak of them so.
+        names: what the user called them where that is another name: lines speak of them so, and letterboxes may.
+        sources: what --rotate calls them; () as ``names``.
 
     Raises:
         CalibrationError: if a shape differs and there is no letterbox.
     """
     fitted, lines = [], []
-    for camera, size, name in zip(cameras, sizes, names or [camera.name for camera in cameras], strict=True):
+    called = names or [camera.name for camera in cameras]
+    for camera, size, name, source in zip(cameras, sizes, called, sources or called, strict=True):
         key = next((one for one in (name, camera.name) if one in letterboxes), None)
         box = (letterboxes[key] or centred_letterbox(camera, size)) if key in letterboxes else None
-        fit, line = fit_camera(replace(camera, name=name), size, box)
+        fit, line = fit_camera(replace(camera, name=name), size, box, source)
         fitted.append(replace(fit, name=camera.name))
         lines += [line] if line else []
     return fitted, lines
@@ -104,13 +107,16 @@ def exchanged(camera: Camera, size: tuple[int, int]) -> bool:
     return width != height and abs(size[0] * width / height - size[1]) <= 0.5
 
 
-def fit_camera(camera: Camera, size: tuple[int, int], letterbox: Letterbox | None = None) -> tuple[Camera, str | None]:
+def fit_camera(
+    camera: Camera, size: tuple[int, int], letterbox: Letterbox | None = None, source: str | None = None
+) -> tuple[Camera, str | None]:
     """The camera for frames of another size.
 
     Args:
         camera: as calibrated.
         size: width and height of the frames, pixels.
         letterbox: how the calibrated picture lies in the frame, when it does not fill it.
+        source: what --rotate calls it where that is another name.
 
     Returns:
         The camera for that size and a line that says what was done, or None where nothing was.
@@ -130,9 +136,10 @@ def fit_camera(camera: Camera, size: tuple[int, int], letterbox: Letterbox | Non
     if size == camera.size:
         return camera, None
     if exchanged(camera, size):
+        turn = word(f"{source or camera.name}=90")
         raise CalibrationError(
             f"camera {camera.name}: calibrated for {was}, but its frames are {now}: width and height are exchanged; it "
-            f"was calibrated from frames turned otherwise: --rotate {word(f'{camera.name}=90')} (or 270) turns these, "
+            f"was calibrated from frames turned otherwise: --rotate {turn} (or 270) turns these, "
             "or calibrate with the --rotate that is used here"
         )
     # A whole number of rows may round the exact height by half a pixel (1920x1080 to 854x480).

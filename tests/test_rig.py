@@ -76,13 +76,17 @@ def test_without_names_the_device_decides_and_then_the_order_which_is_said(lab):
     _, fitted, lines = fit(lab / "up.toml", "cam_2.mp4", "cam-0.mp4", "Cam01.avi")
     np.testing.assert_allclose([f.camera.t for f in fitted], [CAMERAS[k].t for k in (2, 0, 1)])
     assert lines == ["cameras by the names of their files: cam_2.mp4 = cam2, cam-0.mp4 = cam0, Cam01.avi = cam1"]
-    # A flag may call a camera as the run does or as the calibration does.
+    # A letterbox is for a camera as the calibration or the user calls it, and never as it is called for want of a name:
+    # the first one here, which is the calibration's cam2, is cam0 in the run.
     half = (SIZE[0] // 2, SIZE[1])
-    for name in ("cam0", "cam2"):
-        _, fitted, _ = fit(lab / "up.toml", "cam_2.mp4", "cam1=x.mp4", size=half, letterbox=(f"{name}=fit", "cam1=fit"))
-        assert fitted[0].camera.size == half
-    with pytest.raises(UserError, match="camera cam0: calibrated for .* another crop .* --letterbox cam0="):
-        fit(lab / "up.toml", "cam_2.mp4", "cam1=x.mp4", size=half, letterbox=("cam1=fit",))
+    texts = ("cam_2.mp4", "Cam 1=x.mp4")
+    for name in ("cam1", "Cam 1"):
+        _, fitted, _ = fit(lab / "up.toml", *texts, size=half, letterbox=("cam2=fit", f"{name}=fit"))
+        assert [f.camera.size for f in fitted] == [half, half]
+    with pytest.raises(UserError, match="camera cam2: calibrated for .* another crop .* --letterbox cam2="):
+        fit(lab / "up.toml", *texts, size=half, letterbox=("cam0=fit", "cam1=fit"))
+    with pytest.raises(UserError, match="camera cam2: .* are exchanged; .* --rotate cam0=90"):
+        fit(lab / "placed.toml", *texts, size=SIZE[::-1])
 
 
 def test_what_a_calibration_does_not_say_is_said(lab):

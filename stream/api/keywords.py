@@ -65,6 +65,8 @@ class Flags(TypedDict, total=False):
     """(3,) against gravity in the calibration's world."""
     letterbox: Sequence[str]
     """``[NAME=]SCALE,DX,DY`` or ``[NAME=]fit``: how the calibrated picture lies in frames of another shape."""
+    bind: str
+    """"auto", or "order": cameras without a name are those of the calibration in their order."""
     fusion: str
     """"auto", "map", "hypotheses" or "triangulate"."""
     sync_offset: Mapping[str, float] | Sequence[str]

@@ -104,8 +104,10 @@ class CameraSetup:
             turned, line = _upright(camera, o.info, (turns or {}).get(o.info.name, 0), asked)
             upright.append(turned)
             said += line
-        names = [o.info.name for o in opened]
-        cameras, lines = fit_cameras(upright, [o.info.size for o in opened], self.letterboxes, names)
+        sources = [o.info.name for o in opened]
+        # A name that was made up may be another camera's in the calibration.
+        names = [s if given else c.name for s, given, c in zip(sources, self.named, upright, strict=True)]
+        cameras, lines = fit_cameras(upright, [o.info.size for o in opened], self.letterboxes, names, sources)
         fitted = [Fitted(replace(camera, name=o.info.name), True) for camera, o in zip(cameras, opened, strict=True)]
         bound = (*binding.warnings, *binding.notes)
         return fitted, [*self.calibration.remarks, *bound, *said, *lines, *self._lacks(len(opened))]
@@ -192,7 +194,7 @@ def load(config: CameraSetupConfig, sources: Sequence[SourceConfig]) -> CameraSe
         calibration = load_calibration(calibration)
     if config.up is not None:
         calibration = with_up(calibration, np.array(config.up))
-    letterboxes = parse_letterboxes(config.letterbox, (*calibration.names, *(source.name for source in sources)))
+    letterboxes = parse_letterboxes(config.letterbox, (*calibration.names, *(s.name for s in sources if s.named)))
     if not calibration.placed and config.fusion != "auto":
         raise StreamError(
             f"--fusion {config.fusion} needs cameras with a place, but the calibration holds lenses only; "

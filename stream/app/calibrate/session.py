@@ -104,9 +104,11 @@ def bound(
     warn(calibration.remarks)
     binding = bind(calibration, [one.given for one in opened], args.bind)
     warn(binding.warnings)
-    names = [one.info.name for one in opened]
+    given = [one.given.name for one in opened]
+    names = [name or camera.name for name, camera in zip(given, binding.cameras, strict=True)]
     boxes = parse_letterboxes(args.letterbox, (*calibration.names, *names))
-    cameras, lines = fit_cameras(binding.cameras, [one.info.size for one in opened], boxes, names)
+    sizes, sources = [one.info.size for one in opened], [one.info.name for one in opened]
+    cameras, lines = fit_cameras(binding.cameras, sizes, boxes, names, sources)
     for line in (*binding.notes, *lines):
         _log.info(line)
     return calibration, tuple(cameras)
