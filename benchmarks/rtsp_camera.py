@@ -86,6 +86,8 @@ class RtspCameras:
         """While set, nothing is answered or sent, and connections stay."""
         self.garbled = threading.Event()
         """While set, what packets carry is noise."""
+        self.unknown = threading.Event()
+        """While set, packets are of a kind that there is not."""
         self.broken = threading.Event()
         """While set, a connection ends amid the next access unit."""
         self.answers: dict[str, str] = {}
@@ -225,6 +227,8 @@ class _Client:
                 struct.pack_into(">HI", packet := bytearray(packet), 6, sequence, stamp)
                 if server.garbled.is_set():
                     packet[16:] = bytes((17 * k + sequence) & 0xFF for k in range(len(packet) - 16))
+                if server.unknown.is_set():
+                    packet[16] = 0x1F
                 out.append(packet)
                 sequence = (sequence + 1) & 0xFFFF
             data = b"".join(out)

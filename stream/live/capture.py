@@ -47,6 +47,7 @@ _MB: Final = 1e6
 @runtime_checkable
 class _Tapped(Protocol):
     def tap(self, tap: Tap, seen: str) -> None: ...
+    def look_after(self) -> None: ...
 
 
 class CaptureRun:
@@ -72,6 +73,7 @@ class CaptureRun:
         """Why it ended before it was asked to; empty otherwise."""
         self._seen, self._told, self._free = seen, told, free
         self._control = Control()
+        self._tapped: list[_Tapped] = []
         self._rotate: dict[str, int] = {}
         """Degrees by which the user wants the images turned, which are stored as they come."""
         self._run_info: RunInfo | None = None
@@ -99,6 +101,7 @@ class CaptureRun:
             what = "is drawn as it is asked for" if kind == "synthetic" else "is on disk already"
             raise StreamError(f"--capture is for live cameras, and {config.shown} {what}; leave out --capture")
         source.tap(self.writer.tap(config.name), self._seen)
+        self._tapped.append(source)
         self._rotate[config.name] = config.rotate or 0
         return turned(source, config.rotate or 0)
 
@@ -266,6 +269,8 @@ class CaptureRun:
             start, until, looked = self._start or 0.0, self._until, 0.0
             while not self._control.stopping and not self.writer.fault:
                 now = time.monotonic()
+                for source in self._tapped:
+                    source.look_after()
                 if now >= until and (self._all_ended(until) or now >= until + _LATE_S):
                     break
                 if now - looked >= _DISK_S and now > start:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
-from typing import Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from calibration.arrays import Image
 from stream.channel import Channel, Closed
@@ -17,6 +17,9 @@ from stream.sources._source import SourceInfo, SourceStatus
 from stream.sources._unpack import Follower, Unpacker
 from stream.types import Frame, StreamError
 
+_HANGS: Final = 2.0
+"""A connection that has given nothing for so many times ``stall_s`` hangs."""
+_MOST_HANGING: Final = 3
 Seen = Literal["all", "keys", "none"]
 
 
@@ -92,6 +95,12 @@ class LiveSource(ABC):
         """What hangs in a driver is given up then. Windows takes up to half of it to open a good camera."""
         self._failure: BaseException | None = None
         self._thread: threading.Thread | None = None
+        self._turn = 0
+        """Number of the thread that drains the device now; those before it were left with what hung."""
+        self._hanging = 0
+        """Of those, how many have not come back."""
+        self._heard: float | None = None
+        """Monotonic seconds at which the connection gave something last, None while there is none."""
         self._rate = RateMeter()
         # Each count has one thread that writes it.
         self._index = self._refused = self._corrupt = self._reconnects = 0
@@ -128,8 +137,7 @@ class LiveSource(ABC):
         if self._thread is not None:
             raise RuntimeError(f"source {self.name!r} was opened twice")
         # A daemon, because a driver that never returns must not keep the process from ending.
-        self._thread = threading.Thread(target=self._drain, name=f"drain-{self.name}", daemon=True)
-        self._thread.start()
+        self._start_draining()
         if not self._ready.wait(self._open_limit_s):
             self.close()
             raise StreamError(f"{self.config.shown}: hangs; it did not open in {self._open_limit_s:g} s")
@@ -199,33 +207,60 @@ class LiveSource(ABC):
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout=1.0)
 
-    def _drain(self) -> None:
+    def look_after(self) -> None:
+        """Leave a connection that hangs to its thread, which ends when it comes back, and open another one.
+
+        To be called now and then by whoever captures: then nothing interrupts a read in which bytes come and never an
+        image. Of those that hang no more than ``_MOST_HANGING`` are left.
+        """
+        heard, now = self._heard, time.monotonic()
+        if heard is None or now - heard < _HANGS * self.config.stall_s or self._hanging >= _MOST_HANGING:
+            return
+        if not (self._stop.is_set() or self._ended):
+            self._turn += 1
+            self._hanging += 1
+            self._heard = None
+            self._note = f"{self.config.shown}: nothing that can be used for {now - heard:.0f} s; opening it again"
+            self._start_draining()
+
+    def _start_draining(self) -> None:
+        self._thread = threading.Thread(target=self._drain, args=(self._turn,), name=f"drain-{self.name}", daemon=True)
+        self._thread.start()
+
+    def _drain(self, turn: int) -> None:
         """The thread: open, hand out until it is lost, wait a little longer each time, open again."""
         try:
             attempt = 0
-            while not self._stop.is_set():
+            while not self._stop.is_set() and turn == self._turn:
                 before = self._last_new
                 try:
-                    self._one_connection()
+                    self._one_connection(turn)
                     break
                 except StreamError as error:
                     if self._info is None or not self.live:
                         raise
+                    if turn != self._turn:
+                        break
                     self._note = str(error)
                 attempt = 0 if self._last_new != before else attempt + 1
                 self._stop.wait(self.config.retry_s[min(attempt, len(self.config.retry_s) - 1)])
         except Closed:
             pass
         except BaseException as error:  # whatever it is, the thread that reads must hear of it
-            self._failure = error
-        finally:
-            self._ended = True
-            if self._follower is not None:
-                self._follower.close()
-            self._slot.close()
-            self._ready.set()
+            self._failure = error if turn == self._turn else self._failure
+        if turn == self._turn:
+            self._end()
+        else:
+            self._hanging -= 1
 
-    def _one_connection(self) -> None:
+    def _end(self) -> None:
+        self._ended = True
+        if self._follower is not None:
+            self._follower.close()
+        self._slot.close()
+        self._ready.set()
+
+    def _one_connection(self, turn: int) -> None:
         """One stretch of an open device; returns when it is at its end for good."""
         connection = self._connect()
         try:
@@ -238,12 +273,14 @@ class LiveSource(ABC):
                 self._ready.set()
             else:
                 self._reconnects += 1
-            self._since = time.monotonic()
+            self._since = self._heard = time.monotonic()
             for capture in connection.captures():
-                if self._stop.is_set():
+                if self._stop.is_set() or turn != self._turn:
                     return
                 self._take(capture, self._info)
         finally:
+            if turn == self._turn:
+                self._heard = None
             connection.close()
 
     def _take(self, capture: Capture, info: SourceInfo) -> None:
@@ -252,7 +289,7 @@ class LiveSource(ABC):
         Raises:
             StreamError: if nothing new came for too long, or what comes has another size.
         """
-        now = time.monotonic()
+        self._heard = now = time.monotonic()
         if capture.image is None and capture.packed is None:
             self._corrupt += capture.lost == "corrupt"
             self._refused += capture.lost == "old"

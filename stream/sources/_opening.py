@@ -26,11 +26,11 @@ def open_all(sources: Sequence[Source], stack: ExitStack) -> list[SourceInfo]:
         stack.callback(sources[0].close)
         return [sources[0].open()]
     pool = ThreadPoolExecutor(max(len(sources), 1), thread_name_prefix="open")
-    # Not waited for: an interrupted program closes the sources next, which ends what is still being opened.
-    stack.callback(pool.shutdown, wait=False)
     for source in sources:
         stack.callback(source.close)
     under_way = [pool.submit(source.open) for source in sources]
+    # Not waited for: an interrupted program closes the sources next, which ends what is still being opened.
+    pool.shutdown(wait=False)
     infos: list[SourceInfo] = []
     refused: list[UserError] = []
     for one in under_way:

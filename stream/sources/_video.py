@@ -91,6 +91,8 @@ class OpenVideo:
         shown: what to call it in messages.
         options: FFmpeg's, among them ``protocol_whitelist`` and ``format_whitelist``.
         timeout: seconds up to the first image and seconds between two, or None for files.
+        asked: whether the second of them is looked after here. It costs a call into Python for each read of a network,
+            thousands a second; without it, ``options`` are to bound a read.
         low_delay: trade speed for frames that come out as soon as they are in.
         container_format: FFmpeg's name of the format, where it is not to find out.
 
@@ -104,6 +106,8 @@ class OpenVideo:
         shown: str,
         options: Mapping[str, str],
         timeout: tuple[float, float] | None = None,
+        *,
+        asked: bool = True,
         low_delay: bool = False,
         container_format: str | None = None,
     ) -> None:
@@ -122,8 +126,9 @@ class OpenVideo:
         problem, refused = "", False
         try:
             self.container: InputContainer = av.open(
-                target, "r", container_format, options=dict(options), timeout=timeout, metadata_errors="replace"
-            )
+                target, "r", container_format, options=dict(options), metadata_errors="replace",
+                timeout=(timeout[0], timeout[1] if asked else None) if timeout else None,
+            )  # fmt: skip
         except av.error.FFmpegError as error:
             problem, refused = reason(error), error.errno == errno.EPROTONOSUPPORT
             # An RTSP server that was waited for in vain counts as one that answered something wrong.

@@ -202,11 +202,16 @@ class _NetworkConnection:
         options = _HLS if way.playlist else _OPTIONS[scheme]
         if way.udp:
             options = {**options, "rtsp_transport": "udp+udp_multicast"}
+        # What PyAV asks between two reads is a fifth of what a copy of such a stream costs: FFmpeg gives up by itself.
+        unasked = packed and scheme.startswith("rtsp") and not way.udp
+        if unasked:
+            options = {**options, "timeout": str(round(max(config.open_s, config.stall_s) * 1e6))}
         self._video = _video.OpenVideo(
             config.source,
             shown,
             options,
             (open_s, max(config.stall_s, _PIECE_S if way.playlist else 0.0)),
+            asked=not unasked,
             low_delay=True,
             container_format="mjpeg" if way.bare else "hls" if way.playlist else None,
         )

@@ -135,9 +135,17 @@ def test_a_wrong_password_is_said_and_not_shown(camera: RtspCameras, capfd: pyte
     made.close()
 
 
+def note(made: Source) -> str:
+    """What is wrong with it, as whoever captures it asks now and then."""
+    if isinstance(made, LiveSource):
+        made.look_after()
+    return made.status().note
+
+
 BROKEN = [
     Fault("falls silent", lambda c: c.silent.set(), DONE, "", "the images after it, at once when it sends again"),
     Fault("sends noise as packets from some moment on", lambda c: c.garbled.set(), DONE, "", "the images after it"),
+    Fault("sends packets of an unknown kind", lambda c: c.unknown.set(), DONE, "", "the images after it"),
     Fault("breaks off amid an image, again and again", lambda c: c.broken.set(), DONE, "", "the images after it"),
     Fault("changes its size", lambda c: c.show(OTHER), DONE, "instead of 160x120", "images of the first size"),
     Fault("asks for a password from some moment on", lambda c: (setattr(c, "login", "u:p"), c.broken.set()), DONE,
@@ -154,12 +162,12 @@ def test_what_goes_wrong_later_is_said_and_comes_back(fault: Fault, camera: Rtsp
     try:
         assert made.read() is not None
         fault.inject(camera)
-        wait_until(lambda: made.status().note != "" and fault.words in made.status().note, LIMIT_S)
-        for flag in (camera.silent, camera.garbled, camera.broken):
+        wait_until(lambda: note(made) != "" and fault.words in note(made), LIMIT_S)
+        for flag in (camera.silent, camera.garbled, camera.unknown, camera.broken):
             flag.clear()
         camera.login = None
         camera.show(UNITS)
-        wait_until(lambda: made.status().note == "", LIMIT_S)
+        wait_until(lambda: note(made) == "", LIMIT_S)
         frame = made.read()
         assert frame is not None and frame.image.shape == (120, 160, 3) and decode(frame.image) < 30
     finally:
