@@ -132,6 +132,8 @@ class Pose:
     either."""
     extra: ExtraPoints | None = field(default=None, kw_only=True)
     """Further joints; None where none was triangulated."""
+    state: NDArray | None = field(default=None, kw_only=True)
+    """(17,) int8 of a refined pose: 0 measured, 1 filled in, 2 extrapolated; None of a live one."""
 
 
 class DetectorSession(Protocol):

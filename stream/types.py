@@ -108,6 +108,10 @@ class View:
     """(17, 3) mm: ``answer_raw`` through the causal filter."""
     root: Array | None = None
     """(3,) mm, position of the pelvis in the camera's axes."""
+    answer_cov: Array | None = None
+    """(17, 3, 3) mm2, covariance of a refined ``answer``; None of a live one."""
+    answer_state: Array | None = None
+    """(17,) int8 of a refined answer: 0 measured, 1 filled in, 2 extrapolated; None of a live one."""
 
     @property
     def best_track(self) -> HypothesisTrack | None:

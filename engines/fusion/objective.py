@@ -32,9 +32,9 @@ from engines.skeleton import L_HIP, LEFT, N_JOINTS, PARENTS, R_HIP, RIGHT
 NEAR_MM = 100.0
 
 _N = N_JOINTS - 1
-# x_j - x_root as a function of the 16 unknown joints.
-_RELATIVE = np.eye(_N)
-_RELATIVE[:, [R_HIP - 1, L_HIP - 1]] -= 0.5
+RELATIVE = np.eye(_N)
+"""(16, 16) x_j - x_root as a function of the 16 unknown joints."""
+RELATIVE[:, [R_HIP - 1, L_HIP - 1]] -= 0.5
 
 
 def _limbs() -> tuple[Array, Array]:
@@ -104,13 +104,13 @@ def pose_problem(views: Views, distance: Array, options: FusionOptions = FusionO
         views.ray[:, 1:],
         whiten * (views.seen[:, 1:] * distance[:, None] / options.noise_mm)[..., None, None],
         views.seen[:, 1:],
-        (rows @ _RELATIVE).reshape(-1, _N),
+        (rows @ RELATIVE).reshape(-1, _N),
         (rows @ views.mean[:, :, 1:]).reshape(-1, 3),
         np.log(np.maximum(views.weight, 1e-9)) - 3 * np.log(sigma).sum(-1),
     )
 
 
-class _Terms(NamedTuple):
+class Terms(NamedTuple):
     """One part of the objective at S poses: energy, gradient and normal matrix."""
 
     energy: Array
@@ -155,15 +155,15 @@ def _tails(p: Problem, square: Array) -> tuple[Array, Array]:
     return energy, (core * (p.options.degrees + 2) / tail + far / p.options.far_width**2) / (core + far)
 
 
-def _reprojection(p: Problem, x: Array) -> _Terms:
-    """Normal matrices (S, 16, 3, 3): a 2D joint concerns its own three coordinates only."""
+def reprojection(p: Problem, x: Array) -> Terms:
+    """What the cameras saw; normal matrices (S, 16, 3, 3): a 2D joint concerns its own three coordinates only."""
     seen = sight(p, x)
     energy, weight = _tails(p, seen.square)
     root = np.sqrt(weight)[..., None]
     J = (seen.jacobian * root[..., None]).transpose(0, 2, 1, 3, 4).reshape(len(x), _N, -1, 3)
     r = (seen.residual * root).transpose(0, 2, 1, 3).reshape(len(x), _N, -1, 1)
     Jt = J.swapaxes(-1, -2)
-    return _Terms(energy, (Jt @ r)[..., 0], Jt @ J)
+    return Terms(energy, (Jt @ r)[..., 0], Jt @ J)
 
 
 class MixtureTerms(NamedTuple):
@@ -187,7 +187,8 @@ class MixtureTerms(NamedTuple):
     """(S, Q, 3) whitened."""
 
 
-def _mixture(p: Problem, x: Array, s: Array) -> MixtureTerms:
+def mixtures(p: Problem, x: Array, s: Array) -> MixtureTerms:
+    """What the lifted views believe of poses (S, 16, 3) mm of log-scales (S,); at least one view is lifted."""
     count, (views, kernels) = len(x), p.log_kernel.shape
     shrink = np.exp(-s)[:, None, None]
     fitted = p.rows @ (x * shrink)
@@ -210,7 +211,7 @@ def _mixture(p: Problem, x: Array, s: Array) -> MixtureTerms:
     return MixtureTerms(energy, weighted[..., :3], normal, scale, weighted[..., 3:], share, weight, w)
 
 
-def _symmetry(p: Problem, x: Array) -> _Terms:
+def _symmetry(p: Problem, x: Array) -> Terms:
     """Normal matrix (S, 48, 48). What a limb measures is not known, but that it measures the same on both sides is."""
     bone = _BONES @ x
     length = np.maximum(np.linalg.norm(bone, axis=-1), 1.0)
@@ -219,12 +220,12 @@ def _symmetry(p: Problem, x: Array) -> _Terms:
     J = (_PAIRS @ (bone / (length * p.options.symmetry_mm)[..., None])).reshape(len(x), 4, -1)
     Jt = (J * ((p.options.symmetry_degrees + 1) / tail)[..., None]).swapaxes(-1, -2)
     energy = (p.options.symmetry_degrees + 1) / 2 * np.log(tail / p.options.symmetry_degrees).sum(-1)
-    return _Terms(energy, (Jt @ r[..., None]).reshape(x.shape), Jt @ J)
+    return Terms(energy, (Jt @ r[..., None]).reshape(x.shape), Jt @ J)
 
 
 def system(p: Problem, x: Array, s: Array) -> tuple[Array, Array, Array, MixtureTerms]:
     """Energy (S,), gradient (S, 49), Gauss-Newton matrix (S, 49, 49), joints first, then the log-scale."""
-    seen, mixture, limbs = _reprojection(p, x), _mixture(p, x, s), _symmetry(p, x)
+    seen, mixture, limbs = reprojection(p, x), mixtures(p, x, s), _symmetry(p, x)
     count = len(x)
     joints = limbs.normal.reshape(count, _N, 3, _N, 3)
     axis, joint = np.arange(3), np.arange(_N)

@@ -25,6 +25,26 @@ class Posterior:
     """(V,) how far the typical seen joint of a view is from where the pose puts it, in standard deviations."""
 
 
+def doubt(p: Problem, mixture: MixtureTerms, s: float) -> Array:
+    """What each kernel pulls at more than the mean of its view does, by the root of its responsibility.
+
+    Args:
+        p: the problem.
+        mixture: its mixtures at one pose.
+        s: log-scale there.
+
+    Returns:
+        (L M, 48) by the joints; its Gram matrix is the covariance of the score over the kernels.
+    """
+    views, kernels = p.log_kernel.shape
+    rows = p.rows.reshape(views * kernels, _N, _N) * np.exp(-s)
+    pull = (mixture.weight[0][:, None] * mixture.residual[0]).reshape(views * kernels, _N, 3)
+    score = (rows.swapaxes(-1, -2) @ pull).reshape(views, kernels, -1)
+    share = mixture.share[0][..., None]
+    score = np.sqrt(share / views) * (score - (share * score).sum(1, keepdims=True))
+    return score.reshape(views * kernels, -1)
+
+
 def _covariance(p: Problem, s: float, H: Array, mixture: MixtureTerms) -> Array:
     """(17, 3, 3) mm2, to first order: C = H^-1, and C G C more for not knowing the kernel.
 
@@ -32,13 +52,7 @@ def _covariance(p: Problem, s: float, H: Array, mixture: MixtureTerms) -> Array:
     1982).
     """
     C = np.linalg.inv(H)
-    views, kernels = p.log_kernel.shape
-    rows = p.rows.reshape(views * kernels, _N, _N) * np.exp(-s)
-    pull = (mixture.weight[0][:, None] * mixture.residual[0]).reshape(views * kernels, _N, 3)
-    score = (rows.swapaxes(-1, -2) @ pull).reshape(views, kernels, -1)
-    share = mixture.share[0][..., None]
-    score = (np.sqrt(share / views) * (score - (share * score).sum(1, keepdims=True))).reshape(views * kernels, -1)
-    wide = score @ C[:-1]
+    wide = doubt(p, mixture, s) @ C[:-1]
     C = C + wide.T @ wide
     blocks = C[:-1, :-1].reshape(_N, 3, _N, 3)
     cov = np.empty((N_JOINTS, 3, 3))

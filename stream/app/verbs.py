@@ -14,6 +14,7 @@ VERBS: Final = {
     "opensim": "a take in OpenSim: a model scaled to each person, and its joint angles",
     "replay": "a take, a line a frame set",
     "inspect": "what is made of a video, a camera or a take, without running anything",
+    "refine": "the best of a whole take: smooth, with constant bones, gaps filled in, cameras corrected",
     "recover": "what of a take is readable, and a clean copy",
 }
 """Each is a module of ``stream.app`` with a ``main``; it is imported when it is asked for."""

@@ -46,6 +46,9 @@ POSE_KEYS = (
     "pose_unix_time",
 )  # fmt: skip
 POSE_EXTRA_KEYS = ("pose_extra", "pose_extra_cov")
+REFINED_KEYS = ("answer_cov", "answer_state")
+POSE_REFINED_KEYS = ("pose_state",)
+"""Columns of takes that were refined."""
 EVENT_KEYS = ("event_time", "event_source", "event_text", "event_unix_time")
 IDS = ("track_ids", "person_id", "pose_person")
 """Columns in which -1 is none."""
@@ -67,6 +70,8 @@ class Contents:
     """Which joints the cameras saw."""
     unix_offset: float
     """``RunInfo.unix_offset``."""
+    refined: bool = False
+    """``RunInfo.refined``."""
 
 
 class SeenJoints:
@@ -131,7 +136,7 @@ def contents_of(read: Read) -> Contents:
     moment, person, seen = (np.concatenate(parts) for parts in zip(*views, strict=True))
     return Contents(
         fused, any_event(read), tuple(extra), tuple(pose_extra), SeenJoints(moment, person, seen),
-        read.take.run_info.unix_offset,
+        read.take.run_info.unix_offset, read.take.run_info.refined,
     )  # fmt: skip
 
 
@@ -153,7 +158,8 @@ def estimate_columns(batch: pa.RecordBatch, there: Contents) -> Columns:
         there: what the take holds; its further joints are ``EXTRA_KEYS``, in its order.
     """
     extra = there.extra
-    columns = {name: array_of(batch, name) for name in (*ESTIMATE_KEYS, "person") if name != "unix_time"}
+    names = (*ESTIMATE_KEYS, *(REFINED_KEYS if there.refined else ()), "person")
+    columns = {name: array_of(batch, name) for name in names if name != "unix_time"}
     columns["unix_time"] = columns["moment_time"] + there.unix_offset
     for name in ("xy", "score"):
         columns[name] = columns[name].copy()
@@ -175,7 +181,7 @@ def pose_columns(batch: pa.RecordBatch, there: Contents) -> Columns:
     inferred = ~there.seen.of(moment, person) & fused[:, None]
     cov, further = array_of(batch, "pose_cov"), extra_arrays(batch.column("pose_extra"), extra)
     extra_cov = further["cov"].reshape(batch.num_rows, len(extra), 3, 3)
-    return {
+    return {name: array_of(batch, name) for name in (POSE_REFINED_KEYS if there.refined else ())} | {
         "moment": moment,
         "missed_before": array_of(batch, "missed_before"),
         "pose_time": array_of(batch, "time"),

@@ -16,6 +16,8 @@ from stream.recordings.columns import (
     EXTRA_KEYS,
     POSE_EXTRA_KEYS,
     POSE_KEYS,
+    POSE_REFINED_KEYS,
+    REFINED_KEYS,
     Columns,
     Count,
     Read,
@@ -41,8 +43,9 @@ class _Stream:
 def _streams(read: Read) -> tuple[list[_Stream], Columns]:
     """The streams of a take as arrays, and the arrays that are the same in all of it."""
     there = contents_of(read)
-    keys = (*ESTIMATE_KEYS, *(EXTRA_KEYS if there.extra else ()))
+    keys = (*ESTIMATE_KEYS, *(EXTRA_KEYS if there.extra else ()), *(REFINED_KEYS if there.refined else ()))
     pose_keys = (*POSE_KEYS, *(POSE_EXTRA_KEYS if there.pose_extra else ()))
+    pose_keys += POSE_REFINED_KEYS if there.refined else ()
     parts = [_Stream(ESTIMATES, lambda batch: estimate_columns(batch, there), keys)]
     if there.fused:
         parts.append(_Stream(MOMENTS, lambda batch: pose_columns(batch, there), pose_keys))

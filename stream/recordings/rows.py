@@ -65,6 +65,7 @@ def encode_estimates(schema: pa.Schema, estimates: Sequence[Estimate], assumed: 
                     tracks and [track.birth for track in tracks],
                     tracks and [track.probability for track in tracks],
                     view.answer, view.answer_raw, view.root, person_id, detection.cov, detection.extra,
+                    *((view.answer_cov, view.answer_state) if _REFINED_VIEW[0] in schema.names else ()),
                 ))  # fmt: skip
     return _batch(schema, rows)
 
@@ -87,6 +88,7 @@ def encode_moments(schema: pa.Schema, estimates: Sequence[Estimate], missed: Seq
                 estimate.index, estimate.t, estimate.spread_s, 0 if number else gap, pose is not None, *said,
                 None if number else stages, person_id, None if pose is None else pose.extra,
                 0 if number else estimate.left_out,
+                *((None if pose is None else pose.state,) if _REFINED_POSE in schema.names else ()),
             ))  # fmt: skip
     return _batch(schema, rows)
 
@@ -140,6 +142,8 @@ _VIEW_COLUMNS = (
     "score", "derived", "hypotheses", "weights", "sigmas", "track_ids", "track_births", "track_probabilities",
     "answer", "answer_raw", "root", "person_id", "cov",
 )  # fmt: skip
+_REFINED_VIEW, _REFINED_POSE = ("answer_cov", "answer_state"), "pose_state"
+"""Columns of takes that were refined."""
 _POSE_COLUMNS = (
     "moment", "time", "spread_s", "stages", "person_id", "fused", "pose_method", "pose_cameras",
     "left_out",
@@ -148,7 +152,8 @@ _POSE_COLUMNS = (
 
 def decode_estimates(batch: pa.RecordBatch) -> Iterator[ViewRow]:
     """Rows of the ``estimates`` stream, completed (``schema.completed``)."""
-    c = {name: array_of(batch, name) for name in _VIEW_COLUMNS}
+    refined = [name for name in _REFINED_VIEW if name in batch.schema.names]
+    c = {name: array_of(batch, name) for name in (*_VIEW_COLUMNS, *refined)}
     extra = decode_image(batch.column("extra"))
     for i in range(batch.num_rows):
         frame = FrameReference(
@@ -167,6 +172,7 @@ def decode_estimates(batch: pa.RecordBatch) -> Iterator[ViewRow]:
                     HypothesisTrack(int(ids[k]), float(births[k]), poses[k], float(chances[k])) for k in range(len(ids))
                 )
             known = {k: None if np.isnan(c[k][i]).all() else c[k][i] for k in ("answer_raw", "answer", "root", "cov")}
+            known |= {k: None if (c[k][i] == -1).all() else c[k][i] for k in refined}
             cov = known.pop("cov")
             detection = Detection(c["xy"][i], c["score"][i], c["derived"][i], frame.detector, cov=cov, extra=extra[i])
             view = View(detection=detection, mixture=mixture, tracks=tracks, **known)
@@ -176,11 +182,15 @@ def decode_estimates(batch: pa.RecordBatch) -> Iterator[ViewRow]:
 def decode_moments(batch: pa.RecordBatch) -> Iterator[PoseRow]:
     """Rows of the ``moments`` stream, completed (``schema.completed``)."""
     joints, cov = array_of(batch, "pose_world"), array_of(batch, "pose_cov")
+    state = array_of(batch, _REFINED_POSE) if _REFINED_POSE in batch.schema.names else None
     extra = decode_world(batch.column("pose_extra"))
     for i, row in enumerate(batch.select(_POSE_COLUMNS).to_pylist()):
         pose = None
         if row["fused"]:
-            pose = Pose(joints[i], cov[i], tuple(row["pose_cameras"]), row["pose_method"], extra=extra[i])
+            pose = Pose(
+                joints[i], cov[i], tuple(row["pose_cameras"]), row["pose_method"], extra=extra[i],
+                state=None if state is None else state[i],
+            )  # fmt: skip
         stages = None if row["stages"] is None else dict(row["stages"])
         left_out = max(row["left_out"], 0)
         yield PoseRow(row["moment"], row["time"], row["spread_s"], stages, row["person_id"], pose, left_out)

@@ -78,6 +78,11 @@ class RunInfo:
     """What the axes of each frame of reference are."""
 
     @property
+    def refined(self) -> bool:
+        """Whether it is a recording that was refined afterwards."""
+        return "refine" in self.settings
+
+    @property
     def unix_offset(self) -> float:
         """What added to a time of a live take, seconds, makes it Unix time; NaN where files tell no time of day."""
         live = any(camera.kind in LIVE_KINDS for camera in self.cameras)

@@ -200,6 +200,11 @@ def schemas(run_info: RunInfo, version: int = VERSION) -> dict[str, pa.Schema]:
         _field("arrival", f64, unit="s", what="when it came, by the clock of time; NaN where that is not known"),
         _field("device_time", f64, unit="s", what="by the clock of the device; NaN where it has none"),
     ]
+    if run_info.refined:
+        state = {"what": "0 measured, 1 filled in, 2 extrapolated; -1 = nobody"}
+        estimates.append(_field("answer_cov", f32, (17, 3, 3), **camera | {"unit": "mm2"}))
+        estimates.append(_field("answer_state", pa.int8(), (17,), **state))
+        frame_sets.append(_field("pose_state", pa.int8(), (17,), **state))
     metadata = {FORMAT: run_info_to_json(run_info, version)}
     tables = {ESTIMATES: estimates, MOMENTS: frame_sets, EVENTS: events, FRAMES: frames}
     if version < 2:

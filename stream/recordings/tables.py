@@ -51,7 +51,11 @@ def _flat(columns: Columns, layout: Sequence[tuple[str, list[str]]]) -> pa.Recor
     return pa.record_batch(arrays, names)
 
 
-def _estimates_layout(kernels: int, extra: Sequence[str]) -> list[tuple[str, list[str]]]:
+def _estimates_layout(kernels: int, there: Contents) -> list[tuple[str, list[str]]]:
+    extra, refined = there.extra, []
+    if there.refined:
+        refined = [("answer_cov", _names("answer_cov", JOINTS, [a + b for a in "xyz" for b in "xyz"], unit="mm2")),
+                   ("answer_state", _names("state", JOINTS))]  # fmt: skip
     xyz, numbers, pairs = "xyz", [str(k) for k in range(kernels)], [a + b for a in "xy" for b in "xy"]
     return [
         ("moment", ["moment"]),
@@ -78,10 +82,12 @@ def _estimates_layout(kernels: int, extra: Sequence[str]) -> list[tuple[str, lis
         ("extra_score", _names("score", extra)),
         ("extra_cov", _names("image_cov", extra, pairs, unit="px2")),
         ("unix_time", ["unix_time_s"]),
+        *refined,
     ]
 
 
-def _poses_layout(extra: Sequence[str]) -> list[tuple[str, list[str]]]:
+def _poses_layout(there: Contents) -> list[tuple[str, list[str]]]:
+    extra = there.pose_extra
     pairs = [a + b for a in "xyz" for b in "xyz"]
     return [
         ("moment", ["moment"]),
@@ -98,6 +104,7 @@ def _poses_layout(extra: Sequence[str]) -> list[tuple[str, list[str]]]:
         ("pose_extra_cov", _names("cov", extra, pairs, unit="mm2")),
         ("inferred", ["inferred"]),
         ("pose_unix_time", ["unix_time_s"]),
+        *([("pose_state", _names("state", JOINTS))] if there.refined else []),
     ]
 
 
@@ -136,11 +143,11 @@ def _write(
 
 def _csv_table(there: Contents, stream: str, batch: pa.RecordBatch) -> pa.RecordBatch:
     if stream == MOMENTS:
-        return _flat(pose_columns(batch, there), _poses_layout(there.pose_extra))
+        return _flat(pose_columns(batch, there), _poses_layout(there))
     if stream == EVENTS:
         return _flat(event_columns(batch, there), _EVENTS_LAYOUT)
     columns = estimate_columns(batch, there)
-    return _flat(columns, _estimates_layout(columns["weights"].shape[1], there.extra))
+    return _flat(columns, _estimates_layout(columns["weights"].shape[1], there))
 
 
 def write_csv(read: Read, folder: Path) -> list[str]:

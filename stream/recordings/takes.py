@@ -4,13 +4,14 @@ import errno
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 
-from calibration.writing import special
+from calibration.writing import scratch, special, sync
 from stream.recordings.run_info import RunInfo
 from stream.recordings.schema import (
     ESTIMATES,
@@ -50,6 +51,30 @@ def new_take(directory: Path) -> Path:
         why = error.strerror or str(error)
         raise StreamError(f"cannot record to {directory}: {why}; give a folder that can be written") from None
     raise StreamError(f"{directory} already holds 999 takes of this second; give --record another folder")
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to write a take to, which gets its name when the block ends well: else nothing is left of it.
+
+    Raises:
+        StreamError: if there is something of that name, or nothing can be written there.
+        OSError: if the block cannot write, or the folder gets no name.
+    """
+    if path.exists() or path.is_symlink():
+        raise StreamError(f"{path} exists already, and no take is written over; give another --out")
+    try:
+        place = scratch(path.parent)
+        part = place.__enter__() / path.name
+        part.mkdir()
+    except OSError as error:
+        raise StreamError(f"cannot write to {path.parent}: {error.strerror or error}; give another --out") from None
+    try:
+        yield part
+        sync(part)
+        part.rename(path)
+    finally:
+        place.__exit__(None, None, None)
 
 
 def find_take(path: Path) -> Path:

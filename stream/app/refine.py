@@ -1,0 +1,117 @@
+"""``python -m stream refine``: the best of a whole take, as a new take."""
+
+import argparse
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from calibration.errors import UserError
+from calibration.formats import save_calibration
+from calibration.geometry.camera import Camera
+from calibration.types import Calibration
+from engines.argument_types import DONE, FAILED, INTERRUPTED, MISTAKE, Parser, positive
+from engines.refinement import RefineOptions
+from engines.refinement.cameras import CameraChange
+from stream.app.console import say, tell
+from stream.recordings.captured import must_hold_estimates
+from stream.recordings.reading import fault_line
+from stream.recordings.refined import RefinedPerson, Refinery, filled_share
+from stream.recordings.segments import Span
+from stream.recordings.takes import Take, new_folder, open_take
+from stream.words import number_of
+
+
+def ids(text: str) -> tuple[int, ...]:
+    """Ids joined by commas, two at least. The type of a flag."""
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) < 2 or not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} joins nobody; give two ids or more, such as 0,3")
+    return tuple(int(part) for part in parts)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Refine a take: every moment by those before and after it, with bones that keep their lengths."""
+    parser = Parser(prog="python -m stream refine", description=main.__doc__)
+    parser.add_argument("take", type=Path, metavar="DIR", help="the take, or the folder given to --record")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="new folder to write (default: DIR-refined)")
+    parser.add_argument("--fill", type=positive, default=RefineOptions().fill_s, metavar="SECONDS",
+                        help="longest gap to fill in (default: %(default)g)")  # fmt: skip
+    parser.add_argument("--join", type=ids, action="append", default=[], metavar="ID,ID",
+                        help="these ids are one person, who keeps the first")  # fmt: skip
+    parser.add_argument("--refine-cameras", action="store_true",
+                        help="also correct where the cameras stand; FOLDER/calibration.toml has it")  # fmt: skip
+    options = parser.parse_args(arguments)
+    try:
+        take = open_take(options.take)
+        must_hold_estimates(take)
+        out = options.out or take.folder.with_name(f"{take.folder.name}-refined")
+        lines = _refine(take, out, options)
+    except UserError as error:
+        say(str(error))
+        return MISTAKE
+    except OSError as error:
+        say(f"the refined take cannot be written: {error.strerror or error}; nothing is left of it")
+        return FAILED
+    except KeyboardInterrupt:
+        say("stopped; nothing was written")
+        return INTERRUPTED
+    tell(lines)
+    return DONE
+
+
+def _refine(take: Take, out: Path, options: argparse.Namespace) -> list[str]:
+    faults: dict[tuple[str, int], Span] = {}
+
+    def fault(span: Span) -> None:
+        faults[span.segment, span.offset] = span
+
+    chosen = replace(RefineOptions(), fill_s=options.fill)
+    joined = {other: group[0] for group in options.join for other in group[1:]}
+    lines: list[str] = []
+    with new_folder(out) as folder:
+        refinery = Refinery(take, chosen, joined, on_fault=fault)
+        cameras: tuple[Camera, ...] = ()
+        changes: tuple[CameraChange, ...] = ()
+        if options.refine_cameras:
+            cameras, changes = refinery.corrected(_solved(refinery, "cameras"))
+            refinery = Refinery(take, chosen, joined, {camera.name: camera for camera in cameras}, on_fault=fault)
+            lines += [_change(change) for change in changes]
+        solved = _solved(refinery, "refine")
+        said = asdict(chosen) | {"take": take.folder.name, "cameras": [asdict(change) for change in changes]}
+        moments = refinery.write(folder, solved, said)
+        if cameras:
+            made = {"by": "python -m stream refine --refine-cameras", "take": take.folder.name}
+            save_calibration(Calibration(cameras, made=made), folder / "calibration.toml")
+    lines += [_person(one) for one in solved]
+    filled = filled_share(solved)
+    lines.append(f"{number_of(moments, 'moment')}, {100 * filled:.1f} % of the joints filled in: {out}")
+    if cameras:
+        lines.append(f"the corrected calibration: {out / 'calibration.toml'}")
+    return [*map(fault_line, faults.values()), *lines]
+
+
+def _solved(refinery: Refinery, what: str) -> list[RefinedPerson]:
+    with tqdm(total=refinery.moments, unit="moments", desc=what, disable=None, leave=False) as bar:
+        solved = []
+        for one in refinery.solve():
+            solved.append(one)
+            bar.update(len(one.refined.joints))
+        return solved
+
+
+def _change(change: CameraChange) -> str:
+    late = "late" if change.late_s >= 0 else "early"
+    before, after = change.bias_px
+    return (
+        f"{change.name} moved {change.moved_mm:.0f} mm, {change.turned_degrees:.1f} degrees; {late} by "
+        f"{1000 * abs(change.late_s):.0f} ms; its joints lie {after:.0f} px from where the other cameras put them, "
+        f"not {before:.0f}"
+    )
+
+
+def _person(one: RefinedPerson) -> str:
+    where = "" if one.camera is None else f" in {one.camera}"
+    before, after = one.refined.slid_mm
+    feet = "" if before != before else f"; standing feet slid {before:.1f} mm a moment, now {after:.1f}"
+    return f"person {one.person_id}{where}: {number_of(len(one.refined.joints), 'moment')}{feet}"
