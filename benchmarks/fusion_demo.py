@@ -46,12 +46,12 @@ def cameras_of(folder: Path, sizes: Sequence[tuple[int, int]]) -> list[Camera]:
     return found
 
 
-def watch(folder: Path) -> Iterator[tuple[tuple[int, int], list[Detection]]]:
-    """Image size and detections of every video."""
-    detector = detectors.load("movenet-thunder")
-    for name in NAMES:
+def watch(folder: Path, name: str = "movenet-thunder") -> Iterator[tuple[tuple[int, int], list[Detection]]]:
+    """Image size and detections of every video, by a detector."""
+    detector = detectors.load(name)
+    for camera in NAMES:
         session, found = detector.session(), []
-        source = make_source(SourceConfig(str(folder / "videos" / f"{name}.mp4"), name))
+        source = make_source(SourceConfig(str(folder / "videos" / f"{camera}.mp4"), camera))
         size = source.open().size
         try:
             while (frame := source.read()) is not None:
@@ -99,7 +99,7 @@ def held_out(camera: Camera, joints: Array, found: Sequence[Detection]) -> Array
     return np.where(seen, error, np.nan)
 
 
-def _steady(joints: Array) -> dict[str, float]:
+def steady(joints: Array) -> dict[str, float]:
     length = np.stack([np.linalg.norm(joints[:, a] - joints[:, b], axis=-1) for a, b in BONES], -1)
     bend = np.linalg.norm(np.diff(joints[:, LIMBS], n=2, axis=0), axis=-1)
     return {
@@ -122,7 +122,7 @@ def run(lifter: MDNLifter) -> dict:
         pooled: dict[str, list[Array]] = {method: [] for method in METHODS}
         for used in itertools.combinations(every, count):
             joints = {m: joints_of(track(cameras, moments, used, m)) for m in METHODS}
-            row = {m: _steady(joints[m]) for m in METHODS}
+            row = {m: steady(joints[m]) for m in METHODS}
             for other in (k for k in every if k not in used):
                 errors = {m: held_out(cameras[other], joints[m], found[other]) for m in METHODS}
                 # Only what all of them answer is compared.

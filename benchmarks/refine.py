@@ -2,6 +2,7 @@
 
     python -m benchmarks.refine
     python -m benchmarks.refine --validation --set limb_mm=6
+    python -m benchmarks.refine --demo
 
 One camera: the still, level cameras and the noise of ``benchmarks.tracks``; errors are root-relative. Several: the
 cameras and the faulty 2D joints of ``benchmarks.fusion`` at its defaults, moment by moment; errors are in the world.
@@ -152,10 +153,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--frames", type=at_least(30), default=10**6, help="of a sequence at most")
     parser.add_argument("--cameras", metavar="NAMES", help="some of 1; " + "; ".join(LAYOUTS) + ", joined by ';'")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a field of RefineOptions")
+    parser.add_argument("--demo", action="store_true", help="the four-camera recording: its cameras corrected")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args(arguments)
     try:
         options = dataclasses.replace(RefineOptions(), **{k: float(v) for k, v in (s.split("=") for s in args.set)})
+        if args.demo:
+            # It needs detectors, a video decoder and the demo's files; the sequences need none of them.
+            from benchmarks import refine_demo
+
+            found = refine_demo.run(MDNLifter())
+            print(refine_demo.table(found))
+            if args.json:
+                write_json(args.json, found)
+            return 0
         name = "sequences_30fps_train.npz" if args.validation else "sequences_30fps_test.npz"
         chosen = list(sequences(where.needed(args.data, "--data") / name, args.validation))[:: args.every]
         chosen = [joints[: args.frames] for joints in chosen]

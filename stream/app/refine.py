@@ -46,7 +46,12 @@ def main(arguments: list[str] | None = None) -> int:
         take = open_take(options.take)
         must_hold_estimates(take)
         out = options.out or take.folder.with_name(f"{take.folder.name}-refined")
-        lines = _refine(take, out, options)
+        faults: dict[tuple[str, int], Span] = {}
+        try:
+            lines = _refine(take, out, options, faults)
+        finally:
+            for fault in faults.values():
+                say(fault_line(fault))
     except UserError as error:
         say(str(error))
         return MISTAKE
@@ -60,9 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     return DONE
 
 
-def _refine(take: Take, out: Path, options: argparse.Namespace) -> list[str]:
-    faults: dict[tuple[str, int], Span] = {}
-
+def _refine(take: Take, out: Path, options: argparse.Namespace, faults: dict[tuple[str, int], Span]) -> list[str]:
     def fault(span: Span) -> None:
         faults[span.segment, span.offset] = span
 
@@ -88,7 +91,7 @@ def _refine(take: Take, out: Path, options: argparse.Namespace) -> list[str]:
     lines.append(f"{number_of(moments, 'moment')}, {100 * filled:.1f} % of the joints filled in: {out}")
     if cameras:
         lines.append(f"the corrected calibration: {out / 'calibration.toml'}")
-    return [*map(fault_line, faults.values()), *lines]
+    return lines
 
 
 def _solved(refinery: Refinery, what: str) -> list[RefinedPerson]:
