@@ -434,3 +434,42 @@ def test_where_somebody_is_to_be_follows_their_motion():
     one.people[0]["x"] = 220.0
     crowd(IMAGE, 0.1)
     np.testing.assert_allclose(crowd._tracks[0].velocity, [200 * (1 - np.exp(-0.5)), 0], rtol=1e-3)
+
+
+def test_one_bad_look_among_several_people_is_not_the_end_of_somebody():
+    stage = Stage({"x": 1000.0}, {"x": 300.0})
+    crowd = stage.crowd()
+    ids = people_of(crowd(IMAGE, 0.0))
+    for dark, again in ((0.0, True), (0.3, False)):
+        start = 10.0 * (1 + dark)
+        crowd.reset()
+        ids = people_of(crowd(IMAGE, start))
+        stage.people[1]["score"], stage.blind = 0.1, {1}
+        t = start + 0.03
+        while t < start + 0.031 + dark:
+            assert list(people_of(crowd(IMAGE, t)).values()) == [1000]
+            t += 0.03
+        stage.people[1]["score"] = 0.9
+        assert (people_of(crowd(IMAGE, t)) == ids) == again, "looked for where they were for 0.15 s, without a search"
+        stage.blind = set()
+
+
+def test_limbs_that_are_hidden_for_a_moment_stay_in_the_square():
+    """Ankles and knees of one person are not seen for a while: of what is left the square would leave them out."""
+    stage = Stage({"x": 1000.0}, {"x": 300.0})
+    crowd = stage.crowd()
+    low = np.argsort(SHAPE[LIMB][:, 1])[-7:]  # the lower of the limb joints
+    scores = np.full(12, 0.9)
+    scores[low] = 0.0
+    for k in range(4):
+        crowd(IMAGE, 20 + 0.03 * k)
+    stage.people[1]["score"] = limbs(*scores)
+    for k in range(4, 30):
+        stage.looks.clear()
+        crowd(IMAGE, 20 + 0.03 * k)
+        mine = min(stage.looks, key=lambda box: abs(box.left + box.width / 2 - 300))
+        lowest = 500 + SHAPE[LIMB][:, 1].max()
+        inside = mine.top + mine.width >= lowest
+        if 5 < k < 18:
+            assert inside, f"after {0.03 * (k - 4):.2f} s"
+    assert not inside, "after half a second they are somewhere else"

@@ -33,6 +33,8 @@ class _Track:
     t: float
     joints: Array
     """(17, 2) pixels: where each joint is, or is to be if it was not seen in the last frame."""
+    shown: Array
+    """(17,) seconds: when each joint was last seen."""
     velocity: Array = field(default_factory=lambda: np.zeros(2))
     """(2,) pixels a second, of the middle of the box, over the last frames."""
 
@@ -88,6 +90,7 @@ class TopDownCrowd:
         """Detect everybody in a BGR image at t seconds."""
         self._gone = [track for track in self._gone if 0 <= t - track.t <= self._options.resume_s]
         poses, sure = self._look(image, t)
+        poses = [*poses, *self._look_again(image, t)]
         found: list[FoundPerson] = []
         if due(t, self._searched, self._interval(t) if all(sure) else 0.0):
             found = self._search(image, dict(zip(map(id, self._tracks), sure, strict=True)), t)
@@ -130,7 +133,10 @@ class TopDownCrowd:
     def _look(self, image: Image, t: float) -> tuple[list[Detection], list[bool]]:
         """What the box of each shows, of them alone; and whether that is surely them."""
         boxes = [(track, box) for track in self._tracks if (box := track.box.predict(t)) is not None]
-        poses = [see_turned(self._see, image, self._centred(track, box), track.box.quarter) for track, box in boxes]
+        poses = [
+            see_turned(self._see, image, self._whole(track, self._centred(track, box), t), track.box.quarter)
+            for track, box in boxes
+        ]
         if not poses or not all(np.isfinite(pose.xy).all() for pose in poses):
             return poses, [True] * len(poses)
         if len(poses) > 1:
@@ -139,6 +145,15 @@ class TopDownCrowd:
         fits = np.diagonal(self._likeness(self._tracks, poses, t))
         strong = [FollowedBox.strength_of(pose) >= self._options.keep for pose in poses]
         return poses, [bool(fit >= self._options.sure_oks) and there for fit, there in zip(fits, strong, strict=True)]
+
+    def _look_again(self, image: Image, t: float) -> list[Detection]:
+        """What the boxes of those show who were just lost: one bad look is not the end of somebody half hidden."""
+        poses = []
+        for track in self._gone:
+            box = track.box.predict(t) if t - track.t <= self._options.again_s else None
+            if box is not None:
+                poses.append(see_turned(self._see, image, box, track.box.quarter))
+        return poses
 
     def _centred(self, track: _Track, box: Box) -> Box:
         """The box, moved so that this person is in the middle where somebody else is near: a network shows the one."""
@@ -151,6 +166,18 @@ class TopDownCrowd:
         # No further than the room around the limbs: they are not to be cut off.
         room = 0.5 * (1 - 1 / self._options.pad) * box.width
         return preprocess.square(middle + np.clip(off, -room, room), box.width)
+
+    def _whole(self, track: _Track, box: Box, t: float) -> Box:
+        """The box, or a larger one where joints that were seen a moment ago would be outside: ankles behind somebody's
+        legs are soon there again, and what is left of the limbs must not draw the box away from them.
+        """
+        recent = _LIMBS[t - track.shown[_LIMBS] <= self._options.hidden_s]
+        limbs = track.expected(t)[recent]
+        low, side = np.array([box.left, box.top], float), float(box.width)
+        if not len(limbs) or ((limbs >= low) & (limbs <= low + side)).all():
+            return box
+        low, high = np.minimum(limbs.min(0), low + 0.1 * side), np.maximum(limbs.max(0), low + 0.9 * side)
+        return preprocess.square((low + high) / 2, max(side, 1.1 * float((high - low).max())))
 
     def _settle(self, poses: Sequence[Detection], t: float) -> list[int]:
         """Who is who: each pose goes to the track that was to be there, each person to one track only.
@@ -186,11 +213,17 @@ class TopDownCrowd:
 
     def _move(self, track: _Track, pose: Detection, bounds: Array | None, dt: float, t: float) -> None:
         if bounds is not None and track.box.bounds is not None and dt > 0:
-            speed = (track.box.bounds.mean(0) - bounds.mean(0)) / dt
+            before, now = seen_limbs(track.pose.score), seen_limbs(pose.score)
+            if (before == now).all():
+                speed = (track.box.bounds.mean(0) - bounds.mean(0)) / dt
+            else:  # legs that are hidden make the box shorter, and nobody jump
+                both = _LIMBS[before & now]
+                speed = (pose.xy[both] - track.pose.xy[both]).mean(0) / dt if len(both) else track.velocity
             share = 1 - np.exp(-dt / self._options.motion_s)
             track.velocity = track.velocity + share * (speed - track.velocity)
         seen = pose.score >= LEAST_SCORE
         track.joints = np.where(seen[:, None], pose.xy, track.joints + track.velocity * dt)
+        track.shown = np.where(seen, t, track.shown)
         track.pose, track.t = pose, t
 
     def _search(self, image: Image, sure: Mapping[int, bool], t: float) -> list[FoundPerson]:
@@ -267,7 +300,7 @@ class TopDownCrowd:
         box.checked = t
         seen = pose.score >= LEAST_SCORE
         joints = np.where(seen[:, None], pose.xy, pose.xy[seen].mean(0))
-        self._tracks.append(_Track(next(self._numbers), box, pose, t, joints))
+        self._tracks.append(_Track(next(self._numbers), box, pose, t, joints, np.where(seen, t, -np.inf)))
 
     def _likeness(self, tracks: Sequence[_Track], poses: Sequence[Detection], t: float) -> Array:
         """(K, P) how alike poses are to where people are to be at t seconds, hidden joints too."""

@@ -61,5 +61,9 @@ class TopDownOptions:
     """Where there are too many people, somebody so much larger takes the place of the smallest."""
     motion_s: float = 0.2
     """Where somebody goes is the mean of about so long."""
+    again_s: float = 0.15
+    """Of several people, one lost so short a time ago is looked for where they were to be, beside the searches."""
+    hidden_s: float = 0.5
+    """A joint that was seen so short a time ago stays in the square of its person."""
     resume_s: float = 0.4
     """Somebody found again within this time where they were to be is followed on as if they had not been lost."""
