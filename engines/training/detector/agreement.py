@@ -5,6 +5,7 @@ PP-TinyPose, where its file is given, confirms labels that Thunder contradicts: 
 Thunder's; heels and toes are MediaPipe's, where its knee and ankle of that leg are where the labels have them.
 """
 
+import atexit
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from calibration import writing
 from calibration.arrays import Array, Image
 from engines import cards, movenet_heads, preprocess, runtimes
 from engines.detectors.hourglass import decode
+from engines.detectors.mediapipe import close
 from engines.movenet_heads import Single
 from engines.skeleton import COCO, LIMBS, MPII
 from engines.training.data import lspet
@@ -72,7 +74,7 @@ def look(photographs: Photographs, cache: Path, tinypose: Path | None) -> Looks:
         _kept(photographs, cache, "thunder", 17, _thunder),
         _kept(photographs, cache, "mirrored", 17, _thunder_mirrored),
         _kept(photographs, cache, "tiny", 17, lambda: _tiny(tinypose)) if tinypose else nothing,
-        _kept(photographs, cache, "blaze", 33, _blaze, wider=augment.CONTEXT),
+        _kept(photographs, cache, "blaze", 33, blaze, wider=augment.CONTEXT),
     )
 
 
@@ -134,7 +136,8 @@ def _tiny(path: Path) -> Look:
     return see
 
 
-def _blaze() -> Look:
+def blaze() -> Look:
+    """MediaPipe full: its 33 joints."""
     try:
         import mediapipe
         from mediapipe.tasks.python import BaseOptions, vision
@@ -144,6 +147,7 @@ def _blaze() -> Look:
         base_options=BaseOptions(model_asset_path=str(cards.WEIGHTS / "pose_landmarker_full.task"))
     )
     landmarker = vision.PoseLandmarker.create_from_options(options)
+    atexit.register(close, landmarker)  # left to the interpreter it prints a traceback
 
     def see(crop: Image) -> Array:
         image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(crop))
