@@ -7,6 +7,12 @@ PIPELINE = (
     "( videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate=30/1 ! "
     "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 threads=1 ! rtph264pay name=pay0 pt=96 )"
 )
+IMAGES = (
+    "( multifilesrc location=%s loop=true caps=image/jpeg,framerate=15/1 ! jpegdec ! videoconvert ! "
+    "video/x-raw,format=I420 ! identity sync=true ! "
+    "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 threads=1 ! rtph264pay name=pay0 pt=96 )"
+)
+"""The same of numbered JPEG files, 15 a second, over and over."""
 
 
 def main():
@@ -14,6 +20,7 @@ def main():
     parser.add_argument("--port", default="0")
     parser.add_argument("--login")
     parser.add_argument("--udp", action="store_true", help="refuse TCP with 461, as some cameras do")
+    parser.add_argument("--images", help="show these instead, as in frame-%%03d.jpg")
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     try:
@@ -25,7 +32,8 @@ def main():
     except (ImportError, ValueError) as error:
         sys.exit(str(error))
     Gst.init(None)
-    missing = [name for name in ("videotestsrc", "x264enc", "rtph264pay") if Gst.ElementFactory.find(name) is None]
+    needed = ("videotestsrc", "multifilesrc", "jpegdec", "x264enc", "rtph264pay")
+    missing = [name for name in needed if Gst.ElementFactory.find(name) is None]
     if missing:
         sys.exit(f"GStreamer lacks {', '.join(missing)}")
     if arguments.check:
@@ -34,7 +42,7 @@ def main():
     server.set_address("127.0.0.1")
     server.set_service(arguments.port)
     factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(PIPELINE)
+    factory.set_launch(IMAGES % arguments.images if arguments.images else PIPELINE)
     factory.set_shared(True)
     if arguments.udp:
         gi.require_version("GstRtsp", "1.0")

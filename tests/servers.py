@@ -178,11 +178,15 @@ def system_python_with_gstreamer():
 
 
 class RtspServer:
-    """A real RTSP camera in a process of its own: 320x240 H.264 at 30 fps, made while a client watches."""
+    """A real RTSP camera in a process of its own: 320x240 H.264 at 30 fps, made while a client watches.
 
-    def __init__(self, python, port=0, login=None, udp=False):
+    With ``images``, the pattern of numbered JPEG files, it shows those, 15 a second, over and over.
+    """
+
+    def __init__(self, python, port=0, login=None, udp=False, images=None):
         command = [python, str(RTSP_SERVER), "--port", str(port)] + (["--login", login] if login else [])
         command += ["--udp"] if udp else []
+        command += ["--images", str(images)] if images else []
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         stdout = self._process.stdout
         if stdout is None or not select.select([stdout], [], [], 30)[0]:
