@@ -16,6 +16,7 @@ from stream.sinks import Run
 from stream.sinks._people import Space
 from stream.sinks.lsl import Lsl
 from stream.types import Event, StreamError
+from tests.faults.fault import row
 from tests.live_peers import Peer
 from tests.sockets import beyond, printed
 from tests.walker import KERNELS, crowd, multi, single
@@ -121,6 +122,11 @@ def test_markers_of_another_program_become_events_at_their_own_time(opened):
         assert (source, word) == ("lsl-in", "stimulus") and abs(t - sent[int(number)]) < 0.02
 
 
+@row(
+    "a second program with the same --lsl name",
+    words="another program sends streams called",
+    intact="both runs and their streams",
+)
 def test_a_second_program_of_the_same_name_is_a_line(opened, caplog):
     first, second = opened(live(single()[2])), opened(live(single()[2]))
     (line,) = [r.getMessage() for r in caplog.records]

@@ -19,6 +19,7 @@ from stream.sinks._people import Space
 from stream.sinks._token import VARIABLE, Token
 from stream.sinks.udp import Udp
 from stream.types import Event, StreamError
+from tests.faults.fault import row
 from tests.live_peers import Peer
 from tests.walker import UP, WEIGHTS, alone, crowd, looking_at, multi, single, view_of, walker
 
@@ -252,6 +253,11 @@ def test_what_is_too_large_for_a_datagram_goes_in_several():
     assert ids == list(range(60))
 
 
+@row(
+    "a receiver of --udp or --osc that is not there, or goes away",
+    words="nobody receives there",
+    intact="the run; it is gone on with sending",
+)
 def test_a_receiver_may_come_late_and_go(caplog):
     estimate, _, info = single()
     caplog.set_level("INFO")

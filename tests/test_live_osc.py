@@ -17,6 +17,7 @@ from stream.sinks._address import Address
 from stream.sinks._people import Space
 from stream.sinks.osc import Osc
 from stream.types import Event, StreamError
+from tests.faults.fault import row
 from tests.live_peers import Peer
 from tests.walker import KERNELS, alone, crowd, looking_at, multi, single, view_of, walker
 
@@ -223,6 +224,7 @@ def test_another_program_marks_and_records(listening):
     assert control.records == [True, False]
 
 
+@row("datagrams at --osc-in that are no Open Sound Control", intact="the run; they are passed over")
 def test_no_datagram_of_a_stranger_ends_it(listening, caplog):
     from pythonosc.osc_message_builder import OscMessageBuilder
 

@@ -17,6 +17,7 @@ from stream.sinks._message import Messages, as_json
 from stream.sinks._token import VARIABLE
 from stream.sinks.websocket import WebSocket
 from stream.types import Event, StreamError
+from tests.faults.fault import row
 from tests.live_peers import Peer
 from tests.walker import single
 
@@ -106,6 +107,7 @@ def test_messagepack_is_the_same_and_smaller(served):
     assert len(got["said"]["people"][0]["hypotheses"]) == 5
 
 
+@row("a client of --websocket that does not read", intact="the run and all other clients; it loses moments")
 def test_a_stuck_client_loses_moments_and_slows_nobody(served):
     """Twenty clients, one of which never reads. The nineteen get all of what one alone would get."""
     estimate, _, _ = single()
@@ -140,6 +142,11 @@ def test_a_stuck_client_loses_moments_and_slows_nobody(served):
     stuck.close()
 
 
+@row(
+    "a web page of somebody else that opens the WebSocket",
+    words="403, pages of ... may not connect",
+    intact="everything; it sees nothing",
+)
 def test_pages_of_others_may_not_connect(served):
     _, port = served(origins=("lab.example", "dash.example:8080"))
     for origin in ("http://evil.example", "null", "http://localhost.evil.example", "http://127.0.0.1.nip.io",
@@ -214,6 +221,11 @@ def test_nonsense_is_answered_and_nothing_ends(served, said):
     assert second["ok"] and (first["ok"] is ("status" in said))
 
 
+@row(
+    "a page that floods the WebSocket with commands",
+    words="more than 20 messages a second",
+    intact="the run and other clients; it is cut off",
+)
 def test_a_flood_of_commands_is_one_line_and_others_are_heard(served, control, caplog):
     estimate, _, _ = single()
     sink, port = served()

@@ -1,23 +1,44 @@
-"""Prints transforms that `run_stream.py --ros2` publishes; needs no ROS, but `pip install cyclonedds` and this package.
+"""Prints the transforms that `run_stream.py --ros2` publishes, without ROS; needs `pip install cyclonedds`."""
 
-python examples/receivers/ros2.py
-"""
+from dataclasses import dataclass
 
-import time
-
+from cyclonedds.domain import Domain, DomainParticipant
+from cyclonedds.idl import IdlStruct
+from cyclonedds.idl.types import float64, int32, sequence, uint32
 from cyclonedds.sub import DataReader
 from cyclonedds.topic import Topic
+from cyclonedds.util import duration
 
-from stream.sinks._dds import Participant
-from stream.sinks._ros_types import ros_types
+LOOPBACK = """<CycloneDDS><Domain id="any"><General>
+<Interfaces><NetworkInterface address="127.0.0.1" multicast="false"/></Interfaces><AllowMulticast>false</AllowMulticast>
+</General><Discovery><ParticipantIndex>auto</ParticipantIndex><Peers><Peer address="127.0.0.1"/></Peers></Discovery>
+</Domain></CycloneDDS>"""
 
-participant = Participant("lo")
-reader = DataReader(participant.entity, Topic(participant.entity, "rt/tf", ros_types().TFMessage))
+
+def message(package, name, **fields):
+    """A type of ROS 2, as its .msg file has it."""
+
+    class Message(IdlStruct, typename=f"{package}::msg::dds_::{name}_"):
+        __annotations__ = fields
+
+    return dataclass(Message)
+
+
+Time = message("builtin_interfaces", "Time", sec=int32, nanosec=uint32)
+Header = message("std_msgs", "Header", stamp=Time, frame_id=str)
+Vector3 = message("geometry_msgs", "Vector3", x=float64, y=float64, z=float64)
+Quaternion = message("geometry_msgs", "Quaternion", x=float64, y=float64, z=float64, w=float64)
+Transform = message("geometry_msgs", "Transform", translation=Vector3, rotation=Quaternion)
+Stamped = message("geometry_msgs", "TransformStamped", header=Header, child_frame_id=str, transform=Transform)
+TFMessage = message("tf2_msgs", "TFMessage", transforms=sequence[Stamped])
+
+domain = Domain(0, LOOPBACK)
+participant = DomainParticipant(0)
+reader = DataReader(participant, Topic(participant, "rt/tf", TFMessage))
 print("listening to /tf", flush=True)
 while True:
-    for message in reader.take(10):
-        for transform in getattr(message, "transforms", []):  # none in what says that a publisher left
+    for got in reader.take_iter(timeout=duration(seconds=1)):
+        for transform in getattr(got, "transforms", []):  # none in what says that a publisher left
             if transform.child_frame_id.endswith("/left_wrist"):
                 at = transform.transform.translation
                 print(f"{transform.child_frame_id} {at.x:+.2f} {at.y:+.2f} {at.z:+.2f} m", flush=True)
-    time.sleep(0.005)
