@@ -21,6 +21,7 @@ from stream.sinks import Run, kinds
 from stream.sinks._token import VARIABLE
 from stream.types import Event
 from tests.faults.fault import row
+from tests.sockets import beyond, printed
 from tests.walker import single
 
 for package in ("websockets", "pythonosc", "pylsl", "cyclonedds"):
@@ -144,3 +145,31 @@ def test_a_receiver_of_the_examples_prints_what_is_sent(name, tmp_path, monkeypa
         receiver.kill()
         receiver.wait()
         sink.close()
+
+
+@pytest.mark.parametrize("flags", [("--websocket",), ("--osc-in", "0"), ("--ros2",), ("--video-out", "v.mp4")])
+def test_a_capture_without_estimates_has_no_outputs_of_them(flags, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["--camera", "0", "--capture", "takes", *flags]) == MISTAKE
+    assert f"{flags[0]} is of a run with estimates, and --capture makes none; add --live" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_all_of_them_at_once_listen_to_this_machine_alone():
+    code = (
+        "from tests.sockets import show\n"
+        "from tests.test_live_outputs import *\n"
+        "options = [kinds()[name] for name in ('websocket', 'osc', 'lsl', 'ros2', 'udp')]\n"
+        "given = dict(websocket='8765', osc='9', osc_in='9001', lsl='x', ros2='lo', udp='9')\n"
+        "sinks = [kind(**{f.name: f.metadata['parse'](given[f.name]) for f in fields(kind) if f.name in given})"
+        ".make(Run(Status, Control())) for kind in options]\n"
+        "for sink in sinks:\n"
+        "    sink.open(single()[2])\n"
+        "    sink.write(single()[0], {})\n"
+        "show()\n"
+        "for sink in sinks:\n"
+        "    sink.close()\n"
+    )
+    lines = printed(code)
+    assert {"tcp 127.0.0.1:8765", "udp 127.0.0.1:9001"} <= set(lines) and len(lines) > 6
+    assert beyond(lines) == []

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Final
 
@@ -60,6 +60,12 @@ def _check(config: Config, capture: CaptureConfig) -> None:
     asked = [o for o in config.output.sinks if isinstance(o, recorder.Options) and o.record]
     if asked and not capture.live:
         raise StreamError("--record keeps estimates, and --capture makes none; add --live, or leave out --record")
+    outs = [(o, field) for o in outputs.sink_options(config.output) if o.role == "output" for field in fields(o)]
+    told = [f"--{field.name.replace('_', '-')}" for o, field in outs if getattr(o, field.name) != field.default]
+    if told and not capture.live:
+        raise StreamError(
+            f"{told[0]} is of a run with estimates, and --capture makes none; add --live, or leave it out"
+        )
     outputs.check(config)
 
 

@@ -1,3 +1,5 @@
+# pyright: reportAssignmentType=false, reportInvalidTypeForm=false
+# Cyclone DDS reads its types out of annotations, which for a checker are none.
 """Message types of ROS 2 (Humble and later) as DDS has them: ``geometry_msgs/PoseArray`` is ``...::dds_::PoseArray_``.
 
 The fields are those of the .msg files, in their order; CDR knows no names.

@@ -26,7 +26,7 @@ INSTALL: Final = (
 _SIDES: Final = 12
 _BONE_MM, _GHOST_MM = 24.0, 9.0
 _LABEL_MM, _TEXT_UNITS = 150.0, 11.0  # height of a digit, and in what Open3D makes
-_GLFW: Final = {"q": 81, "r": 82, "space": 32}
+_GLFW: Final = {"q": 81, "r": 82, "e": 69, "space": 32}
 
 
 def available() -> str | None:
@@ -142,7 +142,12 @@ class Open3D:
         self._floor.paint_uniform_color(_rgb(draw.GRID))
         visualizer.add_geometry(self._floor)
         self._add_cameras()
-        for name, action in (("q", self._on_quit), ("space", self._on_pause), ("r", self._on_record)):
+        for name, action in (
+            ("q", self._on_quit),
+            ("space", self._on_pause),
+            ("r", self._on_record),
+            ("e", self._on_mark),
+        ):
             visualizer.register_key_callback(_GLFW[name], action)
 
     def write(self, estimate: Estimate, images: Mapping[str, Image | None]) -> None:
@@ -280,6 +285,10 @@ class Open3D:
 
     def _on_pause(self, _: Any) -> bool:
         self._control.pause()
+        return False
+
+    def _on_mark(self, _: Any) -> bool:
+        self._control.event("key", "mark")
         return False
 
     def _on_record(self, _: Any) -> bool:
