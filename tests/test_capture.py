@@ -70,8 +70,13 @@ def test_a_capture_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture
     said = capsys.readouterr().out
     assert "frames as the cameras gave them, no estimates" in said and "left: 30 frames in 0.957 s" in said
     assert "a second; lost 0\n" in said and "lens not stated" in said and "faults: none" in said
-    for command in (list_take, lambda flags: export([*flags, "--to", "csv", "--out", str(tmp_path / "a.csv")])):
-        assert command([str(take.folder)]) == MISTAKE
+    assert list_take([str(take.folder)]) == DONE
+    listed = capsys.readouterr().out.splitlines()
+    assert len(listed) == 30
+    assert listed[3] == "     3      0.099 s  left: frames-0-left-00000.mkv, image 3"
+    to_csv = ["--to", "csv", "--out", str(tmp_path / "a.csv")]
+    for command, flags in ((list_take, ["--web"]), (list_take, ["--select", "largest"]), (export, to_csv)):
+        assert command([str(take.folder), *flags]) == MISTAKE
         assert "holds frames of cameras (left 30) and no estimates" in capsys.readouterr().err
     assert recover([str(take.folder), "--out", str(tmp_path / "copy")]) == DONE
     assert numbers(open_take(tmp_path / "copy")) == list(range(30))

@@ -120,3 +120,15 @@ def test_a_killed_capture_is_counted_by_its_table(tmp_path: Path):
     assert found.lost == {"queue": 3, "not written": 2}
     found.told = {"device gap": 5}
     assert found.lost == {"device gap": 5}
+
+
+def test_a_frame_that_is_held_up_at_the_end_is_not_missing(tmp_path: Path):
+    zero = time.monotonic()
+    writer = CaptureWriter(("left",))
+    writer.expect(zero, zero + 59.95 * STEP)
+    writer.begin(new_take(tmp_path), info_of(["left"]))
+    for k in range(75):
+        came = zero + (k + {60: 1.3, 61: 0.6}.get(k, 0.0)) * STEP
+        writer.tap("left")(frame(k, zero)._replace(t=came, arrival=came, device_t=None))
+    writer.close()
+    assert writer.progress["left"].lost == {} and writer.progress["left"].frames == 60

@@ -8,7 +8,7 @@ from engines.argument_types import DONE, INTERRUPTED, MISTAKE, Parser, finite
 from engines.types import Pose
 from stream.app.console import say, shown
 from stream.app.page import serve, write_snapshot
-from stream.recordings.captured import must_hold_estimates
+from stream.recordings.captured import frame_lines, must_hold_estimates
 from stream.recordings.reading import Reading
 from stream.recordings.replay import replay
 from stream.recordings.segments import Span
@@ -54,7 +54,7 @@ def _answer(view: View) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """List a take, one line a frame set; or show it as a page in the browser, or write that page into one file."""
+    """List a take, a line a frame set, or a line a frame of a capture; or show it in the browser, or write its page."""
     parser = Parser(prog="python -m stream replay", description=main.__doc__)
     parser.add_argument("take", type=Path, metavar="DIR", help="the take, or the folder given to --record")
     parser.add_argument("--select", type=selection, metavar=METAVAR, default=Selection(), help="whom (default all)")
@@ -69,6 +69,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         take = open_take(options.take)
+        if take.captured and not (options.web or options.snapshot or options.select.rule != ALL):
+            for line in frame_lines(take):
+                print(shown(line))
+            return DONE
         must_hold_estimates(take)
         if options.web:
             return serve(take, options.web, options.select, options.start, options.end)

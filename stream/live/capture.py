@@ -39,6 +39,8 @@ _RATE_S: Final = 10.0
 """Bytes a second are those of the last so many seconds."""
 _LATE_S: Final = 2.0
 """So long is waited at the end for frames that are under way."""
+_AFTER_S: Final = 0.35
+"""So long frames are looked at after the end: what was held up before it has come by then, and is not missing."""
 _SLOW: Final = 1.5
 """A disk that is not so many times as fast as the cameras need it is said to be slow."""
 _MB: Final = 1e6
@@ -307,7 +309,8 @@ class CaptureRun:
 
     def _all_ended(self, until: float) -> bool:
         newest = [camera.newest for camera in self.writer.cameras.values()]
-        return self._estimated() >= until and all(frame is not None and frame.t >= until for frame in newest)
+        after = until + _AFTER_S
+        return self._estimated() >= until and all(frame is not None and frame.t >= after for frame in newest)
 
     def _look_at_disk(self, now: float) -> None:
         self._written.append((now, sum(p.bytes for p in self.writer.progress.values())))

@@ -102,7 +102,11 @@ class CameraWriter:
             self._seen_bytes += frame.bytes
             self._seen_frames += 1
             self._newest = frame
-            if self._closing or self._over:
+            if self._closing:
+                return
+            if self._over:
+                # No more is wanted, but what comes tells whether what was late had only been held up.
+                self._gaps.add(frame.arrival, frame.device_t, 0.0)
                 return
             if self._start is None or frame.t < self._start:
                 self._gaps.add(frame.arrival, frame.device_t)

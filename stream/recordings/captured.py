@@ -97,6 +97,15 @@ def captured_lines(take: Take) -> Iterator[str]:
     yield from (f"event at {event.t - start:.2f} s: {event.source}: {event.text}" for event in read_events(take))
 
 
+def frame_lines(take: Take) -> Iterator[str]:
+    """Every frame of a capture, a line each, in the order in which they came; seconds are those since it began."""
+    start = take.run_info.start_monotonic
+    for batch in take.batches(FRAMES):
+        columns = (batch.column(name).to_pylist() for name in ("camera", "frame_index", "time", "file", "number"))
+        for camera, index, t, file, number in zip(*columns, strict=True):
+            yield f"{index:6d} {t - start:10.3f} s  {camera}: {file}, image {number}"
+
+
 def must_hold_estimates(take: Take) -> None:
     """Refuse a capture where estimates are wanted.
 
