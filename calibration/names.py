@@ -8,12 +8,15 @@ from typing import Final
 
 from calibration.addresses import redact
 
-_PREFIXES: Final = "cam|camera|port|device|dev|view|video|vid|webcam|gopro|kamera|camara|caméra|c"
-_BETWEEN = r"[\s_.\-#()\[\]]"
-_NUMBER = re.compile(rf"(?:(?:{_PREFIXES}){_BETWEEN}*)?0*(\d{{1,18}})")
-_INSIDE = re.compile(rf"(?:^|{_BETWEEN})(?:{_PREFIXES}){_BETWEEN}*0*(\d{{1,18}})(?=$|{_BETWEEN})")
+_BETWEEN: Final = r"[\s_.\-#()\[\]]"
+_WORDS: Final = "cam|camera|port|device|dev|view|video|vid|webcam|gopro|kamera|camara|caméra"
+# c01 is a camera, c_3 may be the third take of group C.
+_PREFIX: Final = rf"(?:(?:{_WORDS}){_BETWEEN}*|c)"
+_NUMBER = re.compile(rf"{_PREFIX}?0*(\d{{1,18}})")
+_INSIDE = re.compile(rf"(?:^|{_BETWEEN}){_PREFIX}0*(\d{{1,18}})(?=$|{_BETWEEN})")
 # A number so long is a serial number, and nobody counts takes with it.
 _SERIAL_DIGITS = 4
+_FOLDERS = 4
 
 
 def number_of(name: str) -> int | None:
@@ -23,7 +26,8 @@ def number_of(name: str) -> int | None:
 
 
 def same_name(name: str, known: Sequence[str]) -> int | None:
-    """Which of the known names a name means: the same, or the same but for case, spaces and marks, or by its number.
+    """Which of the known names a name means: the same, or the same but for case, spaces and marks, or by its number
+    (``cam01`` for Pose2Sim's ``int_cam01_img``, too).
 
     Returns:
         The index; None where none does, or two do.
@@ -33,6 +37,7 @@ def same_name(name: str, known: Sequence[str]) -> int | None:
         [unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", name) for one in known],
         [_bare(one) == _bare(name) for one in known],
         [number is not None and number_of(one) == number for one in known],
+        [number is not None and _numbers_in(one) == {number} for one in known],
     ):
         if any(alike):
             return alike.index(True) if sum(alike) == 1 else None
@@ -47,18 +52,31 @@ def name_in_file(stem: str, known: Sequence[str]) -> int | None:
     Returns:
         The index; None where none does, or two do.
     """
-    plain = _plain(stem)
-    numbers = {int(found) for found in _INSIDE.findall(plain)}
-    alike = [_is_in(_plain(one), plain) or number_of(one) in numbers for one in known]
-    return alike.index(True) if sum(alike) == 1 else None
+    plain, numbers = _plain(stem), _numbers_in(stem)
+    for alike in (
+        [_is_in(_plain(one), plain) or number_of(one) in numbers for one in known],
+        [len(numbers) == 1 and _numbers_in(one) == numbers for one in known],
+    ):
+        if any(alike):
+            return alike.index(True) if sum(alike) == 1 else None
+    return None
 
 
 def names_of_source(source: str) -> tuple[str, ...]:
-    """What the file, the files (``A.mp4+B.mp4``) or the folder of a source are called: stems, then their folder."""
+    """What the file, the files (``A.mp4+B.mp4``) or the folder of a source are called: stems, then the folders that
+    they lie in, from inside out.
+    """
     paths = [PurePath(part) for part in redact(source).split("+")] if "+" in source else [PurePath(source)]
     stems = [path.stem or path.name for path in paths]
-    folder = paths[0].parent.name
-    return tuple(dict.fromkeys(name for name in (*stems, folder) if name and "*" not in name))
+    folders = [path.name for path in paths[0].parents][:_FOLDERS]
+    # Farther out, a folder that is but a number is a day's or a subject's.
+    names = [*stems, *folders[:1], *(name for name in folders[1:] if not name.isdecimal())]
+    return tuple(dict.fromkeys(name for name in names if name and "*" not in name))
+
+
+def _numbers_in(name: str) -> set[int]:
+    """The numbers of a name that stand behind a usual prefix, as a word of their own."""
+    return {int(found) for found in _INSIDE.findall(_plain(name))}
 
 
 def _plain(name: str) -> str:

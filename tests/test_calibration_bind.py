@@ -96,6 +96,9 @@ def test_eleven_cameras_by_the_numbers_in_the_names_of_their_files(known, file):
         (["カメラ1", "カメラ2", "カメラ3"], ["カメラ3.mp4", "カメラ1.mp4", "カメラ2.mp4"], [2, 0, 1]),
         (["01", "1", "2"], ["1.mp4", "01.mp4", "2.mp4"], [1, 0, 2]),
         (["a", "b", "c"], ["c/", "a/", "b/"], [2, 0, 1]),
+        (["int_cam01_img", "int_cam02_img", "int_cam03_img"], ["cam02.mp4", "cam_1.mp4", "x_cam3.mp4"], [1, 0, 2]),
+        (["Camera_1 (12345)", "Camera_2 (12346)"], ["Camera-2.mp4", "walk cam 1.mp4"], [1, 0]),
+        (["Cam0", "Cam1", "Cam2"], [f"d/Cam{k}/InputMedia/t1/t1.mov" for k in (2, 0, 1)], [2, 0, 1]),
         (["left", "right", "top"], ["left1.mp4", "top_GX01.mp4+top_GX02.mp4", "right.mp4"], None),
     ],
 )  # fmt: skip
@@ -116,6 +119,7 @@ def test_names_of_files_that_mean_a_camera(known, given, wanted):
         (["1", "2", "3"], ["t_1.mp4", "t_2.mp4", "t_3.mp4"], "known: t_1.mp4, t_2.mp4, t_3.mp4; .* has 1, 2, 3"),
         (["1", "2", "3"], ["cam4.mp4", "cam5.mp4", "cam6.mp4"], "known: cam4.mp4, cam5.mp4, cam6.mp4; .* has 1, 2, 3"),
         (["01", "1", "2"], ["cam1.mp4", "cam2.mp4", "x.mp4"], "known: cam1.mp4, x.mp4; the calibration has 01, 1"),
+        (["1", "2", "3"], ["c_1.mp4", "c_2.mp4", "c_3.mp4"], "known: c_1.mp4, c_2.mp4, c_3.mp4; .* has 1, 2, 3"),
         # The folder that all lie in is no camera's.
         (["1", "2", "3"], ["cam1/x.mp4", "cam1/y.mp4", "cam1/z.mp4"], "known: cam1/x.mp4, cam1/y.mp4, cam1/z.mp4"),
         # Two that begin at 0 and at 1 would be bound crosswise.
