@@ -356,6 +356,24 @@ def test_a_camera_that_caliscope_did_not_place_is_named_and_serves_as_a_lens(tmp
     assert load_calibration(tmp_path / "p.toml").names == ("0", "2")
 
 
+@pytest.mark.parametrize("nothing", ["", '"null"', "[]"])
+def test_a_camera_whose_lens_caliscope_does_not_know_is_left_out_and_named(tmp_path, nothing):
+    path = tmp_path / "camera_array.toml"
+    text = old_caliscope({0: PLACE, 1: "", 2: PLACE}).replace("[cam_", "[cameras.")
+    before, rest = text.split("[cameras.1]")
+    lines = [
+        line for line in rest.split("[cameras.2]")[0].splitlines() if not line.startswith(("matrix", "distortions"))
+    ]
+    lines += [f"matrix = {nothing}", f"distortions = {nothing}"] if nothing else []
+    path.write_text(before + "[cameras.1]" + "\n".join(lines) + "\n[cameras.2]" + rest.split("[cameras.2]")[1])
+    found = load_calibration(path)
+    assert found.names == ("0", "2") and not found.lenses
+    assert found.remarks[-1].endswith("left out, as its lens is not calibrated yet: 1")
+    path.write_text("[cameras.1]\n" + "\n".join(lines[1:]))
+    with pytest.raises(CalibrationError, match=r"no lens in it is calibrated yet \(cameras.1\)"):
+        load_calibration(path)
+
+
 def test_a_camera_of_another_format_that_has_no_place_is_a_lens_too(tmp_path):
     save_calibration(rig(names=("a", "b", "c")), tmp_path / "a.toml", "pose2sim")
     lines = (tmp_path / "a.toml").read_text().splitlines()

@@ -6,6 +6,7 @@ its trackers; the intrinsics belong to the frames as they are in the file, so it
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ def matches(path: Path) -> bool:
 
 
 def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None = None) -> Calibration:
-    """Read it; cameras that caliscope was told to ignore are left out, those without a place are lenses.
+    """Read it; cameras that caliscope was told to ignore, or that have no lens yet, are left out, and those without a
+    place are lenses.
 
     Raises:
         CalibrationError: naming the key.
@@ -53,18 +55,27 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
     used = {prefix + key: _renamed(key, table) for key, table in tables.items() if not table.get("ignore")}
     if not used:
         raise CalibrationError(f"{path}: caliscope was told to ignore every camera in it")
-    missing = [key for key, table in used.items() if table.get("matrix") in (None, "null")]
-    if missing:
-        raise CalibrationError(
-            f"{path}: [{missing[0]}] has no matrix: its lens was not calibrated; do that in caliscope"
-        )
-    return from_tables(path, used, unit, size, "caliscope TOML", usual="m")
+    unknown = [
+        key for key, table in used.items() if any(_nothing(table.get(name)) for name in ("matrix", "distortions"))
+    ]
+    known = {key: table for key, table in used.items() if key not in unknown}
+    if not known:
+        raise CalibrationError(f"{path}: no lens in it is calibrated yet ({', '.join(unknown)}); do that in caliscope")
+    found = from_tables(path, known, unit, size, "caliscope TOML", usual="m")
+    if not unknown:
+        return found
+    line = f"{path}: left out, as its lens is not calibrated yet: {', '.join(used[key]['cam_id'] for key in unknown)}"
+    return replace(found, remarks=(*found.remarks, line))
+
+
+def _nothing(value: Any) -> bool:
+    return value is None or (isinstance(value, str | list) and value in ("", "null", "None", []))
 
 
 def _renamed(key: str, table: dict[str, Any]) -> dict[str, Any]:
     """A table with the names of today; the oldest holds numbers as text, and one list too many."""
     out = {_NAMES.get(name, name): value for name, value in table.items()}
-    out.setdefault("cam_id", key)
+    out["cam_id"] = str(out.get("cam_id", key))
     for name in ("matrix", "distortions"):
         if isinstance(out.get(name), list):
             out[name] = _numbers(out[name], f"[{key}] {name}")
