@@ -21,6 +21,8 @@ from engines.types import Detection, EngineError, LifterInput, Mixture, Runtime
 
 INPUTS: Final = 54
 """34 coordinates, 17 visible bits, and (known, sin, cos) of the pitch."""
+_PIXELS: Final = 5.0
+"""Of a 2D joint, one standard deviation an axis, where its root is placed by it."""
 _JOINTS: Final = ("h36m17 without the root",)
 SHIPPED: Final = cards.WEIGHTS / "lifter.onnx"
 """The lifter that is used when no other is asked for."""
@@ -115,6 +117,24 @@ def place_root(pose: Array, detection: Detection, camera: Camera, min_score: flo
     known = (detection.score >= min_score) & ~detection.derived & np.isfinite(rays).all(-1)
     root = virtual.place(pose, np.nan_to_num(rays), np.where(known, detection.score, 0.0))
     return root if root[2] > 0 else np.full(3, np.nan)
+
+
+def root_covariance(
+    pose: Array, sigma: Array, root: Array, detection: Detection, camera: Camera, min_score: float
+) -> Array:
+    """How sure ``place_root`` is: (3, 3) mm2 in camera axes; NaN where root is.
+
+    Args:
+        pose: (17, 3) mm, root-relative, camera axes.
+        sigma: (17,) mm, one standard deviation an axis of each of its joints.
+        root: (3,) what ``place_root`` gave.
+        detection: 2D joints in pixels.
+        camera: its intrinsics.
+        min_score: as of ``place_root``.
+    """
+    weight = np.where((detection.score >= min_score) & ~detection.derived, detection.score, 0.0)
+    rays = image_to_ray(camera, detection.xy)
+    return virtual.place_covariance(pose, rays, weight, root, sigma, _PIXELS / float(camera.K[0, 0]))
 
 
 class MDNLifter:

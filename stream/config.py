@@ -217,6 +217,10 @@ class TrackConfig:
     """One Euro filter: cut-off of a still joint."""
     beta: float = 0.006
     """One Euro filter: how fast the cut-off rises with speed, Hz per mm/s."""
+    root_acceleration_mm_s2: float = 3000.0
+    """Of a person's pelvis, one standard deviation an axis: how quickly the filter of the root lets it turn."""
+    root_speed_mm_s: float = 1500.0
+    """The same of its speed when a person is first seen."""
     derivative_hz: float = 1.0
     """One Euro filter: cut-off of the speed itself."""
 

@@ -107,7 +107,9 @@ class View:
     answer: Array | None = None
     """(17, 3) mm: ``answer_raw`` through the causal filter."""
     root: Array | None = None
-    """(3,) mm, position of the pelvis in the camera's axes."""
+    """(3,) mm, position of the pelvis in the camera's axes: ``root_raw`` through a causal filter."""
+    root_raw: Array | None = None
+    """(3,) mm, where this frame alone puts it; None also where a recording does not tell."""
     answer_cov: Array | None = None
     """(17, 3, 3) mm2, covariance of a refined ``answer``; None of a live one."""
     answer_state: Array | None = None

@@ -67,7 +67,13 @@ def make_view(rng: np.random.Generator, t: float, kind: str) -> View | None:
         for k in range(M)
     )
     return View(
-        detection=detection, mixture=mixture, tracks=tracks, answer_raw=draw(17, 3), answer=draw(17, 3), root=draw(3)
+        detection=detection,
+        mixture=mixture,
+        tracks=tracks,
+        answer_raw=draw(17, 3),
+        answer=draw(17, 3),
+        root=draw(3),
+        root_raw=draw(3),
     )
 
 

@@ -85,7 +85,7 @@ def test_the_exported_table_has_every_column(walker: WalkerRun) -> None:
     shapes = {
         "time": (F,), "frame_index": (F,), "camera": (F,), "detector": (F,), "xy": (F, 17, 2), "score": (F, 17),
         "hypotheses": (F, M, 17, 3), "weights": (F, M), "sigmas": (F, M, 17), "track_ids": (F, M),
-        "answer": (F, 17, 3), "answer_raw": (F, 17, 3), "root": (F, 3), "fov_assumed": (F,),
+        "answer": (F, 17, 3), "answer_raw": (F, 17, 3), "root": (F, 3), "root_raw": (F, 3), "fov_assumed": (F,),
     }  # fmt: skip
     assert {name: table[name].shape for name in shapes} == shapes
     np.testing.assert_array_equal(table["frame_index"], np.arange(F))

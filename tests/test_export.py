@@ -41,7 +41,7 @@ def test_npz(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
             "moment": (F,), "moment_time": (F,), "time": (F,), "frame_index": (F,),
             "camera": (F,), "detector": (F,), "xy": (F, 17, 2), "score": (F, 17),
             "hypotheses": (F, M, 17, 3), "weights": (F, M), "sigmas": (F, M, 17), "track_ids": (F, M),
-            "answer": (F, 17, 3), "answer_raw": (F, 17, 3), "root": (F, 3), "fov_assumed": (F,),
+            "answer": (F, 17, 3), "answer_raw": (F, 17, 3), "root": (F, 3), "root_raw": (F, 3), "fov_assumed": (F,),
             "pose_time": (T,), "pose_world": (T, 17, 3), "pose_cov": (T, 17, 3, 3), "pose_sigma": (T, 17),
             "pose_method": (T,), "pose_cameras": (T,), "person_id": (F,), "pose_person": (T,), "cov": (F, 17, 2, 2),
             "extra_names": (3,), "extra_xy": (F, 3, 2), "extra_score": (F, 3), "extra_cov": (F, 3, 2, 2),
@@ -65,7 +65,7 @@ def test_npz(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
                 assert np.isnan(data["xy"][i]).all()
                 assert np.isnan(data["score"][i]).all()
             if view is None or view.mixture is None:
-                for key in ("hypotheses", "weights", "sigmas", "answer", "answer_raw", "root"):
+                for key in ("hypotheses", "weights", "sigmas", "answer", "answer_raw", "root", "root_raw"):
                     assert np.isnan(data[key][i]).all()
                 assert (data["track_ids"][i] == -1).all()
                 continue
@@ -73,7 +73,7 @@ def test_npz(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
             np.testing.assert_array_equal(data["weights"][i], view.mixture.weight)
             np.testing.assert_array_equal(data["sigmas"][i], view.mixture.sigma)
             np.testing.assert_array_equal(data["track_ids"][i], [track.id for track in view.tracks])
-            for key in ("answer", "answer_raw", "root"):
+            for key in ("answer", "answer_raw", "root", "root_raw"):
                 np.testing.assert_array_equal(data[key][i], getattr(view, key))
         for i, (estimate, person_id, pose) in enumerate(poses):
             assert (data["pose_time"][i], data["pose_person"][i]) == (estimate.t, person_id)

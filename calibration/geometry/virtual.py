@@ -112,3 +112,31 @@ def place(points: Array, rays: Array, weight: Array) -> Array:
             T = np.concatenate([(b + S * z[..., None]) / W[..., None], z[..., None]], -1)
         T = np.where((usable.sum(-1) >= 2)[..., None], T, np.nan)
     return T
+
+
+def place_covariance(points: Array, rays: Array, weight: Array, root: Array, sigma: Array, pixel: float) -> Array:
+    """How sure ``place`` is, to first order: wide along the ray, as a pose that is too large looks nearer.
+
+    Args:
+        points: (J, 3) as of ``place``.
+        rays: (J, 3) as of ``place``.
+        weight: (J,) as of ``place``.
+        root: (3,) what it gave.
+        sigma: (J,) mm, one standard deviation an axis of each point.
+        pixel: one standard deviation an axis of a ray's x and y.
+
+    Returns:
+        (3, 3) mm2; NaN where root is.
+    """
+    usable = (weight > 0) & np.isfinite(rays).all(-1) & np.isfinite(points).all(-1)
+    if usable.sum() < 2 or not np.isfinite(root).all():
+        return np.full((3, 3), np.nan)
+    X, w, s = points[usable] + root, weight[usable], sigma[usable]
+    z = np.maximum(X[:, 2], 100.0)
+    # The image of a joint moves by J with the root, and by the same with the joint itself.
+    J = np.zeros((len(X), 2, 3))
+    J[:, 0, 0] = J[:, 1, 1] = 1 / z
+    J[:, :, 2] = -X[:, :2] / z[:, None] ** 2
+    A = np.linalg.pinv(np.einsum("j,jki,jkl->il", w, J, J))
+    noise = s[:, None, None] ** 2 * (J @ J.transpose(0, 2, 1)) + pixel**2 * np.eye(2)
+    return A @ np.einsum("j,jki,jkl,jlm->im", w**2, J, noise, J) @ A

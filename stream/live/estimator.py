@@ -14,7 +14,7 @@ from calibration.geometry.camera import Camera
 from engines.detectors import OnePersonSession, crowd
 from engines.detectors.fallback import Fallback
 from engines.identity import Belonging, IdentityOptions
-from engines.lifter import lifter_input, place_root
+from engines.lifter import lifter_input, place_root, root_covariance
 from engines.skeleton import LIMBS
 from engines.types import (
     CrowdSession,
@@ -33,7 +33,8 @@ from stream.live.frame_checks import check_cameras, check_frames
 from stream.live.interpolation import interpolate_all
 from stream.live.known import followed
 from stream.live.people import Everybody, Identify, OnePerson
-from stream.live.tracks import Tracker
+from stream.live.roots import RootFilter
+from stream.live.tracks import Tracker, most_probable
 from stream.selection import select
 from stream.types import Estimate, Frame, FrameReference, FrameSet, KnownFrame, Person, StreamError, View
 
@@ -77,6 +78,8 @@ class _Followed:
 
     person_id: int
     trackers: tuple[Tracker, ...]
+    """One a camera."""
+    roots: tuple[RootFilter, ...]
     """One a camera."""
     fuse: FuseViews | None
     """Theirs alone; None where nothing is fused."""
@@ -203,6 +206,7 @@ class Estimator:
             if look.anew:
                 for followed in self._followed.values():
                     followed.trackers[camera_index].reset()
+                    followed.roots[camera_index].reset()
         who = self._identify(seen, mixtures, frame_set.t)
         known = self._identify.remembered
         self._followed = {k: followed for k, followed in self._followed.items() if k in known}
@@ -316,7 +320,8 @@ class Estimator:
         if person_id not in self._followed:
             fuse = self._fuse.another() if self._fuse else None
             trackers = tuple(Tracker(self._tracks, self._track_ids) for _ in self._cameras)
-            self._followed[person_id] = _Followed(person_id, trackers, fuse)
+            roots = tuple(RootFilter(self._tracks or TrackConfig()) for _ in self._cameras)
+            self._followed[person_id] = _Followed(person_id, trackers, roots, fuse)
         return self._followed[person_id]
 
     def _fused(
@@ -360,8 +365,14 @@ class Estimator:
             return View(detection=detection)
         # At the frame set's time: a slow camera's frame is in several frame sets, and its joints are brought to each.
         tracks, raw, answer = followed.trackers[k](mixture, t)
-        root = place_root(raw, detection, self._cameras[k], self._detect.min_score)
-        return View(detection=detection, mixture=mixture, tracks=tracks, answer_raw=raw, answer=answer, root=root)
+        camera, least = self._cameras[k], self._detect.min_score
+        root_raw = place_root(raw, detection, camera, least)
+        sigma = mixture.sigma[most_probable(tracks)]
+        cov = root_covariance(raw, sigma, root_raw, detection, camera, least)
+        return View(
+            detection=detection, mixture=mixture, tracks=tracks, answer_raw=raw, answer=answer, root_raw=root_raw,
+            root=followed.roots[k](root_raw, cov, t),
+        )  # fmt: skip
 
 
 def _detection(answer: Seen | None, k: int | None) -> Detection | None:

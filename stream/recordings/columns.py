@@ -38,7 +38,7 @@ Columns = dict[str, NDArray[Any]]
 ESTIMATE_KEYS = (
     "moment", "moment_time", "time", "frame_index", "camera", "detector", "xy", "score", "hypotheses", "weights",
     "sigmas", "track_ids", "answer", "answer_raw", "root", "fov_assumed", "person_id", "cov",
-    "track_probabilities", "unix_time",
+    "track_probabilities", "unix_time", "root_raw",
 )  # fmt: skip
 EXTRA_KEYS = ("extra_xy", "extra_score", "extra_cov")
 POSE_KEYS = (

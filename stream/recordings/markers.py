@@ -221,6 +221,9 @@ def _one_camera(reading: Read, camera: str, instead: str, slot: int | None) -> M
             there = there & (which >= 0)
         sigma = array_of(batch, "sigmas")[mine][np.arange(len(which)), which].astype(float)
         cov = sigma[..., None, None] ** 2 * np.eye(3)
+        if slot is None and "answer_cov" in batch.schema.names:  # a refined take
+            own = array_of(batch, "answer_cov")[mine]
+            cov = np.where(np.isfinite(own), own, cov)
         parts.append([time, moment, person, there, answer + array_of(batch, "root")[mine][:, None], cov])
         seen |= (array_of(batch, "score")[mine] > 0).any(0)
     rows = tuple(np.concatenate(column) for column in zip(*parts, strict=True))

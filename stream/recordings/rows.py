@@ -64,7 +64,7 @@ def encode_estimates(schema: pa.Schema, estimates: Sequence[Estimate], assumed: 
                     tracks and [track.id for track in tracks],
                     tracks and [track.birth for track in tracks],
                     tracks and [track.probability for track in tracks],
-                    view.answer, view.answer_raw, view.root, person_id, detection.cov, detection.extra,
+                    view.answer, view.answer_raw, view.root, person_id, detection.cov, detection.extra, view.root_raw,
                     *((view.answer_cov, view.answer_state) if _REFINED_VIEW[0] in schema.names else ()),
                 ))  # fmt: skip
     return _batch(schema, rows)
@@ -140,7 +140,7 @@ class PoseRow(NamedTuple):
 _VIEW_COLUMNS = (
     "moment", "moment_time", "camera", "frame_index", "time", "width", "height", "detector", "person", "lifted", "xy",
     "score", "derived", "hypotheses", "weights", "sigmas", "track_ids", "track_births", "track_probabilities",
-    "answer", "answer_raw", "root", "person_id", "cov",
+    "answer", "answer_raw", "root", "person_id", "cov", "root_raw",
 )  # fmt: skip
 _REFINED_VIEW, _REFINED_POSE = ("answer_cov", "answer_state"), "pose_state"
 """Columns of takes that were refined."""
@@ -148,6 +148,10 @@ _POSE_COLUMNS = (
     "moment", "time", "spread_s", "stages", "person_id", "fused", "pose_method", "pose_cameras",
     "left_out",
 )  # fmt: skip
+
+
+_FLOATS = ("answer_raw", "answer", "root", "root_raw", "cov")
+"""What is None where it is not known."""
 
 
 def decode_estimates(batch: pa.RecordBatch) -> Iterator[ViewRow]:
@@ -171,7 +175,7 @@ def decode_estimates(batch: pa.RecordBatch) -> Iterator[ViewRow]:
                 tracks = tuple(
                     HypothesisTrack(int(ids[k]), float(births[k]), poses[k], float(chances[k])) for k in range(len(ids))
                 )
-            known = {k: None if np.isnan(c[k][i]).all() else c[k][i] for k in ("answer_raw", "answer", "root", "cov")}
+            known = {k: None if np.isnan(c[k][i]).all() else c[k][i] for k in _FLOATS}
             known |= {k: None if (c[k][i] == -1).all() else c[k][i] for k in refined}
             cov = known.pop("cov")
             detection = Detection(c["xy"][i], c["score"][i], c["derived"][i], frame.detector, cov=cov, extra=extra[i])

@@ -30,7 +30,7 @@ _MOST_CAMERAS, _MOST_KERNELS = 1000, 1000
 FORMAT = "hypothesis-stream"
 VERSION = 2
 ESTIMATES, MOMENTS, EVENTS, FRAMES = "estimates", "moments", "events", "frames"
-_SINCE_2 = {ESTIMATES: ("person_id", "cov", "extra"), MOMENTS: ("person_id", "pose_extra", "left_out")}
+_SINCE_2 = {ESTIMATES: ("person_id", "cov", "extra", "root_raw"), MOMENTS: ("person_id", "pose_extra", "left_out")}
 
 
 def _camera_to_json(camera: Camera) -> dict[str, Any]:
@@ -169,6 +169,7 @@ def schemas(run_info: RunInfo, version: int = VERSION) -> dict[str, pa.Schema]:
         _field("person_id", i64, what="the same in all cameras and moments; -1 = nobody, or not known"),
         _field("cov", f32, (17, 2, 2), unit="px2", what="covariance of xy"),
         _field("extra", IMAGE_TYPE, unit="px", what="further 2D joints"),
+        _field("root_raw", f32, (3,), unit="mm", axes="camera", what="where the frame alone puts the pelvis"),
     ]
     frame_sets = [
         _field("moment", i64),

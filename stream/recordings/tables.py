@@ -82,6 +82,7 @@ def _estimates_layout(kernels: int, there: Contents) -> list[tuple[str, list[str
         ("extra_score", _names("score", extra)),
         ("extra_cov", _names("image_cov", extra, pairs, unit="px2")),
         ("unix_time", ["unix_time_s"]),
+        ("root_raw", _names("root_raw", xyz, unit="mm")),
         *refined,
     ]
 
