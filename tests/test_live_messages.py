@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import socket
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from engines.skeleton import JOINTS
 from stream.app.command_line import config_of, parser
 from stream.app.config_file import as_toml
 from stream.sinks._address import Address, address, resolved
+from stream.sinks._datagrams import Datagrams
 from stream.sinks._inbox import Inbox, Rate
 from stream.sinks._message import Messages, as_json
 from stream.sinks._people import Space
@@ -156,6 +158,15 @@ def test_a_flag_without_its_value_takes_the_default_and_a_file_keeps_it():
     lines = as_toml(args, config_of(args))
     assert 'websocket = "127.0.0.1:8765"' in lines and 'udp = "127.0.0.1:9001"' in lines
     assert parser().parse_args(["--camera", "0"]).websocket is None
+
+
+def test_localhost_is_where_programs_listen_and_broadcasts_are_sent():
+    family, place = resolved("udp", Address("localhost", 9000))
+    assert (family, place) == (socket.AF_INET, ("127.0.0.1", 9000))
+    out = Datagrams("udp", Address("127.255.255.255", 9))
+    out.send(b"x")
+    assert out.close() == "udp: 1 datagrams to 127.255.255.255:9"
+    assert resolved("udp", Address("::1", 9000))[0] == socket.AF_INET6
 
 
 def test_a_host_that_is_not_known_is_named():

@@ -62,7 +62,7 @@ def test_what_cannot_begin_is_a_line_and_the_run_goes_on(tmp_path, monkeypatch, 
 @pytest.mark.parametrize(
     "flags",
     [("--udp", "nowhere"), ("--udp", "1:2:3"), ("--osc", "x y:1"), ("--websocket", "70000"), ("--osc-in", "http://a:1"),
-     ("--lsl-address", "lan"), ("--ros2", "a b")],
+     ("--lsl-address", "lan"), ("--lsl", "bob's"), ("--ros2", "a b")],
 )  # fmt: skip
 def test_what_is_no_address_is_refused_before_anything_is_opened(flags, capsys):
     with pytest.raises(SystemExit) as left:

@@ -161,6 +161,14 @@ def test_nothing_listens_or_is_announced_beyond_this_machine():
     assert any(line.startswith("group 239.255.0.1 on lan") for line in beyond(printed(code.format("lan")))), "if named"
 
 
+def test_two_runs_of_one_process_share_a_domain():
+    first, second = Participant("lo"), Participant("lo")
+    second.write("hypothesis_stream/moment", ros_types().String("x"))
+    second.close()
+    first.write("hypothesis_stream/moment", ros_types().String("x"))
+    first.close()
+
+
 def test_mistakes_are_lines(monkeypatch):
     with pytest.raises(StreamError, match=r"ros2: no DDS in the network of 'nowhere0'.*an interface that is up"):
         Participant("nowhere0")

@@ -86,12 +86,14 @@ def resolved(what: str, to: Address) -> tuple[socket.AddressFamily, tuple]:
         StreamError: for a host that is not known.
     """
     try:
-        family, *_, place = socket.getaddrinfo(to.host, to.port, type=socket.SOCK_DGRAM)[0]
+        found = socket.getaddrinfo(to.host, to.port, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else "no name of a host"
         raise StreamError(
             f"{what}: the host {to.host} is not known ({why}); give its number, as in 192.168.1.5"
         ) from None
+    # Of localhost the first is often ::1, where programs that speak these protocols do not listen.
+    family, *_, place = min(found, key=lambda one: one[0] != socket.AF_INET)
     return family, place
 
 

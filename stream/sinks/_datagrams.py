@@ -31,6 +31,8 @@ class Datagrams:
         family, place = resolved(what, to)
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
+        if family == socket.AF_INET:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)  # where the user names such an address
         self.sent = self.lost = 0
         """Datagrams; a machine that is far away does not tell what it lost."""
         self._refused: float | None = None

@@ -71,7 +71,7 @@ class Participant:
         self._domain: Any = None
         try:
             if config is not None:
-                self._domain = Domain(domain, config)
+                self._domain = self._made(Domain, domain, config)
             self.entity: Any = DomainParticipant(domain)
         except DDSException as error:
             raise StreamError(
@@ -83,6 +83,15 @@ class Participant:
         self._writers: dict[str, Any] = {}
         self.left_out = 0
         """Messages that a reader was too slow for."""
+
+    def _made(self, make: Any, domain: int, config: str) -> Any:
+        """The domain; None where another run of this process has it open, whose settings then hold."""
+        try:
+            return make(domain, config)
+        except self._fault as error:
+            if error.code == self._fault.DDS_RETCODE_PRECONDITION_NOT_MET:
+                return None
+            raise
 
     def write(self, topic: str, message: Any) -> None:
         """Publish a message; ``topic`` is as ROS has it, without the first slash."""

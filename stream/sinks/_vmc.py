@@ -1,8 +1,8 @@
 """A person as the VMC protocol has it: root and humanoid bones of an avatar in Unity's axes.
 
 https://protocol.vmc.info, "Performer to marionette". Unity is left-handed: x to the right of an avatar that faces along
-z, y up, metres. A person who faces the (first) camera faces along z. The root stands on the floor below the pelvis and
-has the heading; the hips have the height and what is left of the rotation.
+z, y up, metres. A person who faces along -y of the live axes, as to the one camera, faces along z. The root stands on
+the floor below the pelvis and has the heading; the hips have the height and what is left of the rotation.
 """
 
 from dataclasses import dataclass

@@ -1,5 +1,6 @@
 """Lab Streaming Layer: every person's joints and the events in the clock of a laboratory, and its markers back."""
 
+import argparse
 import logging
 import math
 import os
@@ -166,16 +167,27 @@ class Lsl:
         return np.concatenate(parts).tolist()
 
 
+def _name(text: str) -> str:
+    """The name of a stream; the library looks for it by an expression with quotes around it."""
+    if not 0 < len(text) <= 100 or not text.isprintable() or set(text) & set("'\"<>&"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a stream such as lab")
+    return text
+
+
 @dataclass(frozen=True, slots=True)
 class Options(SinkOptions):
     """What to send and what to listen to."""
 
     lsl: str | None = flag(
-        None, "send everybody's joints, and events, to Lab Streaming Layer", metavar="NAME", bare="hypothesis-stream",
-        example="hypothesis-stream-test",
+        None, "send everybody's joints, and events, to Lab Streaming Layer", metavar="NAME", parse=_name,
+        bare="hypothesis-stream", example="hypothesis-stream-test",
     )  # fmt: skip
     lsl_in: str | None = flag(
-        None, "take the markers of a Lab Streaming Layer stream as events", metavar="NAME", example="markers-test"
+        None,
+        "take the markers of a Lab Streaming Layer stream as events",
+        metavar="NAME",
+        parse=_name,
+        example="markers-test",
     )
     lsl_address: str | None = flag(
         None, "this machine's address in the network where they are announced; 0.0.0.0: in all", metavar="ADDRESS",
