@@ -57,11 +57,10 @@ def encoding(data: bytes) -> str:
     for mark, name in _MARKS:
         if data.startswith(mark):
             return name
-    if len(data) > 3 and 0 in data[:4]:
-        if not data[0] and data[1]:
-            return "utf-16-be"
-        if data[0] and not data[1]:
-            return "utf-16-le"
+    head = data[: min(len(data) // 2 * 2, 32)]
+    for name, zeros, letters in (("utf-16-le", head[1::2], head[::2]), ("utf-16-be", head[::2], head[1::2])):
+        if head and not any(zeros) and all(letters):
+            return name
     return "utf-8"
 
 
