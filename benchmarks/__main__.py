@@ -220,13 +220,13 @@ def report(found: Mapping[str, Mapping[str, Any]], missing: Mapping[str, str], d
     return "\n".join(text)
 
 
-def place(path: Path) -> tuple[str, str]:
+def place(path: Path, marks: tuple[str, str] = MARKS) -> tuple[str, str]:
     """What a document has before and after the place of the table; nothing where it is new or empty.
 
     Raises:
         UserError: if it cannot be read, or has no such place.
     """
-    begin, end = MARKS
+    begin, end = marks
     try:
         old = path.read_text(encoding="utf-8") if path.exists() else ""
     except (OSError, ValueError) as error:
@@ -240,14 +240,14 @@ def place(path: Path) -> tuple[str, str]:
     return head, tail
 
 
-def put(text: str, path: Path) -> None:
+def put(text: str, path: Path, marks: tuple[str, str] = MARKS) -> None:
     """Write the table to its place in a document.
 
     Raises:
         OSError: if it cannot be written.
         UserError: see ``place``.
     """
-    (head, tail), (begin, end) = place(path), MARKS
+    (head, tail), (begin, end) = place(path, marks), marks
     write_text(path, f"{head}{begin}\n{text}\n{end}{tail}")
 
 

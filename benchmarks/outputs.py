@@ -1,7 +1,8 @@
 """How late the live outputs are beside the window: from the capture of a moment to its being in another program.
 
     python -m benchmarks.outputs
-    python -m benchmarks.outputs --only window,udp,websocket --seconds 20 --json outputs.json
+    python -m benchmarks.outputs --out docs/live.md --json benchmarks/results/outputs.json
+    python -m benchmarks.outputs --only window,udp,websocket --seconds 20
 
 One virtual camera of 30 frames a second (benchmarks/camera_server.py) shows the demo's walker. Each case is a run of
 its own, in a process of its own, with one output to a receiver in a third process on this machine
@@ -25,6 +26,7 @@ from typing import Any, Final
 
 import psutil
 
+from benchmarks import __main__ as documents
 from benchmarks import latency, machine
 from benchmarks.camera_server import Cameras
 from benchmarks.receivers import KINDS
@@ -50,6 +52,8 @@ FLAGS: Final[dict[str, tuple[list[str], str]]] = {
     "ros2": (["--ros2"], "lo"),
 }
 """Flags of each case, and where its receiver listens."""
+MARKS: Final = ("<!-- outputs -->", "<!-- /outputs -->")
+"""A document keeps the table between these."""
 LATER_MS: Final = 5.0
 """The median may be this much above the window's."""
 SPREAD: Final = 1.5
@@ -201,6 +205,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=positive, default=12.0, help="of each run (default: %(default)g)")
     parser.add_argument("--repeat", type=at_least(1), default=2, help="times, in turn (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="also write it between its marks in a document")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
     try:
@@ -218,6 +223,10 @@ def main(arguments: list[str] | None = None) -> int:
         text, lines, figures = report(found)
         about = machine.describe()
         print(machine.title(about), text, *lines, sep="\n\n")
+        if args.out:
+            documents.put(
+                "\n\n".join([machine.title(about), text, "\n".join(f"- {line}" for line in lines)]), args.out, MARKS
+            )
         if args.json:
             write_json(args.json, {"machine": about, "times": {n: asdict(t) for n, t in figures.items()}})
     except UserError as error:
