@@ -126,8 +126,7 @@ def _check_order(
     if len(rest) > len(left):
         there = ", ".join(calibration.names)
         raise CalibrationError(
-            f"no calibration for camera {sources[rest[len(left)]].source}: {len(sources)} cameras are given and the "
-            f"calibration has {len(calibration.names)} ({there})"
+            f"no calibration for camera {sources[rest[len(left)]].source}: {_given(sources)}the calibration has {there}"
         )
     example = word(f"{calibration.names[left[0]]}={sources[rest[0]].source}")
     if len(left) > len(rest):
@@ -164,7 +163,7 @@ def _no_source_twice(sources: Sequence[SourceId]) -> None:
 
 def _match(calibration: Calibration, source: SourceId, how: str, sources: Sequence[SourceId]) -> int | None:
     if how == "name":
-        return None if source.name is None else _named(calibration, source.name)
+        return None if source.name is None else _named(calibration, source.name, sources)
     if how == "file":
         shared = {name for other in sources if other is not source for name in other.files}
         return _by_file(calibration, [name for name in source.files if name not in shared])
@@ -176,7 +175,7 @@ def _match(calibration: Calibration, source: SourceId, how: str, sources: Sequen
     return theirs.index(mine)
 
 
-def _named(calibration: Calibration, name: str) -> int:
+def _named(calibration: Calibration, name: str, sources: Sequence[SourceId]) -> int:
     """The entry of a name that the user gave."""
     match = same_name(name, calibration.names)
     if match is not None:
@@ -187,9 +186,14 @@ def _named(calibration: Calibration, name: str) -> int:
     several = [one for one in calibration.names if number is not None and number_of(one) == number]
     which = f" may be {' or '.join(several)}" if len(several) > 1 else ""
     raise CalibrationError(
-        f"no calibration for camera {name!r}{':' if which else ''}{which}; the calibration has "
+        f"no calibration for camera {name!r}{':' if which else ''}{which}; {_given(sources)}the calibration has "
         f"{', '.join(calibration.names)}"
     )
+
+
+def _given(sources: Sequence[SourceId]) -> str:
+    """All that were given, where that is more than the one of which a message is."""
+    return f"given are {', '.join(source.name or source.source for source in sources)}; " if len(sources) > 1 else ""
 
 
 def _unplaced(name: str) -> CalibrationError:

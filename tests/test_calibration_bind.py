@@ -181,7 +181,11 @@ def test_channels_of_one_recorder_that_differ_only_behind_the_password_are_two_c
     ("sources", "message"),
     [
         ([SourceId("0", "d")], "no calibration for camera 'd'; the calibration has a, b, c"),
-        ([SourceId("0"), SourceId("1"), SourceId("2"), SourceId("3")], "no calibration for camera 3"),
+        (
+            [SourceId("0"), SourceId("1"), SourceId("2"), SourceId("3")],
+            "no calibration for camera 3: given are 0, 1, 2, 3; the calibration has a, b, c",
+        ),
+        ([SourceId("0", "d"), SourceId("1", "b")], "camera 'd'; given are d, b; the calibration has a, b, c"),
         ([SourceId("0"), SourceId("1")], "say which is which"),
         ([SourceId("0", device="/d"), SourceId("/d", device="/d")], "given twice"),
         ([SourceId("0", "a"), SourceId("1", "a")], "two cameras are named 'a'"),
