@@ -60,7 +60,7 @@ def write_glb(skeletons: Sequence[Skeleton], rate: float, start: str, path: Path
     motion = gltf.Animation(name="take")
     scene = gltf.Scene(name="take", nodes=[])
     for number, skeleton in enumerate(skeletons):
-        scene.nodes.append(_add_skeleton(data, skeleton, number > 0, tallest(skeletons), motion, time))
+        scene.nodes.extend(_add_skeleton(data, skeleton, number > 0, tallest(skeletons), motion, time))
     file.scenes, file.scene, file.animations = [scene], 0, [motion]
     data.close()
     file.save_binary(str(path))
@@ -103,8 +103,8 @@ class _Data:
         self.file.set_binary_blob(bytes(self._blob))
 
 
-def _add_skeleton(data: _Data, skeleton: Skeleton, ghost: bool, height: float, motion: Any, time: int) -> int:
-    """Nodes, skin, body and motion of one skeleton; the number of its outermost node."""
+def _add_skeleton(data: _Data, skeleton: Skeleton, ghost: bool, height: float, motion: Any, time: int) -> list[int]:
+    """Nodes, skin, body and motion of one skeleton; the numbers of its outermost nodes."""
     import pygltflib as gltf
 
     file, made = data.file, skeleton.made
@@ -127,11 +127,11 @@ def _add_skeleton(data: _Data, skeleton: Skeleton, ghost: bool, height: float, m
     file.skins.append(skin)
     file.meshes.append(_body(data, skeleton, places, ghost))
     file.nodes.append(gltf.Node(name=f"{skeleton.name} body", mesh=len(file.meshes) - 1, skin=len(file.skins) - 1))
-    file.nodes[first - 1].children.append(len(file.nodes) - 1)
+    body = len(file.nodes) - 1  # beside its bones and not below them: what is above a skin does not move it
     _animate(data, motion, time, first, "translation", made.root)
     for joint in range(sk.N_JOINTS):
         _animate(data, motion, time, first + joint, "rotation", made.rotations[:, joint])
-    return first - 1
+    return [first - 1, body]
 
 
 def _animate(data: _Data, motion: Any, time: int, node: int, what: str, values: Array) -> None:
