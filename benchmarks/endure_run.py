@@ -25,6 +25,7 @@ from engines.runtimes import NetworkOptions
 from stream.app import build
 from stream.channel import Policy
 from stream.config import CameraSetupConfig, Config, DetectConfig, OutputConfig, SourceConfig
+from stream.live.heap import limit_arenas
 from stream.live.metrics import Summary
 from stream.live.pipeline import Pipeline
 from stream.recordings.run_info import RunInfo
@@ -297,6 +298,7 @@ def rows(take: Path) -> tuple[list[int], list[int], int]:
 
 def main(arguments: Sequence[str]) -> None:
     """Called by ``benchmarks.endure`` alone."""
+    limit_arenas()  # as the program does
     seconds, pace, seed, folder, calibration, *urls = arguments
     result = endure(urls, float(seconds), float(pace), int(seed), Path(folder), Path(calibration))
     print(json.dumps(result), flush=True)

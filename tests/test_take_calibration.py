@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from calibration.errors import UserError
 from calibration.formats import save_calibration
 from calibration.geometry.camera import camera_from_fov
 from calibration.types import Calibration
@@ -72,6 +73,8 @@ def test_one_camera_of_a_take_brings_its_own_and_another_file_goes_first(tmp_pat
     config = config_of(
         parser().parse_args(["--from-take", str(take.folder), "--calibration", str(tmp_path / "lab.toml")])
     )
+    with pytest.raises(UserError, match="--fov is for lenses that are not known, and the take has their calibration"):
+        of_take(take.folder, "--fov", "60")
     given = camera_setup.load(config.setup, config.sources).calibration
     assert given is not None and given["left"].K[0, 0] != LEFT.K[0, 0]
 

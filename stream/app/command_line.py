@@ -26,10 +26,11 @@ from stream.config import (
     PeopleConfig,
     StartConfig,
 )
+from stream.live.heap import limit_arenas
 from stream.live.metrics import report
 from stream.sources import controls_of, list_cameras, parse_sources
 from stream.sources.detections import sources_of_detections
-from stream.sources.take import sources_of_take
+from stream.sources.take import calibration_of_take, sources_of_take
 
 _log = logging.getLogger(__name__)
 
@@ -64,9 +65,12 @@ def config_of(args: argparse.Namespace, *, sources: bool = True, demo_files: boo
         lens = "--calibration" if args.calibration else f"the calibration of --demo {args.demo}"
         raise UserError(f"--fov is for lenses that are not known, and {lens} knows them; leave out --fov")
     default = demo.WALKER_FOV if args.demo == "single" else LiftConfig().fov_degrees
+    cameras = parse_sources(_cameras_of(args))
+    if args.fov is not None and calibration_of_take(cameras) is not None:
+        raise UserError("--fov is for lenses that are not known, and the take has their calibration; leave out --fov")
     options = sinks.options_of(vars(args), sinks.kinds().values())
     config = Config(
-        sources=parse_sources(_cameras_of(args)),
+        sources=cameras,
         detect=DetectConfig(names=tuple(name.strip() for name in args.detector.split(",") if name.strip())),
         people=PeopleConfig(None if args.people in (None, "all") else args.people, args.max_people, args.select),
         lift=LiftConfig(args.weights, default if args.fov is None else args.fov),
@@ -144,6 +148,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _main(arguments: list[str] | None) -> int:
+    limit_arenas()
     try:
         with lines_shown():
             args = merged(parser, arguments)
