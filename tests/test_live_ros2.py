@@ -57,7 +57,7 @@ def test_ros_reads_every_message_as_it_is_meant():
     messages = Messages("world")
     header = messages.header(1796053142.805831)
     placed = messages.place(someone, 0.1)
-    made = [messages.joints(placed, header), messages.pelvis(placed, header), messages.transforms([placed], header),
+    made = [messages.joints([placed], header), messages.pelvis([placed], header), messages.transforms([placed], header),
             messages.markers([placed], header), ros_types().String("ä{}")]  # fmt: skip
     for message in made:
         same(message, as_ros_reads(message))
@@ -83,7 +83,7 @@ def test_ros_reads_every_message_as_it_is_meant():
 def test_a_body_that_stands_has_the_frames_axes_of_rep_103():
     (someone,) = Space(single()[2]).people(alone(view_of(LEVEL, t_pose())))
     messages = Messages("camera")
-    made = messages.joints(messages.place(someone, 0.0), messages.header(0.0))
+    made = messages.joints([messages.place(someone, 0.0)], messages.header(0.0))
     # One camera: x forward, y left, z up. It is 4.2 m from the person, who faces it: their left is to the right.
     head, left = made.poses[10].position, made.poses[13].position
     np.testing.assert_allclose([head.x, head.y, head.z], [4.2, 0, 0.77], atol=1e-3)
@@ -106,7 +106,7 @@ def test_who_is_not_all_there_is_no_message_of_nans():
     assert len(messages.transforms([placed], header).transforms) == 16
     for marker in messages.markers([placed], header).markers:
         assert np.isfinite([[p.x, p.y, p.z] for p in (marker.pose.position, *marker.points)]).all()
-    assert np.isfinite(messages.pelvis(placed, header).pose.covariance).all()
+    assert np.isfinite(messages.pelvis([placed], header).pose.covariance).all()
 
 
 def test_another_participant_finds_ros_topics_and_gets_everybody():
@@ -163,8 +163,9 @@ def test_nothing_listens_or_is_announced_beyond_this_machine():
 
 def test_two_runs_of_one_process_share_a_domain():
     first, second = Participant("lo"), Participant("lo")
-    second.write("hypothesis_stream/moment", ros_types().String("x"))
+    assert not second.wanted("hypothesis_stream/moment", ros_types().String)
     second.close()
+    assert not first.wanted("hypothesis_stream/moment", ros_types().String)
     first.write("hypothesis_stream/moment", ros_types().String("x"))
     first.close()
 

@@ -1,4 +1,4 @@
-"""Prints every person that `run_stream.py --websocket 8765` serves; needs `pip install websockets`.
+"""Prints every person that `run_stream.py --websocket 8765` serves, or asks it for something; `pip install websockets`.
 
     python examples/receivers/websocket.py [ws://127.0.0.1:8765/] [COMMAND [TEXT]]
 
@@ -12,13 +12,18 @@ import sys
 from websockets.sync.client import connect
 
 url = sys.argv[1] if len(sys.argv) > 1 else "ws://127.0.0.1:8765/"
+command = {"command": sys.argv[2], "text": " ".join(sys.argv[3:])} if len(sys.argv) > 2 else None
 with connect(url) as connection:
-    if len(sys.argv) > 2:
-        command = {"command": sys.argv[2], "text": " ".join(sys.argv[3:])}
+    if command:
         connection.send(json.dumps(command | {"token": os.environ.get("HYPOTHESIS_STREAM_TOKEN", "")}))
     for said in connection:
         message = json.loads(said)
-        if message["type"] in ("reply", "event"):
+        if command:
+            if message["type"] == "reply":
+                print(said)
+                sys.exit(not message["ok"])
+            continue
+        if message["type"] == "event":
             print(said, flush=True)
         for person in message.get("people", []):
             x, y, z, sigma = person["joints"]["left_wrist"]

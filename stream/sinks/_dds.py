@@ -93,10 +93,19 @@ class Participant:
                 return None
             raise
 
-    def write(self, topic: str, message: Any) -> None:
-        """Publish a message; ``topic`` is as ROS has it, without the first slash."""
+    def wanted(self, topic: str, kind: type) -> bool:
+        """Announce a topic, and tell whether anybody subscribes to it.
+
+        Args:
+            topic: as ROS has it, without the first slash.
+            kind: of its messages.
+        """
         if topic not in self._writers:
-            self._writers[topic] = self._writer(topic, type(message))
+            self._writers[topic] = self._writer(topic, kind)
+        return bool(self._writers[topic].get_matched_subscriptions())
+
+    def write(self, topic: str, message: Any) -> None:
+        """Publish a message on a topic that was announced."""
         try:
             self._writers[topic].write(message)
         except self._fault:

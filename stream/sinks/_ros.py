@@ -68,12 +68,14 @@ class Messages:
         whole = math.floor(seconds)
         return self._types.Header(self._types.Time(whole, min(int((seconds - whole) * 1e9), 999_999_999)), self.frame)
 
-    def joints(self, placed: Placed, header: Any) -> Any:
-        """``geometry_msgs/PoseArray``: the 17 joints in their order."""
+    def joints(self, people: list[Placed], header: Any) -> Any:
+        """``geometry_msgs/PoseArray``: the 17 joints of one person in their order."""
+        (placed,) = people
         return self._types.PoseArray(header, [self._pose(*one) for one in self._known(placed)])
 
-    def pelvis(self, placed: Placed, header: Any) -> Any:
-        """``geometry_msgs/PoseWithCovarianceStamped``: pelvis and hips."""
+    def pelvis(self, people: list[Placed], header: Any) -> Any:
+        """``geometry_msgs/PoseWithCovarianceStamped``: pelvis and hips of one person."""
+        (placed,) = people
         cov = np.zeros((6, 6))
         cov[:3, :3] = placed.cov[0]
         cov[3:, 3:] = np.eye(3) * (math.pi**2 if np.isnan(placed.sigma[0]) else placed.sigma[0] ** 2)

@@ -7,8 +7,9 @@ installation of ROS.
 import argparse
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, Final
 
 from calibration.arrays import Image
 from stream.channel import Policy
@@ -18,12 +19,14 @@ from stream.sinks._dds import LOOPBACK, Participant
 from stream.sinks._message import Messages as JsonMessages
 from stream.sinks._message import as_json
 from stream.sinks._people import Space
-from stream.sinks._ros import Messages
+from stream.sinks._ros import Messages, Placed
 from stream.sinks._ros_types import ros_types
 from stream.types import Estimate, Event
 from stream.words import number_of
 
-_GONE_S = 10.0
+Make = Callable[[list[Placed], Any], Any]
+_GONE_S: Final = 10.0
+_MOMENT, _EVENTS = "hypothesis_stream/moment", "hypothesis_stream/events"
 
 
 class Ros2:
@@ -52,27 +55,41 @@ class Ros2:
         self._json = JsonMessages(run_info, hypotheses=self._hypotheses)
 
     def write(self, estimate: Estimate, images: Mapping[str, Image | None]) -> None:
-        """Publish a moment."""
-        send, unix = self._participant.write, self._info.unix_offset
+        """Publish a moment, of it what somebody subscribes to: rotations and markers take as long as a detector."""
+        unix, types = self._info.unix_offset, ros_types()
         header = self._ros.header(estimate.t + (0.0 if math.isnan(unix) else unix))
-        people = [self._ros.place(someone, estimate.t) for someone in self._space.people(estimate)]
-        for placed in people:
-            person_id = placed.someone.person_id
-            self._seen[person_id] = estimate.t
-            send(f"hypothesis_stream/person_{person_id}/joints", self._ros.joints(placed, header))
-            send(f"hypothesis_stream/person_{person_id}/pelvis", self._ros.pelvis(placed, header))
-        send("tf", self._ros.transforms(people, header))
-        send("hypothesis_stream/markers", self._ros.markers(people, header))
-        send("hypothesis_stream/moment", ros_types().String(as_json(self._json.moment(estimate))))
+        people = {someone.person_id: someone for someone in self._space.people(estimate)}
+        wanted = {
+            (topic, whose): make
+            for topic, kind, whose, make in self._topics(people)
+            if self._participant.wanted(topic, kind)
+        }
+        placed = {i: self._ros.place(someone, estimate.t) for i, someone in people.items()} if wanted else {}
+        for (topic, whose), make in wanted.items():
+            self._participant.write(topic, make([placed[i] for i in whose], header))
+        if self._participant.wanted(_MOMENT, types.String):
+            self._participant.write(_MOMENT, types.String(as_json(self._json.moment(estimate))))
         self._moments += 1
+        self._seen |= dict.fromkeys(people, estimate.t)
         for person_id in [one for one, t in self._seen.items() if not 0 <= estimate.t - t < _GONE_S]:
             del self._seen[person_id]
             self._ros.forget(person_id)
             self._participant.forget(f"hypothesis_stream/person_{person_id}/")
 
+    def _topics(self, people: Iterable[int]) -> Iterator[tuple[str, type, tuple[int, ...], Make]]:
+        """(topic, type, whom it tells of, what makes its message) of what needs the people's places."""
+        types, everybody = ros_types(), tuple(people)
+        for i in everybody:
+            own = f"hypothesis_stream/person_{i}"
+            yield f"{own}/joints", types.PoseArray, (i,), self._ros.joints
+            yield f"{own}/pelvis", types.PoseWithCovarianceStamped, (i,), self._ros.pelvis
+        yield "tf", types.TFMessage, everybody, self._ros.transforms
+        yield "hypothesis_stream/markers", types.MarkerArray, everybody, self._ros.markers
+
     def event(self, event: Event) -> None:
         """Publish an event."""
-        self._participant.write("hypothesis_stream/events", ros_types().String(as_json(self._json.event(event))))
+        if self._participant.wanted(_EVENTS, ros_types().String):
+            self._participant.write(_EVENTS, ros_types().String(as_json(self._json.event(event))))
 
     def close(self) -> str | None:
         """How much was published."""
