@@ -165,8 +165,7 @@ def _match(calibration: Calibration, source: SourceId, how: str, sources: Sequen
     if how == "name":
         return None if source.name is None else _named(calibration, source.name, sources)
     if how == "file":
-        shared = {name for other in sources if other is not source for name in other.files}
-        return _by_file(calibration, [name for name in source.files if name not in shared])
+        return _by_file(calibration, _own_files(source, sources))
     mine = source.serial if how == "serial" else source.device
     theirs = calibration.serials if how == "serial" else calibration.devices
     # Cheap webcams share one serial number: one that occurs twice identifies nobody.
@@ -201,6 +200,28 @@ def _unplaced(name: str) -> CalibrationError:
         f"camera {name!r} has a lens in the calibration, but no place; leave it out, or place it with "
         "python -m calibration extrinsics --intrinsics and this file"
     )
+
+
+def without_place(calibration: Calibration, sources: Sequence[SourceId], how: str = "auto") -> list[int]:
+    """Indexes of the sources whose camera has a lens in the calibration, but no place; arguments as of ``bind``."""
+    lenses = [lens.name for lens in calibration.lenses]
+    out = []
+    for i, source in enumerate(sources):
+        if source.name is None and how == "auto":
+            names, files = (*calibration.names, *lenses), _own_files(source, sources)
+            found = [match for find in (same_name, name_in_file) for file in files
+                     if (match := find(file, names)) is not None]  # fmt: skip
+            if found and found[0] >= len(calibration.names):
+                out.append(i)
+        elif source.name is not None and same_name(source.name, calibration.names) is None:
+            out += [i] if same_name(source.name, lenses) is not None else []
+    return out
+
+
+def _own_files(source: SourceId, sources: Sequence[SourceId]) -> list[str]:
+    """What its files are called, without what other sources' files are called, too."""
+    shared = {name for other in sources if other is not source for name in other.files}
+    return [name for name in source.files if name not in shared]
 
 
 def _by_file(calibration: Calibration, files: Sequence[str]) -> int | None:

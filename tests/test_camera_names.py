@@ -14,6 +14,7 @@ from calibration.text import word
 from calibration.types import Calibration
 from stream.app.calibrate.synchronise import flags, write_offsets
 from stream.app.camera_setup import parse_offsets, source_id
+from stream.app.command_line import main
 from stream.app.per_camera import with_settings
 from stream.sources import make_source, parse_source, parse_sources
 from stream.types import StreamError
@@ -65,6 +66,17 @@ def test_a_file_that_is_called_so_is_that_file_and_one_that_is_missing_says_what
         make_source(parse_source("a,b=gone.mp4", 0)).open()
     with pytest.raises(StreamError, match="two cameras are called KÜCHE"):
         parse_sources(["Küche=0", "KÜCHE=1"])
+
+
+def test_a_run_goes_on_without_a_camera_that_has_no_place(tmp_path, capsys):
+    size = (640, 480)
+    camera, lens = camera_from_fov("1", size, 60), camera_from_fov("Miqus 3", size, 60)
+    save_calibration(Calibration((camera,), lenses=(lens,)), tmp_path / "lab.toml")
+    flags = ["--calibration", str(tmp_path / "lab.toml"), "--view", "none", "--detector", "movenet-lightning"]
+    sources = ["--camera", "1=synthetic:frames=2", "--camera", "Miqus 3=synthetic:frames=3", "--rotate", "Miqus 3=90"]
+    assert main([*sources, *flags, "--runtime", "onnx"]) == 0
+    said = capsys.readouterr().err
+    assert "Miqus 3 (synthetic:frames=3) is left out: its camera has a lens" in said and " of 2 views" in said
 
 
 def test_files_find_their_cameras_by_what_they_are_called(tmp_path):

@@ -89,6 +89,26 @@ def test_without_names_the_device_decides_and_then_the_order_which_is_said(lab):
         fit(lab / "placed.toml", *texts, size=SIZE[::-1])
 
 
+def test_a_camera_without_a_place_is_left_out_of_a_run_and_named(lab):
+    calibration = Calibration(CAMERAS[:2], lenses=(replace(CAMERAS[2], R=np.eye(3), t=np.zeros(3)),))
+    for texts, kept in (
+        (("Cam 2=x.mp4", "cam0=y.mp4"), [1]), (("cam_0.mp4", "cam_2.mp4", "cam-1.mp4"), [0, 2]),
+        (("cam0.mp4", "cam1.mp4"), [0, 1]), (("cam2=7",), [0]),
+    ):  # fmt: skip
+        sources = parse_sources(texts)
+        plan = camera_setup.load(CameraSetupConfig(calibration), sources)
+        there = cast(Any, opened(sources))
+        found, said = plan.placed_only(there)
+        assert found == kept and len(said) == (len(texts) - len(kept) if len(texts) > 1 else 0)
+        assert all("is left out: its camera has a lens in the calibration, but no place" in line for line in said)
+        if len(texts) > 1:
+            fitted, _ = plan.of(found).cameras([there[i] for i in found], 60.0)
+            assert len(fitted) == len(kept)
+        else:
+            with pytest.raises(UserError, match="'cam2' has a lens in the calibration, but no place"):
+                plan.cameras(there, 60.0)
+
+
 def test_what_a_calibration_does_not_say_is_said(lab):
     names = ("cam0=a", "cam1=b", "cam2=c")
     plan, _, lines = fit(lab / "up.toml", *names)

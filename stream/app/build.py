@@ -92,10 +92,15 @@ def prepare(
     opened = open_sources(config, stack, capture.source if capture else make_source)
     if timed is not None:
         _must_be_live(opened)
+    said: list[str] = []
+    if capture is None:  # which is of every camera that was named
+        kept, said = setup.placed_only(opened)
+        opened, setup = [opened[i] for i in kept], setup.of(kept)
+        config = replace(config, sources=tuple(config.sources[i] for i in kept))
     turns = setup.turns(opened)
     opened = [o.turned(turns.get(o.info.name, 0)) for o in opened]
     cameras, lines = setup.cameras(opened, config.lift.fov_degrees, turns)
-    for line in lines:
+    for line in (*said, *lines):
         _log.info(line)
     live = any(o.info.live for o in opened)
     asked = None if live else asked_rate(config.sources, opened)

@@ -6,7 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from calibration.binding import Binding, SourceId, bind
+from calibration.binding import Binding, SourceId, bind, without_place
+from calibration.errors import CalibrationError
 from calibration.fitting import Letterbox, exchanged, fit_cameras, parse_letterboxes
 from calibration.formats import load_calibration
 from calibration.geometry.camera import Camera, camera_from_fov
@@ -20,7 +21,7 @@ from stream.sources import SourceInfo, kind_of
 from stream.sources.take import calibration_of_take
 from stream.types import StreamError
 
-_FILES: Final = ("file", "images", "chapters", "take")
+_FILES: Final = ("file", "images", "chapters", "take", "detections")
 """Kinds of sources that are files and folders, whose names mean something."""
 
 
@@ -52,12 +53,45 @@ class CameraSetup:
 
     def sized(self, sources: Sequence[SourceConfig]) -> tuple[SourceConfig, ...]:
         """The sources; those of 2D joints, which have no images, with the size that the calibration says."""
-        known = {} if self.calibration is None else {camera.name: camera.size for camera in self.calibration.cameras}
+        kinds = [kind_of(source.source) for source in sources]
+        if self.calibration is None or "detections" not in kinds:
+            return tuple(sources)
+        ids = [
+            SourceId(s.shown, s.name if s.named else None, files=names_of_source(s.source) if kind in _FILES else ())
+            for s, kind in zip(sources, kinds, strict=True)
+        ]
+        try:
+            bound = bind(self.calibration, ids, self.bind).cameras
+        except CalibrationError:
+            if set(kinds) == {"detections"}:
+                raise
+            return tuple(sources)  # others are found by what is only known once they are open
         return tuple(
-            replace(source, size=source.size or known.get(source.name)) if kind_of(source.source) == "detections"
-            else source
-            for source in sources
-        )  # fmt: skip
+            replace(source, size=source.size or camera.size) if kind == "detections" else source
+            for source, kind, camera in zip(sources, kinds, bound, strict=True)
+        )
+
+    def placed_only(self, opened: Sequence[OpenSource]) -> tuple[list[int], list[str]]:
+        """Which sources to use, and lines on those that are left out, as their camera has a lens but no place.
+
+        All, where none would be left: ``cameras`` then says what is wrong.
+        """
+        everybody = list(range(len(opened)))
+        if self.calibration is None or not self.calibration.lenses:
+            return everybody, []
+        ids = [source_id(o.info, named) for o, named in zip(opened, self.named, strict=True)]
+        out = without_place(self.calibration, ids, self.bind)
+        if len(out) == len(opened):
+            return everybody, []
+        return [i for i in everybody if i not in out], [
+            f"warning: {opened[i].info.name} ({ids[i].source}) is left out: its camera has a lens in the calibration, "
+            "but no place; place it with python -m calibration extrinsics --intrinsics and that file"
+            for i in out
+        ]
+
+    def of(self, kept: Sequence[int]) -> "CameraSetup":
+        """The same of some of the sources."""
+        return replace(self, named=tuple(self.named[i] for i in kept), rotate=tuple(self.rotate[i] for i in kept))
 
     def turns(self, opened: Sequence[OpenSource]) -> dict[str, int]:
         """Degrees clockwise by which to turn images of cameras that hang on their side by the calibration's gravity.
