@@ -128,10 +128,14 @@ def test_markers_of_another_program_become_events_at_their_own_time(opened):
     intact="both runs and their streams",
 )
 def test_a_second_program_of_the_same_name_is_a_line(opened, caplog):
-    first, second = opened(live(single()[2])), opened(live(single()[2]))
+    first = opened(live(single()[2]))
+    for _ in range(5):  # it looks for a second, in which a busy machine may find nothing
+        other = opened(live(single()[2]))
+        if caplog.records:
+            break
     (line,) = [r.getMessage() for r in caplog.records]
     assert line.startswith(f"lsl: another program sends streams called {NAME}")
-    assert first._source != second._source, "whoever follows one is not handed to the other"
+    assert first._source != other._source, "whoever follows one is not handed to the other"
 
 
 def test_a_missing_package_and_an_address_of_nobody_are_lines(monkeypatch):

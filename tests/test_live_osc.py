@@ -11,11 +11,10 @@ import pytest
 
 from engines.skeleton import JOINTS
 from stream.control import Control
-from stream.drawing.facts import Status
-from stream.sinks import Run
 from stream.sinks._address import Address
 from stream.sinks._people import Space
 from stream.sinks.osc import Osc
+from stream.sinks.osc_in import OscIn
 from stream.types import Event, StreamError
 from tests.faults.fault import row
 from tests.live_peers import Peer
@@ -58,7 +57,7 @@ def sent():
         sinks = []
 
         def send(*worlds):
-            sink = Osc(Address("127.0.0.1", peer.ready), None, Run(Status, Control()))
+            sink = Osc(Address("127.0.0.1", peer.ready))
             sinks.append(sink)
             sink.open(single()[2])
             for k, world in enumerate(worlds):
@@ -140,7 +139,7 @@ def test_the_avatar_stands_where_the_person_does_in_any_pose(sent):
 def test_every_joint_of_everybody_comes_by_its_name():
     estimate, _, info = crowd([2, 5], cameras=3)
     with Peer("osc") as peer:
-        sink = Osc(Address("127.0.0.1", peer.ready), None, Run(Status, Control()))
+        sink = Osc(Address("127.0.0.1", peer.ready))
         sink.open(info)
         sink.write(estimate, {})
         peer.until(lambda got: got["where"] == "/pose/5/right_wrist")
@@ -162,7 +161,7 @@ def test_every_joint_of_everybody_comes_by_its_name():
 def test_all_hypotheses_on_request():
     estimate, _, info = multi(2)
     with Peer("osc") as peer:
-        sink = Osc(Address("127.0.0.1", peer.ready), None, Run(Status, Control(), hypotheses=True))
+        sink = Osc(Address("127.0.0.1", peer.ready), hypotheses=True)
         sink.open(info)
         sink.write(estimate, {})
         last = f"/hypothesis/0/{2 * KERNELS - 1}"
@@ -174,7 +173,7 @@ def test_all_hypotheses_on_request():
 def test_one_person_is_shown_until_they_are_gone_and_nobody_is_told():
     estimate, _, info = crowd([2, 5])
     with Peer("osc") as peer:
-        sink = Osc(Address("127.0.0.1", peer.ready), None, Run(Status, Control()))
+        sink = Osc(Address("127.0.0.1", peer.ready))
         sink.open(info)
         tracked = []
         for t, people in ((0.1, estimate.people), (0.2, ()), (0.3, estimate.people[1:]), (2.0, estimate.people[1:])):
@@ -197,9 +196,9 @@ class Told(Control):
 @pytest.fixture
 def listening():
     control = Told()
-    sink = Osc(None, Address("127.0.0.1", 0), Run(Status, control))
+    sink = OscIn(Address("127.0.0.1", 0), control)
     sink.open(single()[2])
-    yield control, sink._listener._socket.getsockname()[1]
+    yield control, sink.port
     sink.close()
 
 
@@ -252,14 +251,14 @@ def test_ports_and_hosts_are_named():
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         with pytest.raises(StreamError, match=f"osc-in: port {port} of 127.0.0.1 is taken"):
-            Osc(None, Address("127.0.0.1", port), Run(Status, Control())).open(single()[2])
-    sink = Osc(Address("nowhere.invalid", 1), Address("127.0.0.1", 0), Run(Status, Control()))
+            OscIn(Address("127.0.0.1", port), Control()).open(single()[2])
     with pytest.raises(StreamError, match="osc: the host nowhere.invalid is not known"):
-        sink.open(single()[2])
-    assert not sink._listener._thread.is_alive()
+        Osc(Address("nowhere.invalid", 1)).open(single()[2])
 
 
 def test_a_missing_package_is_a_line_that_installs_it(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pythonosc", None)
     with pytest.raises(StreamError, match=r"--osc needs the package python-osc: pip install python-osc=="):
-        Osc(Address("127.0.0.1", 1), None, Run(Status, Control())).open(single()[2])
+        Osc(Address("127.0.0.1", 1)).open(single()[2])
+    with pytest.raises(StreamError, match=r"--osc-in needs the package python-osc: pip install python-osc=="):
+        OscIn(Address("127.0.0.1", 0), Control()).open(single()[2])

@@ -80,8 +80,8 @@ def test_all_of_them_at_once_leave_their_lines_and_events_their_rows(tmp_path, m
     monkeypatch.setenv("ROS_DOMAIN_ID", str(os.getpid() % 100 + 100))
     assert main([*FLAGS, "synthetic:frames=20", *outputs]) == DONE
     said = capsys.readouterr()
-    for words in ("lsl: ", "osc: ", "ros2: ", "udp: "):
-        assert re.search(f"^{words}[1-9]", said.out, re.MULTILINE), said.out
+    for words in ("lsl: [0-9]+ samples", "osc: [1-9]", "ros2: [1-9]", "udp: [1-9]"):  # lsl looks around first
+        assert re.search(f"^{words}", said.out, re.MULTILINE), said.out
     assert len(rows(tmp_path / "takes", MOMENTS)) == 20 and not rows(tmp_path / "takes", EVENTS)
     everything = said.out + said.err + (tmp_path / "log.txt").read_text()
     everything += "".join(path.read_bytes().decode("latin-1") for path in (tmp_path / "takes").rglob("*.*"))
@@ -159,7 +159,7 @@ def test_all_of_them_at_once_listen_to_this_machine_alone():
     code = (
         "from tests.sockets import show\n"
         "from tests.test_live_outputs import *\n"
-        "options = [kinds()[name] for name in ('websocket', 'osc', 'lsl', 'ros2', 'udp')]\n"
+        "options = [kinds()[name] for name in ('websocket', 'osc', 'osc_in', 'lsl', 'ros2', 'udp')]\n"
         "given = dict(websocket='8765', osc='9', osc_in='9001', lsl='x', ros2='lo', udp='9')\n"
         "sinks = [kind(**{f.name: f.metadata['parse'](given[f.name]) for f in fields(kind) if f.name in given})"
         ".make(Run(Status, Control())) for kind in options]\n"

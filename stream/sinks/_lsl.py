@@ -26,6 +26,9 @@ Interfaces = {{127.0.0.1}}
 ListenAddress = 127.0.0.1
 [lab]
 KnownPeers = {{127.0.0.1}}
+[tuning]
+MulticastMinRTT = 0.1
+UnicastMinRTT = 0.1
 {_QUIET}"""
 
 

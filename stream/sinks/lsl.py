@@ -29,7 +29,8 @@ _OWN: Final = "lsl-in"
 """What events that came by LSL are said to come from; they are not sent back."""
 _GONE_S: Final = 2.0
 """After so long without its person a slot is free for another."""
-_LOOK_S: Final = 1.0
+_LOOK_S: Final = 0.4
+"""For another program of the same name; what comes meanwhile is passed over."""
 _KEPT: Final = 10
 """Hundreds of samples that wait for a receiver that does not read."""
 

@@ -1,9 +1,8 @@
-"""Open Sound Control: the VMC protocol for avatars, every joint by its name, and events from other programs.
+"""Open Sound Control: the VMC protocol for avatars, and every joint of everybody by its name.
 
 Of python-osc, because it is the binding that others use and needs nothing else.
 """
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,69 +16,45 @@ from stream.recordings.run_info import RunInfo
 from stream.sinks import Run, SinkOptions, flag
 from stream.sinks._address import Address, address
 from stream.sinks._datagrams import Datagrams
-from stream.sinks._inbox import Inbox
-from stream.sinks._osc_in import Listener
 from stream.sinks._people import Someone, Space
 from stream.sinks._vmc import Avatar, Marionette
+from stream.sinks.osc_in import NAME, NEEDS
 from stream.types import Estimate, Event, StreamError
 
-_log = logging.getLogger(__name__)
-
-_NEEDS: Final = "needs the package python-osc: pip install python-osc==1.10.2"
-_OWN: Final = "osc-in"
-"""What events that came by OSC are said to come from; they are not sent back."""
 _SENT: Final = 1400
 """Bytes of a datagram that no network has to take apart."""
 
 
 class Osc:
-    """Sends to one receiver and listens on one port, whichever is asked for."""
+    """Sends to one receiver, whether or not it is there."""
 
     policy: Policy = "latest"
     wants_images = False
 
-    def __init__(self, to: Address | None, on: Address | None, run: Run) -> None:
-        """Nothing is opened yet.
+    def __init__(self, to: Address, *, hypotheses: bool = False) -> None:
+        """Nothing is looked up yet.
 
         Args:
             to: the receiver.
-            on: where to listen.
-            run: the run that is told of, and asked for things.
+            hypotheses: whether all of them are sent.
         """
-        self._to, self._on, self._run = to, on, run
-        self._out: Datagrams | None = None
-        self._listener: Listener | None = None
+        self._to, self._hypotheses = to, hypotheses
 
     def open(self, run_info: RunInfo) -> None:
-        """Begin.
-
-        Raises:
-            StreamError: if the package is missing, a host is not known or a port is taken.
-        """
+        """Begin. Raises StreamError if the package is missing or the host is not known."""
         try:
             import pythonosc as _  # noqa: F401 - an extra
         except ImportError as error:
-            raise StreamError(f"{'--osc' if self._to else '--osc-in'} {_NEEDS}") from error
+            raise StreamError(f"--osc {NEEDS}") from error
         self._info = run_info
-        self._space = Space(run_info, guesses=self._run.hypotheses)
+        self._space = Space(run_info, guesses=self._hypotheses)
         self._marionette = Marionette(centred=self._space.name == "camera")
         self._view = ViewState(cameras=run_info.cameras)
         self._first: float | None = None
-        if self._on is not None:
-            self._listener = Listener(self._on, Inbox(_OWN, self._run.control))
-            _log.info(f"osc-in: listening on {self._listener.start()}")
-        if self._to is not None:
-            try:
-                self._out = Datagrams("osc", self._to)
-            except StreamError:
-                if self._listener is not None:
-                    self._listener.stop()
-                raise
+        self._out = Datagrams("osc", self._to)
 
     def write(self, estimate: Estimate, images: Mapping[str, Image | None]) -> None:
         """Send a moment: the avatar of one person, and everybody's joints."""
-        if self._out is None:
-            return
         people = self._space.people(estimate)
         self._view = follow(self._view, estimate)
         self._first = estimate.t if self._first is None else self._first
@@ -92,14 +67,12 @@ class Osc:
 
     def event(self, event: Event) -> None:
         """Send an event that did not come by OSC itself."""
-        if self._out is not None and event.source != _OWN:
+        if event.source != NAME:
             self._out.send(_bundle([_message("/event", (event.t, "d"), (event.source, "s"), (event.text, "s"))]))
 
     def close(self) -> str | None:
-        """How much was sent and heard."""
-        heard = self._listener.stop() if self._listener else None
-        sent = self._out.close() if self._out else None
-        return "; ".join(filter(None, (sent, heard))) or None
+        """How much was sent."""
+        return self._out.close()
 
     def _floor(self, someone: Someone) -> float:
         place = self._view.stage.places.get(someone.person_id) if self._view.stage else None
@@ -124,8 +97,6 @@ class Osc:
 
     def _send(self, messages: list[bytes]) -> None:
         """In bundles that fit into datagrams."""
-        if self._out is None:
-            return
         part: list[bytes] = []
         for message in messages:
             if part and 16 + sum(len(one) + 4 for one in (*part, message)) > _SENT:
@@ -168,17 +139,13 @@ def _bundle(messages: list[bytes]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Options(SinkOptions):
-    """Where to, and where to listen."""
+    """Where to."""
 
     osc: Address | None = flag(
         None, "send avatars (VMC protocol) and joints by Open Sound Control", metavar="[HOST:]PORT",
         parse=address("127.0.0.1:39539"), bare="39539", example="127.0.0.1:39539",
     )  # fmt: skip
-    osc_in: Address | None = flag(
-        None, "take events and commands by Open Sound Control", metavar="[HOST:]PORT",
-        parse=address("127.0.0.1:39540", least=0), example="0",
-    )  # fmt: skip
 
     def make(self, run: Run) -> Osc | None:
-        """The sender and listener."""
-        return Osc(self.osc, self.osc_in, run) if self.osc or self.osc_in else None
+        """The sender."""
+        return Osc(self.osc, hypotheses=run.hypotheses) if self.osc else None
