@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import numpy as np
+from av.packet import Packet
 from av.video.stream import VideoStream
 
 from calibration.arrays import Image
@@ -38,8 +39,8 @@ class Packed(NamedTuple):
 
     __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
 
-    data: bytes
-    """As the camera coded it."""
+    data: bytes | Packet
+    """As the camera coded it; the packet in which it came, where no copy is needed."""
     key: bool
     """Whether decoding can begin with it."""
     coding: Coding
@@ -76,7 +77,10 @@ class Captured(NamedTuple):
     @property
     def bytes(self) -> int:
         """What it takes in memory."""
-        return len(self.content.data) if isinstance(self.content, Packed) else self.content.nbytes
+        if isinstance(self.content, Packed):
+            data = self.content.data
+            return len(data) if isinstance(data, bytes) else data.size
+        return self.content.nbytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)

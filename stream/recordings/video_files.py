@@ -142,7 +142,8 @@ class CopiedFile(VideoFile):
         One from before the start is only there to decode those after it.
         """
         self._dts = max(round((t - packed.delay_s) * 1000), self._dts + 1)
-        packet = Packet(packed.data)
+        packet = packed.data if isinstance(packed.data, Packet) else Packet(packed.data)
+        packet.duration = 0  # that of the stream it came in
         packet.stream, packet.time_base, packet.is_keyframe = self._stream, _MILLISECOND, packed.key
         packet.dts = self._dts
         packet.pts = pts = max(round(t * 1000), self._dts)

@@ -167,16 +167,18 @@ class PacketReader:
         return times[::-1]
 
     def _packed(self, packet: Packet, delay: float) -> Packed:
-        data = bytes(packet)
         if self._coding.codec == "mjpeg":
+            data = bytes(packet)
             size = jpeg_size(data)
             if size not in (None, self._coding.size):
                 self._coding = jpeg_coding(data) or self._coding
-        elif packet.is_keyframe and (parameters := sequence_parameters(self._coding.codec, data)):
+            return Packed(data, True, self._coding, delay)
+        key = packet.is_keyframe
+        if key and (parameters := sequence_parameters(self._coding.codec, bytes(packet))):
             if self._parameters and parameters != self._parameters:
                 raise StreamError(f"{self._video.shown}: it goes on as another stream; opening it again")
             self._parameters = parameters
-        return Packed(data, packet.is_keyframe or self._coding.codec in INTRA, self._coding, delay)
+        return Packed(packet, key or self._coding.codec in INTRA, self._coding, delay)
 
     def close(self) -> None:
         """Stop reading."""
