@@ -338,3 +338,26 @@ def test_the_switch_begins_and_ends_takes_and_a_stopped_one_is_not_being_recorde
     before = len(list(tmp_path.iterdir()))
     pipe.control.record(True)
     assert len(list(tmp_path.iterdir())) == before, "nothing is begun after the end"
+
+
+class Clocked:
+    """A source whose clock is said to be the machine's."""
+
+    def __init__(self, source):
+        self._source, self.camera = source, source.camera
+
+    def __getattr__(self, name):
+        return getattr(self._source, name)
+
+    def open(self):
+        return replace(self._source.open(), clock="monotonic")
+
+
+@pytest.mark.parametrize(("wrap", "kept"), [(Clocked, True), (lambda source: source, False)])
+def test_who_knows_when_an_event_was_says_so_but_of_files_which_have_their_own_time(wrap, kept):
+    sink = Collect(act=lambda n: pipe.control.event("lsl-in", "flash", 1234.5) if n == 6 else None)
+    pipe = pipeline([wrap(figure("synthetic:frames=12"))])
+    pipe.add(sink)
+    pipe.run()
+    (event,) = sink.events
+    assert (event.t == 1234.5) is kept and (kept or 6 / 30 - 1e-6 <= event.t <= 11 / 30)
