@@ -14,6 +14,8 @@ Where a bone points is seen. How it is turned about itself is:
 Nothing depends on where up is. Everything is a function of unit vectors, so lengths may differ from frame to frame.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from calibration.arrays import Array
@@ -39,6 +41,27 @@ _PARENTS_OF_UPPER = [int(sk.PARENTS[j]) for j in UPPER]
 _X, _Y, _Z = np.eye(3)
 
 
+class Hinges(NamedTuple):
+    """What thighs and upper arms (N, 4) are known by, but for what the frame before says of their turn."""
+
+    parents: Array
+    """(N, 4, 3, 3) frames that they hang on."""
+    upper: Array
+    """(N, 4, 3) where they point."""
+    neutral: Array
+    """(N, 4, 3, 3) their frames by the smallest rotation from the rest pose. Turns are counted from there."""
+    normal: Array
+    """(N, 4, 3) of the plane of the limb, its length the sine of the flexion."""
+    flexion: Array
+    """(N, 4) radians."""
+    turn: Array
+    """(N, 4) radians: of the hinge in that plane, from the neutral one."""
+    tells: Array
+    """(N, 4) 0..1: how far the flexion allows to tell it."""
+    returns: Array
+    """(N, 4) 0..1: how far a turn that is not seen goes back to neutral; opposite to the rest pose it does not."""
+
+
 def bone_frames(
     joints: Array, hips_before: Array | None, uppers_before: Array | None, elapsed: float | Array
 ) -> tuple[Array, Array]:
@@ -53,6 +76,20 @@ def bone_frames(
     Returns:
         Rotations (N, 17, 3, 3), and (N, 17) how far the turn about itself of each follows from the joints.
     """
+    frames, seen, hinges = trunk(joints, hips_before)
+    carried = None if uppers_before is None else carried_turn(hinges, uppers_before)
+    turn, seen[:, _UPPER] = next_turn(carried, hinges, np.asarray(elapsed, np.float64)[..., None])
+    frames[:, _UPPER], frames[:, _LOWER] = flexed(hinges, turn)
+    return frames, seen
+
+
+def trunk(joints: Array, hips_before: Array | None) -> tuple[Array, Array, Hinges]:
+    """All frames but those of the hinges, whose are not set; how far turns are seen; and the hinges.
+
+    Args:
+        joints: as of ``bone_frames``.
+        hips_before: as of ``bone_frames``; nothing depends on it where the turn of the hips is wholly seen.
+    """
     frames, seen = np.empty((len(joints), 17, 3, 3)), np.zeros((len(joints), 17))
     towards, length = _units(joints - joints[:, np.maximum(sk.PARENTS, 0)])
     across, width = _units(joints[:, sk.L_HIP] - joints[:, sk.R_HIP])
@@ -61,7 +98,7 @@ def bone_frames(
     across = np.where(width[:, None] > _LITTLE, across, before[..., 0])
     base = swing(np.broadcast_to(before[..., 0], across.shape), across) @ before
     frames[:, 0], seen[:, 0] = _towards(base, across, base[..., 1], towards[:, sk.SPINE])
-
+    seen[:, 0] *= width > _LITTLE
     known = length > _LITTLE
 
     def follow(*bones: int) -> Array:
@@ -80,51 +117,64 @@ def bone_frames(
     frames[:, sk.THORAX], seen[:, sk.THORAX] = _towards(chest, to, chest[..., 0], shoulders)
     follow(sk.NECK, sk.L_SHOULDER, sk.R_SHOULDER)
     follow(sk.HEAD)
-    frames[:, _UPPER], frames[:, _LOWER], seen[:, _UPPER] = _hinges(
-        frames[:, _PARENTS_OF_UPPER], towards, known, uppers_before, np.asarray(elapsed, np.float64)
-    )
-    return frames, seen
+    return frames, seen, _hinges(frames[:, _PARENTS_OF_UPPER], towards, known)
 
 
-def _hinges(
-    parents: Array, towards: Array, known: Array, before: Array | None, elapsed: Array
-) -> tuple[Array, Array, Array]:
-    """Thighs and upper arms (N, 4, 3, 3), shins and forearms alike, and how far the turn of the first is seen (N, 4).
-
-    Args:
-        parents: (N, 4, 3, 3) frames that the first hang on.
-        towards: (N, 17, 3) unit vectors of all bones.
-        known: (N, 17) which of them are.
-        before: as ``uppers_before``.
-        elapsed: as in ``bone_frames``.
-    """
-    rest = REST[_UPPER]
-    along = (parents @ rest[..., None])[..., 0]
+def _hinges(parents: Array, towards: Array, known: Array) -> Hinges:
+    along = (parents @ REST[_UPPER][..., None])[..., 0]
     upper = np.where(known[:, _UPPER, None], towards[:, _UPPER], along)
     lower = np.where(known[:, _LOWER, None], towards[:, _LOWER], upper)
     neutral = swing(along, upper) @ parents
-    carried = neutral
-    if before is not None:
-        carried = parents @ before
-        carried = swing((carried @ rest[..., None])[..., 0], upper) @ carried
-    axis = (carried @ HINGE[..., None])[..., 0]
     normal = _cross(upper, lower)
-    sine = np.linalg.norm(normal, axis=-1)
-    flexion = np.arctan2(sine, (upper * lower).sum(-1))
-    off = _angle(axis, normal, upper)
-    seen = _rise(flexion, _FLEXION) * _rise(np.pi - flexion, _FOLDED)
-    seen = seen * (1 - _rise(abs(off), _WRONG_WAY) * (1 - _rise(flexion, _WRONG_FLEXION)))
-    turn = seen * off
-    if before is not None:
-        share = 1 - (1 - seen) ** (_FPS * elapsed[..., None])
-        back = _angle(axis, (neutral @ HINGE[..., None])[..., 0], upper) * (1 - np.exp(-elapsed[..., None] / _BACK_S))
-        # Opposite to the rest pose every turn is as near to it as any other.
-        back = back * (1 - seen) * _rise((along * upper).sum(-1), np.array([-0.9, 0.0]))
-        turn = np.clip(share * off + back, -_FASTEST * elapsed[..., None], _FASTEST * elapsed[..., None])
-    frames = rotation_matrix(upper * turn[..., None]) @ carried
-    axis = (frames @ HINGE[..., None])[..., 0]
-    bent = np.where(sine[..., None] > _LITTLE, normal / np.maximum(sine, _LITTLE)[..., None], axis)
-    return frames, rotation_matrix(bent * flexion[..., None]) @ frames, seen
+    flexion = np.arctan2(np.linalg.norm(normal, axis=-1), (upper * lower).sum(-1))
+    turn = _angle((neutral @ HINGE[..., None])[..., 0], normal, upper)
+    tells = _rise(flexion, _FLEXION) * _rise(np.pi - flexion, _FOLDED)
+    returns = _rise((along * upper).sum(-1), np.array([-0.9, 0.0]))
+    return Hinges(parents, upper, neutral, normal, flexion, turn, tells, returns)
+
+
+def carried_turn(hinges: Hinges, before: Array) -> Array:
+    """(N, 4) radians: the turn of the frame before, carried along as the limb swings.
+
+    Args:
+        hinges: of N frames.
+        before: (N, 4, 3, 3) or (4, 3, 3), ``Memory.uppers``.
+    """
+    carried = hinges.parents @ before
+    carried = swing((carried @ REST[_UPPER][..., None])[..., 0], hinges.upper) @ carried
+    was, now = ((frames @ HINGE[..., None])[..., 0] for frames in (hinges.neutral, carried))
+    return _angle(was, now, hinges.upper)
+
+
+def next_turn(carried: Array | None, hinges: Hinges, elapsed: Array) -> tuple[Array, Array]:
+    """The turns (N, 4), radians, and how far they are seen.
+
+    Args:
+        carried: of ``carried_turn``; None: there was no frame before.
+        hinges: of N frames.
+        elapsed: (N, 1) seconds since the frame before.
+    """
+    start = np.zeros(()) if carried is None else carried
+    off = _half_turn(hinges.turn - start)
+    seen = hinges.tells * (1 - _rise(np.abs(off), _WRONG_WAY) * (1 - _rise(hinges.flexion, _WRONG_FLEXION)))
+    if carried is None:
+        return seen * off, seen
+    share = 1 - (1 - seen) ** (_FPS * elapsed)
+    back = -_half_turn(start) * (1 - np.exp(-elapsed / _BACK_S)) * (1 - seen) * hinges.returns
+    return start + np.clip(share * off + back, -_FASTEST * elapsed, _FASTEST * elapsed), seen
+
+
+def flexed(hinges: Hinges, turn: Array) -> tuple[Array, Array]:
+    """Frames (N, 4, 3, 3) of thighs and upper arms, and of shins and forearms."""
+    frames = rotation_matrix(hinges.upper * turn[..., None]) @ hinges.neutral
+    sine = np.linalg.norm(hinges.normal, axis=-1, keepdims=True)
+    axis = np.where(sine > _LITTLE, hinges.normal / np.maximum(sine, _LITTLE), (frames @ HINGE[..., None])[..., 0])
+    return frames, rotation_matrix(axis * hinges.flexion[..., None]) @ frames
+
+
+def _half_turn(angle: Array) -> Array:
+    """The same angle in -pi..pi."""
+    return np.remainder(angle + np.pi, 2 * np.pi) - np.pi
 
 
 def swing(a: Array, b: Array) -> Array:
