@@ -271,10 +271,33 @@ def test_one_that_does_not_read_holds_up_nobody(capsys, estimates):
         until(lambda: len(sink._page.server.clients) == 2, "both watch")
         for number in range(200):
             sink.write(replace(estimates[0], index=number), {})
-        assert told(reader, "moment", lambda moment: moment["index"] == 199)
-        waiting = [len(client._slots) for client in tuple(sink._page.server.clients)]
+        index = -1
+        while index < 199:
+            index = told(reader, "moment")["moment"]["index"]
+            reader.send(json.dumps({"do": "seen", "count": 1}))
+        waiting = [client.waiting for client in tuple(sink._page.server.clients)]
         assert max(waiting) <= 6, "of each kind the newest alone waits"
         assert stuck.state.name == "OPEN"
+
+
+def test_a_browser_gets_no_more_than_it_shows(capsys, estimates):
+    with served(capsys) as (sink, place, _), browser(place) as socket:
+        told(socket, "run")
+        until(lambda: sink._page.server.clients, "nobody watches")
+
+        def moments():
+            for number in range(100):
+                sink.write(replace(estimates[0], index=number), {})
+            sink.event(Event(0.0, "user", "after them"))  # what is not paced comes at once
+            seen = []
+            while "said" not in (said := json.loads(socket.recv(timeout=PATIENCE_S))):
+                seen += [said["moment"]["index"]] if "moment" in said else []
+            return seen
+
+        first = moments()
+        assert 1 <= len(first) <= 12
+        socket.send(json.dumps({"do": "seen", "count": 1}))
+        assert told(socket, "moment")["moment"]["index"] == 99, "then the newest"
 
 
 def test_more_browsers_than_there_is_room_for_are_told(capsys, monkeypatch):

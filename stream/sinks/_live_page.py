@@ -54,7 +54,7 @@ class LivePage:
             return
         told = moment(estimate, view, ghosts=self.server.wanted("ghosts"))
         self._latest = {"moment": json.dumps({"moment": told}, separators=(",", ":"))}
-        self.server.publish(self._latest)
+        self.server.publish(self._latest, paced=True)
         now = time.monotonic()
         if now - self._pictured < _PICTURES_S or not self.server.wanted("pictures"):
             return
@@ -63,7 +63,7 @@ class LivePage:
             image = images.get(camera.name)
             if image is not None:
                 packed = packed_picture(image, estimate, index, view)
-                self.server.publish({f"picture {index}": packed}, "pictures")
+                self.server.publish({f"picture {index}": packed}, "pictures", paced=True)
 
     def event(self, event: Event) -> None:
         """Tell it to all who watch."""

@@ -32,7 +32,8 @@ ONLY_WATCHES: Final = "this page only watches: open the link that the terminal s
 CLIENTS: Final = 32
 """At a time."""
 _HELLO_S: Final = 10.0  # a browser says who it is at once
-_RATE: Final = 60.0  # messages a second of one browser; a film that is wound asks so often
+_AHEAD: Final = 12  # paced messages that a browser has not shown yet: two moments of five cameras
+_RATE: Final = 120.0  # messages a second of one browser; it says 60 times what it has shown, and a film asks as often
 _LONGEST: Final = 4096  # bytes of a message from a browser
 _BUFFER: Final = 1 << 17  # bytes a slow browser is behind at most, in the kernel
 _FAREWELL_S: Final = 1.0
@@ -49,19 +50,45 @@ class Client:
     wants: dict[str, bool] = field(default_factory=dict)
     """What it asked to be sent or not."""
     _slots: dict[str, str | bytes] = field(default_factory=dict)
+    _paced: set[str] = field(default_factory=set)
+    _credit: int = _AHEAD
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def put(self, slot: str, message: str | bytes) -> None:
-        """Have it sent soon, unless a newer one of that slot comes before. In the server's thread."""
+    @property
+    def waiting(self) -> int:
+        """How many messages wait for it."""
+        return len(self._slots)
+
+    def put(self, slot: str, message: str | bytes, *, paced: bool = False) -> None:
+        """Have it sent soon, unless a newer one of that slot comes before. In the server's thread.
+
+        Args:
+            slot: what kind it is of.
+            message: the message.
+            paced: whether it waits until the browser has shown what it got before: a browser takes whatever comes, and
+                would show minutes later what it is too slow for.
+        """
         self._slots[slot] = message
+        if paced:
+            self._paced.add(slot)
+        self._wake.set()
+
+    def seen(self, count: int) -> None:
+        """It has shown so many paced messages."""
+        self._credit = min(self._credit + max(count, 0), _AHEAD)
         self._wake.set()
 
     async def next(self) -> str | bytes:
         """The next message to send; slots take turns."""
-        while not self._slots:
+        while True:
+            slot = next((s for s in self._slots if s not in self._paced or self._credit > 0), None)
+            if slot is not None:
+                break
             self._wake.clear()
             await self._wake.wait()
-        return self._slots.pop(next(iter(self._slots)))
+        if slot in self._paced:
+            self._credit -= 1
+        return self._slots.pop(slot)
 
 
 Command = Callable[[Client, Mapping[str, Any]], Awaitable[None]]
@@ -125,10 +152,10 @@ class PageServer:
         """What a browser opens, without the token."""
         return link(self.on, self._port)
 
-    def publish(self, messages: Mapping[str, str | bytes], wanted: str = "") -> None:
-        """Send to all who want it, without waiting; of each slot the newest."""
+    def publish(self, messages: Mapping[str, str | bytes], wanted: str = "", *, paced: bool = False) -> None:
+        """Send to all who want it, without waiting; of each slot the newest. ``paced`` as of ``Client.put``."""
         with suppress(RuntimeError):  # it is over
-            self._loop.call_soon_threadsafe(self._put, messages, wanted)
+            self._loop.call_soon_threadsafe(self._put, messages, wanted, paced)
 
     def wanted(self, what: str) -> bool:
         """Whether anybody wants it."""
@@ -139,17 +166,17 @@ class PageServer:
         if self._stop is None:
             return
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._put, {"bye": json.dumps({"bye": farewell})}, "")
+            self._loop.call_soon_threadsafe(self._put, {"bye": json.dumps({"bye": farewell})})
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
     # the server's thread
 
-    def _put(self, messages: Mapping[str, str | bytes], wanted: str) -> None:
+    def _put(self, messages: Mapping[str, str | bytes], wanted: str = "", paced: bool = False) -> None:
         for client in self.clients:
             if not wanted or client.wants.get(wanted, False):
                 for slot, message in messages.items():
-                    client.put(slot, message)
+                    client.put(slot, message, paced=paced)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -182,7 +209,7 @@ class PageServer:
 
     async def _end(self, server: "Server") -> None:
         deadline = self._loop.time() + _FAREWELL_S
-        while any(client._slots for client in self.clients) and self._loop.time() < deadline:
+        while any(client.waiting for client in self.clients) and self._loop.time() < deadline:
             await asyncio.sleep(0.01)
         server.close(code=1001, reason="the run has ended")
         with suppress(TimeoutError):
@@ -192,7 +219,7 @@ class PageServer:
         while True:
             await asyncio.sleep(self._every_s)
             if self.clients and self._tick is not None:
-                self._put(self._tick(), "")
+                self._put(self._tick())
 
     def _answer(self, connection: "ServerConnection", request: "Request") -> "Response | None":
         """What is answered to a request; None lets a WebSocket through."""
@@ -262,7 +289,12 @@ class PageServer:
                     self._flooded = True
                 await connection.close(1008, "too many messages")
                 return
-            await self._command(client, _message(raw))
+            message = _message(raw)
+            if message.get("do") == "seen":
+                count = message.get("count")
+                client.seen(count if isinstance(count, int) else 0)
+            else:
+                await self._command(client, message)
 
 
 def _message(raw: str | bytes) -> dict[str, Any]:

@@ -117,11 +117,13 @@ def _person(figure: Figure, person: Person, view: ViewState, ghosts: bool) -> di
 
 def _hypotheses(figure: Figure, person: Person, view: ViewState) -> list[tuple[Array, float]]:
     """Those of every view of a fused person, their pelvis put where the fused one is."""
-    return [
-        (camera_to_stage(view, k, track.pose) - camera_to_stage(view, k, track.pose[:1]) + figure.joints[0],
-         track.probability)
-        for k, seen in enumerate(person.views) if seen is not None for track in seen.tracks
-    ]  # fmt: skip
+    found = []
+    for k, seen in enumerate(person.views):
+        if seen is not None and seen.tracks:
+            poses = camera_to_stage(view, k, np.array([track.pose for track in seen.tracks]))
+            poses = poses - poses[:, :1] + figure.joints[0]
+            found += zip(poses, (track.probability for track in seen.tracks), strict=True)
+    return found
 
 
 def _factors(figure: Figure, person: Person, view: ViewState) -> list[int | None] | None:

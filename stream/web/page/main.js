@@ -38,6 +38,15 @@
     panel.show(moment);
   }
 
+  // Live, the newest moment is drawn when the screen is; then the server is told that more may come.
+  let newest = null, seen = 0;
+  function drawn() {
+    requestAnimationFrame(drawn);
+    if (newest) { show(newest); newest = null; }
+    if (seen && status.facts) { link.send({ do: "seen", count: seen }); seen = 0; }
+  }
+  if (!embedded) requestAnimationFrame(drawn);
+
   async function picture(index, bytes) {
     const canvas = canvases[index];
     if (!canvas) return;
@@ -137,9 +146,9 @@
     return;
   }
   link.start({
-    run(run) { begin(run); wants(); waiting = false; },
+    run(run) { newest = null; seen = 0; begin(run); wants(); waiting = false; },
     may(value) { may = value; obey(); },
-    moment: show,
+    moment(moment) { newest = moment; seen += 1; },
     status: told,
     said: panel.said,
     ready(now) { if (film.open) film.grown(now); },
@@ -159,7 +168,7 @@
     failed(words) { $("export").disabled = false; panel.said(words); },
     picture(data) {
       const head = new DataView(data);
-      picture(head.getUint32(0, true), new Uint8Array(data, 8));
+      picture(head.getUint32(0, true), new Uint8Array(data, 8)).finally(() => { seen += 1; });
     },
     lost(words, again) {
       panel.kind(again ? "not connected" : "not let in", "off");

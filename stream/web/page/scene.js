@@ -288,6 +288,7 @@ const scene = (() => {
     begin, show, pictured, set, home,
     select(id) { chosen = id; show(now); },
     picked(told) { onPick = told; },
+    picture() { renderer.render(world, eye); return canvas.toDataURL("image/jpeg", 0.5); },
     get works() { return renderer !== null; },
     get moment() { return now; },
   };
