@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 PROGRAM = shutil.which("chromium") or shutil.which("google-chrome")
 # WebGL in software, as there is no graphics card; root has no sandbox.
 _FLAGS = ("--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
-_PATIENCE_MS = 60_000
+_PATIENCE_MS = 150_000  # a loaded machine, drawing in software
 PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 1, "is_mobile": True, "has_touch": True}
 
 

@@ -19,7 +19,7 @@ from stream.sinks.web import Web
 from tests.known import figure
 
 LOOPBACK = Address("127.0.0.1", 0)
-PATIENCE_S = 20.0
+PATIENCE_S = 40.0
 
 
 class Recorded:

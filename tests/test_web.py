@@ -256,6 +256,8 @@ def test_a_held_picture_stays(capsys, estimates):
         until(lambda: sink._page.server.clients, "nobody watches")
         sink.write(estimates[0], {})
         recorded.control.pause(True)
+        with browser(place) as late:
+            assert told(late, "moment")["moment"]["index"] == 0, "who comes now sees it too"
         sink.write(estimates[1], {})
         recorded.control.pause(False)
         sink.write(estimates[2], {})

@@ -24,7 +24,7 @@ from tests import chromium  # noqa: E402 - it imports playwright
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
     pytest.mark.skipif(chromium.PROGRAM is None, reason="needs a browser: apt install chromium"),
 ]
 SHOWN = "() => scene.moment && scene.moment.people.length"
@@ -61,12 +61,16 @@ class Cable:
     def __init__(self, far):
         self._far, self._near, self._lines = far, socket.create_server(("127.0.0.1", 0)), []
         self.port = self._near.getsockname()[1]
+        self._broken = False
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):
         with suppress(OSError):  # closed
             while True:
                 ends = self._near.accept()[0], socket.create_connection(("127.0.0.1", self._far))
+                if self._broken:
+                    self._end(*ends)
+                    continue
                 self._lines.append(ends)
                 for way in (ends, ends[::-1]):
                     threading.Thread(target=self._carry, args=way, daemon=True).start()
@@ -83,7 +87,11 @@ class Cable:
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
 
+    def mend(self):
+        self._broken = False
+
     def cut(self):
+        self._broken = True
         for ends in self._lines:
             self._end(*ends)
         self._lines.clear()
@@ -162,6 +170,7 @@ def test_a_dropped_connection_comes_back(browser, live):
             cable.cut()
             page.wait_for_selector("#banner:not([hidden])")
             assert "lost" in page.inner_text("#banner")
+            cable.mend()
             page.wait_for_selector("#banner", state="hidden")
             seen = page.evaluate("() => scene.moment ? scene.moment.index : 0")
             page.wait_for_function("seen => scene.moment && scene.moment.index > seen", arg=seen)

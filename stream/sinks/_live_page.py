@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from stream.web.scene import header, moment
 from stream.words import number_of
 
 _PICTURES_S: Final = 0.095  # ten pictures a second of each camera, and a little: the clock of cameras is not ours
+_TOASTS: Final = 8  # events that wait for one browser; it shows four
 _PRESSED: Final = 3.0  # times a second that buttons are obeyed, of all browsers together
 
 
@@ -39,8 +40,8 @@ class LivePage:
         self._run, self._control = run, run.control
         self._view = ViewState(cameras=run_info.cameras)
         self._header = json.dumps({"run": header(self._view) | {"live": True, "software": run_info.software}})
-        self._latest: dict[str, str | bytes] = {}
-        self._pictured = 0.0
+        self._last: tuple[Estimate, ViewState, Mapping[str, Image | None]] | None = None
+        self._pictured, self._events = 0.0, 0
         self._inbox, self._pressed = Inbox("page", run.control), Rate(_PRESSED)
         self.server = PageServer(on, run.token, document(), self._hello, self._command, self._told)
 
@@ -49,26 +50,21 @@ class LivePage:
         if self._control.paused:
             return
         self._view = view = follow(self._view, estimate)
+        self._last = estimate, view, images
         if not self.server.clients:
-            self._latest = {}
             return
-        told = moment(estimate, view, ghosts=self.server.wanted("ghosts"))
-        self._latest = {"moment": json.dumps({"moment": told}, separators=(",", ":"))}
-        self.server.publish(self._latest, paced=True)
+        self.server.publish(self._moment(estimate, view, self.server.wanted("ghosts")), paced=True)
         now = time.monotonic()
-        if now - self._pictured < _PICTURES_S or not self.server.wanted("pictures"):
-            return
-        self._pictured = now
-        for index, camera in enumerate(view.cameras):
-            image = images.get(camera.name)
-            if image is not None:
-                packed = packed_picture(image, estimate, index, view)
-                self.server.publish({f"picture {index}": packed}, "pictures", paced=True)
+        if now - self._pictured >= _PICTURES_S and self.server.wanted("pictures"):
+            self._pictured = now
+            for slot, picture in _pictures(estimate, view, images):
+                self.server.publish({slot: picture}, "pictures", paced=True)
 
     def event(self, event: Event) -> None:
         """Tell it to all who watch."""
         said = f"{event.source}: {event.text}" if event.source != "page" else event.text
-        self.server.publish({"said": json.dumps({"said": said})})
+        self._events += 1
+        self.server.publish({f"said {self._events % _TOASTS}": json.dumps({"said": said})})
 
     def line(self) -> str | None:
         """For the summary; None where nobody watched."""
@@ -81,7 +77,15 @@ class LivePage:
 
     def _hello(self, client: Client) -> dict[str, str | bytes]:
         client.wants |= {"ghosts": True, "pictures": True}
-        return {"run": self._header, **self._told(), **self._latest}
+        told = {"run": self._header, **self._told()}
+        if self._last is not None:  # a picture that is held is shown to who comes, too
+            estimate, view, images = self._last
+            told |= self._moment(estimate, view, True) | dict(_pictures(estimate, view, images))
+        return told
+
+    def _moment(self, estimate: Estimate, view: ViewState, ghosts: bool) -> dict[str, str | bytes]:
+        told = {"moment": moment(estimate, view, ghosts=ghosts)}
+        return {"moment": json.dumps(told, separators=(",", ":"))}
 
     def _told(self) -> dict[str, str | bytes]:
         status = self._run.status()
@@ -111,8 +115,20 @@ class LivePage:
             return
         if do == "record":
             await asyncio.to_thread(self._inbox.record, bool(on))  # makes folders
+            if self._run.status().recording != bool(on):
+                client.put("said", json.dumps({"said": "that could not be done; the terminal says why"}))
         elif do == "pause":
             self._control.pause(bool(on))
         else:
             self._inbox.event(str(message.get("text") or "mark"))
         self.server.publish(self._told())
+
+
+def _pictures(
+    estimate: Estimate, view: ViewState, images: Mapping[str, Image | None]
+) -> Iterator[tuple[str, str | bytes]]:
+    """The picture of every camera that has one, with its slot."""
+    for index, camera in enumerate(view.cameras):
+        image = images.get(camera.name)
+        if image is not None:
+            yield f"picture {index}", packed_picture(image, estimate, index, view)
