@@ -47,6 +47,7 @@ FLAGS: Final[dict[str, tuple[list[str], str]]] = {
     "window": (["--view", "window"], ""),
     "udp": (["--udp", "47801"], "47801"),
     "websocket": (["--websocket", "47802"], "47802"),
+    "web": (["--web", "47804"], "47804"),
     "osc": (["--osc", "47803"], "47803"),
     "lsl": (["--lsl", "latency", "--people", "1"], "latency"),
     "ros2": (["--ros2"], "lo"),

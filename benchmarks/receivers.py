@@ -41,6 +41,24 @@ def _websocket(port: str) -> Iterator[float]:
             yield now - message["time"]
 
 
+def _web(port: str) -> Iterator[float]:
+    from websockets.sync.client import connect
+
+    connection = None
+    while connection is None:
+        try:
+            connection = connect(f"ws://127.0.0.1:{port}/live", compression=None, legacy=True)
+        except OSError:
+            time.sleep(0.1)
+    connection.send('{"token": ""}')
+    yield 0.0
+    for said in connection:
+        if isinstance(said, str) and said.startswith('{"moment"'):
+            moment, now = json.loads(said)["moment"], time.monotonic()
+            if moment["people"]:
+                yield now - moment["t"]
+
+
 def _osc(port: str) -> Iterator[float]:
     from pythonosc.osc_packet import OscPacket
 
@@ -86,7 +104,7 @@ def _ros2(interface: str) -> Iterator[float]:
 
 
 KINDS: dict[str, Callable[[str], Iterator[float]]] = {
-    "udp": _udp, "websocket": _websocket, "osc": _osc, "lsl": _lsl, "ros2": _ros2,
+    "udp": _udp, "websocket": _websocket, "web": _web, "osc": _osc, "lsl": _lsl, "ros2": _ros2,
 }  # fmt: skip
 
 

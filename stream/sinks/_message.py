@@ -1,4 +1,4 @@
-"""The one message that the WebSocket, the datagrams and the page carry. docs/live.md says what each key means.
+"""The one message that the WebSocket, the datagrams and ROS 2 carry. docs/live.md says what each key means.
 
 A key may be added without a new version; one that is renamed, removed or means something else makes a new one.
 """

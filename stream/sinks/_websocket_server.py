@@ -7,6 +7,7 @@ import asyncio
 import ipaddress
 import json
 import logging
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -30,6 +31,8 @@ CLIENTS: Final = 64
 """At a time."""
 _TOLD: Final = 100
 """Events and answers that wait for one client; the oldest goes first."""
+_BUFFER: Final = 65_536
+"""Bytes of moments that the system keeps for a client."""
 _COMMAND_BYTES: Final = 4096
 _COMMANDS: Final = 20.0
 """A second, of one client."""
@@ -215,6 +218,9 @@ class Server:
             return
         packed = _msgpack() if _query(request).get("format") == "msgpack" else None
         client = _Client(packed or as_json, self._knows_token(request))
+        if (its := connection.transport.get_extra_info("socket")) is not None:
+            # Else the system keeps megabytes for who reads slowly, who is then seconds behind.
+            its.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
         client.tell(_Letter(self._hello))
         self._clients.add(client)
         self._came += 1
