@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import cv2
 import numpy as np
 import psutil
 
@@ -214,6 +215,7 @@ def endure(
             threading.Timer(1.0, pipeline.control.stop).start()
             pipeline.run()
         del pipeline
+    cv2.resize(np.zeros((1080, 1920, 3), np.uint8), (64, 64))  # OpenCV's threads begin with the first large image
     before = counts(settle_s=2)
     witness = Witness()
     with ExitStack() as stack:

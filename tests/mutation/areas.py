@@ -69,7 +69,7 @@ AREAS: Final[dict[str, tuple[Part, ...]]] = {
     ),
     "lifter": (
         Part(("engines/lifter.py",), ("test_lifting", "test_lifter")),
-        Part(("engines/cards.py",), ("test_lifter",)),
+        Part(("engines/cards.py",), ("test_cards", "test_lifter")),
     ),
     "top-down": (
         Part(("engines/top_down/[!_]*.py",), ("test_top_down",)),
