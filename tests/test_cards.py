@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.cards import Card, load_card, number
+from engines.cards import Card, digest, load_card, number, verify
 from engines.lifter import SHIPPED, MDNLifter
 from engines.types import EngineError
 
@@ -49,6 +49,20 @@ def test_a_number_is_between_its_bounds_which_are_allowed(tmp_path: Path, value:
     else:
         with pytest.raises(EngineError, match="key"):
             number(card, "key", 1, 5)
+
+
+def test_weights_are_those_of_their_card_or_refused(tmp_path: Path) -> None:
+    path = card_of(tmp_path, "")
+    path.write_bytes(b"weights")
+    written = path.with_suffix(".toml").read_text()
+    for sha in (digest(path), digest(path).upper()):
+        path.with_suffix(".toml").write_text(written.replace('sha256 = "c"', f'sha256 = "{sha}"'))
+        assert verify(path).sha256 == sha
+    path.write_bytes(b"others")
+    with pytest.raises(EngineError, match="do not match their card .*damaged or was replaced"):
+        verify(path)
+    with pytest.raises(EngineError, match="weights .*gone.onnx cannot be read"):
+        digest(tmp_path / "gone.onnx")
 
 
 BOUNDS = {"scale_mm": (1, 1e5), "sigma_scale": (1e-3, 1e3), "temperature": (1e-3, 1e3), "kernels": (1, 1000)}

@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from engines.argument_types import DONE
+from stream.app.recover import main as recover
 from stream.recordings import takes
 from stream.recordings.extra_joints import decode_image, encode_extra
 from stream.recordings.inspect import inspect_take
@@ -20,6 +22,7 @@ from stream.recordings.schema import IMAGE_TYPE, MOMENTS, run_info_from_json, ru
 from stream.recordings.segments import END, read_schema, read_segment, segments
 from stream.recordings.takes import new_take, open_take
 from stream.types import StreamError
+from tests.captures import coded_frames, write_capture
 from tests.takes import make_estimates, make_run_info, record
 
 GOOD = json.loads(run_info_to_json(make_run_info()))
@@ -123,3 +126,20 @@ def test_an_error_without_a_reason_of_the_system_is_said_all_the_same(tmp_path: 
     monkeypatch.setattr(takes.Path, "mkdir", fail)
     with pytest.raises(StreamError, match="the folder is odd"):
         new_take(tmp_path / "a")
+
+
+def test_every_video_is_told_of_whatever_became_of_those_before_it(tmp_path: Path, capsys) -> None:
+    names = ("a", "b", "c", "d", "e")
+    frames = [frame for name in names for frame in coded_frames(tmp_path, name, count=4)]
+    take = write_capture(tmp_path / "takes", frames, names)
+    gone, odd, cut, noise, _ = sorted(take.folder.glob("*.mkv"))
+    gone.unlink()
+    odd.write_bytes(b"no video")
+    cut.unlink()
+    noise.write_bytes(bytes(range(256)) * 20)
+    assert recover([str(take.folder)]) != DONE
+    said = capsys.readouterr().out
+    told = ("missing, 4 images lost", "cannot be read", "missing, 4 images lost", "cannot be read", ": 4 images")
+    for name, words in zip(names, told, strict=True):
+        (line,) = [line for line in said.splitlines() if f"-{name}-00000.mkv" in line]
+        assert words in line
