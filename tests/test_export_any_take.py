@@ -108,3 +108,16 @@ def test_a_full_disk_leaves_the_project_as_it_was(
     assert f"cannot write {tmp_path / 'p'}: No space left on device" in capsys.readouterr().err
     assert sorted(path.relative_to(tmp_path) for path in (tmp_path / "p").rglob("*")) == before
     assert {path.name for path in tmp_path.iterdir()} == {"takes", "p"}
+
+
+@pytest.mark.parametrize("to", ["trc", *FORMATS])
+def test_a_rate_at_which_nobody_is_met(to: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    take = take_of(tmp_path / "takes", np.arange(30) / 30, (0, 3), gone=(0, 1, 2, 3, 29))
+    (tmp_path / "out").mkdir()
+    code = run(take, to, tmp_path / "out" / FORMATS.get(to, "a.trc"), "--rate", "0.5")
+    err = capsys.readouterr().err
+    if to in ("bvh", "glb"):
+        assert code == MISTAKE and "nobody is in this take, or in that part" in err
+        assert list((tmp_path / "out").iterdir()) == []
+    else:
+        assert code == (MISTAKE if to == "pose2sim" else 0) and "Traceback" not in err

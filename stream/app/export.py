@@ -14,11 +14,11 @@ from stream.selection import METAVAR, Selection, selection
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Export a recording as a table or as markers."""
+    """Export a recording for other programs: tables, markers, skeletons, angles of joints, 2D joints."""
     parser = Parser(prog="python -m stream export", description=main.__doc__)
     parser.add_argument("take", type=Path, metavar="DIR", help="the take, or the folder given to --record")
     parser.add_argument("--to", required=True, choices=FORMATS, help="format")
-    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="file to write")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="file to write; pose2sim: a folder")
     parser.add_argument("--camera", metavar="NAME", help="files of people: this camera's answers, not the fused")
     parser.add_argument("--world", action="store_true", help="with --camera: put them where the calibration says")
     parser.add_argument("--select", type=selection, metavar=METAVAR, default=Selection(), help="whom (default all)")
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     people.add_argument("--prefix", action="store_true",
                         help="trc, c3d: one file of everybody, markers named personID:JOINT")  # fmt: skip
     parser.add_argument("--hypotheses", action="store_true",
-                        help="bvh: skeletons of one camera's hypotheses too, all of the same bones")  # fmt: skip
+                        help="bvh, glb: skeletons of one camera's hypotheses too, of the same bones")  # fmt: skip
     parser.add_argument("--names", default="own", choices=tuple(NAMES), help="trc, c3d: what markers are called")
     parser.add_argument("--rate", type=positive, metavar="HZ", help="files of people: resample to even times")
     parser.add_argument("--start", type=finite, metavar="SECONDS", help="export from here on, after the first moment")

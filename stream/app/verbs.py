@@ -10,7 +10,7 @@ from engines.argument_types import MISTAKE
 from stream.app.console import guarded
 
 VERBS: Final = {
-    "export": "a take as a table or as markers",
+    "export": "a take for other programs: tables, markers, skeletons, angles, 2D joints",
     "opensim": "a take in OpenSim: a model scaled to each person, and its joint angles",
     "replay": "a take, a line a frame set",
     "inspect": "what is made of a video, a camera or a take, without running anything",

@@ -159,6 +159,8 @@ def _skeletons(
     for file in marker_files(even, out, options.per_person, False):
         for person_id in file.people:
             made = list(_of_person(even, others, person_id, file.path))
+            if not made:
+                continue  # in no frame, once resampled
             notes += [f"{made[0][0].name}: {note}" for note in made[0][0].notes]
             if to == "glb":
                 whole = [skeleton for skeleton, _ in made]
@@ -175,9 +177,13 @@ def _of_person(
 ) -> Iterator[tuple[Skeleton, Path]]:
     """A person's skeleton and those of their hypotheses, all with the same bones, and their files."""
     first = skeleton_of(markers, person_id, person_name(person_id))
+    if first is None:
+        return
     yield first, path
     for number, other in enumerate(others):
         if person_id in other.people:
             name = f"{person_name(person_id)} hypothesis {number}"
             where = path.with_name(f"{path.stem}.hypothesis{number}{path.suffix}")
-            yield skeleton_of(other, person_id, name, first.made.lengths), where
+            ghost = skeleton_of(other, person_id, name, first.made.lengths)
+            if ghost is not None:
+                yield ghost, where

@@ -77,7 +77,7 @@ def resampled(markers: Markers, rate: float) -> Markers:
         moments.append(kept)
         people.append(np.full(len(kept), person_id))
         points.append(made[kept][..., :3])
-        covs.append(made[kept][..., 3:].reshape(len(kept), -1, 3, 3))
+        covs.append(made[kept][..., 3:].reshape(len(kept), made.shape[1], 3, 3))
     note = f"resampled from {len(time)} to {number_of(len(grid), 'frame')} at {rate:g} Hz"
     return replace(
         markers, time=grid, moment=np.concatenate(moments), person=np.concatenate(people),

@@ -50,8 +50,8 @@ class Skeleton:
         return REST[joint] * self.made.lengths[joint]
 
 
-def skeleton_of(markers: Markers, person_id: int, name: str, lengths: Array | None = None) -> Skeleton:
-    """One person's skeleton.
+def skeleton_of(markers: Markers, person_id: int, name: str, lengths: Array | None = None) -> Skeleton | None:
+    """One person's skeleton; None where they are in no frame.
 
     Args:
         markers: at even times.
@@ -62,7 +62,7 @@ def skeleton_of(markers: Markers, person_id: int, name: str, lengths: Array | No
     made = articulate(markers.time, markers.of(person_id, UP) / 1000, lengths=lengths)
     there = np.isfinite(made.root).all(-1)
     if not there.any():
-        return Skeleton(name, made, ())
+        return None
     wrong = 1000 * made.residual[there]
     notes = [
         f"bones of constant length: joints are {np.median(wrong):.0f} mm from where they were in the median, "
