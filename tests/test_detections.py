@@ -1,6 +1,9 @@
 """2D joints of other programs: written as they write them, and read in place of images."""
 
 import json
+import os
+import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +91,28 @@ def test_a_number_that_is_missing_is_a_frame_without_people(tmp_path: Path) -> N
     np.testing.assert_allclose([frame.t for frame in made], np.arange(5) / 50)
 
 
+def test_times_of_day_in_place_of_numbers(tmp_path: Path) -> None:
+    folder = openpose(tmp_path / "a", [[person(100, 25)] for _ in range(5)])
+    for k, path in enumerate(sorted(folder.iterdir())):
+        path.rename(folder / f"{1_700_000_000_000 + 33 * k * 1000}.json")
+    source = DetectionsSource(SourceConfig(str(folder), "cam"))
+    assert "numbered with large gaps: they are taken one after another" in " ".join(source.open().messages)
+    assert [frame.index for frame in frames_of(folder)] == [0, 1, 2, 3, 4]
+
+
+def test_joints_beyond_any_image_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(StreamError, match="a joint lies at 1e.300 pixels"):
+        frames_of(openpose(tmp_path / "a", [[person(1e300, 25)]]))
+
+
+def test_what_is_no_file_is_passed(tmp_path: Path) -> None:
+    folder = openpose(tmp_path / "a", [[person(100, 25)]])
+    os.mkfifo(folder / "x_000000000001_keypoints.json")
+    os.mkfifo(tmp_path / "b.json")
+    os.mkfifo(tmp_path / "c.csv")
+    assert list(cameras_of(tmp_path)) == ["a"] and len(frames_of(folder)) == 1
+
+
 def test_sizes(tmp_path: Path) -> None:
     assert frames_of(openpose(tmp_path / "a", [[person(300, 25)]]))[0].image.shape == (480, 640, 3)
     tall = [np.array(person(100, 25)) * [1, 6, 1]]
@@ -121,7 +146,7 @@ NAMES = ("nose", "l_eye", "r_eye", "l_ear", "r_ear", "LShoulder", "right_shoulde
          "RWrist", "left hip", "hip-right", "lknee", "RKnee", "left_ankle", "Ankle R")  # fmt: skip
 
 
-def deeplabcut(path: Path, individuals: tuple[str, ...] = ()) -> None:
+def deeplabcut(path: Path, individuals: tuple[str, ...] = ()) -> pandas.DataFrame:
     columns, values = [], []
     for number, individual in enumerate(individuals or ("",)):
         for joint, name in enumerate(NAMES):
@@ -131,6 +156,7 @@ def deeplabcut(path: Path, individuals: tuple[str, ...] = ()) -> None:
     names = ["scorer", *(["individuals"] if individuals else []), "bodyparts", "coords"]
     table = pandas.DataFrame(np.array(values).T, columns=pandas.MultiIndex.from_tuples(columns, names=names))
     table.to_csv(path)
+    return table
 
 
 def mediapipe(path: Path) -> None:
@@ -215,10 +241,32 @@ def test_what_cannot_be_read_is_said_in_a_line(name: str, tmp_path: Path, capsys
     assert said in err and "Traceback" not in err
 
 
+def test_h5_of_deeplabcut(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    table = deeplabcut(tmp_path / "cam.csv", ("one", "two"))
+    (tmp_path / "cam.csv").rename(tmp_path / "cam.bak")
+    # As pandas writes it for DeepLabCut: to_hdf(key="df_with_missing", format="table").
+    rows = np.zeros(3, [("index", "<i8"), ("values_block_0", "<f8", (table.shape[1],))])
+    rows["values_block_0"] = table.to_numpy()
+    with h5py.File(tmp_path / "camDLC_net.h5", "w") as file:
+        written = file.create_group("df_with_missing").create_dataset("table", data=rows)
+        written.attrs["values_block_0_kind"] = np.bytes_(pickle.dumps(list(table.columns), 0))
+    assert list(cameras_of(tmp_path)) == ["cam"]
+    found = read(tmp_path / "camDLC_net.h5")
+    assert [len(found.frames[k]) for k in range(3)] == [2, 2, 2] and found.origin == "deeplabcut"
+    (tmp_path / "broken.h5").write_bytes(b"\x89HDF\r\n\x1a\n nothing")
+    with pytest.raises(StreamError, match=r"broken.h5: cannot be read"):
+        read(tmp_path / "broken.h5")
+    with h5py.File(tmp_path / "camDLC_net.h5", "a") as file:  # a program in place of names
+        file["df_with_missing/table"].attrs["values_block_0_kind"] = np.bytes_(b"cos\nsystem\n(S'touch owned'\ntR.")
+    with pytest.raises(StreamError, match="it asks for os.system"):
+        read(tmp_path / "camDLC_net.h5")
+
+
 def test_h5_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cam.h5").write_bytes(b"\x89HDF\r\n")
-    monkeypatch.setitem(__import__("sys").modules, "tables", None)
-    with pytest.raises(StreamError, match="pip install tables; or give the csv"):
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(StreamError, match="pip install h5py==3.16.0; or give the csv"):
         read(tmp_path / "cam.h5")
 
 

@@ -20,7 +20,7 @@ NOT_RUNTIME = ("engines/build/", "engines/models/", "engines/training/")
 OPTIONAL = {
     "open3d": "requirements-open3d.txt", "ezc3d": "requirements-export.txt", "pybvh": "requirements-export.txt",
     "pygltflib": "requirements-export.txt", "pyopensim": "requirements-opensim.txt",
-    "tables": "requirements-export.txt", "torch": "requirements-dev.txt",
+    "h5py": "requirements-export.txt", "torch": "requirements-dev.txt",
     "openvino": "requirements-openvino.txt", "cuda": "requirements-gpu.txt",
     **dict.fromkeys(("websockets", "msgpack", "pythonosc", "pylsl", "cyclonedds"), "requirements-live.txt"),
 }  # fmt: skip

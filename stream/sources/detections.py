@@ -6,6 +6,7 @@
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,9 @@ from stream.sources._source import SourceInfo
 from stream.types import Frame, KnownFrame, StreamError
 
 _FPS: Final = 30.0
+_SPARSE: Final = 100
+"""Numbers a frame beyond which they are none of frames."""
+_MOST: Final = 16384
 _USUAL: Final = ((640, 480), (1280, 720), (1920, 1080), (2704, 1520), (3840, 2160))
 """Sizes one of which is taken where nothing tells, lying or standing."""
 
@@ -74,8 +78,17 @@ class DetectionsSource(SequenceSource):
         self._follower = Follower(file, self._size)
         image: Image = np.zeros((self._size[1], self._size[0], 3), np.uint8)
         image.flags.writeable = False
+        numbers = sorted(file.frames)
+        if numbers[-1] - numbers[0] > _SPARSE * len(numbers):
+            # Times of day, and not numbers of frames.
+            self._assumed = (
+                *self._assumed,
+                "its frames are numbered with large gaps: they are taken one after another",
+            )
+            file = self._file = replace(file, frames={k: file.frames[n] for k, n in enumerate(numbers)})
+            self._follower, numbers = Follower(file, self._size), list(range(len(numbers)))
         # A number that is missing is a frame in which nobody was found.
-        return (Shot(k, k / fps, image) for k in range(min(file.frames), max(file.frames) + 1))
+        return (Shot(k, k / fps, image) for k in range(numbers[0], numbers[-1] + 1))
 
     def _frame_of(self, shot: Shot) -> Frame:
         if self._follower is None:
@@ -105,6 +118,8 @@ def _assumed_size(file: PoseFile) -> tuple[tuple[int, int], tuple[str, ...]]:
         )
     x, y = file.reach()
     long, short = max(x, y), min(x, y)
+    if long >= _MOST:
+        raise StreamError(f"a joint lies at {long:.6g} pixels, beyond any image; is it a file of 2D joints?")
     size = next(((w, h) for w, h in _USUAL if w > long and h > short), (int(long) + 1, int(short) + 1))
     size = size if x >= y else (size[1], size[0])
     return size, (f"the size of its images is not known: {size[0]}x{size[1]} is taken (--size WxH, or a calibration)",)

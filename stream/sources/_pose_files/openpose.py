@@ -31,7 +31,7 @@ def read(path: Path) -> PoseFile:
     count: int | None = None
     for file in sorted(path.iterdir()):
         number = _NUMBER.search(file.name)
-        if number is None or file.name.startswith("."):
+        if number is None or file.name.startswith(".") or not file.is_file():
             continue
         people = tuple(_people(file))
         for one in people:

@@ -21,7 +21,7 @@ def matches(path: Path) -> bool:
     if path.is_dir():
         files = [file for file in path.iterdir() if file.suffix == ".json"]
         return len(files) == 1 and matches(files[0])
-    if path.suffix.lower() != ".json":
+    if path.suffix.lower() != ".json" or not path.is_file():
         return False
     with path.open("rb") as file:
         return _BEGIN.match(file.read(_LOOK)) is not None

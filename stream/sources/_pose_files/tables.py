@@ -1,5 +1,7 @@
 """Tables: DeepLabCut's csv and h5, of one animal or several, and csv with columns such as ``left_knee_x``."""
 
+import io
+import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -48,18 +50,33 @@ def read(path: Path) -> PoseFile:
         raise StreamError(f"{path}: cannot be read as a table of 2D joints ({one_line(str(error), 100)})") from None
 
 
+class _TextOnly(pickle.Unpickler):
+    """Column names are pickled in the file, and a pickle is a program: this runs nothing, and makes lists of text."""
+
+    def find_class(self, module_name: str, global_name: str) -> Any:
+        raise pickle.UnpicklingError(f"it asks for {module_name}.{global_name}")
+
+
 def _h5(path: Path) -> pandas.DataFrame:
+    """The table that pandas writes for DeepLabCut, read without what pandas would run of it."""
     try:
-        import tables as _  # noqa: F401 - pandas needs it for this
+        import h5py
     except ImportError:
         raise StreamError(
-            f"{path}: reading h5 needs the package tables: pip install tables; or give the csv that DeepLabCut writes "
-            "beside it (deeplabcut.analyze_videos_converth5_to_csv)"
+            f"{path}: reading h5 needs the package h5py: pip install h5py==3.16.0; or give the csv that DeepLabCut "
+            "writes beside it (deeplabcut.analyze_videos_converth5_to_csv)"
         ) from None
-    table = pandas.read_hdf(path)
-    if not isinstance(table, pandas.DataFrame):
-        raise ValueError("it holds no table")
-    return table
+    try:
+        with h5py.File(path) as file:
+            table = next((group["table"] for group in file.values() if "table" in group), None)
+            if table is None:
+                raise ValueError("it holds no table of pandas")
+            names = _TextOnly(io.BytesIO(bytes(table.attrs["values_block_0_kind"]))).load()
+            values = np.asarray(table["values_block_0"], float)
+    except (OSError, RuntimeError, TypeError, pickle.UnpicklingError, EOFError, AttributeError) as error:
+        raise ValueError(str(error)) from error
+    columns = pandas.MultiIndex.from_tuples(names)
+    return pandas.DataFrame(values, columns=columns)
 
 
 def _deeplabcut(path: Path, table: pandas.DataFrame) -> PoseFile:
