@@ -12,6 +12,7 @@ from engines import skeleton as sk
 from engines.skeleton import JOINTS
 from stream.app import demo
 from stream.app.opensim import main
+from stream.recordings import opensim_markers
 from stream.recordings.opensim import load_opensim
 from stream.recordings.opensim_markers import PLACES, weights, write_marker_set
 from stream.types import StreamError
@@ -32,6 +33,8 @@ def test_markers_count_as_sure_as_they_are() -> None:
 
 def test_the_marker_set_has_our_names(tmp_path: Path) -> None:
     write_marker_set(tmp_path / "markers.xml")
+    shipped = Path(opensim_markers.__file__).with_suffix(".xml")
+    assert shipped.read_bytes() == (tmp_path / "markers.xml").read_bytes(), "write_marker_set renews it"
     found = ElementTree.parse(tmp_path / "markers.xml").getroot()
     assert [marker.get("name") for marker in found.iter("Marker")] == list(JOINTS)
     sides = {JOINTS[j]: place[2] for j, (_, place) in PLACES.items()}
