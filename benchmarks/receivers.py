@@ -42,6 +42,7 @@ def _websocket(port: str) -> Iterator[float]:
 
 
 def _web(port: str) -> Iterator[float]:
+    """What the page in the browser gets, pictures too; the drawing of it is another matter."""
     from websockets.sync.client import connect
 
     connection = None
@@ -50,13 +51,15 @@ def _web(port: str) -> Iterator[float]:
             connection = connect(f"ws://127.0.0.1:{port}/live", compression=None, legacy=True)
         except OSError:
             time.sleep(0.1)
-    connection.send('{"token": ""}')
+    connection.send("{}")
     yield 0.0
     for said in connection:
-        if isinstance(said, str) and said.startswith('{"moment"'):
-            moment, now = json.loads(said)["moment"], time.monotonic()
-            if moment["people"]:
-                yield now - moment["t"]
+        now = time.monotonic()
+        moment = json.loads(said).get("moment") if isinstance(said, str) else None
+        if moment or isinstance(said, bytes):
+            connection.send('{"do": "seen", "count": 1}')
+        if moment and moment["people"]:
+            yield now - moment["t"]
 
 
 def _osc(port: str) -> Iterator[float]:

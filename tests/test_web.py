@@ -41,6 +41,7 @@ from stream.web.document import document
 from stream.web.film import CHUNK, Film, FilmPictures
 from stream.web.scene import header, moment
 from tests.api import opened
+from tests.faults.fault import row
 from tests.pages import LOOPBACK, PATIENCE_S, Recorded, browser, run_info, served, told, until
 from tests.takes import make_estimates, make_run_info, record
 
@@ -95,6 +96,8 @@ def test_a_page_from_elsewhere_is_refused(origin, allowed):
     assert origin_allowed(origin, "127.0.0.1:8080") is allowed
 
 
+@row("a web page of somebody else that asks for the page's WebSocket, also by a name that leads here", words="403",
+     intact="everything; it sees nothing")  # fmt: skip
 def test_the_server_asks_who_it_is(capsys):
     with served(capsys) as (_, place, _token):
         for settings in ({"origin": "http://evil.example"}, {"additional_headers": {"Host": "evil.example"}}):
@@ -108,6 +111,7 @@ def test_the_server_asks_who_it_is(capsys):
             assert told(socket, "run")["run"]["cameras"][0]["name"] == "cam0", "on this machine anybody may watch"
 
 
+@row("a button of the page without the token", words="this page only watches", intact="everything")
 def test_buttons_need_the_token_and_it_is_shown_once(capsys):
     recorded = Recorded()
     with served(capsys, recorded=recorded) as (_, place, token):
@@ -152,6 +156,7 @@ def test_the_token_is_in_no_log_and_no_recording(tmp_path, monkeypatch, capsys):
         assert path.is_dir() or token.encode() not in path.read_bytes(), path
 
 
+@row("what is no message, from a browser", intact="the run and all other browsers; that connection ends")
 @pytest.mark.parametrize("said", ["[]", "{", "[" * 3000, '{"do": "fly"}', '{"do": "record", "on": 1', "7"])
 def test_what_is_no_message_ends_that_connection_alone(said, capsys):
     recorded = Recorded()
@@ -167,6 +172,8 @@ def test_what_is_no_message_ends_that_connection_alone(said, capsys):
         assert recorded.asked == []
 
 
+@row("a page that floods --web with commands", words="over 120 messages a second is cut off",
+     intact="the run and other browsers; it makes no more takes than hands could")  # fmt: skip
 def test_a_page_that_floods_is_cut_off_and_so_are_its_takes(capsys, caplog):
     recorded = Recorded()
     with served(capsys, recorded=recorded) as (_, place, token):
@@ -201,6 +208,7 @@ def test_where_it_cannot_be_served_is_said_and_no_other_is_taken(where, why, no_
         Web(parse(where.replace("TAKEN", str(port))), Recorded().run).open(run_info())
 
 
+@row("--web at a port that is taken", 1, "is taken by another program", "the run and its recording")
 def test_the_run_goes_on_without_it(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with taken() as port:
@@ -219,6 +227,7 @@ def test_without_the_package_it_says_what_to_install(tmp_path, monkeypatch, caps
     assert "pip install websockets==" in capsys.readouterr().err
 
 
+@row("replay --web at a port that is taken", 2, "is taken by another program")
 def test_a_taken_port_of_a_take_is_one_line(tmp_path, capsys, no_thread_stays):
     take = record(tmp_path, make_estimates(5))
     with taken() as port:
@@ -267,6 +276,7 @@ def test_a_held_picture_stays(capsys, estimates):
         assert 1 not in seen
 
 
+@row("a browser that does not read what --web sends", intact="the run and all other browsers; it loses moments")
 def test_one_that_does_not_read_holds_up_nobody(capsys, estimates):
     with served(capsys) as (sink, place, _), browser(place, max_queue=1) as stuck, browser(place) as reader:
         told(reader, "run")
@@ -492,6 +502,7 @@ def test_a_snapshot_holds_the_take_and_needs_nothing(filmed, tmp_path, capsys):
     assert len(held["moments"]) == 10 and not any(held["pictures"].values())
 
 
+@row("replay --snapshot: no page, a folder, a take that is too long", 2, "give; is a folder; are too many for one page")
 def test_a_snapshot_that_cannot_be_is_refused(tmp_path, monkeypatch, capsys):
     take = record(tmp_path, make_estimates(30))
     for out, why in ((tmp_path / "page.txt", "give .*page.html"), 
