@@ -224,7 +224,10 @@ def _one_camera(reading: Read, camera: str, instead: str, slot: int | None) -> M
         if slot is None and "answer_cov" in batch.schema.names:  # a refined take
             own = array_of(batch, "answer_cov")[mine]
             cov = np.where(np.isfinite(own), own, cov)
-        parts.append([time, moment, person, there, answer + array_of(batch, "root")[mine][:, None], cov])
+        points = answer + array_of(batch, "root")[mine][:, None]
+        if slot is None:  # a refined take has answers where too little was seen to lift
+            there = there | np.isfinite(points).all((1, 2))
+        parts.append([time, moment, person, there, points, cov])
         seen |= (array_of(batch, "score")[mine] > 0).any(0)
     rows = tuple(np.concatenate(column) for column in zip(*parts, strict=True))
     if not np.isfinite(rows[4]).any():
