@@ -40,7 +40,8 @@ def test_a_value_is_text_a_finite_number_or_a_list_of_them(tmp_path: Path, value
 
 
 @pytest.mark.parametrize(
-    ("value", "right"), [(1, True), (2.5, True), (5, True), (0.999, False), (5.001, False), (None, False), ("2", False)]
+    ("value", "right"),
+    [(1, True), (2.5, True), (5, True), (0.999, False), (5.001, False), (None, False), ("2", False), (True, False)],
 )
 def test_a_number_is_between_its_bounds_which_are_allowed(tmp_path: Path, value: object, right: bool) -> None:
     card = Card(tmp_path / "x.onnx", "a", "b", "c", "h36m", "d", {"key": value})

@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -16,9 +17,9 @@ from stream.app.recover import main as recover
 from stream.recordings.frames import FrameRecorder
 from stream.recordings.replay import read_frames
 from stream.recordings.schema import FRAMES
-from stream.recordings.segments import segments
+from stream.recordings.segments import read_schema, read_segment, segments
 from stream.recordings.takes import new_take, open_take
-from stream.recordings.writer import Recorder
+from stream.recordings.writer import FLUSH_S, Recorder
 from stream.sinks import SinkStoppedError
 from stream.types import Estimate, StreamError
 from tests.faults.fault import row
@@ -154,6 +155,22 @@ def test_images_are_in_the_file_half_a_second_later(tmp_path: Path) -> None:
     with av.open(str(next(frames.take.glob("*.mkv")))) as container:
         assert sum(1 for _ in container.decode(video=0)) >= 24 - 14
     frames.close()
+
+
+def test_rows_that_come_soon_after_each_other_are_written_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("stream.recordings.frames.time", SimpleNamespace(monotonic=lambda: now[0]))
+    frames = FrameRecorder(new_take(tmp_path))
+    frames.open(make_run_info())
+    for number, t in enumerate((0.2, 0.5, 0.98, 1.01, 1.2, 1.9, 2.05)):
+        now[0] = 1000.0 + t * FLUSH_S
+        frames.write(alone(None, (160, 120), number, t), {"cam0": moving_picture(number, (160, 120))})
+    frames.close()
+    (segment,) = segments(frames.take, FRAMES)
+    rows = [batch.num_rows for _, batch in read_segment(segment, read_schema([segment])) if batch is not None]
+    assert rows == [4, 3]
 
 
 def test_a_video_that_cannot_be_read_is_named(tmp_path: Path) -> None:
