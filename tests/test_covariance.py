@@ -32,6 +32,21 @@ def test_the_shape_of_a_gaussian_is_its_covariance() -> None:
     assert 0.5 < np.trace(found) / np.trace(cov) < 1
 
 
+def test_a_covariance_is_what_the_formula_says_and_no_score_is_sure() -> None:
+    calibration = EllipseCalibration(-1.0, 0.8, -0.6, 0.25)
+    shape = np.array([[4.0, 1.0], [1.0, 1.0]])
+    found = calibration.covariance(shape, np.array(0.8))
+    variance = np.exp(-1.0) * 2.5**0.8 * 4.0**-0.6
+    np.testing.assert_allclose(found, variance * (0.75 * shape / 2.5 + 0.25 * np.eye(2)), rtol=1e-12)
+    assert np.trace(found) / 2 == pytest.approx(variance)
+    for score, bound in ((1.0, 0.999), (0.9995, 0.999), (0.0, 0.001), (0.0005, 0.001)):
+        alike = calibration.covariance(shape, np.array(score)), calibration.covariance(shape, np.array(bound))
+        np.testing.assert_allclose(*alike, rtol=1e-9)
+    assert not np.allclose(
+        calibration.covariance(shape, np.array(0.99)), calibration.covariance(shape, np.array(0.999))
+    )
+
+
 def test_a_calibration_is_found_again() -> None:
     rng = np.random.default_rng(0)
     count = 4000
