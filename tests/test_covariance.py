@@ -32,6 +32,15 @@ def test_the_shape_of_a_gaussian_is_its_covariance() -> None:
     assert 0.5 < np.trace(found) / np.trace(cov) < 1
 
 
+def test_the_middle_of_a_cell_is_where_its_height_lies() -> None:
+    maps = np.zeros((1, 8, 4))
+    maps[0, 5, 2] = 3.0
+    (found,) = shapes(maps, np.array([[2.5 / 4, 5.5 / 8]]))
+    np.testing.assert_allclose(found, 1e-6 * np.eye(2), atol=1e-9)
+    (found,) = shapes(maps, np.array([[2.5 / 4 - 0.1, 5.5 / 8 + 0.2]]))
+    np.testing.assert_allclose(found, [[0.01, -0.02], [-0.02, 0.04]], atol=2e-6)
+
+
 def test_a_covariance_is_what_the_formula_says_and_no_score_is_sure() -> None:
     calibration = EllipseCalibration(-1.0, 0.8, -0.6, 0.25)
     shape = np.array([[4.0, 1.0], [1.0, 1.0]])
