@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 
 import stream
-from calibration.solving.board import Board, charuco_board, find_board
+from calibration.solving.board import Board, charuco_board
+from calibration.solving.find import find_board
 from calibration.solving.intrinsics import pick, solve_intrinsics
 
 BOARD = Board("charuco", (7, 5), square_mm=35, marker_mm=26)  # hypothesis-calibrate board prints one

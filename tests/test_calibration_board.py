@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from calibration.errors import CalibrationError
-from calibration.solving.board import Board, find_board
+from calibration.solving.board import Board
+from calibration.solving.find import find_board
 from calibration.solving.print_board import PIXELS_PER_MM, draw, lay_out, write_pdf, write_png
 
 CHARUCO = Board("charuco", (7, 5), 35, 26)

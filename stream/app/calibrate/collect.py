@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from calibration.arrays import Array, Image
-from calibration.solving.board import Board, BoardView, find_board
+from calibration.solving.board import Board, BoardView
+from calibration.solving.find import find_board
 from calibration.solving.intrinsics import coverage, look_of
 
 # A board that moved more than this between two images, as part of the diagonal, is not still.
