@@ -10,8 +10,8 @@ from calibration.formats import load_calibration
 from calibration.geometry.rotations import angle_degrees, rotation_matrix, rotation_vector
 from calibration.solving import extrinsics
 from calibration.solving.board import Board, BoardView
-from calibration.solving.find import find_board
 from calibration.solving.extrinsics import solve_extrinsics
+from calibration.solving.find import find_board
 from calibration.solving.intrinsics import coverage, pick, solve_intrinsics
 from calibration.solving.lengths import measure_lengths
 from stream.app.demo import MULTI, fetch

@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.arrays import Array
-from calibration.geometry.camera import Camera, image_to_ray, ray_scale, world_to_image
+from calibration.geometry.camera import (
+    Camera,
+    camera_to_image,
+    image_to_ray,
+    ray_scale,
+    world_to_camera,
+    world_to_image,
+)
 from calibration.geometry.rotations import skew
 from calibration.geometry.triangulation import reprojection_error, triangulate_linear, triangulate_robust
 from calibration.solving.board import Board, BoardView
@@ -20,6 +27,9 @@ from calibration.solving.size import UP_PROBLEM, bone_ratio, in_a_room, size_pro
 
 # What passes: a board's corners within so many pixels, a person's joints within so much of the image's long side.
 _BOARD_PX, _PERSON_PART = 1.5, 0.0075
+_AXIS_MM = 500.0
+_AXES = ((40, 40, 220), (40, 160, 40), (220, 110, 30))
+"""Colours (BGR) of the x, y and z axes in pictures."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,7 +154,7 @@ def _check(
 
 
 def picture(check: Check, cameras: Sequence[Camera]) -> NDArray[np.uint8]:
-    """The cameras from above, and each camera's residuals where they occur, enlarged as it says above them."""
+    """The cameras and the world's axes from above, and each camera's residuals in its picture, enlarged."""
     columns = int(np.ceil(np.sqrt(len(cameras))))
     rows = int(np.ceil(len(cameras) / columns))
     tile = 320
@@ -171,10 +181,11 @@ def _map(image: NDArray[np.uint8], cameras: Sequence[Camera]) -> None:
     x /= np.linalg.norm(x)
     plane = np.stack([x, np.cross(top, x)])
     centres = np.stack([plane @ c.centre for c in cameras])
+    axes = np.stack([plane @ end for end in np.vstack([np.zeros(3), _AXIS_MM * np.eye(3)])])
     # What each camera sees across, as two rays of 1.5 m.
     sides = [np.array([[-w, 0, 1], [w, 0, 1]]) @ c.R for c in cameras for w in [c.size[0] / 2 / c.K[0, 0]]]
     ends = np.stack([c + 1500 * side @ plane.T for c, side in zip(centres, sides, strict=True)])
-    every = np.concatenate([centres, ends.reshape(-1, 2)])
+    every = np.concatenate([centres, ends.reshape(-1, 2), axes])
     middle, span = (every.max(0) + every.min(0)) / 2, max(float(np.ptp(every, axis=0).max()), 1000.0)
 
     def place(p: Array) -> tuple[int, int]:
@@ -185,12 +196,36 @@ def _map(image: NDArray[np.uint8], cameras: Sequence[Camera]) -> None:
     cv2.line(image, (20, 620), (20 + metre, 620), (0, 0, 0), 2)
     _text(image, "1 m", (24 + metre, 624))
     _text(image, "from above" + ("" if up is not None else " (gravity unknown: by the images' tops)"), (16, 24))
+    _axes(image, [place(end) for end in axes])
+    _text(image, "origin: x red, y green, z blue, half a metre each", (16, 44))
     for camera, centre, pair in zip(cameras, centres, ends, strict=True):
         for end in pair:
             cv2.line(image, place(centre), place(end), (200, 160, 90), 1, cv2.LINE_AA)
         cv2.circle(image, place(centre), 6, (180, 90, 20), -1, cv2.LINE_AA)
         px, py = place(centre)
         _text(image, camera.name, (px + 9, py - 7))
+
+
+def _axes(image: NDArray[np.uint8], ends: Sequence[tuple[int, int]]) -> None:
+    """The world's axes from the place of the origin to those of their ends."""
+    for end, colour, name in zip(ends[1:], _AXES, "xyz", strict=True):
+        # Seen along it, an axis is a point.
+        if np.hypot(end[0] - ends[0][0], end[1] - ends[0][1]) > 4:
+            cv2.arrowedLine(image, ends[0], end, colour, 2, cv2.LINE_AA, tipLength=0.2)
+            _text(image, name, (end[0] + 4, end[1] + 4), colour)
+    cv2.circle(image, ends[0], 4, (0, 0, 0), -1, cv2.LINE_AA)
+
+
+def _axes_in(image: NDArray[np.uint8], camera: Camera, scale: float) -> None:
+    """The world's axes where the camera sees them; nothing where the origin is not in its picture."""
+    points = np.vstack([np.zeros(3), _AXIS_MM * np.eye(3)])
+    local = world_to_camera(camera, points)
+    if (local[:, 2] < 100).any():
+        return
+    xy = camera_to_image(camera, local)
+    if (xy[0] < 0).any() or (xy[0] >= camera.size).any():
+        return
+    _axes(image, [(round(8 + x * scale), round(30 + y * scale)) for x, y in xy.tolist()])
 
 
 def _residuals(image: NDArray[np.uint8], check: Check, camera: Camera) -> None:
@@ -203,6 +238,7 @@ def _residuals(image: NDArray[np.uint8], check: Check, camera: Camera) -> None:
     # The largest that leaves a residual at the limit 15 pixels long here.
     gain = max((g for g in (1, 2, 5, 10, 20) if g * scale * check.limit_px[camera.name] <= 15), default=1)
     _text(image, f"{camera.name}: {check.error_px[camera.name]:.2f} px (lines x {gain})", (8, 20), colour)
+    _axes_in(image, camera, scale)
     for p, r in list(zip(xy, residual, strict=True))[:: max(1, len(xy) // 600)]:
         a = (round(8 + p[0] * scale), round(30 + p[1] * scale))
         b = (round(a[0] + gain * r[0] * scale), round(a[1] + gain * r[1] * scale))

@@ -32,6 +32,8 @@ class Floor:
     """RMS distance of what defined the floor from it, mm."""
     remarks: tuple[str, ...]
     """What a person should know."""
+    origin: str = ""
+    """Where the world's origin and its axes are, in words."""
 
 
 def move_world(cameras: Sequence[Camera], A: Array, b: Array, up: Array | None) -> tuple[Camera, ...]:
@@ -107,7 +109,15 @@ def floor_from_board(
     lean = float(np.degrees(np.arccos(tops[2] / np.linalg.norm(tops))))
     if lean > _TOPS_DEGREES:
         remarks.append(f"up is {lean:.0f} degrees from the tops of the images; does the board lie on the floor?")
-    return Floor(placed, misfit, tuple(remarks))
+    if board.turnable:
+        remarks.append("the board looks the same after half a turn, so the origin may be at its opposite corner")
+    across, down = board.squares
+    first = f"marker {board.first_id}" if board.kind == "charuco" else "the dark first square"
+    origin = (
+        f"origin: the outer corner of the board at {first}, on the floor; x along its {across} squares, y against its "
+        f"{down} squares, away from the board, z up"
+    )
+    return Floor(placed, misfit, tuple(remarks), origin)
 
 
 def _standing(ankles: Array) -> Array:
@@ -179,4 +189,8 @@ def floor_from_ankles(cameras: Sequence[Camera], ankles: Array, up: Array, ankle
     b = -A @ (middle - (middle @ normal - height) * normal) + [0, 0, ankle_height_mm]
     near = np.abs(points @ normal - height) < 30
     misfit = float(np.sqrt(np.mean((points[near] @ normal - height) ** 2))) if near.any() else float("nan")
-    return Floor(move_world(cameras, A, b, _UP), misfit, tuple(remarks))
+    origin = (
+        "origin: on the floor under the middle of where the person stood; x to the right of the picture of camera "
+        f"{cameras[0].name}, y away from it, z up"
+    )
+    return Floor(move_world(cameras, A, b, _UP), misfit, tuple(remarks), origin)

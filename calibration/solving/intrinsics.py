@@ -136,7 +136,7 @@ def solve_intrinsics(
         CalibrationError: with too few views, views that do not determine the focal length, or views that no lens fits.
     """
     if not views:
-        raise CalibrationError(f"camera {name}: the board was never found; is it {board.describe()}, and in full view?")
+        raise CalibrationError(f"camera {name}: the board was never found")
     if len(views) < MIN_VIEWS:
         raise CalibrationError(
             f"camera {name}: the board was found in {len(views)} images; at least {MIN_VIEWS}, better 20, are needed, "
@@ -158,8 +158,8 @@ def solve_intrinsics(
     if not rms <= _WRONG_PX * max(1.0, max(size) / 1920):
         wide = "" if fisheye else " A lens of more than about 100 degrees needs --fisheye."
         raise CalibrationError(
-            f"camera {name}: the views fit no lens (error {rms:.1f} px); is the board {board.describe()}, "
-            f"is it flat and stiff, and were focus and zoom left alone?{wide}"
+            f"camera {name}: the views fit no lens (error {rms:.1f} px): the board bends, focus or zoom changed, or "
+            f"its squares are not those that are named.{wide}"
         )
     focal_sigma = float(max(sigma[0] / K[0, 0], sigma[1] / K[1, 1]))
     seen = float((coverage([views[i] for i in used], size) > 0).mean())

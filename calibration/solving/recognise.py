@@ -14,7 +14,7 @@ from calibration.solving.charuco import Markers, crowd, detector_parameters, rea
 _OFTEN: Final = ("DICT_4X4_250", "DICT_5X5_250", "DICT_6X6_250", "DICT_7X7_250", "DICT_APRILTAG_36h11")
 _SELDOM: Final = (
     "DICT_4X4_1000", "DICT_5X5_1000", "DICT_6X6_1000", "DICT_7X7_1000", "DICT_ARUCO_ORIGINAL", "DICT_ARUCO_MIP_36h12",
-    "DICT_APRILTAG_16h5", "DICT_APRILTAG_25h9", "DICT_APRILTAG_36h10",
+    "DICT_APRILTAG_16h5", "DICT_APRILTAG_25h9",
 )  # fmt: skip
 """Dictionaries that hold all others: those of 50 and 100 are the beginnings of those of 250, and these of 1000."""
 _SIZES: Final = (50, 100, 250, 1000)
@@ -24,6 +24,8 @@ _LEAST: Final = 4
 """Markers that tell a layout; fewer may be chance."""
 _SHARE: Final = 0.75
 """Of the markers that must lie as a layout has them."""
+_WHOLE: Final = 30
+"""Squares of a chessboard that are no piece of something else."""
 _READABLE: Final = 30.0
 """Pixels to which small markers are enlarged."""
 _LARGE: Final = 2_000_000
@@ -72,6 +74,10 @@ def recognise(grey: Image, named: Board | None = None) -> Seen:
         named: the board that was looked for: of layouts that fit alike, its own is taken.
     """
     brightness = float(grey.mean())
+    if named is not None and named.kind == "chessboard":
+        board = _chessboard(grey)
+        if board.squares is not None and board.squares[0] * board.squares[1] >= _WHOLE:
+            return replace(board, brightness=brightness)
     first = read_markers(_OFTEN[0], grey, inverted=True)
     quads = crowd(np.concatenate([first.rest, first.xy]), np.inf)
     if len(quads):

@@ -12,6 +12,8 @@ LEGIBLE_PX = 15.0
 """Pixels a square below which few boards are found (``benchmarks/boards.py``): 12 and more are a matter of luck."""
 _DARK, _BRIGHT = 30.0, 235.0
 """Mean brightness of pictures in which nothing can be told from black, or from white."""
+_MOST = 3
+"""Pictures looked at: each takes a second or two where it shows nothing that is known."""
 _SAME_SHARE = 0.08
 """A marker's side in squares is measured to about so much."""
 
@@ -20,7 +22,12 @@ def why_unseen(board: Board, images: Sequence[Image]) -> str:
     """In one sentence, what pictures (H, W) show in which a board was not found, and what helps."""
     if not images:
         return "there was no picture"
-    return explain(board, most_telling([recognise(image, board) for image in images]))
+    seen = []
+    for image in images[-_MOST:]:
+        seen.append(recognise(image, board))
+        if seen[-1].kind in ("charuco", "grid"):
+            break
+    return explain(board, most_telling(seen))
 
 
 def explain(board: Board, seen: Seen) -> str:

@@ -191,11 +191,24 @@ def board_of(args: argparse.Namespace) -> Board:
                 "a chessboard needs --corners, the inner corners across and down, such as --corners 8x5"
             )
         squares = (args.corners[0] + 1, args.corners[1] + 1) if args.corners is not None else args.squares
+        if args.legacy or args.first_id or args.double_sided or args.marker is not None:
+            raise CalibrationError(
+                "--marker, --legacy, --first-id and --double-sided are for ChArUco boards; a chessboard has no markers"
+            )
         return Board("chessboard", squares, args.square)
     if args.corners is not None:
         raise CalibrationError("--corners is for chessboards; a ChArUco board is given by --squares")
     marker = args.marker if args.marker is not None else round(args.square * 26 / 35, 2)
-    return Board("charuco", args.squares or (7, 5), args.square, marker, args.dictionary, args.legacy)
+    return Board(
+        "charuco", args.squares or (7, 5), args.square, marker, _dictionary(args.dictionary), args.legacy,
+        args.first_id, args.double_sided,
+    )  # fmt: skip
+
+
+def _dictionary(text: str) -> str:
+    """The name as OpenCV has it: ``5x5_100`` and ``apriltag_36H11`` are understood too."""
+    plain = text.upper().removeprefix("DICT_")
+    return next((name for name in DICTIONARIES if name.upper() == f"DICT_{plain}"), text)
 
 
 def _command(commands: "argparse._SubParsersAction[Parser]", name: str, text: str) -> Parser:
@@ -216,6 +229,10 @@ def _board(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--dictionary", default="DICT_5X5_100", metavar="DICT", help=f"one of {', '.join(DICTIONARIES)}")
     group.add_argument(
         "--legacy", action="store_true", help="a ChArUco board from before OpenCV 4.6, white corner first"
+    )
+    group.add_argument("--first-id", type=at_least(0), default=0, metavar="N", help="number of its first marker (0)")
+    group.add_argument(
+        "--double-sided", action="store_true", help="the back is printed as the front's mirror image, corner on corner"
     )
 
 

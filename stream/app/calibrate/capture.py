@@ -4,7 +4,7 @@ Where the images come from is the caller's affair: a ``Feed`` is anything that h
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from calibration.arrays import Array, Image
 from calibration.errors import CalibrationError
 from calibration.solving.board import Board, BoardView
-from stream.app.calibrate.collect import LensCollector, elsewhere, find_together, overlay
+from stream.app.calibrate.collect import LensCollector, Missed, elsewhere, find_together, overlay
 from stream.app.calibrate.show import beside, progress, show
 from stream.config import SyncConfig
 from stream.live.files import FileMatcher
@@ -146,6 +146,12 @@ class Together:
     """Frame sets that were looked at."""
     seen: Mapping[str, int]
     """In how many of them each camera saw the board, alone or not."""
+    missed: Mapping[str, Missed] = field(default_factory=dict)
+    """By camera, pictures without the board."""
+    when: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """By camera, when it saw the board first and last, seconds."""
+    alone: Mapping[str, BoardView] = field(default_factory=dict)
+    """By camera, the view in which it saw most of the board."""
 
 
 def collect_together(
@@ -160,14 +166,23 @@ def collect_together(
     sizes = {feed.name: feed.size for feed in feeds}
     found: list[tuple[float, Mapping[str, BoardView]]] = []
     seen = dict.fromkeys(sizes, 0)
+    missed = {name: Missed() for name in sizes}
+    when: dict[str, tuple[float, float]] = {}
+    alone: dict[str, BoardView] = {}
     looked = 0
     thorough = all(feed.photographs for feed in feeds)
     for t, views, images in find_together(
         board, frame_sets(feeds, 0.1 if live else every), still=live, thorough=thorough
     ):
         looked += 1
-        for name in views:
+        for name, view in views.items():
             seen[name] += 1
+            when[name] = (when.get(name, (t, t))[0], t)
+            if name not in alone or len(view.ids) > len(alone[name].ids):
+                alone[name] = view
+        for name, image in images.items():
+            if name not in views:
+                missed[name].add(image)
         # Live, a board held still for long is one position and not many.
         if len(views) >= least and (not live or count == 1 or elsewhere((f for _, f in found), views, sizes)):
             found.append((t, views))
@@ -182,7 +197,7 @@ def collect_together(
         found = sorted(found, key=lambda item: -sum(len(view.ids) for view in item[1].values()))[:1]
     elif len(found) > count:
         found = [found[i] for i in np.linspace(0, len(found) - 1, count).astype(int)]
-    return Together([views for _, views in found], [t for t, _ in found], looked, seen)
+    return Together([views for _, views in found], [t for t, _ in found], looked, seen, missed, when, alone)
 
 
 def collect_joints(

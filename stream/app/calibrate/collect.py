@@ -11,7 +11,7 @@ import numpy as np
 
 from calibration.arrays import Array, Image
 from calibration.solving.board import Board, BoardView
-from calibration.solving.find import find_board
+from calibration.solving.find import as_grey, find_board
 from calibration.solving.intrinsics import coverage, look_of
 
 # A board that moved more than this between two images, as part of the diagonal, is not still.
@@ -37,6 +37,8 @@ class LensCollector:
     """As for ``find_board``."""
     views: list[BoardView] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
+    missed: "Missed" = field(default_factory=lambda: Missed())
+    """Pictures without the board."""
     looked: int = 0
     """Images looked at."""
     found: int = 0
@@ -50,6 +52,7 @@ class LensCollector:
         view = find_board(self.board, image, self.thorough)
         last, self._last = self._last, view
         if view is None:
+            self.missed.add(image)
             return None
         self.found += 1
         look = look_of(self.board, view, self.size)
@@ -70,6 +73,25 @@ class LensCollector:
         """One line of progress."""
         seen = (coverage(self.views, self.size) > 0).mean() if self.views else 0.0
         return f"{len(self.views)}/{self.wanted} views, {100 * seen:.0f} % of the image covered"
+
+
+@dataclass(eq=False)
+class Missed:
+    """A few pictures in which the board was not found, from all over the recording: they tell why."""
+
+    most: int = 4
+    images: list[Image] = field(default_factory=list)
+    """(H, W) each."""
+    _count: int = 0
+    _step: int = 1
+
+    def add(self, image: Image) -> None:
+        """Keep it, if it is one of those that are kept."""
+        if self._count % self._step == 0:
+            self.images.append(as_grey(image))
+        self._count += 1
+        if len(self.images) > self.most:
+            self.images, self._step = self.images[::2], 2 * self._step
 
 
 def movement(a: BoardView, b: BoardView) -> float:

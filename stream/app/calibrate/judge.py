@@ -3,12 +3,16 @@
 import argparse
 from collections.abc import Sequence
 
+import numpy as np
+
 from calibration.arrays import Array
 from calibration.solving.check import check_board, check_person, picture
+from calibration.solving.person_seen import person_seen
 from engines import skeleton
 from engines.argument_types import DONE, FAILED
 from engines.detectors import load as load_detector
 from stream.app.calibrate.arguments import board_of
+from stream.app.calibrate.reasons import blind
 from stream.app.calibrate.results import check_outputs, keep_picture, warn
 from stream.app.calibrate.session import boards_seen, bound, joints_seen, open_cameras
 from stream.app.calibrate.synchronise import by_timecode, collect_tracks, flags, synchronise, write_offsets
@@ -27,13 +31,17 @@ def check(args: argparse.Namespace) -> int:
     with open_cameras(args, several=True) as opened:
         _, cameras = bound(args, opened, placed=True)
         if made is None:
-            result = check_person(cameras, *joints_seen(args, opened, cameras), BODY)
+            xy, score = joints_seen(args, opened, cameras)
+            result = check_person(cameras, xy, score, BODY)
+            reasons = [person_seen(cameras, xy, score)] if any(map(np.isnan, result.error_px.values())) else []
         else:
             count = args.count or (_LIVE_COUNT if any(one.info.live for one in opened) else _COUNT)
-            result = check_board(cameras, made, boards_seen(args, opened, cameras, made, count, least=2).frames)
+            seen = boards_seen(args, opened, cameras, made, count, least=2)
+            result = check_board(cameras, made, seen.frames)
+            reasons = blind(seen, cameras, made)
     print("\n".join(result.lines()))
     keep_picture(args, picture(result, cameras))
-    warn(result.problems)
+    warn((*result.problems, *reasons))
     print("does not pass" if result.problems else "passes")
     return FAILED if result.problems else DONE
 

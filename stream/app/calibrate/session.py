@@ -18,6 +18,7 @@ from calibration.solving.board import Board
 from calibration.types import Calibration, as_lenses
 from engines.detectors import load as load_detector
 from stream.app.calibrate.capture import Feed, Together, collect_joints, collect_together
+from stream.app.calibrate.reasons import why
 from stream.app.calibrate.results import warn
 from stream.app.camera_setup import parse_offsets, source_id
 from stream.app.per_camera import with_settings
@@ -127,15 +128,18 @@ def boards_seen(
     Raises:
         CalibrationError: if there are none, with what each camera saw.
     """
+    if board.turnable and len(opened) > 1:
+        raise CalibrationError(
+            f"a chessboard of {board.corners[0]}x{board.corners[1]} corners looks the same after half a turn, so "
+            "cameras may disagree on which end is which; use a ChArUco board, or one with an "
+            "even and an odd number of squares"
+        )
     feeds = [one.feed(camera.name) for one, camera in zip(opened, cameras, strict=True)]
     seen = collect_together(feeds, board, args.every or BOARD_EVERY_S, count, least, not args.no_window)
     if not seen.frames:
         alone = ", ".join(f"{name} {n} times" for name, n in seen.seen.items())
         what = "no camera" if least == 1 else f"no {least} cameras at once"
-        why = f"is it {board.describe()}?"
-        if sum(n > 0 for n in seen.seen.values()) >= 2:
-            why = "do the recordings overlap in time (--sync-offset), and is there a place that two cameras see?"
-        raise CalibrationError(f"{what} saw the board in {seen.looked} moments ({alone}); {why}")
+        raise CalibrationError(f"{what} saw the board in {seen.looked} moments ({alone}); {why(seen, cameras, board)}")
     together = f"the board in {least} or more cameras" if least > 1 else "the board"
     print(f"looked at {seen.looked} moments; {len(seen.frames)} with {together} {'is' if count == 1 else 'are'} used")
     return seen

@@ -15,13 +15,14 @@ from calibration.solving.board import Board
 from calibration.solving.check import check_board, check_person, picture
 from calibration.solving.extrinsics import solve_extrinsics
 from calibration.solving.floor import floor_from_ankles, floor_from_board, move_world
-from calibration.solving.intrinsics import pick, solve_intrinsics
+from calibration.solving.intrinsics import MIN_VIEWS, pick, solve_intrinsics
 from calibration.solving.person import body_up, solve_from_person
 from calibration.types import Calibration
 from engines.argument_types import FAILED
 from stream.app.calibrate.arguments import ASSUMED_FOV, board_of
 from stream.app.calibrate.capture import collect_lens
 from stream.app.calibrate.collect import overlay
+from stream.app.calibrate.reasons import blind, told, too_few
 from stream.app.calibrate.results import check_outputs, how_made, keep_picture, save_placed, warn
 from stream.app.calibrate.session import BOARD_EVERY_S, boards_seen, bound, joints_seen, open_cameras
 from stream.app.calibrate.show import beside
@@ -51,6 +52,8 @@ def intrinsics(args: argparse.Namespace) -> int:
             chosen = pick(made, collector.views, size, args.count)
             views = [collector.views[i] for i in chosen]
             print(f"{name}: board found in {collector.found} of {collector.looked} images, {len(views)} used")
+            if few := too_few(collector, name, made, MIN_VIEWS):
+                raise CalibrationError(few)
             result = solve_intrinsics(name, size, made, views, k3=args.k3, fisheye=args.fisheye)
             print(f"  {result.line()}")
             for i, rms in result.dropped:
@@ -136,11 +139,13 @@ def from_person(args: argparse.Namespace) -> int:
         else:
             calibration, cameras = bound(args, opened)
         xy, score = joints_seen(args, opened, cameras)
-    result = solve_from_person(cameras, xy, score, BODY, args.height)
+    with told(cameras, xy, score):
+        result = solve_from_person(cameras, xy, score, BODY, args.height)
     placed, remarks = result.cameras, result.remarks
     if result.up is not None:
         ground = floor_from_ankles(placed, result.joints[:, list(BODY.ankles)], result.up)
         placed, remarks = ground.cameras, remarks + ground.remarks
+        print(ground.origin)
     for name, rms in result.rms_px.items():
         print(f"{name}: error {rms:.1f} px")
     warn(remarks)
@@ -159,14 +164,17 @@ def floor(args: argparse.Namespace) -> int:
         if made is None:
             xy, score = joints_seen(args, opened, cameras)
             joints = triangulate_robust(cameras, np.where((score > 0.3)[..., None], xy, np.nan), score).points
-            result = floor_from_ankles(cameras, joints[:, list(BODY.ankles)], body_up(joints, BODY))
+            with told(cameras, xy, score):
+                result = floor_from_ankles(cameras, joints[:, list(BODY.ankles)], body_up(joints, BODY))
         else:
             seen = boards_seen(args, opened, cameras, made, count=1, least=1)
             result = floor_from_board(cameras, made, seen.frames[0], args.thickness)
+            warn(blind(seen, cameras, made))
     print(
         f"floor fits to {result.misfit_mm:.1f} mm; heights: "
         + ", ".join(f"{c.name} {c.centre[2]:.0f} mm" for c in result.cameras)
     )
+    print(result.origin)
     warn(result.remarks)
     # Cameras that were not given here move with the others.
     old, new = cameras[0], result.cameras[0]
