@@ -30,11 +30,11 @@ from engines.argument_types import Parser
 
 BOARD: Final = Board("charuco", (7, 5), 35, 26)
 """The one that `board` prints."""
-WIDTHS: Final = ((1280, 720), (1920, 1080), (3840, 2160))
-SQUARES: Final = (12, 14, 16, 20, 30, 40)
+WIDTHS: Final = ((1280, 720), (3840, 2160))
+SQUARES: Final = (15, 20, 30, 40)
 """Pixels a square, as it would be from the front."""
-SLANTS: Final = (0, 45, 65, 75)
-_SPINS: Final = (0, 10, -20, 30)
+SLANTS: Final = (0, 45, 65)
+_SPINS: Final = (10, -20)
 _FOUND_PX: Final = 2.0
 """A corner further than this from where it is was not found."""
 _OVER: Final = 4

@@ -17,6 +17,10 @@ _SELDOM: Final = (
     "DICT_APRILTAG_16h5", "DICT_APRILTAG_25h9",
 )  # fmt: skip
 """Dictionaries that hold all others: those of 50 and 100 are the beginnings of those of 250, and these of 1000."""
+_PASSES: Final = ((1, _OFTEN), (1, _SELDOM), (2, _OFTEN[-1:]))
+"""Modules of the border, and dictionaries. Kalibr's AprilTags have a border of two."""
+_SMALLEST: Final = 8.0
+"""Pixels a marker below which not even the few modules of the simplest can be told apart."""
 _SIZES: Final = (50, 100, 250, 1000)
 _WIDEST: Final = 24
 """Squares across that are tried."""
@@ -80,11 +84,14 @@ def recognise(grey: Image, named: Board | None = None) -> Seen:
             return replace(board, brightness=brightness)
     first = read_markers(_OFTEN[0], grey, inverted=True)
     quads = crowd(np.concatenate([first.rest, first.xy]), np.inf)
-    if len(quads):
-        part, factor = _part(grey, quads)
-        for mirrored in (False, True):
+    px = _side(quads)
+    part, factor = _part(grey, quads) if len(quads) else (grey, np.ones(2))
+    board = Seen("nothing")
+    # What is likely comes first: each pass takes as long as a second on a large board.
+    for passes in (_PASSES[:1], _PASSES[1:]):
+        for mirrored in (False, True) if px >= _SMALLEST else ():
             image = np.ascontiguousarray(part[:, ::-1]) if mirrored else part
-            family, markers = _read(image)
+            family, markers = _read(image, passes)
             if len(markers.ids) < _LEAST:
                 continue
             # Sizes are those in the picture, and where it lies does not matter here.
@@ -94,7 +101,11 @@ def recognise(grey: Image, named: Board | None = None) -> Seen:
             seen = replace(seen, twice=seen.twice or repeated(all_of_them.ids))
             if seen.kind != "markers" or not mirrored:
                 return replace(seen, mirrored=mirrored, brightness=brightness)
-    return replace(_chessboard(grey), quads=len(quads), quad_px=_side(quads), brightness=brightness)
+        if board.squares is None:
+            board = _chessboard(grey)
+        if px < _SMALLEST or (board.squares is not None and board.squares[0] * board.squares[1] >= _WHOLE):
+            break
+    return replace(board, quads=len(quads), quad_px=px, brightness=brightness)
 
 
 def _part(grey: Image, quads: Array) -> tuple[Image, Array]:
@@ -122,11 +133,11 @@ def smallest_dictionary(family: str, last: int) -> str:
     return f"{name}_{next(n for n in _SIZES if last < n)}" if held in ("250", "1000") else family
 
 
-def _read(grey: Image) -> tuple[str, Markers]:
+def _read(grey: Image, passes: Sequence[tuple[int, tuple[str, ...]]]) -> tuple[str, Markers]:
+    """The dictionary of most markers, and those."""
     size = (grey.shape[1], grey.shape[0])
     best, most = ("", Markers(np.empty(0, int), np.empty((0, 4, 2)), np.empty((0, 4, 2)))), 0
-    # Kalibr's AprilTags have a border of two modules.
-    for border, families in ((1, _OFTEN), (1, _SELDOM), (2, _OFTEN[-1:])):
+    for border, families in passes:
         if most >= _LEAST:
             break
         detector = cv2.aruco.ArucoDetector(
