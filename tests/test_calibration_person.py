@@ -119,6 +119,7 @@ def test_recordings_out_of_step_do_not_pass_quietly():
     except CalibrationError:
         return
     assert any("is large" in remark for remark in result.remarks)
+    assert any("fits to" in problem for problem in result.problems)
 
 
 def some_world(cameras):
@@ -186,6 +187,31 @@ def test_a_leg_lifted_to_the_side_does_not_tilt_the_floor():
     ankles[40:80, 0] += swing[:, None] * [0, -800, 350]
     floor = floor_from_ankles(true, ankles, np.array([0.03, 0.0, 1.0]))
     assert np.degrees(np.arccos(np.clip(floor.cameras[0].R[:, 2] @ true[0].R[:, 2], -1, 1))) < 2.5
+
+
+@pytest.mark.parametrize("lean", [6.0, 14.0])
+def test_who_leans_into_the_walk_still_tells_up(lean):
+    joints = walker(90)
+    # A straight way, then every moment turned about the ankles' middle, forwards.
+    joints -= joints.mean(1, keepdims=True) * [1, 1, 0]
+    heading = joints[:, 4] - joints[:, 1]
+    for f in range(90):
+        side = heading[f] / np.linalg.norm(heading[f])
+        middle = joints[f, [3, 6]].mean(0)
+        forward = np.cross(side, [0, 0, 1.0])
+        joints[f] = (joints[f] - middle) @ rotation_matrix(-np.radians(lean) * side).T + middle
+        turn = np.arctan2(forward[1], forward[0])
+        c, s = np.cos(-turn), np.sin(-turn)
+        joints[f] = joints[f] @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]]).T + [40.0 * f, 0, 0]
+    up = body_up(joints, BODY)
+    assert np.degrees(np.arccos(up[2])) < 1.5
+
+
+def test_limbs_that_change_their_length_are_refused():
+    joints = walker(60)
+    assert person.bone_spread(joints, BODY) < 0.01
+    wild = joints + np.random.default_rng(0).normal(0, 250, joints.shape)
+    assert person.bone_spread(wild, BODY) > 0.25
 
 
 def test_up_is_the_bodys_and_a_leaning_body_is_refused():

@@ -11,6 +11,7 @@ from calibration.geometry.camera import Camera
 from calibration.geometry.triangulation import reprojection_error, triangulate_robust
 from calibration.solving.board import Board, BoardView
 from calibration.solving.extrinsics import board_poses
+from calibration.solving.gait import standing
 from calibration.solving.lengths import corner_pixels
 
 _UP = np.array([0.0, 0.0, 1.0])
@@ -19,7 +20,7 @@ _MISFIT_PX, _MISFIT_MM = 4.0, 15.0
 # The tops of the cameras' images are up, to this many degrees on average; more is said.
 _TOPS_DEGREES = 50.0
 # How well ankles keep their height on the floor, and how well a walking body's mean direction tells up.
-_ANKLE_NOISE_MM, _UP_DEGREES, _CELL_MM = 20.0, 4.0, 120.0
+_ANKLE_NOISE_MM, _UP_DEGREES, _CELL_MM = 20.0, 2.0, 120.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,17 +121,6 @@ def floor_from_board(
     return Floor(placed, misfit, tuple(remarks), origin)
 
 
-def _standing(ankles: Array) -> Array:
-    """(N, 3) the ankles that moved least from the time before to the time after: those of feet on the floor."""
-    step = np.linalg.norm(np.diff(ankles, axis=0), axis=-1)
-    none = np.full((1, ankles.shape[1]), np.nan)
-    move = np.fmax(np.concatenate([none, step]), np.concatenate([step, none]))
-    move = np.where(np.isfinite(ankles).all(-1), move, np.nan)
-    if np.isnan(move).all():
-        return np.empty((0, 3))
-    return ankles[move <= np.nanpercentile(move, 35)]
-
-
 def floor_from_ankles(cameras: Sequence[Camera], ankles: Array, up: Array, ankle_height_mm: float = 80.0) -> Floor:
     """World axes from where a person's ankles were while standing and walking about.
 
@@ -147,7 +137,7 @@ def floor_from_ankles(cameras: Sequence[Camera], ankles: Array, up: Array, ankle
     Raises:
         CalibrationError: if the ankles were hardly seen.
     """
-    points = _standing(ankles)
+    points = standing(ankles)
     if len(points) < 20:
         raise CalibrationError(
             f"ankles of standing feet were located {len(points)} times; let the person walk about in full view"
@@ -167,7 +157,7 @@ def floor_from_ankles(cameras: Sequence[Camera], ankles: Array, up: Array, ankle
     prior = np.diag([0, 1, 1]) * (_ANKLE_NOISE_MM / np.tan(np.radians(_UP_DEGREES))) ** 2
     low = np.argsort(z)[: max(1, len(z) // 4)]
     reach = np.linalg.norm(spots - np.median(spots[low], axis=0), axis=1)
-    gate = 2 * _ANKLE_NOISE_MM + reach * np.tan(np.radians(_UP_DEGREES))
+    gate = 2 * _ANKLE_NOISE_MM + reach * np.tan(np.radians(2 * _UP_DEGREES))
     stood = np.abs(z - np.median(z[low])) < gate
     plane = np.linalg.solve(design[stood].T @ design[stood] + prior, design[stood].T @ z[stood])
     normal = first - plane[1] * axes[0] - plane[2] * axes[1]

@@ -128,6 +128,7 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     person.add_argument("--height", type=positive, required=True, metavar="MM", help="how tall the person is, mm")
     _person(person)
+    person.add_argument("--anyway", action="store_true", help="write it even if it is not to be believed")
     _out(person, "RIG.toml", "the result, with the floor at z = 0 under the person's feet")
 
     floor = _command(

@@ -17,6 +17,7 @@ from calibration.solving.extrinsics import solve_extrinsics
 from calibration.solving.floor import floor_from_ankles, floor_from_board, move_world
 from calibration.solving.intrinsics import MIN_VIEWS, pick, solve_intrinsics
 from calibration.solving.person import body_up, solve_from_person
+from calibration.solving.person_seen import person_seen
 from calibration.types import Calibration
 from engines.argument_types import FAILED
 from stream.app.calibrate.arguments import ASSUMED_FOV, board_of
@@ -143,13 +144,25 @@ def from_person(args: argparse.Namespace) -> int:
         result = solve_from_person(cameras, xy, score, BODY, args.height)
     placed, remarks = result.cameras, result.remarks
     if result.up is not None:
-        ground = floor_from_ankles(placed, result.joints[:, list(BODY.ankles)], result.up)
-        placed, remarks = ground.cameras, remarks + ground.remarks
-        print(ground.origin)
+        try:
+            ground = floor_from_ankles(placed, result.joints[:, list(BODY.ankles)], result.up)
+        except CalibrationError as error:
+            placed = tuple(replace(camera, up=result.up) for camera in placed)
+            remarks = (*remarks, f"up is the body's and no floor was found: {error}")
+        else:
+            placed, remarks = ground.cameras, remarks + ground.remarks
+            print(ground.origin)
     for name, rms in result.rms_px.items():
         print(f"{name}: error {rms:.1f} px")
     warn(remarks)
     keep_picture(args, picture(check_person(placed, xy, score), placed))
+    if result.problems and not args.anyway:
+        _log.error(
+            f"calibration {args.command}: not written: {'; '.join(result.problems)}. Are the recordings in step "
+            f"(`sync`), the lenses theirs, and is it one person? Seen: {person_seen(cameras, xy, score)} "
+            "(--anyway writes it all the same)"
+        )
+        return FAILED
     made_of = how_made(args, None) | {"height_mm": args.height}
     save_placed(args, calibration, placed, made_of)
     return 0
