@@ -4,8 +4,8 @@
 
 The walks are motion capture of the test subjects, pieces of it one after the other in the middle of a ring of cameras 3
 to 5 m away, ten moments a second, with the 2D faults of ``benchmarks/scenes.py`` (noise of 1 % of the person, outliers,
-missing limbs). HumanCalib 0.5.4 is given our lifter's mixture means in place of its own lifter's poses; its functions are
-those that its program calls, with that program's settings. It is not a dependency: `pip install humancalib==0.5.4`.
+missing limbs). HumanCalib 0.5.4 is given our lifter's mixture means in place of its own lifter's poses; its functions
+are those that its program calls, with that program's settings. It is not a dependency: pip install humancalib==0.5.4.
 """
 
 import argparse
