@@ -10,6 +10,7 @@ import numpy as np
 import pandas
 import pytest
 
+import stream
 from calibration.formats import load_calibration
 from engines import skeleton as sk
 from stream.app.command_line import main
@@ -343,3 +344,9 @@ def test_joints_of_others_give_hypotheses_and_fusion(
     # From two views of exact joints; the walker's truth is what the first take was made of.
     apart = np.linalg.norm(only_pose(after[3]).joints - only_pose(before[3]).joints, axis=1)[LIMBS]
     assert np.median(apart) < 40
+
+
+def test_a_program_reads_them_too(project: tuple[Path, Path]) -> None:
+    with stream.open_stream(detections=project[1], calibration=project[1] / "calibration" / "Calib.toml") as live:
+        estimates = list(live)
+    assert len(estimates) == 12 and estimates[0].people[0].pose is not None

@@ -55,6 +55,8 @@ class Flags(TypedDict, total=False):
     """Settings of local cameras, ``[CAMERA:]NAME=VALUE``, as ``--list-cameras`` lists them."""
     from_take: str | PathLike[str]
     """Every camera of a take, as it was captured."""
+    detections: str | PathLike[str]
+    """A folder of 2D joints that another program has found, in place of images."""
     demo: bool | str
     """A real video, fetched once: True or "single", or "multi" or "people"."""
     fov: float
