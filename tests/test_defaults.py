@@ -137,7 +137,7 @@ class Dying(LiveSource):
 
 def test_a_camera_that_died_is_asked_for_less_and_less_often():
     source = Dying()
-    source._drain()
+    source._drain(0)
     assert source.waits == [0.5, 1.0, 2.0, 5.0, 5.0, 5.0, 5.0]
 
 

@@ -125,21 +125,21 @@ def walk(folder):
 
 
 def test_installed_kinds_are_found_by_the_program_and_by_python(plugin, tmp_path, capfd):
-    assert "moving-box" in stream.detectors() and "npy" in sources.kinds() and "udp" in sinks.kinds()
+    assert "moving-box" in stream.detectors() and "npy" in sources.kinds() and "answers" in sinks.kinds()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ear:
         ear.bind(("127.0.0.1", 0))
         ear.settimeout(5)
         where = f"127.0.0.1:{ear.getsockname()[1]}"
-        flags = ["--camera", str(walk(tmp_path)), "--detector", "moving-box", "--udp", where, "--view", "none"]
+        flags = ["--camera", str(walk(tmp_path)), "--detector", "moving-box", "--answers", where, "--view", "none"]
         assert main(flags) == 0
         said = json.loads(ear.recv(65536))
         assert set(said) == {"t", "answers"}
-        with stream.open_stream(walk(tmp_path), detector="moving-box", udp=where) as live:  # pyright: ignore[reportCallIssue] - a plugin's flag
+        with stream.open_stream(walk(tmp_path), detector="moving-box", answers=where) as live:  # pyright: ignore[reportCallIssue] - a plugin's flag
             assert sum(len(estimate.people) for estimate in live) > 10
-        assert re.fullmatch(rf"udp: \d+ datagrams to {where}", live.summary.lines[-1])
+        assert re.fullmatch(rf"answers: \d+ datagrams to {where}", live.summary.lines[-1])
     assert "datagrams to" in capfd.readouterr().out
-    with pytest.raises(stream.UserError, match=r"udp: 'nowhere' is not an address"):
-        stream.open_stream(walk(tmp_path), udp="nowhere")  # pyright: ignore[reportCallIssue] - a plugin's flag
+    with pytest.raises(stream.UserError, match=r"answers: 'nowhere' is not an address"):
+        stream.open_stream(walk(tmp_path), answers="nowhere")  # pyright: ignore[reportCallIssue] - a plugin's flag
 
 
 def test_the_plugins_kinds_keep_the_contracts_of_ours(plugin, tmp_path, monkeypatch):
@@ -160,8 +160,8 @@ def test_the_plugins_kinds_keep_the_contracts_of_ours(plugin, tmp_path, monkeypa
     (tmp_path / "bad.npy").write_bytes(b"no array")
     with pytest.raises(stream.StreamError, match=r"bad\.npy: cannot be read"):
         file_source(str(tmp_path / "bad.npy")).open()
-    sink_contract.whole(sinks.kinds()["udp"])
-    sink_contract.broken(sinks.kinds()["udp"])
+    sink_contract.whole(sinks.kinds()["answers"])
+    sink_contract.broken(sinks.kinds()["answers"])
 
 
 def test_a_package_that_is_broken_is_named_and_spoils_nothing_else(monkeypatch, tmp_path, caplog):
@@ -188,6 +188,6 @@ none = "no_options"
 
 def test_contributing_shows_the_plugin_as_it_is():
     text = (ROOT / "CONTRIBUTING.md").read_text()
-    for path in ("pyproject.toml", "motion_extras/moving_box.py", "motion_extras/npy.py", "motion_extras/udp.py"):
+    for path in ("pyproject.toml", "motion_extras/moving_box.py", "motion_extras/npy.py", "motion_extras/answers.py"):
         code = (PLUGIN / path).read_text().strip()
         assert code in text, f"CONTRIBUTING.md does not show examples/plugin/{path} as it is"

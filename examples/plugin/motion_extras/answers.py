@@ -1,4 +1,4 @@
-"""A sink: every answer as a JSON datagram, for programs that listen. --udp HOST:PORT"""
+"""A sink: every answer as a JSON datagram, for programs that listen. --answers HOST:PORT"""
 
 import argparse
 import json
@@ -23,16 +23,16 @@ def address(text: str) -> tuple[str, int]:
 class Options(SinkOptions):
     """Its fields are its flags and keywords; ``example`` is what the contract's tests give."""
 
-    udp: tuple[str, int] | None = flag(
+    answers: tuple[str, int] | None = flag(
         None, "send every answer there as JSON", metavar="HOST:PORT", parse=address, example="127.0.0.1:50505"
     )
 
-    def make(self, run: Run) -> "Udp | None":
+    def make(self, run: Run) -> "Answers | None":
         """The sink, or None where it is not asked for."""
-        return Udp(self.udp) if self.udp else None
+        return Answers(self.answers) if self.answers else None
 
 
-class Udp:
+class Answers:
     """``open``, ``write`` and ``close`` run in one thread that belongs to this sink alone."""
 
     policy = "latest"  # what a slow network is too late for is passed over and counted
@@ -51,10 +51,10 @@ class Udp:
         try:
             self.socket.sendto(json.dumps({"t": estimate.t, "answers": answers}).encode(), self.to)
         except OSError as error:
-            raise SinkStoppedError(f"udp: nothing can be sent to {self.to[0]}:{self.to[1]}: {error}") from None
+            raise SinkStoppedError(f"answers: nothing can be sent to {self.to[0]}:{self.to[1]}: {error}") from None
         self.sent += 1
 
     def close(self) -> str:
         """Finish; the line goes to the run's summary."""
         self.socket.close()
-        return f"udp: {self.sent} datagrams to {self.to[0]}:{self.to[1]}"
+        return f"answers: {self.sent} datagrams to {self.to[0]}:{self.to[1]}"
