@@ -90,16 +90,18 @@ class TopDownCrowd:
         """Detect everybody in a BGR image at t seconds."""
         self._gone = [track for track in self._gone if 0 <= t - track.t <= self._options.resume_s]
         poses, sure = self._look(image, t)
-        poses = [*poses, *self._look_again(image, t)]
+        again = self._look_again(image, t)
         found: list[FoundPerson] = []
         if due(t, self._searched, self._interval(t) if all(sure) else 0.0):
             found = self._search(image, dict(zip(map(id, self._tracks), sure, strict=True)), t)
         self._left_out = self._left_out if self._searched < t else self._unseen
-        first, quarters = len(poses), [0] * len(poses)
-        for person in found:
-            pose, quarter = self._see_found(image, person)
-            poses.append(pose)
-            quarters.append(quarter)
+        looks = [self._see_found(image, person) for person in found]
+        # Whoever is found may be somebody new; of the same seen in an old box that is not known.
+        again = [pose for pose in again if not any(self._same(pose, other) for other, _ in looks)]
+        poses = [*poses, *again]
+        first = len(poses)
+        quarters = [0] * first + [quarter for _, quarter in looks]
+        poses += [pose for pose, _ in looks]
         # Joints that are not finite are handed on as they are: whoever asked hears of it, and forgets everybody.
         if wrong := [pose for pose in poses if not np.isfinite(pose.xy).all() or not np.isfinite(pose.score).all()]:
             return Seen(self._origin, tuple(Sighting(next(self._numbers), pose) for pose in wrong))
@@ -109,6 +111,9 @@ class TopDownCrowd:
                 self._take_up(poses[believed[k]], found[believed[k] - first], quarters[believed[k]], t)
         self._tracks.sort(key=lambda track: track.number)
         return Seen(self._origin, tuple(Sighting(track.number, track.pose) for track in self._tracks), self._left_out)
+
+    def _same(self, a: Detection, b: Detection) -> bool:
+        return bool(oks(a.xy[None], a.score[None], b.xy[None], b.score[None])[0, 0] > self._options.same_oks)
 
     def _see_found(self, image: Image, person: FoundPerson) -> tuple[Detection, int]:
         """Somebody who was found, and by how many quarter turns they are upright: tried where upright is doubtful."""
