@@ -17,7 +17,7 @@ from calibration.arrays import Array, Bools, Image
 from calibration.geometry.camera import Camera, world_to_camera, world_to_image
 from engines import skeleton as sk
 from engines.preprocess import Box
-from engines.top_down import Finder, FoundPerson, TopDownCrowd, TopDownSession
+from engines.top_down import Finder, FoundPerson, TopDownCrowd, TopDownOptions, TopDownSession
 from engines.training.data.mocap import load_poses
 from engines.types import Detection, empty_detection
 from stream.types import Frame, FrameSet
@@ -33,6 +33,8 @@ _RADIUS = {(sk.PELVIS, sk.SPINE): 130.0, (sk.SPINE, sk.THORAX): 140.0, (sk.NECK,
 """Of the capsules of the trunk and the head, mm; limbs are thinner."""
 _LIMB_RADIUS = 55.0
 _FAULTS = scenes.Faults()
+_ANY_WAY_UP = TopDownOptions(turns=False)
+"""This detector knows everybody any way up, and nobody in a turned picture."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -186,7 +188,7 @@ class CrowdDetector:
     def session(self) -> TopDownSession:
         """A new session, one a camera."""
         eye = _Eye(self, self.next_camera())
-        return TopDownSession(self.name, eye.see, eye)
+        return TopDownSession(self.name, eye.see, eye, _ANY_WAY_UP)
 
     def image(self, t: int) -> Image:
         """What frame t shows: nothing, but every pixel says its number."""
@@ -204,7 +206,7 @@ class CrowdOfDetector(CrowdDetector):
     def crowd(self, most: int, tracks: Iterator[int]) -> TopDownCrowd:
         """A new session, one a camera, that follows up to ``most`` people."""
         eye = _Eye(self, self.next_camera())
-        return TopDownCrowd(self.name, eye.see, eye, most, tracks)
+        return TopDownCrowd(self.name, eye.see, eye, most, tracks, _ANY_WAY_UP)
 
 
 class _Eye(Finder):

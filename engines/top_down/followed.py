@@ -81,7 +81,7 @@ class FollowedBox:
         # Grows at once, shrinks slowly: a few unseen joints must not collapse the box around the rest.
         self._side = max(self._options.pad * float(np.ptp(bounds, axis=0).max()), 0.95 * self._side, 16.0)
         self.bounds, self.seen, self.strength = bounds, t, strength
-        self.quarter = quarter_of(pose, self.quarter)
+        self.quarter = quarter_of(pose, self.quarter) if self._options.turns else 0
         return True
 
     @staticmethod

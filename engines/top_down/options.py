@@ -37,6 +37,8 @@ class TopDownOptions:
     """Side of the followed square over the long side of the limbs' box, which lacks the head: about 1.25 with it.
 
     1.15 to 1.3 with it score best on Leeds Sports Pose."""
+    turns: bool = True
+    """Whether who lies or stands on their hands is shown to the network upright; not to one that sees any way up."""
     still_s: float = 0.15
     """A followed square that was nearly the same for so long stays where it is, as long as it would be ..."""
     still: float = 0.02
