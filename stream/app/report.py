@@ -66,13 +66,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _pictures(take: Take, reading: Reading, numbers: Numbers) -> list[tuple[float, Image]]:
     """What the window would have shown, at three moments."""
-    end = numbers.start + numbers.seconds
-    there = [e.t for e in replay(take) if e.people and numbers.start <= e.t <= end]
-    if not there:
+    there = numbers.peopled
+    if not len(there):
         return []
-    wanted = {there[min(int(share * len(there)), len(there) - 1)] for share in _PICTURES}
-    estimates = [e for e in replay(take) if e.t in wanted and e.people]
-    images = _images(take, estimates) if estimates[-1].t - estimates[0].t < _MOST_DECODED_S else {}
+    wanted = {float(there[int(share * (len(there) - 1))]) for share in _PICTURES}
+    estimates: list[Estimate] = []
+    for estimate in replay(take, ids=reading.ids):
+        if estimate.t in wanted and estimate.people:
+            estimates.append(estimate)
+        if estimate.t >= max(wanted):
+            break
+    if not estimates:
+        return []
+    images = _images(take, estimates) if estimates[-1].t - numbers.start < _MOST_DECODED_S else {}
     made = []
     for estimate in estimates:
         # Without images, 2D joints are drawn on black.

@@ -94,6 +94,8 @@ class Numbers:
     coverage: Array
     """(17, B) share of views in which a joint is seen by time; NaN where nobody is."""
     events: tuple[Event, ...]
+    peopled: Array
+    """(K,) seconds: the moments in which somebody is there."""
 
 
 def numbers_of(reading: Read) -> Numbers:
@@ -126,6 +128,7 @@ def numbers_of(reading: Read) -> Numbers:
         np.percentile(skew, [50, 95, 99, 100]) if len(skew) else np.full(4, np.nan), _stages(reading),
         cameras, people, others, _coverage(e, bins),
         tuple(event for batch in reading(EVENTS) for event in decode_events(batch)),
+        np.unique(np.concatenate([e["moment_time"][e["person"]], m["time"][m["fused"]]])),
     )  # fmt: skip
 
 
