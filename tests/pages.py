@@ -62,7 +62,7 @@ def served(capsys, on: Address = LOOPBACK, recorded: Recorded | None = None) -> 
 @contextmanager
 def browser(place: str, token: str = "", **settings: Any) -> Iterator[ClientConnection]:
     """Somebody who watches, as a page of ours."""
-    settings = {"origin": f"http://{place}", "proxy": None, "compression": None} | settings
+    settings = {"origin": f"http://{place}", "proxy": None, "compression": None, "close_timeout": 1} | settings
     with connect(f"ws://{place}/live", **settings) as socket:
         socket.send(json.dumps({"token": token}))
         yield socket

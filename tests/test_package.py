@@ -23,7 +23,8 @@ def test_wheel_and_sdist_hold_the_three_packages_and_the_weights(built: Path) ->
     with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
         names = wheel.namelist()
     assert {n.split("/")[0] for n in names if ".dist-info" not in n} == {"stream", "engines", "calibration"}
-    for wanted in ("engines/weights/lifter.onnx", "engines/weights/lifter.toml", "stream/py.typed"):
+    page = [f"stream/web/page/{name}" for name in ("page.html", "page.css", "main.js", "three.min.js")]
+    for wanted in ("engines/weights/lifter.onnx", "engines/weights/lifter.toml", "stream/py.typed", *page):
         assert wanted in names
     with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
         assert any(n.endswith("/run_stream.py") for n in sdist.getnames())
@@ -47,6 +48,8 @@ def test_an_installed_wheel_runs_without_the_checkout(programs: Path, tmp_path: 
     assert done.returncode == 0, done.stderr
     done = run("hypothesis-stream", "recover", "takes")
     assert (done.returncode, "nothing is lost" in done.stdout) == (0, True), done.stderr
+    done = run("hypothesis-stream", "replay", "takes", "--snapshot", "page.html")
+    assert (done.returncode, "5 moments" in done.stdout) == (0, True), done.stderr
     assert run("hypothesis-calibrate", "board", "--out", "board.pdf").returncode == 0
     assert run("hypothesis-stream", "--camera", "nowhere.mp4").returncode == 2
     assert "torch" not in run("python", "-m", "pip", "list").stdout.lower()

@@ -154,7 +154,7 @@ const scene = (() => {
     const people = places(), target = middle(people);
     if (people.length) target.z += 0.05;
     else if (frusta.length) frusta.forEach((one) => target.addScaledVector(one.aim, 1 / frusta.length));
-    const narrow = Math.max(1, 1.25 / eye.aspect);
+    const narrow = Math.max(1, (frusta.length > 1 ? 1.25 : 0.9) / eye.aspect);
     const distance = Math.max(4 + 1.3 * wide(people), frusta.length > 1 ? 1.1 * reach : 0) * narrow;
     controls.target.copy(target);
     eye.position.set(Math.sin(yaw) * Math.cos(pitch), -Math.cos(yaw) * Math.cos(pitch), Math.sin(pitch)).multiplyScalar(distance).add(target);
