@@ -427,3 +427,14 @@ def test_mistakes_are_one_line(tmp_path: Path, exported: Path, capsys: pytest.Ca
                   ["--checkpoint", "a", "--calibration", "b"], ["--checkpoint", "a", "--int8", "b"], []):  # fmt: skip
         with pytest.raises(SystemExit):
             main(flags)
+
+
+def test_an_int8_finder_that_loses_people_or_finds_more_is_refused() -> None:
+    from engines.build.int8_finder import Finding
+
+    Finding(86.4, 86.0, 46.0, 46.9, 0.95).check()
+    for worse in (Finding(86.4, 84.6, 46.0, 46.0, 0.95), Finding(86.4, 86.4, 46.2, 139.2, 0.95)):
+        with pytest.raises(UserError, match="it was not kept"):
+            worse.check()
+    with pytest.raises(UserError, match=r"overlap by 0\.80"):
+        Finding(86.4, 86.4, 46.0, 46.0, 0.8).check()

@@ -4,6 +4,7 @@ python -m engines.build --checkpoint runs/live/checkpoint.pt --out engines/weigh
 python -m engines.build --checkpoint runs/hourglass/checkpoint.pt --out engines/weights/hourglass.onnx
 python -m engines.build --int8 engines/weights/lifter.onnx        # writes lifter.int8.onnx beside it
 python -m engines.build --int8 engines/weights/hourglass.onnx
+python -m engines.build --int8 engines/weights/movenet_multipose.onnx
 python -m engines.build --movenet WHOLE.onnx --out engines/weights/movenet_thunder.onnx
 python -m engines.build --covariance engines/weights/movenet_thunder.onnx     # writes into its card
 """

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from calibration.errors import UserError
 from engines import cards, preprocess
-from engines.build import covariance, cut_movenet, hourglass, int8_detector, int8_lifter, lifter, temporal
+from engines.build import covariance, cut_movenet, hourglass, int8_detector, int8_finder, int8_lifter, lifter, temporal
 from engines.build.reading import reading
 from engines.detectors.hourglass import WEIGHTS
 from engines.lifter import SHIPPED
@@ -131,6 +131,10 @@ def build_int8(
         if calibration:
             raise UserError(f"{source} is a lifter, which needs no pictures: leave out --calibration")
         return out, int8_lifter.build_int8_lifter(source, needed(data, "--data"), out)
+    if int8_finder.finds_several(known):
+        if calibration:
+            raise UserError(f"{source} finds people in whole photographs: leave out --calibration")
+        return out, int8_finder.build_int8_finder(source, _photographs(images, joints), out)
     side = reading(known).side
     pictures = _pictures(calibration, side) if calibration else None
     return out, int8_detector.build_int8_detector(source, _photographs(images, joints), out, pictures)
