@@ -19,8 +19,8 @@ _SELDOM: Final = (
 """Dictionaries that hold all others: those of 50 and 100 are the beginnings of those of 250, and these of 1000."""
 _PASSES: Final = ((1, _OFTEN), (1, _SELDOM), (2, _OFTEN[-1:]))
 """Modules of the border, and dictionaries. Kalibr's AprilTags have a border of two."""
-_SMALLEST: Final = 8.0
-"""Pixels a marker below which not even the few modules of the simplest can be told apart."""
+_SMALLEST: Final = 11.0
+"""Pixels of the largest quadrangle, a board's square, below which not even the simplest marker can be read."""
 _SIZES: Final = (50, 100, 250, 1000)
 _WIDEST: Final = 24
 """Squares across that are tried."""
@@ -84,12 +84,13 @@ def recognise(grey: Image, named: Board | None = None) -> Seen:
             return replace(board, brightness=brightness)
     first = read_markers(_OFTEN[0], grey, inverted=True)
     quads = crowd(np.concatenate([first.rest, first.xy]), np.inf)
-    px = _side(quads)
+    px = _side(quads, 25)
+    large = max((_side(quad[None], 50) for quad in np.concatenate([first.rest, first.xy])), default=0.0)
     part, factor = _part(grey, quads) if len(quads) else (grey, np.ones(2))
     board = Seen("nothing")
     # What is likely comes first: each pass takes as long as a second on a large board.
     for passes in (_PASSES[:1], _PASSES[1:]):
-        for mirrored in (False, True) if px >= _SMALLEST else ():
+        for mirrored in (False, True) if large >= _SMALLEST else ():
             image = np.ascontiguousarray(part[:, ::-1]) if mirrored else part
             family, markers = _read(image, passes)
             if len(markers.ids) < _LEAST:
@@ -103,7 +104,7 @@ def recognise(grey: Image, named: Board | None = None) -> Seen:
                 return replace(seen, mirrored=mirrored, brightness=brightness)
         if board.squares is None:
             board = _chessboard(grey)
-        if px < _SMALLEST or (board.squares is not None and board.squares[0] * board.squares[1] >= _WHOLE):
+        if not large >= _SMALLEST or (board.squares is not None and board.squares[0] * board.squares[1] >= _WHOLE):
             break
     return replace(board, quads=len(quads), quad_px=px, brightness=brightness)
 
@@ -120,11 +121,11 @@ def _part(grey: Image, quads: Array) -> tuple[Image, Array]:
     return np.asarray(part, np.uint8), size / (high - low)
 
 
-def _side(quads: Array) -> float:
-    """The shorter side of the smaller quadrangles (n, 4, 2): markers, not squares; with what is not traced of it."""
+def _side(quads: Array, percent: float) -> float:
+    """The shorter side of quadrangles (n, 4, 2), with what is not traced of it; few per cent: markers, not squares."""
     side = np.linalg.norm(quads - np.roll(quads, 1, 1), axis=-1)
     short = np.minimum(side[:, 0] + side[:, 2], side[:, 1] + side[:, 3]) / 2
-    return float(np.percentile(short, 25) + 1) if len(quads) else np.nan
+    return float(np.percentile(short, percent) + 1) if len(quads) else np.nan
 
 
 def smallest_dictionary(family: str, last: int) -> str:
@@ -161,7 +162,7 @@ def _layout(family: str, markers: Markers, named: Board | None) -> Seen:
     ids = np.unique(markers.ids)
     plain = Seen(
         "markers", smallest_dictionary(family, int(ids[-1])), tuple(int(i) for i in ids),
-        quad_px=_side(markers.xy), twice=repeated(markers.ids),
+        quad_px=_side(markers.xy, 50), twice=repeated(markers.ids),
     )  # fmt: skip
     middle = markers.xy.mean(1)
     best: tuple[tuple[float, ...], Seen] | None = None
