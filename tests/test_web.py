@@ -4,7 +4,9 @@ import base64
 import hashlib
 import json
 import re
+import signal
 import socket
+import subprocess
 import sys
 import threading
 import urllib.error
@@ -14,6 +16,7 @@ import zlib
 from contextlib import contextmanager
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -29,7 +32,8 @@ from stream.drawing.scene import ViewState
 from stream.recordings.export import export
 from stream.recordings.pictures import Pictures
 from stream.recordings.replay import read_frames, replay
-from stream.recordings.takes import find_take, open_take
+from stream.recordings.takes import find_take, new_take, open_take
+from stream.recordings.writer import Recorder
 from stream.selection import Selection
 from stream.sinks import _page_server
 from stream.sinks._address import Address
@@ -45,6 +49,7 @@ from tests.faults.fault import row
 from tests.pages import LOOPBACK, PATIENCE_S, Recorded, browser, run_info, served, told, until
 from tests.takes import make_estimates, make_run_info, record
 
+ROOT = Path(__file__).resolve().parents[1]
 EVERYWHERE = Address("0.0.0.0", 0)
 CLIP = ("--camera", "synthetic:frames=4", "--view", "none", "--detector", "movenet-lightning", "--runtime", "onnx")
 
@@ -421,6 +426,40 @@ def test_a_film_is_the_take(tmp_path):
         film.chunk(3)
     with FilmPictures(film) as pictures:
         assert pictures.of(0) == [], "no images were recorded"
+
+
+def test_what_was_noted_stands_on_the_time_line(tmp_path):
+    events = [Event(0.0, "user", "before"), Event(0.5, "page", "the jump"), Event(900.0, "user", "long after")]
+    recorder = Recorder(new_take(tmp_path))
+    recorder.open(make_run_info())
+    for estimate in make_estimates(60):
+        recorder.write(estimate, {})
+    for event in events:
+        recorder.event(event)
+    recorder.close()
+    take = open_take(recorder.take)
+    film = Film(take)
+    film.load()
+    seen = [m["t"] for m in film.chunk(0)]
+    assert film.events == [(0, "user: before"), (next(k for k, t in enumerate(seen) if t >= 0.5), "page: the jump")]
+    part = Film(take, start=1.9)
+    part.load()
+    assert part.events == []
+
+
+def test_a_take_is_shown_until_ctrl_c(tmp_path):
+    take = record(tmp_path, make_estimates(70))
+    command = [sys.executable, "-m", "stream", "replay", str(take), "--web", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as program:
+        first, link = program.stderr.readline(), program.stderr.readline()
+        assert "is shown until Ctrl-C" in first
+        place, token = re.fullmatch(r"page: http://(\S+)/#token=(\S+)\n", link).groups()
+        with browser(place, token) as socket:
+            count = told(socket, "ready", lambda ready: ready["done"])["ready"]["count"]
+            assert count == len(list(replay(open_take(take))))
+            program.send_signal(signal.SIGINT)
+            assert told(socket, "bye")["bye"] == "the server of this take has ended"
+        assert program.wait(PATIENCE_S) == 0 and program.stderr.read() == ""
 
 
 def test_a_part_and_a_person_of_a_take(tmp_path):

@@ -207,8 +207,9 @@ def test_it_fits_a_phone_and_a_tap_picks(browser, live):
 @pytest.fixture
 def filmed(known_detector, tmp_path):
     with opened("synthetic:frames=90", record=str(tmp_path / "takes"), record_video=True) as run:
-        for _ in run:
-            pass
+        for estimate in run:
+            if estimate.index == 30:
+                run.control.event("user", "the jump")
     return open_take(find_take(tmp_path / "takes"))
 
 
@@ -233,6 +234,9 @@ def test_a_take_is_wound_and_a_part_of_it_exported(browser, filmed, tmp_path):
             tab.click("#play")
             tab.wait_for_function("() => scene.moment.index > 40")
             tab.click("#play")
+            at = int(tab.evaluate("() => film.take.events[0][0]"))
+            tab.click("#events button")
+            tab.wait_for_function("at => scene.moment.index === at", arg=at)
             tab.keyboard.press("End")
             tab.wait_for_function("() => scene.moment.index === 89")
             for key in (*["ArrowLeft"] * 3, "]", *["ArrowLeft"] * 4, "["):

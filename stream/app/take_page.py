@@ -63,7 +63,8 @@ class TakePage:
 
     def _tick(self) -> dict[str, str | bytes]:
         film = self._film
-        return {"ready": json.dumps({"ready": {"count": film.count, "done": film.done, "start": film.first}})}
+        ready = {"count": film.count, "done": film.done, "start": film.first, "events": film.events}
+        return {"ready": json.dumps({"ready": ready})}
 
     async def _command(self, client: Client, message: Mapping[str, Any]) -> None:
         do, loop = message.get("do"), asyncio.get_running_loop()

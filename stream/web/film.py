@@ -4,6 +4,7 @@ import json
 import pickle
 import threading
 import zlib
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -13,7 +14,7 @@ from stream.drawing.figures import follow
 from stream.drawing.scene import ViewState
 from stream.recordings.pictures import Pictures
 from stream.recordings.reading import Reading
-from stream.recordings.replay import replay
+from stream.recordings.replay import read_events, replay
 from stream.recordings.schema import FRAMES
 from stream.recordings.segments import Span, segments
 from stream.recordings.takes import Take
@@ -24,6 +25,7 @@ from stream.web.scene import header, moment
 
 CHUNK: Final = 64
 """Moments that are sent together."""
+_EVENTS: Final = 500  # on one time line
 
 
 class Film:
@@ -61,6 +63,9 @@ class Film:
         """Whether that is all."""
         self.people: set[int] = set()
         """Who is in it."""
+        self.events: list[tuple[int, str]] = []
+        """What was noted, and at which of its moments; known once it is done."""
+        self._times: list[float] = []
         self._stopping = threading.Event()
 
     @property
@@ -76,7 +81,13 @@ class Film:
             "live": False,
             "software": run_info.software,
             "name": self.take.folder.name,
-            "take": {"chunk": CHUNK, "start": self.first, "count": self.count, "done": self.done},
+            "take": {
+                "chunk": CHUNK,
+                "start": self.first,
+                "count": self.count,
+                "done": self.done,
+                "events": self.events,
+            },
         }
 
     def load(self, most: int | None = None) -> None:
@@ -98,6 +109,7 @@ class Film:
                     )
                 view = follow(view, estimate)
                 self.first = estimate.t if number == 0 else self.first
+                self._times.append(estimate.t)
                 self.people |= {person.person_id for person in estimate.people}
                 told.append(moment(estimate, view))
                 drawn.append((_flat(estimate), view))
@@ -107,6 +119,7 @@ class Film:
         finally:
             if told:
                 self._keep(told, drawn)
+            self.events = self._placed()
             self.done = True
 
     def stop(self) -> None:
@@ -126,6 +139,15 @@ class Film:
         return pickle.loads(zlib.decompress(self._drawn[index // CHUNK]))[
             index % CHUNK
         ]  # our own, never out of our hands
+
+    def _placed(self) -> list[tuple[int, str]]:
+        """The events of the part that is shown, each at the first moment that is not before it."""
+        last = len(self._times) - 1
+        return [
+            (min(bisect_left(self._times, event.t), last), f"{event.source}: {event.text}")
+            for event in read_events(self.take)
+            if last >= 0 and self._times[0] - 1 <= event.t <= self._times[-1] + 1
+        ][:_EVENTS]
 
     def _keep(self, told: list[dict[str, Any]], drawn: list[tuple[Estimate, ViewState]]) -> None:
         self._told.append(zlib.compress(json.dumps(told, separators=(",", ":")).encode(), 1))

@@ -47,6 +47,21 @@ const film = (() => {
     $("span").textContent = from || till ? `moments ${from + 1} to ${last + 1}` : "the whole take";
   }
 
+  // What was noted stands over the time line; a tap goes there.
+  function events() {
+    const key = JSON.stringify([take.events, take.count]);
+    if ($("events").dataset.key === key) return;
+    $("events").dataset.key = key;
+    $("events").replaceChildren(...(take.events || []).map(([at, text]) => {
+      const mark = document.createElement("button");
+      mark.style.left = `${100 * at / Math.max(take.count - 1, 1)}%`;
+      mark.title = text;
+      mark.setAttribute("aria-label", text);
+      mark.addEventListener("click", () => { play(false); go(at); });
+      return mark;
+    }));
+  }
+
   function turn(now) {
     requestAnimationFrame(turn);
     const passed = Math.min((now - before) / 1000, 0.25);
@@ -97,6 +112,7 @@ const film = (() => {
       // The last chunk may have come before it was full.
       chunks.forEach((chunk, number) => { if (chunk.length < Math.min(take.chunk, take.count - number * take.chunk)) chunks.delete(number); });
       need(index);
+      events();
       draw();
     },
     chunk(number, moments) {
@@ -118,5 +134,6 @@ const film = (() => {
     },
     get index() { return index; },
     get open() { return take !== null; },
+    get take() { return take; },
   };
 })();
