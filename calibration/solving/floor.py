@@ -121,7 +121,14 @@ def floor_from_board(
     return Floor(placed, misfit, tuple(remarks), origin)
 
 
-def floor_from_ankles(cameras: Sequence[Camera], ankles: Array, up: Array, ankle_height_mm: float = 80.0) -> Floor:
+def floor_from_ankles(
+    cameras: Sequence[Camera],
+    ankles: Array,
+    up: Array,
+    ankle_height_mm: float = 80.0,
+    *,
+    up_degrees: float = _UP_DEGREES,
+) -> Floor:
     """World axes from where a person's ankles were while standing and walking about.
 
     The plane lies under the ankles of feet that stand: the slowest third of all, and of these the higher ones count
@@ -133,6 +140,7 @@ def floor_from_ankles(cameras: Sequence[Camera], ankles: Array, up: Array, ankle
         ankles: (F, A, 3) mm, world, A ankles at F times in order; NaN where not seen.
         up: (3,) rough direction against gravity in the same world (from the person's body).
         ankle_height_mm: height of the ankle joint above the floor with the foot flat.
+        up_degrees: standard deviation of ``up``; 0 keeps it, and only the height is looked for.
 
     Raises:
         CalibrationError: if the ankles were hardly seen.
@@ -154,10 +162,10 @@ def floor_from_ankles(cameras: Sequence[Camera], ankles: Array, up: Array, ankle
     # Plane z = p0 + p1 u + p2 v. Its slopes are tied to the rough up as far as that is known, so that they are kept
     # where the ankles say nothing of them; what lies higher than that allows is a foot in the air.
     design = np.column_stack([np.ones(len(z)), spots])
-    prior = np.diag([0, 1, 1]) * (_ANKLE_NOISE_MM / np.tan(np.radians(_UP_DEGREES))) ** 2
+    prior = np.diag([0, 1, 1]) * (_ANKLE_NOISE_MM / np.tan(np.radians(max(up_degrees, 1e-3)))) ** 2
     low = np.argsort(z)[: max(1, len(z) // 4)]
     reach = np.linalg.norm(spots - np.median(spots[low], axis=0), axis=1)
-    gate = 2 * _ANKLE_NOISE_MM + reach * np.tan(np.radians(2 * _UP_DEGREES))
+    gate = 2 * _ANKLE_NOISE_MM + reach * np.tan(np.radians(2 * up_degrees))
     stood = np.abs(z - np.median(z[low])) < gate
     plane = np.linalg.solve(design[stood].T @ design[stood] + prior, design[stood].T @ z[stood])
     normal = first - plane[1] * axes[0] - plane[2] * axes[1]

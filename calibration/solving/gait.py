@@ -17,13 +17,20 @@ def standing(ankles: Array) -> Array:
     Args:
         ankles: (F, A, 3) mm, A ankles at F times in order; NaN where not seen.
     """
+    points = standing_each(ankles)
+    return np.concatenate(points) if points else np.empty((0, 3))
+
+
+def standing_each(ankles: Array) -> list[Array]:
+    """As ``standing``, one array (N, 3) an ankle."""
     step = np.linalg.norm(np.diff(ankles, axis=0), axis=-1)
     none = np.full((1, ankles.shape[1]), np.nan)
     move = np.fmax(np.concatenate([none, step]), np.concatenate([step, none]))
     move = np.where(np.isfinite(ankles).all(-1), move, np.nan)
     if np.isnan(move).all():
-        return np.empty((0, 3))
-    return ankles[move <= np.nanpercentile(move, _SLOW)]
+        return [np.empty((0, 3)) for _ in range(ankles.shape[1])]
+    slow = move <= np.nanpercentile(move, _SLOW)
+    return [ankles[slow[:, a], a] for a in range(ankles.shape[1])]
 
 
 def way(ankles: Array) -> Array | None:

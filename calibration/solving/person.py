@@ -20,6 +20,7 @@ from calibration.geometry.camera import Camera, image_to_ray
 from calibration.geometry.triangulation import reprojection_error, triangulate_robust
 from calibration.solving.bundle import Observations, adjust
 from calibration.solving.gait import way, without
+from calibration.solving.vertical import Vertical, vertical
 
 _MIN_JOINTS = 120
 """Two cameras that see fewer joints at the same times than this are not linked."""
@@ -32,6 +33,7 @@ _STEPS = 40
 """Most steps of an adjustment."""
 # A walking body sways by 3 degrees or so; one that leans more does not tell up.
 _LEAN_DEGREES = 10.0
+_UNSURE_DEGREES = 1.5
 _STEEP = 0.35
 """Sine of the slope above which the way of the feet is none on a floor."""
 
@@ -71,13 +73,15 @@ class FromPerson:
     joints: Array
     """(F, J, 3) mm, the person in the same axes; NaN where not located."""
     up: Array | None
-    """(3,) as ``body_up``: roughly against gravity; None where the person leaned too much to tell."""
+    """(3,) as ``walk_up``: against gravity; None where the person leaned too much to tell."""
     rms_px: Mapping[str, float]
     """Reprojection error a camera (of joints that are no outliers), pixels."""
     remarks: tuple[str, ...]
     """What a person should know or do better."""
     problems: tuple[str, ...] = ()
     """Why it should not be used; empty when it may be."""
+    up_degrees: float = float("nan")
+    """Standard deviation of ``up``."""
 
 
 def solve_from_person(
@@ -129,12 +133,16 @@ def solve_from_person(
     if not settled:
         remarks.append("the adjustment had not settled when it ran out of steps; let the person walk all over the room")
     remarks.append(f"the scale comes from a height of {height_mm:g} mm and average proportions: check a known length")
-    up = None
+    up, up_degrees = None, float("nan")
     try:
-        up = body_up(result.points, body)
+        told = walk_up(result.points, body)
     except CalibrationError as error:
         remarks.append(f"{error}; or find the floor with `floor` and a board")
-    return FromPerson(placed, result.points, up, rms, tuple(remarks), tuple(problems))
+    else:
+        up, up_degrees = told.up, told.sigma_degrees
+        if up_degrees > _UNSURE_DEGREES:
+            remarks.append(f"up is known to {up_degrees:.1f} degrees only; let the person walk longer, to and fro")
+    return FromPerson(placed, result.points, up, rms, tuple(remarks), tuple(problems), up_degrees)
 
 
 def _height(joints: Array, body: Body) -> float:
@@ -222,6 +230,23 @@ def body_up(joints: Array, body: Body) -> Array:
             f"the person leans or bends by {lean:.0f} degrees on average, so up is not known; let them walk upright"
         )
     return up
+
+
+def walk_up(joints: Array, body: Body) -> Vertical:
+    """Up by all that a walk tells of it, and how well it is known: see ``calibration.solving.vertical``.
+
+    Args:
+        joints: (F, J, 3) mm, about ten moments a second; NaN where not located.
+        body: which joints are which.
+
+    Raises:
+        CalibrationError: as ``body_up``, which it starts from.
+    """
+    first = body_up(joints, body)
+    trunk = joints[:, list(body.shoulders)].mean(1) - joints[:, list(body.ankles)].mean(1)
+    (hip_r, hip_l), (shoulder_r, shoulder_l) = body.hips, body.shoulders
+    left = joints[:, hip_l] - joints[:, hip_r] + joints[:, shoulder_l] - joints[:, shoulder_r]
+    return vertical(trunk, left, joints[:, list(body.ankles)], first)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

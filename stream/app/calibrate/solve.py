@@ -16,7 +16,7 @@ from calibration.solving.check import check_board, check_person, picture
 from calibration.solving.extrinsics import solve_extrinsics
 from calibration.solving.floor import floor_from_ankles, floor_from_board, move_world
 from calibration.solving.intrinsics import MIN_VIEWS, pick, solve_intrinsics
-from calibration.solving.person import body_up, solve_from_person
+from calibration.solving.person import solve_from_person, walk_up
 from calibration.solving.person_seen import person_seen
 from calibration.types import Calibration
 from engines.argument_types import FAILED
@@ -145,13 +145,14 @@ def from_person(args: argparse.Namespace) -> int:
     placed, remarks = result.cameras, result.remarks
     if result.up is not None:
         try:
-            ground = floor_from_ankles(placed, result.joints[:, list(BODY.ankles)], result.up)
+            ground = floor_from_ankles(placed, result.joints[:, list(BODY.ankles)], result.up, up_degrees=0.0)
         except CalibrationError as error:
             placed = tuple(replace(camera, up=result.up) for camera in placed)
             remarks = (*remarks, f"up is the body's and no floor was found: {error}")
         else:
             placed, remarks = ground.cameras, remarks + ground.remarks
             print(ground.origin)
+        print(f"up: known to {result.up_degrees:.1f} degrees")
     for name, rms in result.rms_px.items():
         print(f"{name}: error {rms:.1f} px")
     warn(remarks)
@@ -178,7 +179,8 @@ def floor(args: argparse.Namespace) -> int:
             xy, score = joints_seen(args, opened, cameras)
             joints = triangulate_robust(cameras, np.where((score > 0.3)[..., None], xy, np.nan), score).points
             with told(cameras, xy, score):
-                result = floor_from_ankles(cameras, joints[:, list(BODY.ankles)], body_up(joints, BODY))
+                up = walk_up(joints, BODY).up
+                result = floor_from_ankles(cameras, joints[:, list(BODY.ankles)], up, up_degrees=0.0)
         else:
             seen = boards_seen(args, opened, cameras, made, count=1, least=1)
             result = floor_from_board(cameras, made, seen.frames[0], args.thickness)
