@@ -110,7 +110,7 @@ def opencv(grey: Image, rate: float | None = None) -> Found:
     corners, ids, _, _ = detector.detectBoard(grey)
     if ids is None:
         return np.empty(0, int), np.empty((0, 2))
-    return np.ravel(ids), np.reshape(corners, (-1, 2)).astype(float)
+    return np.asarray(np.ravel(ids), int), np.asarray(corners, float).reshape(-1, 2)
 
 
 def ours(grey: Image) -> Found:

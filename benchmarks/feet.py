@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks.fusion_demo import NAMES, cameras_of
 from benchmarks.table import table
-from calibration.arrays import Array, Image
+from calibration.arrays import Array, Bools, Image
 from calibration.errors import UserError
 from calibration.geometry.camera import Camera, world_to_image
 from calibration.geometry.triangulation import triangulate_robust
@@ -80,7 +80,7 @@ def seen_by(look: Look, image: Image, box: Box) -> Array:
     return joints
 
 
-def confirmed(joints: Array, xy: Array, known: Array, torso: float) -> Array:
+def confirmed(joints: Array, xy: Array, known: Bools, torso: float) -> Bools:
     """(6,) which of MediaPipe's joints (33, 3) are sure: its knee and ankle are where those of the 17 (17, 2) are."""
     out = np.zeros(6, bool)
     for side, (knee, ankle, its_knee, its_ankle) in enumerate(_LEGS):
@@ -199,8 +199,8 @@ def across_cameras(model: Hourglass, look: Look, radii: Sequence[float]) -> dict
 
 def _projected(camera: Camera, points: Array) -> Array:
     """(6, 2) pixels, NaN where a point is not known."""
-    known = np.isfinite(points).all(-1)
-    return np.where(known[:, None], world_to_image(camera, np.nan_to_num(points)), np.nan)
+    known = np.all(np.isfinite(points), axis=-1, keepdims=True)
+    return np.where(known, world_to_image(camera, np.nan_to_num(points)), np.nan)
 
 
 def markdown(found: dict) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks import scenes
 from benchmarks.table import write_json
 from benchmarks.tracks import FPS, jitter, sequences, still_views
-from calibration.arrays import Array
+from calibration.arrays import Array, Bools
 from calibration.errors import UserError
 from calibration.geometry.camera import Camera, camera_from_fov
 from engines import skeleton as sk
@@ -94,11 +94,11 @@ def several(
     live = np.stack([np.full((17, 3), np.nan) if pose is None else pose.joints for pose in poses])
     views: list[Views | None] = [gather(d, m, cameras, MIN_SCORE) for d, m in zip(found, mixtures, strict=True)]
     refined = refine_person(times, views, live, UP, options)
-    known = np.isfinite(live).all((1, 2)) & np.isfinite(refined.joints).all((1, 2))
+    known = np.asarray(np.isfinite(live).all((1, 2)) & np.isfinite(refined.joints).all((1, 2)))
     return _figures(live, refined, truth, known) | {"unknown": int((~known).sum())}
 
 
-def _figures(live: Array, refined: Refined, truth: Array, known: Array) -> dict:
+def _figures(live: Array, refined: Refined, truth: Array, known: Bools) -> dict:
     error = refined.joints - truth
     return {
         "frames": int(known.sum()),

@@ -56,7 +56,7 @@ class Captured(NamedTuple):
 
     camera: str
     """Name of the camera."""
-    index: int
+    index: int  # pyright: ignore[reportIncompatibleMethodOverride] - a tuple's method, which nobody asks here
     """``Frame.index``."""
     t: float
     """``Frame.t``: monotonic seconds at which it was taken, as far as is known."""

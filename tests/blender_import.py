@@ -3,8 +3,8 @@
 import json
 import sys
 
-import bpy
-import mathutils
+import bpy  # pyright: ignore[reportMissingImports] - of another Python
+import mathutils  # pyright: ignore[reportMissingImports]
 
 source, picture = sys.argv[1:3]
 bpy.ops.wm.read_factory_settings(use_empty=True)

@@ -108,7 +108,7 @@ def dds(topic, name, interface="lo"):
             if hasattr(one, "topic_name"):
                 show(topic=one.topic_name, kind=one.type_name)
         for message in filter(dataclasses.is_dataclass, reader.take(20)):
-            show(at=time.monotonic(), said=dataclasses.asdict(message), cdr=message.serialize().hex())
+            show(at=time.monotonic(), said=dataclasses.asdict(message), cdr=message.serialize().hex())  # pyright: ignore[reportAttributeAccessIssue] - made by cyclonedds
         time.sleep(0.001)
 
 
@@ -190,7 +190,7 @@ class Peer:
         self.ready = self.until(lambda got: "ready" in got)["ready"]
 
     def _read(self):
-        for line in self._process.stdout:
+        for line in self._process.stdout or ():
             self._lines.put(json.loads(line))
         self._lines.put(None)
 

@@ -184,7 +184,8 @@ def test_a_frame_without_the_person_is_nan_and_forgets_nothing() -> None:
     for values in (made.rotations, made.root, made.residual, made.heading):
         assert np.isnan(values[10:12]).all() and np.isfinite(values[12:]).all()
     assert same_rotation(made.rotations[20:], whole.rotations[20:]).max() < 1
-    assert np.isnan(articulate(time, joints * np.nan, np.full((30, 17, 3, 3), np.nan)).cov).all()
+    cov = articulate(time, joints * np.nan, np.full((30, 17, 3, 3), np.nan)).cov
+    assert cov is not None and np.isnan(cov).all()
 
 
 def test_live_gives_what_a_take_gives() -> None:
@@ -194,6 +195,7 @@ def test_live_gives_what_a_take_gives() -> None:
     for k in range(30):
         made = live(time[k], joints[k], cov[k])
         np.testing.assert_allclose(made.rotations, whole.rotations[k], atol=1e-9)
+        assert made.cov is not None and whole.cov is not None
         np.testing.assert_allclose(made.cov, whole.cov[k], rtol=1e-4, atol=1e-9)
         np.testing.assert_allclose(made.lengths, LENGTHS, atol=1e-6)
     assert made.heading == pytest.approx(whole.heading[-1])

@@ -213,7 +213,8 @@ def test_another_program_marks_and_records(listening):
     from pythonosc.udp_client import SimpleUDPClient
 
     control, port = listening
-    with SimpleUDPClient("127.0.0.1", port) as client:
+    client = SimpleUDPClient("127.0.0.1", port)
+    with client:
         client.send_message("/event", "jump")
         client.send_message("/stimulus", [3, 0.5, "left\n"])
         client.send_message("/record/start", [])

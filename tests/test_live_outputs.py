@@ -139,7 +139,7 @@ def test_a_receiver_of_the_examples_prints_what_is_sent(name, tmp_path, monkeypa
         while words not in out.read_text():
             assert receiver.poll() is None and time.monotonic() < end, out.read_text()
             sink.write(estimate, {})
-            sink.event(Event(0.1, "user", "jump"))
+            sink.event(Event(0.1, "user", "jump"))  # pyright: ignore[reportAttributeAccessIssue] - all of these do
             time.sleep(0.05)
     finally:
         receiver.kill()

@@ -142,7 +142,7 @@ def test_gaps_are_filled_up_to_a_limit_and_never_silently():
     for k in (*range(20, 35), *range(60, 100)):  # half a second, and 1.3 s
         views[k], starts[k] = None, np.nan
     refined = refine_person(times, views, starts, UP)
-    there = np.isfinite(refined.joints).all((1, 2))
+    there = np.asarray(np.isfinite(refined.joints).all((1, 2)))
     assert there[:60].all() and not there[60:100].any() and there[100:].all()
     assert (refined.state[20:35, R_KNEE] == FILLED).all() and (refined.state[40:60, R_KNEE] == MEASURED).all()
     sigma = np.sqrt(np.trace(refined.cov[:, R_KNEE], axis1=1, axis2=2))

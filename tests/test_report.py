@@ -40,12 +40,12 @@ class _Checked(HTMLParser):
     def handle_starttag(self, tag: str, attrs) -> None:
         assert tag not in ("script", "iframe", "link", "object"), tag
         assert not [name for name, _ in attrs if name.startswith("on")]
-        self.sources += [value for name, value in attrs if name in ("src", "href")]
+        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
         if tag not in ("meta", "img", "line", "rect", "polyline", "br", "i") or (tag,) == ("i",):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs) -> None:
-        self.sources += [value for name, value in attrs if name in ("src", "href")]
+        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open and self.open.pop() == tag
@@ -60,6 +60,7 @@ def test_numbers_are_those_of_the_take(take: Path) -> None:
         assert (camera.frames, camera.moments, camera.lost) == (90, 1.0, 0)
         assert camera.fps == pytest.approx(30) and camera.people == pytest.approx(75 / 90)
         assert camera.longest_s == pytest.approx(1 / 30)
+        assert camera.reprojection is not None
         median, most, x, y = camera.reprojection
         assert most < 0.1 and abs(x) < 0.05 and abs(y) < 0.05, "projections of the pose itself"
         assert np.nanmedian(camera.probability) == pytest.approx(0.62)

@@ -45,7 +45,7 @@ def test_a_damaged_image_is_counted_when_it_is_used(tmp_path):
     with av.open(str(tmp_path / "left-mjpeg.mkv")) as container:
         np.testing.assert_array_equal(expected, next(container.decode(video=0)).to_ndarray(format="bgr24"))
     assert isinstance(frame.content, Packed)
-    broken = Packed(frame.content.data[:300], True, frame.content.coding)
+    broken = Packed(bytes(frame.content.data)[:300], True, frame.content.coding)
     assert whole.image(broken) is None and whole.image(frame.content) is not None
     threads = [threading.Thread(target=whole.image, args=(frame.content,)) for _ in range(4)]
     for thread in threads:

@@ -67,7 +67,7 @@ def _places(tables: dict[str, dict[str, Any]], path: Path) -> dict[str, tuple[Ar
     names = list(tables)
     if "T_cn_cnm1" not in tables[names[1]] and all("T_cam_imu" in table for table in tables.values()):
         return {name: _transform(tables[name], "T_cam_imu", f"{path}: {name}") for name in names}
-    out = {names[0]: (np.eye(3), np.zeros(3))}
+    out: dict[str, tuple[Array, Array]] = {names[0]: (np.eye(3), np.zeros(3))}
     for before, name in zip(names, names[1:], strict=False):
         if "T_cn_cnm1" not in tables[name]:
             break

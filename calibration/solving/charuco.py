@@ -15,7 +15,7 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from calibration.arrays import Array, Image, Ints
+from calibration.arrays import Array, Bools, Image, Ints
 from calibration.solving.board import Board, charuco_board, dictionary_of
 
 MIN_CORNERS = 6
@@ -55,7 +55,7 @@ class Markers:
     rest: Array
     """(m, 4, 2) pixels, dark quadrangles in which nothing could be read."""
 
-    def only(self, kept: Array) -> "Markers":
+    def only(self, kept: Bools | Ints) -> "Markers":
         """Those chosen by a mask or by indexes."""
         return Markers(self.ids[kept], self.xy[kept], self.rest)
 
@@ -121,7 +121,7 @@ def marker_places(board: Board) -> tuple[Ints, Array]:
     return np.ravel(made.getIds()).astype(int), np.asarray(made.getObjPoints(), float)[..., :2]
 
 
-def agreeing(board: Board, markers: Markers) -> tuple[Array, Array] | None:
+def agreeing(board: Board, markers: Markers) -> tuple[Array, Ints] | None:
     """The homography from pixels to the board's mm that most markers agree on, and the indexes of those.
 
     None where fewer than ``_FEW`` do or no clear majority: then it is another board.
@@ -136,6 +136,7 @@ def agreeing(board: Board, markers: Markers) -> tuple[Array, Array] | None:
     )[0]
     if H is None:
         return None
+    H = np.asarray(H, float)
     away = np.linalg.norm(
         cv2.perspectiveTransform(markers.xy[mine].reshape(1, -1, 2), H)[0] - there.reshape(-1, 2), axis=1
     )
@@ -178,12 +179,12 @@ def _is_negative(grey: Image, markers: Markers) -> bool:
 def _brightness(grey: Image, xy: Array) -> Array:
     """Interpolated brightness (...,) at pixels (..., 2); the border's beyond it."""
     flat = np.ascontiguousarray(xy.reshape(1, -1, 2), np.float32)
-    got = cv2.remap(grey, flat, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    got = cv2.remap(grey, flat, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # pyright: ignore[reportArgumentType, reportCallIssue]
     return np.asarray(got, float).reshape(xy.shape[:-1])
 
 
 def _enlarged(
-    board: Board, grey: Image, first: Markers, agreed: tuple[Array, Array] | None
+    board: Board, grey: Image, first: Markers, agreed: tuple[Array, Ints] | None
 ) -> tuple[Ints, Array] | None:
     """The corners in an enlarged part of the picture, where a small board may be."""
     part = _enlarge(board, grey, first, agreed)
@@ -203,7 +204,7 @@ def _enlarged(
 
 
 def _enlarge(
-    board: Board, grey: Image, markers: Markers, agreed: tuple[Array, Array] | None
+    board: Board, grey: Image, markers: Markers, agreed: tuple[Array, Ints] | None
 ) -> tuple[tuple[int, int, int, int], Array] | None:
     """Which part of the picture to look at again (x0, y0, x1, y1), and how much larger (2,); None for not at all.
 

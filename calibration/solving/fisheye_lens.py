@@ -70,7 +70,7 @@ def fit_fisheye(board: Board, views: Sequence[BoardView], size: tuple[int, int])
         return out
 
     try:
-        found = least_squares(residual, start, jacobian, x_scale="jac", max_nfev=100)
+        found = least_squares(residual, start, jac=jacobian, x_scale="jac", max_nfev=100)  # pyright: ignore[reportArgumentType] - SciPy takes a function
         cov = np.linalg.inv(found.jac.T @ found.jac)
     except (ValueError, np.linalg.LinAlgError) as error:
         raise CalibrationError("the board's views are degenerate: all of them flat, or of one place") from error

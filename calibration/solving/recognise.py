@@ -145,7 +145,7 @@ def _read(grey: Image, passes: Sequence[tuple[int, tuple[str, ...]]]) -> tuple[s
             [dictionary_of(name) for name in families], detector_parameters(size, inverted=True, border=border)
         )
         corners, ids, rest, which = detector.detectMarkersMultiDict(grey)
-        quads = np.reshape(rest, (-1, 4, 2)) if len(rest) else np.empty((0, 4, 2))
+        quads = np.asarray(rest, float).reshape(-1, 4, 2)
         if ids is None or not len(ids):
             continue
         ids, which, xy = np.ravel(ids), np.ravel(which), np.reshape(corners, (-1, 4, 2)).astype(float)
@@ -174,13 +174,14 @@ def _layout(family: str, markers: Markers, named: Board | None) -> Seen:
             H = cv2.findHomography(middle, there, cv2.RANSAC, 0.3, maxIters=100)[0]
             if H is None:
                 continue
+            H = np.asarray(H, float)
             good = np.linalg.norm(cv2.perspectiveTransform(middle[None], H)[0] - there, axis=1) < 0.3
             distinct = len(np.unique(markers.ids[good]))
             if distinct < max(_LEAST, _SHARE * len(ids)):
                 continue
-            mine = named is not None and named.kind == "charuco"
-            as_named = mine and squares == named.squares and legacy == named.legacy
-            turned = mine and squares == named.squares[::-1]
+            mine = named if named is not None and named.kind == "charuco" else None
+            as_named = mine is not None and squares == mine.squares and legacy == mine.legacy
+            turned = mine is not None and squares == mine.squares[::-1]
             rank = (float(distinct), float(as_named), float(turned), -float(squares[1]))
             if best is None or rank > best[0]:
                 best = rank, _described(plain, kind, squares, legacy, first, markers.xy[good], H)
@@ -208,11 +209,12 @@ def _described(plain: Seen, kind: str, squares: tuple[int, int], legacy: bool, f
 def _candidates(ids: Ints, named: Board | None) -> Iterator[list[tuple[str, tuple[int, int], bool, int]]]:
     """Kind, squares, legacy and first id of the layouts worth trying, the likelier groups first."""
     low, high = int(ids[0]), int(ids[-1])
-    firsts = [first for first in dict.fromkeys([*([named.first_id] if named else []), 0, low]) if first <= low]
+    tried: list[int] = [*([named.first_id] if named else []), 0, low]
+    firsts = [first for first in dict.fromkeys(tried) if first <= low]
     if named is not None and named.kind == "charuco":
         yield [
             ("charuco", squares, legacy, first)
-            for squares in (named.squares, named.squares[::-1])
+            for squares in (named.squares, (named.squares[1], named.squares[0]))
             for first in firsts
             if high - first < squares[0] * squares[1] // 2
             for legacy in (named.legacy, not named.legacy)

@@ -36,7 +36,7 @@ def articulation_of(
 ) -> Articulation:
     """The same of what is solved already; arguments as of ``articulate``, and the memory of the frame before."""
     rotations = continued(quaternions_of(unchained(solved.frames)), None if before is None else before.rotations)
-    known = np.isfinite(solved.frames).all((1, 2, 3))
+    known = np.asarray(np.isfinite(solved.frames).all((1, 2, 3)))
     root = np.where(known[:, None], solved.joints[:, 0], np.nan)
     residual = np.linalg.norm(forward(root, rotations, lengths) - solved.joints, axis=-1)
     covs = None if cov is None else rotation_covariance(solved, np.asarray(cov, np.float64))

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from calibration.arrays import Array
+from calibration.arrays import Array, Bools
 from calibration.geometry.rotations import rotation_matrix, skew
 from engines import skeleton as sk
 from engines.articulation.hierarchy import HINGE, LOWER, REST, UPPER
@@ -120,7 +120,7 @@ def trunk(joints: Array, hips_before: Array | None) -> tuple[Array, Array, Hinge
     return frames, seen, _hinges(frames[:, _PARENTS_OF_UPPER], towards, known)
 
 
-def _hinges(parents: Array, towards: Array, known: Array) -> Hinges:
+def _hinges(parents: Array, towards: Array, known: Bools) -> Hinges:
     along = (parents @ REST[_UPPER][..., None])[..., 0]
     upper = np.where(known[:, _UPPER, None], towards[:, _UPPER], along)
     lower = np.where(known[:, _LOWER, None], towards[:, _LOWER], upper)

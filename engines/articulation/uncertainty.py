@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from calibration.arrays import Array
+from calibration.arrays import Array, Ints
 from engines.articulation.frames import bone_frames
 from engines.articulation.hierarchy import REST, UPPER
 from engines.articulation.kinematics import unchained
@@ -29,7 +29,7 @@ def linearised(of: Callable[[Array, Array], Array], solved: Solved, cov: Array) 
         solved: the frames.
         cov: (F, 17, 3, 3) of each joint, in the square of their unit.
     """
-    known = np.isfinite(solved.frames).all((1, 2, 3)) & np.isfinite(cov).all((1, 2, 3))
+    known = np.asarray(np.isfinite(solved.frames).all((1, 2, 3)) & np.isfinite(cov).all((1, 2, 3)))
     first = known & ~np.isfinite(solved.hips_before).all((1, 2))
     parts, rows = [], []
     for group, alone in ((first, True), (known & ~first, False)):
@@ -46,7 +46,7 @@ def linearised(of: Callable[[Array, Array], Array], solved: Solved, cov: Array) 
     return out
 
 
-def _jacobian(of: Callable[[Array, Array], Array], solved: Solved, part: Array, alone: bool) -> Array:
+def _jacobian(of: Callable[[Array, Array], Array], solved: Solved, part: Ints, alone: bool) -> Array:
     """(n, 17, 3, A) change of each number with each coordinate of each joint."""
     joints = solved.joints[part]
     h = _STEP * np.ptp(joints, axis=1).max(-1)

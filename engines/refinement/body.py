@@ -4,7 +4,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from calibration.arrays import Array
+from calibration.arrays import Array, Bools
 from engines.refinement.options import RefineOptions
 from engines.skeleton import EDGES, L_HIP, LEFT, MIRROR, N_JOINTS, PELVIS, R_HIP, RIGHT
 
@@ -110,7 +110,7 @@ def acceleration_terms(times: Array, x: Array, options: RefineOptions) -> Chain:
     return out
 
 
-def contact_terms(times: Array, x: Array, standing: Array, options: RefineOptions) -> Chain:
+def contact_terms(times: Array, x: Array, standing: Bools, options: RefineOptions) -> Chain:
     """How fast joints x (T, 16, 3) mm move while they stand on the floor, ``standing`` (T - 1, 16) from each moment to
     the next.
     """

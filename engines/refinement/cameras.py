@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from calibration.arrays import Array, Bools
+from calibration.arrays import Array, Bools, Ints
 from calibration.errors import CalibrationError
 from calibration.geometry.camera import Camera, image_to_ray
 from calibration.geometry.rotations import rotation_matrix
@@ -70,7 +70,7 @@ class Observed:
     """(P, 3) mm, world."""
     speed: Array
     """(P, 3) mm/s."""
-    moment: Array
+    moment: Ints
     """(P,) number of the moment of each."""
     xy: Array
     """(V, P, 2) pixels, NaN where not seen."""
@@ -233,7 +233,7 @@ def _cross(x: Array) -> Array:
 def _off(cameras: Sequence[Camera], seen: Observed) -> Array:
     """(V, P, 2) pixels from where two or more other cameras put a joint to where this one saw it, else NaN."""
     rays = np.stack([_rays(camera, xy) for camera, xy in zip(cameras, seen.xy, strict=True)])
-    there = np.isfinite(rays).all(-1)
+    there = np.asarray(np.isfinite(rays).all(-1))
     A, b = [], []
     for camera, ray in zip(cameras, rays, strict=True):
         # Squared distance from the ray, of the point: I - d d^T, about the camera's centre.
@@ -295,7 +295,7 @@ def _changes(
 
 
 def observed(
-    times: Array, joints: Sequence[Array], xy: Sequence[Mapping[str, Array]], cameras: Sequence[Camera]
+    times: Array, joints: Array | Sequence[Array], xy: Sequence[Mapping[str, Array]], cameras: Sequence[Camera]
 ) -> Observed:
     """What cameras saw of one person, limb joint by limb joint.
 
@@ -305,7 +305,7 @@ def observed(
         xy: one a moment: (17, 2) pixels by camera, NaN where not seen.
         cameras: whose order is taken.
     """
-    x = np.stack(joints)[:, LIMBS]
+    x = np.asarray(joints)[:, LIMBS]
     speed = np.gradient(x, times, axis=0) if len(times) > 1 else np.zeros_like(x)
     nothing = np.full((17, 2), np.nan)
     seen = np.stack([np.stack([one.get(camera.name, nothing)[list(LIMBS)] for one in xy]) for camera in cameras])

@@ -75,7 +75,7 @@ def _refine(
 ) -> Refined:
     weighted = _with_hindsight(times, views, options)
     starts = _starts(weighted, starts, options.fusion)
-    inside = _inside(times, np.isfinite(starts).all((1, 2)), options.fill_s)
+    inside = _inside(times, np.asarray(np.isfinite(starts).all((1, 2))), options.fill_s)
     T = len(times)
     joints, cov = np.full((T, N_JOINTS, 3), np.nan), np.full((T, N_JOINTS, 3, 3), np.nan)
     relative_cov = cov.copy()
@@ -210,7 +210,7 @@ def _solve(
         relative.append(fit.relative_cov[begin:end])
         if one is not None:
             stands.append(one[begin : min(end, len(one))])
-    whole = Fit(*(np.concatenate(one) for one in (joints, cov, relative)), lengths, fits[0].scale)
+    whole = Fit(np.concatenate(joints), np.concatenate(cov), np.concatenate(relative), lengths, fits[0].scale)
     return whole, np.concatenate(stands) if stands else None
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from calibration.arrays import Array
+from calibration.arrays import Array, Bools
 from engines.fusion.objective import (
     NEAR_MM,
     RELATIVE,
@@ -76,7 +76,7 @@ class Solver:
 
     def __init__(
         self, moments: Sequence[Moment], options: RefineOptions, lengths: Array | None = None,
-        standing: Array | None = None, noise: float = 1.0,
+        standing: Bools | None = None, noise: float = 1.0,
     ) -> None:  # fmt: skip
         self._options = options
         self._moments = moments

@@ -50,11 +50,11 @@ def write_bvh(skeleton: Skeleton, rate: float, path: Path) -> list[str]:
             made[0] = BvhRoot(NODES[0], [0.0, 0, 0], list("XYZ"), list(_ORDER), [], None)
         else:
             parent = made[int(sk.PARENTS[joint])]
-            made[joint] = BvhJoint(NODES[joint], offsets[joint], list(_ORDER), [], parent)
+            made[joint] = BvhJoint(NODES[joint], offsets[joint].astype(np.float64), list(_ORDER), [], parent)
             parent.children.append(made[joint])
         nodes.append(made[joint])
         if joint in ENDS:
-            end = BvhEndSite(ENDS[joint], _CM * skeleton.end(joint), made[joint])
+            end = BvhEndSite(ENDS[joint], (_CM * skeleton.end(joint)).astype(np.float64), made[joint])
             made[joint].children.append(end)
             nodes.append(end)
     local = matrices_of(skeleton.made.rotations)

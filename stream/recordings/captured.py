@@ -46,7 +46,7 @@ class Held:
         Of one that was killed, the last second is told by the table alone, which knows no more of a frame that came
         than that it is not there.
         """
-        lost: Counter[str] = Counter(self.told)
+        lost = Counter[str]({str(reason): count for reason, count in self.told.items()})
         untold = 0 if self.ended else max(max(self.gaps.missing, self.unwritten) - lost.total(), 0)
         unwritten = min(untold, max(self.unwritten - lost["queue"] - lost["disk"], 0))
         lost += Counter({"not written": unwritten, "device gap": untold - unwritten})

@@ -58,9 +58,10 @@ def write_glb(skeletons: Sequence[Skeleton], rate: float, start: str, path: Path
     frames = len(skeletons[0].made.root)
     time = data.add(np.arange(frames, dtype=np.float32) / np.float32(rate), bounds=True)
     motion = gltf.Animation(name="take")
-    scene = gltf.Scene(name="take", nodes=[])
+    nodes: list[int] = []
     for number, skeleton in enumerate(skeletons):
-        scene.nodes.extend(_add_skeleton(data, skeleton, number > 0, tallest(skeletons), motion, time))
+        nodes.extend(_add_skeleton(data, skeleton, number > 0, tallest(skeletons), motion, time))
+    scene = gltf.Scene(name="take", nodes=nodes)
     file.scenes, file.scene, file.animations = [scene], 0, [motion]
     data.close()
     file.save_binary(str(path))

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from calibration.arrays import Array
+from calibration.arrays import Array, Bools
 from engines import skeleton as sk
 from engines.articulation.lengths import lengths_of
 from engines.skeleton import JOINTS
@@ -240,7 +240,7 @@ def _inverse_kinematics(
     (folder / _INPUT).unlink()
 
 
-def _errors(osim: Any, folder: Path, name: str, points: Array, used: list[int], seen: Array) -> MarkerErrors:
+def _errors(osim: Any, folder: Path, name: str, points: Array, used: list[int], seen: Bools) -> MarkerErrors:
     written = folder / f"{name}_ik_model_marker_locations.sto"
     lines = written.read_text().split("endheader\n", 1)[1].splitlines()
     columns, rows = lines[0].split("\t"), np.array([[float(x) for x in line.split("\t")] for line in lines[1:]])

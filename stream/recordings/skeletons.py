@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from calibration.arrays import Array
+from calibration.arrays import Array, Bools
 from engines import skeleton as sk
 from engines.articulation import REST, Articulation, articulate
 from stream.recordings.markers import Markers
@@ -60,7 +60,7 @@ def skeleton_of(markers: Markers, person_id: int, name: str, lengths: Array | No
         lengths: (17,) m of the bones, where they are known already; None for the median of the take.
     """
     made = articulate(markers.time, markers.of(person_id, UP) / 1000, lengths=lengths)
-    there = np.isfinite(made.root).all(-1)
+    there = np.asarray(np.isfinite(made.root).all(-1))
     if not there.any():
         return None
     wrong = 1000 * made.residual[there]
@@ -73,7 +73,7 @@ def skeleton_of(markers: Markers, person_id: int, name: str, lengths: Array | No
     return Skeleton(name, _held(made, there), tuple(notes))
 
 
-def _held(made: Articulation, there: Array) -> Articulation:
+def _held(made: Articulation, there: Bools) -> Articulation:
     """Frames without the person as the last one with them; before there is one, as the first."""
     last = np.maximum.accumulate(np.where(there, np.arange(len(there)), -1))
     index = np.where(last < 0, int(np.argmax(there)), last)

@@ -137,7 +137,7 @@ class Bins(NamedTuple):
 
     of: NDArray[np.intp]
     """(R,) the one that a row of the views is in."""
-    count: int
+    count: int  # pyright: ignore[reportIncompatibleMethodOverride] - a tuple's method, which nobody asks here
     """B, how many there are."""
 
 

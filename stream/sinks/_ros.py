@@ -127,7 +127,7 @@ class Messages:
 
     def _lines(self, header: Any, whose: str, number: int, joints: Array, alpha: float, width: float) -> Any:
         marker = self._marker(header, whose, number, _LINES, np.zeros(3), (width, 0.0, 0.0), alpha)
-        known = np.isfinite(joints).all(1)
+        known = np.asarray(np.isfinite(joints).all(1))
         ends = [joints[j].tolist() for edge in EDGES if known[list(edge)].all() for j in edge]
         marker.points = [self._types.Point(*end) for end in ends]
         return marker

@@ -298,4 +298,4 @@ def _msgpack() -> Callable[[Message], bytes] | None:
         import msgpack
     except ImportError:
         return None
-    return msgpack.packb
+    return lambda message: bytes(msgpack.packb(message) or b"")

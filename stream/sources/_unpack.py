@@ -36,13 +36,18 @@ class Unpacker:
         if self._decoder is None or packed.coding is not self._coding:
             self._decoder, self._coding = decoder_of(packed.coding), packed.coding
         try:
-            frames = self._decoder.decode(Packet(packed.data))
+            frames = self._decoder.decode(_packet(packed.data))
             if not frames:
                 frames = self._decoder.decode(None)
                 self._decoder.flush_buffers()
         except av.error.FFmpegError:
             return None
         return None if not frames or frames[0].is_corrupt else read_only(self._to_bgr(frames[0], frames[0]))
+
+
+def _packet(data: bytes | Packet) -> Packet:
+    """What a decoder takes; of a packet its bytes alone, as its times are of another clock."""
+    return Packet(cast(bytes, data))  # a packet is a buffer as well
 
 
 def decoder_of(coding: Coding) -> VideoCodecContext:
@@ -110,7 +115,7 @@ class Follower:
         if self._decoder is None or packed.coding is not self._coding:
             self._decoder, self._coding = decoder_of(packed.coding), packed.coding
             self._decoder.copy_opaque = True
-        packet = Packet(packed.data)
+        packet = _packet(packed.data)
         packet.opaque = captured
         try:
             frames = self._decoder.decode(packet)
