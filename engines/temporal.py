@@ -83,7 +83,9 @@ class Past:
     @property
     def t(self) -> Array:
         """(window,) float32 seconds, 0 for the newest frame."""
-        since = np.where(np.isfinite(self._t), self._t - self._t[-1], LONG_AGO)
+        known = np.isfinite(self._t)
+        since = np.full(len(self._t), LONG_AGO)
+        since[known] = self._t[known] - self._t[-1]
         return since.astype(np.float32)
 
 

@@ -99,6 +99,9 @@ class LiftConfig:
 
     weights: Path | None = None
     """ONNX file of the lifter with its card beside it; None for the one that is shipped."""
+    temporal: str = "off"
+    """"on": hypotheses are made steadier by the frames before, see ``engines.temporal``; "off"; or the ONNX file of a
+    temporal lifter that was made for the lifter, with its card beside it."""
     fov_degrees: float = 60.0
     """Field of view along the long side where there is no calibration; recorded as assumed."""
 
@@ -223,6 +226,13 @@ class TrackConfig:
     """The same of its speed when a person is first seen."""
     derivative_hz: float = 1.0
     """One Euro filter: cut-off of the speed itself."""
+    alike_mm: float = 60.0
+    """Where the frames before make hypotheses better: about so far (root mean square joint distance) from the most
+    probable one they say the same, and the answer is their average; 0: none."""
+    settle_frames: float = 2.5
+    """The same: how many frames, as far apart as they usually are, the answer's filter takes to believe a pose, ..."""
+    settle_s: float = 0.085
+    """... and how long at most: people do not wait for slow cameras."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

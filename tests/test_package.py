@@ -24,7 +24,8 @@ def test_wheel_and_sdist_hold_the_three_packages_and_the_weights(built: Path) ->
         names = wheel.namelist()
     assert {n.split("/")[0] for n in names if ".dist-info" not in n} == {"stream", "engines", "calibration"}
     page = [f"stream/web/page/{name}" for name in ("page.html", "page.css", "main.js", "three.min.js")]
-    for wanted in ("engines/weights/lifter.onnx", "engines/weights/lifter.toml", "stream/py.typed", *page):
+    weights = [f"engines/weights/{name}" for name in ("lifter.onnx", "lifter.toml", "temporal.onnx", "temporal.toml")]
+    for wanted in (*weights, "stream/py.typed", *page):
         assert wanted in names
     with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
         assert any(n.endswith("/run_stream.py") for n in sdist.getnames())

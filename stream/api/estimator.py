@@ -49,6 +49,7 @@ class Estimator:
             raise StreamError(f"{useless[0]} is of sources and outputs, which an Estimator has not; see open_stream")
         self._setup = camera_setup.load(self._config.setup, ())
         self._lifter = MDNLifter(self._config.lift.weights, self._config.network)
+        self._temporal = build.load_temporal(self._config, self._lifter)
         self._detector = build.load_detector(self._config, None)
         self._inner: live.Estimator | None = None
         """None until the first image says how large its images are."""
@@ -154,7 +155,7 @@ class Estimator:
             lenses = [replace(lens, name=name) for lens, name in zip(fitted, named, strict=True)]
         method = "none" if self._setup.method == "none" or len(named) < 2 else self._setup.method
         each = build.side_by_side(len(lenses), self._stack)
-        made = build.make_estimator(self._config, lenses, method, self._detector, self._lifter, each)
+        made = build.make_estimator(self._config, lenses, method, self._detector, self._lifter, each, self._temporal)
         self._before = tuple((lens.name, lens.size) for lens in lenses)
         self.cameras = tuple(
             CameraInfo(lens.name, "", "image", lens.size, None if calibration is None else lens,
@@ -165,8 +166,8 @@ class Estimator:
 
 
 _FLAGS: Final = frozenset({
-    "calibration", "up", "letterbox", "fusion", "fov", "detector", "weights", "runtime", "precision", "people",
-    "max_people", "select", "config",
+    "calibration", "up", "letterbox", "fusion", "fov", "detector", "weights", "temporal", "runtime", "precision",
+    "people", "max_people", "select", "config",
 })  # fmt: skip
 """What is not of sources and outputs."""
 

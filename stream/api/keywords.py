@@ -85,6 +85,8 @@ class Flags(TypedDict, total=False):
     """"auto", or the fallback order by names."""
     weights: str | PathLike[str]
     """Another lifter, with its card beside it."""
+    temporal: str | PathLike[str]
+    """"on": what was seen before makes hypotheses steadier; "off"; or the file of another network for it."""
     runtime: str
     """"auto" or the name of a runtime."""
     precision: str

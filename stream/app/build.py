@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from engines.detectors import DetectorOptions, fallback
 from engines.detectors.fallback import Fallback
 from engines.fusion import Fuser
 from engines.lifter import MDNLifter
+from engines.temporal import TemporalLifter
 from engines.types import Detector, Lifter
 from stream.app import camera_setup, outputs
 from stream.app.signals import finish_on_interrupt, leave_on_interrupt
@@ -106,6 +108,7 @@ def prepare(
     asked = None if live else asked_rate(config.sources, opened)
 
     lifter = MDNLifter(config.lift.weights, config.network)
+    temporal = load_temporal(config, lifter)
     fps = [o.info.fps for o in opened]
     rates = [rate for rate in fps if rate]
     detector: Fallback | NoDetector
@@ -116,12 +119,15 @@ def prepare(
         detector = load_detector(config, frame_set_rate(fps, config.detect.assumed_fps) if live else None)
         _log.info(f"detector {runs_on(detector.describe())}")
     _log.info(f"lifter {runs_on(lifter.describe())}")
+    if temporal is not None:
+        _log.info(f"with the frames before: {runs_on(temporal.describe())}")
 
     taken = {o.info.taken for o in opened}
     one = next(iter(taken)) if len(taken) == 1 else None
     start_utc, start_monotonic = one or (datetime.now(UTC), time.monotonic())
     lenses = [fitted.camera for fitted in cameras]
-    estimator = make_estimator(config, lenses, setup.method, detector, lifter, side_by_side(len(opened), stack))
+    estimator = make_estimator(config, lenses, setup.method, detector, lifter, side_by_side(len(opened), stack),
+                               temporal)  # fmt: skip
     run_info = RunInfo(
         cameras=tuple(camera_info(o, f, config.lift.fov_degrees) for o, f in zip(opened, cameras, strict=True)),
         kernels=lifter.kernels,
@@ -129,7 +135,7 @@ def prepare(
         start_monotonic=start_monotonic,
         fps=asked or (rates[0] if live else max(rates)) if rates else None,
         detectors=detector.describe_all(),
-        lifter=lifter.describe(),
+        lifter={**lifter.describe(), **(temporal.named() if temporal else {})},
         runtime=lifter.describe()["runtime"],
         software=f"hypothesis-stream {__version__}",
         settings={"fusion": setup.method, "engine": asdict(config.network), "detect": asdict(config.detect),
@@ -176,8 +182,9 @@ def _must_be_live(opened: Sequence[OpenSource]) -> None:
 
 
 def make_estimator(
-    config: Config, lenses: Sequence[Camera], method: str, detector: Detector, lifter: Lifter, each: Each
-) -> Estimator:
+    config: Config, lenses: Sequence[Camera], method: str, detector: Detector, lifter: Lifter, each: Each,
+    temporal: TemporalLifter | None = None,
+) -> Estimator:  # fmt: skip
     """The estimator of a fixed set of cameras.
 
     Args:
@@ -187,12 +194,24 @@ def make_estimator(
         detector: loaded.
         lifter: loaded.
         each: goes over the views, see ``side_by_side``.
+        temporal: loaded; None: each frame is lifted by itself.
     """
     fuse = None if method == "none" else Fuser(lenses, method, config.detect.min_score, config.fusion)
     return Estimator(
         lenses, detector, lifter, config.detect, config.tracks, fuse, each,
         max_interpolated_s=config.sync.max_interpolated_s, people=config.people, identity=config.identity,
+        temporal=temporal,
     )  # fmt: skip
+
+
+def load_temporal(config: Config, lifter: MDNLifter) -> TemporalLifter | None:
+    """What makes the lifter's hypotheses steadier by the frames before; None where that is off.
+
+    Raises:
+        EngineError: if it cannot be used, or was made for another lifter.
+    """
+    asked = config.lift.temporal
+    return None if asked == "off" else TemporalLifter(lifter, None if asked == "on" else Path(asked), config.network)
 
 
 def frame_set_rate(fps: Sequence[float | None], assumed: float) -> float:

@@ -73,7 +73,7 @@ def config_of(args: argparse.Namespace, *, sources: bool = True, demo_files: boo
         sources=cameras,
         detect=DetectConfig(names=tuple(name.strip() for name in args.detector.split(",") if name.strip())),
         people=PeopleConfig(None if args.people in (None, "all") else args.people, args.max_people, args.select),
-        lift=LiftConfig(args.weights, default if args.fov is None else args.fov),
+        lift=LiftConfig(args.weights, args.temporal, default if args.fov is None else args.fov),
         network=NetworkOptions(args.runtime, args.precision),
         setup=CameraSetupConfig(
             args.calibration,

@@ -87,6 +87,9 @@ def parser(about: str = "", kind: type[Parser] = Parser) -> Parser:
     engine.add_argument("--detector", default="auto", metavar="NAMES",
                         help=f"auto, or the fallback order, of: {', '.join(detectors.names())}")  # fmt: skip
     engine.add_argument("--weights", type=Path, metavar="ONNX", help="another lifter, with its card beside it")
+    engine.add_argument("--temporal", default=LiftConfig().temporal, metavar="on|off|ONNX",
+                        help="on: what was seen before makes hypotheses steadier, at some cost where people are quick "
+                             "(default: %(default)s); or another network for it")  # fmt: skip
     engine.add_argument("--runtime", default="auto", metavar="NAME",
                         help=f"of the lifter and the detectors: auto, {', '.join(runtimes.names())}")  # fmt: skip
     engine.add_argument("--precision", default="auto", metavar="NAME",

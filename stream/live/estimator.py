@@ -3,7 +3,7 @@
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count, repeat
 from typing import Any, Protocol
@@ -16,11 +16,13 @@ from engines.detectors.fallback import Fallback
 from engines.identity import Belonging, IdentityOptions
 from engines.lifter import lifter_input, place_root, root_covariance
 from engines.skeleton import LIMBS
+from engines.temporal import Past, Sight, TemporalLifter
 from engines.types import (
     CrowdSession,
     Detection,
     Detector,
     Lifter,
+    LifterInput,
     Mixture,
     Pose,
     Seen,
@@ -81,8 +83,17 @@ class _Followed:
     """One a camera."""
     roots: tuple[RootFilter, ...]
     """One a camera."""
+    pasts: tuple[Past, ...]
+    """One a camera; none where single frames are lifted."""
     fuse: FuseViews | None
     """Theirs alone; None where nothing is fused."""
+
+    def forget(self, camera_index: int) -> None:
+        """What this camera showed before has nothing to do with what it shows now."""
+        self.trackers[camera_index].reset()
+        self.roots[camera_index].reset()
+        if self.pasts:
+            self.pasts[camera_index].reset()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,6 +136,7 @@ class Estimator:
         max_interpolated_s: 2D joints are not interpolated between frames further apart.
         people: who is followed; None: one person.
         identity: when somebody is still the same, where several are followed.
+        temporal: makes hypotheses better by the frames before; None: each frame is lifted by itself.
 
     Raises:
         StreamError: without a camera.
@@ -143,13 +155,14 @@ class Estimator:
         max_interpolated_s: float = SyncConfig().max_interpolated_s,
         people: PeopleConfig | None = None,
         identity: IdentityOptions = IdentityOptions(),
+        temporal: TemporalLifter | None = None,
     ) -> None:
         check_cameras(cameras)
         self._cameras = tuple(cameras)
-        self._lifter = lifter
+        self._lifter, self._temporal = lifter, temporal
         self._detect = detect or DetectConfig()
         self._fuse = fuse
-        self._tracks = tracks
+        self._tracks = tracks or TrackConfig()
         self._each = each
         self._clock = clock
         self._max_interpolated_s = max_interpolated_s
@@ -198,27 +211,31 @@ class Estimator:
         frame_set, looks, detect_s = pending.frame_set, *self._complete(pending)
         seen = [look.seen for look in looks]
         start = self._clock()
-        mixtures = self._lift(seen)
+        mixtures, given = self._lift(seen)
         lifted = self._clock()
         for camera_index, look in enumerate(looks):
             if look.cut:
                 self._identify.forget(camera_index)
-            if look.anew:
+            if look.cut or look.anew:
                 for followed in self._followed.values():
-                    followed.trackers[camera_index].reset()
-                    followed.roots[camera_index].reset()
+                    followed.forget(camera_index)
         who = self._identify(seen, mixtures, frame_set.t)
         known = self._identify.remembered
         self._followed = {k: followed for k, followed in self._followed.items() if k in known}
         told = self._clock()
+        mixtures = self._remember(who, mixtures, given, frame_set.t)
+        remembered = self._clock()
         fused_of = [self._fused(one, seen, mixtures, frame_set.t) for one in who]
         self._identify.fused({one.person_id: pose for one, pose in zip(who, fused_of, strict=True)}, frame_set.t)
         fused = self._clock()
         people = [self._person(one, frame_set.t, seen, mixtures, pose) for one, pose in zip(who, fused_of, strict=True)]
         frames = tuple(_reference(*pair) for pair in zip(frame_set.frames, seen, strict=True))
-        stages = {"detect": detect_s, "lift": lifted - start, "track": self._clock() - fused + told - lifted}
+        stages = {
+            "detect": detect_s, "lift": lifted - start + remembered - told,
+            "track": self._clock() - fused + told - lifted,
+        }  # fmt: skip
         if self._fuse:
-            stages["fuse"] = fused - told
+            stages["fuse"] = fused - remembered
         return Estimate(
             index=frame_set.index,
             t=frame_set.t,
@@ -294,8 +311,13 @@ class Estimator:
             now = interpolate_all(before[1], now, (target - before[0]) / (eye.t - before[0]))
         return _Look(now, fresh, anew, cut, start, self._clock())
 
-    def _lift(self, seen: Sequence[Seen | None]) -> list[list[Mixture | None]]:
-        """All people in all views in one batch; None for one of whom there is too little to lift."""
+    def _lift(
+        self, seen: Sequence[Seen | None]
+    ) -> tuple[list[list[Mixture | None]], dict[tuple[int, int], LifterInput]]:
+        """All people in all views in one batch; None for one of whom there is too little to lift.
+
+        And what the lifter was given, by camera and sighting.
+        """
         mixtures: list[list[Mixture | None]] = [[None] * len(answer.people) if answer else [] for answer in seen]
         chosen, inputs = [], []
         for camera_index, answer in enumerate(seen):
@@ -305,7 +327,28 @@ class Estimator:
                     inputs.append(lifter_input(sighting.detection, self._cameras[camera_index], self._detect.min_score))
         for (camera_index, k), mixture in zip(chosen, self._lifter(inputs), strict=True):
             mixtures[camera_index][k] = mixture
-        return mixtures
+        return mixtures, dict(zip(chosen, inputs, strict=True))
+
+    def _remember(
+        self,
+        who: Sequence[Belonging],
+        mixtures: list[list[Mixture | None]],
+        given: Mapping[tuple[int, int], LifterInput],
+        t: float,
+    ) -> list[list[Mixture | None]]:
+        """The mixtures made better by what was seen of everybody before, all in one batch."""
+        if self._temporal is None:
+            return mixtures
+        better, chosen, sights = [list(theirs) for theirs in mixtures], [], []
+        for one in who:
+            for camera_index, k in enumerate(one.views):
+                if k is not None and (said := mixtures[camera_index][k]) is not None:
+                    chosen.append((camera_index, k))
+                    past = self._of(one.person_id).pasts[camera_index]
+                    sights.append(Sight(past, t, given[camera_index, k], said))
+        for (camera_index, k), mixture in zip(chosen, self._temporal(sights), strict=True):
+            better[camera_index][k] = mixture
+        return better
 
     def _may_be_lifted(self, detection: Detection) -> bool:
         seen = (detection.score[list(LIMBS)] >= self._detect.min_score).sum()
@@ -319,9 +362,12 @@ class Estimator:
         """What is kept of a person; begun where there is nothing yet."""
         if person_id not in self._followed:
             fuse = self._fuse.another() if self._fuse else None
-            trackers = tuple(Tracker(self._tracks, self._track_ids) for _ in self._cameras)
-            roots = tuple(RootFilter(self._tracks or TrackConfig()) for _ in self._cameras)
-            self._followed[person_id] = _Followed(person_id, trackers, roots, fuse)
+            trackers = tuple(
+                Tracker(self._tracks, self._track_ids, over_time=self._temporal is not None) for _ in self._cameras
+            )
+            roots = tuple(RootFilter(self._tracks) for _ in self._cameras)
+            pasts = tuple(self._temporal.past(self._tracks.gap_s) for _ in self._cameras) if self._temporal else ()
+            self._followed[person_id] = _Followed(person_id, trackers, roots, pasts, fuse)
         return self._followed[person_id]
 
     def _fused(

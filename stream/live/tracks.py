@@ -18,8 +18,8 @@ from stream.config import TrackConfig
 from stream.types import HypothesisTrack
 
 
-class OneEuro:
-    """The One Euro filter (Casiez, Roussel and Vogel, CHI 2012), on each joint's speed, with the frames' own times."""
+class _Filter:
+    """What filters of a pose have in common."""
 
     def __init__(self, config: TrackConfig) -> None:
         self._config = config
@@ -38,16 +38,49 @@ class OneEuro:
     def __call__(self, pose: Array, t: float) -> Array:
         """Filter (J, 3) mm at t seconds."""
         dt = t - self._t
-        if not 0 < dt <= self._config.gap_s:
-            self._t, self._x, self._speed = t, pose, np.zeros_like(pose)
-            return pose
+        if 0 < dt <= self._config.gap_s:
+            self._x = self._next(pose, dt)
+        else:
+            self._x, self._speed = pose, np.zeros_like(pose)
+        self._t = t
+        return self._x
+
+    def _next(self, pose: Array, dt: float) -> Array:
+        raise NotImplementedError
+
+
+class OneEuro(_Filter):
+    """The One Euro filter (Casiez, Roussel and Vogel, CHI 2012), on each joint's speed, with the frames' own times."""
+
+    def _next(self, pose: Array, dt: float) -> Array:
         # The speed is measured from the last filtered pose, so that a standing offset is caught up with.
         a = _smoothing(self._config.derivative_hz, dt)
         self._speed = self._speed + a * ((pose - self._x) / dt - self._speed)
         cutoff = self._config.min_cutoff_hz + self._config.beta * np.linalg.norm(self._speed, axis=-1, keepdims=True)
-        self._x = self._x + _smoothing(cutoff, dt) * (pose - self._x)
-        self._t = t
-        return self._x
+        return self._x + _smoothing(cutoff, dt) * (pose - self._x)
+
+
+class AlphaBeta(_Filter):
+    """The alpha-beta filter of Benedict and Bordner (1962), with the frames' own times: who moves steadily is not late.
+
+    For poses with little noise, whose speed can be told from two of them. Each frame's noise is its own, so that it is
+    by frames that it is averaged away, as long as they come quickly.
+    """
+
+    _usual = 0.0
+    """Seconds between two frames."""
+
+    def reset(self) -> None:
+        """Forget everything: the next pose passes unchanged."""
+        super().reset()
+        self._usual = 0.0
+
+    def _next(self, pose: Array, dt: float) -> Array:
+        self._usual = self._usual + 0.1 * (dt - self._usual) if self._usual else dt
+        alpha = 1 - np.exp(-2 * dt / min(self._usual * self._config.settle_frames, self._config.settle_s))
+        expected = self._x + self._speed * dt
+        self._speed = self._speed + alpha**2 / (2 - alpha) * (pose - expected) / dt
+        return expected + alpha * (pose - expected)
 
 
 def _smoothing(cutoff_hz: float | Array, dt: float) -> float | Array:
@@ -61,11 +94,14 @@ class Tracker:
     Args:
         config: parameters.
         ids: gives each new track its id; shared by the trackers of a run, so that no two of its tracks have the same.
+        over_time: whether mixtures were made better by the frames before, so that little is left to smooth.
     """
 
-    def __init__(self, config: TrackConfig | None = None, ids: Iterator[int] | None = None) -> None:
-        self._config = config or TrackConfig()
-        self._filter = OneEuro(self._config)
+    def __init__(
+        self, config: TrackConfig | None = None, ids: Iterator[int] | None = None, *, over_time: bool = False
+    ) -> None:
+        self._config, self._over_time = config or TrackConfig(), over_time
+        self._filter = AlphaBeta(self._config) if over_time else OneEuro(self._config)
         self._ids = count() if ids is None else ids
         self._tracks: tuple[HypothesisTrack, ...] = ()
         self._t = -np.inf
@@ -81,7 +117,7 @@ class Tracker:
 
         Returns:
             One track a kernel, in the mixture's order; ``answer_raw`` (17, 3) mm: the pose of the most probable track;
-            ``answer`` (17, 3) mm: the same through the causal filter.
+            ``answer`` (17, 3) mm: the same, over time averaged with its like, through a causal filter.
         """
         dt = t - self._t
         if not 0 < dt <= self._config.gap_s:
@@ -93,7 +129,16 @@ class Tracker:
             # Another pose: gliding there would show poses that nobody believes in.
             self._filter.reset()
         self._answer_id = best.id
-        return self._tracks, best.pose, self._filter(best.pose, t)
+        return self._tracks, best.pose, self._filter(self._averaged(best), t)
+
+    def _averaged(self, best: HypothesisTrack) -> Array:
+        """The pose of a track, averaged with those of tracks that say the same."""
+        if not self._over_time or not self._config.alike_mm:
+            return best.pose
+        poses = np.array([track.pose for track in self._tracks])
+        near = np.exp(-0.5 * (rms_distance(best.pose[None], poses)[0] / self._config.alike_mm) ** 2)
+        share = near * [track.probability for track in self._tracks]
+        return np.einsum("m,mjd->jd", share / share.sum(), poses)
 
     def _begin(self, mixture: Mixture, t: float) -> tuple[HypothesisTrack, ...]:
         return tuple(

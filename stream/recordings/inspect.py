@@ -48,7 +48,8 @@ def inspect_take(path: Path) -> Iterator[str]:
         yield f"  detector {name}: {said.get('model') or 'no weights'}{joint}{runtime}"
     runtime = info.runtime or "what is not known"
     kernels = number_of(info.kernels, "hypothesis", "hypotheses")
-    yield f"  lifter: {info.lifter.get('model', 'not known')} on {runtime}, {kernels}"
+    over_time = f", and {info.lifter['temporal']} on the frames before" if "temporal" in info.lifter else ""
+    yield f"  lifter: {info.lifter.get('model', 'not known')} on {runtime}, {kernels}{over_time}"
     yield from (f"  {line}" for line in _faults(take))
 
 
