@@ -27,6 +27,7 @@ from calibration.geometry.triangulation import triangulate_robust
 from engines import cards, detectors
 from engines.lifter import MDNLifter, lifter_input
 from engines.skeleton import BLAZEPOSE, L_HIP, LIMBS, R_HIP, derive
+from engines.temporal import SHIPPED_TEMPORAL, Sight, TemporalLifter, made_for
 from engines.training import metrics
 from engines.types import Detection, EngineError
 from stream.app import demo
@@ -36,6 +37,7 @@ from stream.sources import make_source
 KEPT: Final = Path(__file__).with_name("results") / "four_cameras.npz"
 PEERS: Final = {"MediaPipe lite": "pose_landmarker_lite.task", "MediaPipe full": "pose_landmarker_full.task"}
 FPS: Final = 60.0
+OVER_TIME: Final = ", with the frames before"
 _SOURCE = np.array(BLAZEPOSE.source)
 _BLUE, _ORANGE, _GREY = "#2864a0", "#c8501e", "#8c8c8c"
 
@@ -124,12 +126,24 @@ def watch_ours(videos: Sequence[Path], name: str) -> tuple[Array, Array]:
     return xy, score
 
 
-def lift(lifter: MDNLifter, cameras: Sequence[Camera], xy: Array, score: Array) -> list[Array]:
-    """(T, 17, 3) mm of every view: the mixture's mean, axes of the camera, relative to the root."""
+def lift(
+    lifter: MDNLifter, cameras: Sequence[Camera], xy: Array, score: Array, temporal: TemporalLifter | None = None
+) -> list[Array]:
+    """(T, 17, 3) mm of every view: the mixture's mean, axes of the camera, relative to the root.
+
+    With ``temporal`` that of each frame with those before.
+    """
     answers = []
     for camera, points, sure in zip(cameras, xy, score, strict=True):
         found = [Detection(*derive(p, s), "kept") for p, s in zip(points, sure, strict=True)]
-        mixtures = lifter([lifter_input(one, camera, MIN_SCORE) for one in found])
+        given = [lifter_input(one, camera, MIN_SCORE) for one in found]
+        mixtures = lifter(given)
+        if temporal is not None:
+            past = temporal.past()
+            mixtures = [
+                temporal([Sight(past, k / FPS, x, said)])[0]
+                for k, (x, said) in enumerate(zip(given, mixtures, strict=True))
+            ]
         mean, weight = np.stack([m.mean for m in mixtures]), np.stack([m.weight for m in mixtures])
         answers.append(metrics.answers(mean, weight)[1])
     return answers
@@ -161,9 +175,13 @@ def run(weights: Path | None = None) -> dict[str, Any]:
     }
     answers = {who: [view.world for view in views] for who, views in theirs.items()}
     lifter = MDNLifter(weights)
-    answers["ours, MoveNet Thunder (kept joints)"] = lift(lifter, cameras, kept.xy, kept.score)
-    for name in ("hourglass", "movenet-lightning"):
-        answers[f"ours, {name}"] = lift(lifter, cameras, *watch_ours(videos, name))
+    temporal = TemporalLifter(lifter) if made_for(SHIPPED_TEMPORAL, lifter) else None
+    seen = {"MoveNet Thunder (kept joints)": (kept.xy, kept.score)}
+    seen |= {name: watch_ours(videos, name) for name in ("hourglass", "movenet-lightning")}
+    for name, joints in seen.items():
+        answers[f"ours, {name}"] = lift(lifter, cameras, *joints)
+        if temporal is not None:
+            answers[f"ours, {name}{OVER_TIME}"] = lift(lifter, cameras, *joints, temporal)
     full = [view.xy for view in theirs["MediaPipe full"]]
     count = min(map(len, full))
     own = triangulate_robust(cameras, np.stack([xy[:count] for xy in full])).points
@@ -202,21 +220,27 @@ def plot(path: Path, results: Mapping[str, Any]) -> None:
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
-    colours = dict(zip(results["mpjpe"]["fused"], ("#e0a080", _ORANGE, _BLUE, "#5c94c8", "#9cbcdc"), strict=True))
+    figure = Figure(figsize=(10, 5.2), layout="constrained")
+    peers, ours = iter(("#e0a080", _ORANGE)), iter((_BLUE, "#5c94c8", "#9cbcdc"))
+    timely = iter(("#1f6b3a", "#58a877", "#a3d1b4"))
+    whose = list(results["mpjpe"]["fused"])
+    colours = {
+        who: next(peers if not who.startswith("ours") else timely if who.endswith(OVER_TIME) else ours) for who in whose
+    }
     panels = figure.subplots(1, 2)
     for axes, key, title in zip(
         panels, ("mpjpe", "p_mpjpe"), ("MPJPE", "P-MPJPE: orientation and size forgiven"), strict=True
     ):
-        places, width = np.arange(len(NAMES) + 1), 0.16
+        places, width = np.arange(len(NAMES) + 1), 0.8 / len(whose)
         for k, (who, views) in enumerate(results[key]["fused"].items()):
-            axes.bar(places + (k - 2) * width, [*views, np.mean(views)], width, color=colours[who], label=who)
+            at = places + (k - (len(whose) - 1) / 2) * width
+            axes.bar(at, [*views, np.mean(views)], width, color=colours[who], label=who)
         axes.set_xticks(places, [*NAMES, "mean"])
         axes.set(title=title, ylabel="mm")
         axes.spines[["top", "right"]].set_visible(False)
         axes.axvline(len(NAMES) - 0.5, color=_GREY, lw=0.6)
     figure.legend(
-        *panels[-1].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False, fontsize=8
+        *panels[-1].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=8
     )
     figure.suptitle("One camera's answer against the fused pose of four, four-camera demo", fontsize=11)
     try:

@@ -47,7 +47,7 @@ def test_what_was_kept_is_there_and_a_damaged_file_is_named(tmp_path):
 
 
 def test_the_report_and_the_picture(tmp_path):
-    whose = ("MediaPipe lite", "MediaPipe full", "ours, a", "ours, b", "ours, c")
+    whose = ("MediaPipe lite", "MediaPipe full", "ours, a", "ours, a, with the frames before", "ours, c")
     row = {who: [100.0, 200.0, 300.0, 400.0 + k] for k, who in enumerate(whose)}
     results = {"frames": 7, "mpjpe": {"fused": row}, "p_mpjpe": {"fused": row}}
     text = accuracy.markdown(results)

@@ -282,9 +282,19 @@ def test_tracks_of_a_sequence(tmp_path, capsys):
     out = tmp_path / "tracks.json"
     assert tracks.main(["--data", str(tmp_path), "--json", str(out)]) == 0
     result = json.loads(out.read_text())
-    assert 0 < result["best of M"]["mpjpe_mm"] < result["most probable"]["mpjpe_mm"]
-    assert result["track, filtered"]["jitter"] < result["most probable"]["jitter"]
-    assert len(capsys.readouterr().out.splitlines()) == 2 + len(result)
+    for ways in result.values():
+        assert 0 < ways["best of M"]["mpjpe_mm"] < ways["most probable"]["mpjpe_mm"]
+        assert ways["track, filtered"]["jitter"] < ways["most probable"]["jitter"]
+    before, over_time = (result[name]["track, filtered"] for name in ("single frames", "with the frames before"))
+    assert over_time["jitter"] < before["jitter"]
+    said = capsys.readouterr().out
+    assert len(said.splitlines()) == 2 + 10 + 1 + 2 and "goal 0.4: met" in said
+    more = ["--rate", "15", "--missing", "0.2", "--detector-noise", "1", "--honest", "--temporal", "off"]
+    assert tracks.main(["--data", str(tmp_path), *more]) == 0
+    said = capsys.readouterr().out
+    assert "with the frames before" not in said and "| single frames | 0." in said
+    assert "--missing 2: it is 0 to 0.9" in refused(capsys, tracks.main, "benchmarks.tracks", "--data", tmp_path,
+                                                    "--missing", "2")  # fmt: skip
     assert tracks.main(["--data", str(tmp_path), "--validation"]) == 2
     assert tracks.main(["--data", str(tmp_path), "--json", str(tmp_path)]) == 2
 

@@ -3,7 +3,7 @@
 What is drawn for a motion (body, definition of the joints, mirror image, camera, kind of noise) stays through it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +44,10 @@ class Motions:
     """(B, L, 3, 3)"""
     t: NDArray[np.float32]
     """(B, L) seconds from the first frame."""
+
+    def frames(self, keep: NDArray) -> "Motions":
+        """Those frames where keep (L,) is true, or at these indices."""
+        return Motions(*(getattr(self, f.name)[:, keep] for f in fields(Motions)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +130,8 @@ class MotionSampler:
         last = length - 1
         place = last - np.abs(place % (2 * last) - last)
         before = np.minimum(place.astype(int), last - 1)
-        u = (place - before)[..., None, None].astype(np.float32)
         p = [self._joints[first + np.clip(before + k, 0, last)] for k in (-1, 0, 1, 2)]
-        return p[1] + 0.5 * u * (
-            p[2] - p[0] + u * (2 * p[0] - 5 * p[1] + 4 * p[2] - p[3] + u * (3 * (p[1] - p[2]) + p[3] - p[0]))
-        )
+        return _between(*p, place - before)
 
     def _body(self, joints: Array, usual: Array) -> Array:
         """Other people's bodies, who go as much further as their legs are longer; and mirror images."""
@@ -195,6 +196,22 @@ class MotionSampler:
         alike = then[:, sk.SPINE] == first[:, sk.SPINE]
         change = np.where(alike, change, frames)
         return np.where((np.arange(frames) < change[:, None])[..., None], first[:, None], then[:, None])
+
+
+def _between(a: Array, b: Array, c: Array, d: Array, u: Array) -> Array:
+    """Catmull and Rom's spline through four frames (..., 17, 3), at u (...) of the way from the second to the third."""
+    u = u[..., None, None].astype(np.float32)
+    return b + 0.5 * u * (c - a + u * (2 * a - 5 * b + 4 * c - d + u * (3 * (b - c) + d - a)))
+
+
+def resample(joints: Array, rate: float) -> Array:
+    """A motion (F, 17, 3) at ``FPS`` at another rate."""
+    if rate == FPS:
+        return joints
+    last = len(joints) - 1
+    place = np.arange(0, last + 1e-9, FPS / rate)
+    before = np.minimum(place.astype(int), last - 1)
+    return _between(*(joints[np.clip(before + k, 0, last)] for k in (-1, 0, 1, 2)), place - before)
 
 
 def frame_times(n: int, frames: int, rng: np.random.Generator) -> Array:

@@ -38,23 +38,30 @@ class TemporalSettings:
     kernels: int = 5  # of the lifter
     width: int = 192
     hidden: int = 512
-    window: int = 27
-    near: int = 9
+    window: int = 27  # frames that an answer depends on
+    near: int = 9  # of them those that the first layer looks at
     samples: int = 6_000_000  # frames
     batch: int = 32  # motions
     frames: int = 40  # of a motion
-    rate: float = 1e-3
-    warm_up: float = 0.01
+    rate: float = 1e-3  # at most; a cosine down to 0
+    warm_up: float = 0.01  # share of the steps
     weight_decay: float = 1e-3
-    clip: float = 1.0
-    average: float = 0.999
-    prior: float = 1.1
+    clip: float = 1.0  # norm of the gradient
+    average: float = 0.999  # decay of the averaged weights, which are what is shipped
+    prior: float = 1.1  # the losses are those of the lifter
     best_error: float = 3.0
     mean_error: float = 3.0
     expected_error: float = 3.0
     shake: float = 3.0  # weight of the error of the acceleration
-    max_noise: float = 4.0
-    validation_too: bool = False
+    max_noise: float = 4.0  # per cent
+    bodies: float = 0.4  # share of the motions that get measured bodies
+    redefined: float = 0.15  # share of the motions that get joints as a detector defines them
+    leaning: float = 0.03  # share of the motions that lean
+    still: float = 0.08  # share of the motions that stand still
+    exact: float = 0.2  # share of the motions whose 2D has no errors
+    detector: float = 0.4  # share of the motions whose 2D has the errors of a real detector; others: Gaussian noise
+    moving: float = 0.25  # share of the cameras that move
+    validation_too: bool = False  # train on the validation subjects as well, once everything is decided
     seed: int = 0
 
 
@@ -172,7 +179,8 @@ def train(
     training, validation = motions.split(poses)
     if settings.validation_too:
         training = motions.concatenate([training, validation])
-    source = motions.MotionSampler(training, settings.seed, settings.frames, settings.max_noise)
+    what = motions.Ingredients(**{f.name: getattr(settings, f.name) for f in dataclasses.fields(motions.Ingredients)})
+    source = motions.MotionSampler(training, settings.seed, settings.frames, settings.max_noise, what)
 
     torch.manual_seed(settings.seed)
     torch.set_flush_denormal(True)

@@ -21,18 +21,18 @@ KINDS: Final = {"2": (2.0, 0.0), "detector": (0.0, 1.0)}
 
 
 def unbroken(poses: Poses, least: int = _LEAST) -> Iterator[Array]:
-    """(F, 17, 3) mm of every motion of at least so many frames."""
-    name = np.char.add(np.char.add(poses.subject, " "), poses.sequence)
-    starts = np.flatnonzero(np.r_[True, name[1:] != name[:-1]])
-    for part in np.split(poses.joints, starts[1:]):
-        if len(part) >= least:
-            yield part
+    """(F, 17, 3) mm of every motion of at least so many frames, by name."""
+    names = np.char.add(np.char.add(poses.subject, " "), poses.sequence)
+    for name in np.unique(names):
+        if (chosen := names == name).sum() >= least:
+            yield poses.joints[chosen]
 
 
 def still_view(
-    joints: Array, rng: np.random.Generator, noise: float, detector: float = 0.0, coco: bool = False
-) -> motions.Motions:
-    """One still, level camera that sees a whole motion at ``motions.FPS``, gravity known.
+    joints: Array, rng: np.random.Generator, noise: float, detector: float = 0.0, coco: bool = False,
+    rate: float = motions.FPS,
+) -> motions.Motions:  # fmt: skip
+    """One still, level camera that sees a whole motion, gravity known.
 
     Args:
         joints: (F, 17, 3) mm, z up.
@@ -40,6 +40,7 @@ def still_view(
         noise: per cent of the 2D joints, each frame's by itself.
         detector: factor on a detector's errors, each frame's by itself.
         coco: without spine, neck and head.
+        rate: frames a second of the motion.
     """
     one = views.sample_cameras(1, rng, views.CameraSampling(pitch=(-5.0, 25.0)))
     path = joints.mean(1)
@@ -56,7 +57,7 @@ def still_view(
         seen[:, :, [7, 9, 10]] = False
     eye = motions.Seen(xy[None], (local - local[:, :1])[None], np.repeat(one.R, n, 0)[None], one.R[:, :, 2],
                        np.ones(1, bool), np.array([distance]))  # fmt: skip
-    return motions.assemble(xy[None], seen, eye, np.arange(n)[None] / motions.FPS)
+    return motions.assemble(xy[None], seen, eye, np.arange(n)[None] / rate)
 
 
 def jitter(answer: Array, truth: Array) -> float:
