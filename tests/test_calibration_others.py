@@ -118,6 +118,48 @@ def test_the_two_cameras_of_opencvs_stereo_sample(tmp_path):
     np.testing.assert_allclose(back.cameras[1].t, t, atol=1e-6)
 
 
+def test_the_two_files_of_opencvs_stereo_sample(tmp_path):
+    first, second = rig(2).cameras
+    R, t = second.R @ first.R.T, second.t - second.R @ first.R.T @ first.t
+    for name, pairs in (
+        ("intrinsics", (("M1", first.K), ("D1", first.dist), ("M2", second.K), ("D2", second.dist))),
+        ("extrinsics", (("R", R), ("T", t[:, None]), ("R1", np.eye(3)), ("Q", np.eye(4)))),
+    ):
+        storage = cv2.FileStorage(str(tmp_path / f"{name}.yml"), cv2.FILE_STORAGE_WRITE)
+        for key, value in pairs:
+            storage.write(key, np.array(value))
+        storage.release()
+    for path in (tmp_path, tmp_path / "intrinsics.yml"):
+        back = load_calibration(path, size=(640, 480))
+        assert back.placed
+        np.testing.assert_allclose(back.cameras[1].t, t, atol=1e-6)
+    with pytest.raises(CalibrationError, match=r"give the intrinsics\.yml beside it"):
+        load_calibration(tmp_path / "extrinsics.yml")
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [(("narrow_stereo", "narrow_stereo"), ("back", "front")), (("rig/left", "rig/right"), ("right", "left"))],
+)
+def test_ros_cameras_have_names_that_can_be_given(tmp_path, names, found):
+    for name, stem in zip(names, ("front", "back"), strict=True):
+        text = ECHO.replace("MODEL", "none").replace("D: [0.1, 0.01, 0.001, 0.002, 0.0]", "D: []")
+        (tmp_path / f"{stem}.yaml").write_text(f"camera_name: {name}\n{text}")
+    back = load_calibration(tmp_path)
+    assert back.names == found
+    assert not back.cameras[0].dist.any()  # an empty list is no distortion
+
+
+@pytest.mark.parametrize("key", ["dist_coeff", "distortion", "distortion_coeffs"])
+def test_json_and_yaml_as_scripts_write_them(tmp_path, key):
+    camera = rig(1).cameras[0]
+    (tmp_path / "a.json").write_text(json.dumps({"camera_matrix": camera.K.tolist(), key: [camera.dist.tolist()]}))
+    (tmp_path / "b.yaml").write_text(f"camera_matrix: {camera.K.tolist()}\n{key}: {[camera.dist.tolist()]}\n")
+    for name in ("a.json", "b.yaml"):
+        (found,) = load_calibration(tmp_path / name, size=(640, 480)).cameras
+        np.testing.assert_allclose(found.dist, camera.dist)
+
+
 ECHO = """header:
   seq: 1
   stamp: {secs: 0, nsecs: 0}
@@ -415,6 +457,17 @@ FOREIGN = {
     "results-cam.txt": (b"Calibration results\nCamera-system parameters:\n", "camchain.yaml"),
     "imu.yaml": (b"imu0:\n  update_rate: 200.0\n", "inertial sensor of Kalibr"),
     "cameras.bin": (b"\x01\x00\x00", "colmap model_converter .*--output_type TXT"),
+    "gopro.json": (
+        b'{"fisheye_params": {"camera_matrix": [[1, 0, 1], [0, 1, 1], [0, 0, 1]], "distortion_coeffs": [0, 0, 0, 0]}}',
+        "Gyroflow.*cv2.FileStorage",
+    ),
+    "jarvis.yaml": (b"%YAML:1.0\nintrinsicMatrix: 1\ndistortionCoefficients: 2\n", "JARVIS.*transposed"),
+    "lens.xml": (b"<calibration><projection>frame</projection></calibration>", "Metashape.*as OpenCV"),
+    "bundle.out": (b"# Bundle file v0.3\n1 1\n", "Bundler.*COLMAP"),
+    "ost.txt": (b"# oST version 5.0 parameters\n\n[image]\n\nwidth\n640\n\nheight\n480\n", r"old form.*ost\.yaml"),
+    "basalt.json": (b'{"value0": {"T_imu_cam": []}}', "Basalt"),
+    "extrinsics.yml": (b"%YAML:1.0\nR: 1\nT: 2\nQ: 3\n", r"half of .* intrinsics\.yml"),
+    "dlt.csv": (b"1.5e-3,2\n" * 11, "linear transformation.*anew"),
     "lab.zip": (b"PK\x03\x04 whatever", "ZIP archive"),
     "empty.toml": (b"", "it is empty"),
     "notes.yaml": (

@@ -34,6 +34,17 @@ def _pickled(_: Path, data: bytes, __: str) -> bool:
     return len(data) > 2 and data[0] == 0x80 and 2 <= data[1] <= 5
 
 
+def of_gyroflow(words: str) -> bool:
+    """Whether it is a lens profile of Gyroflow, which holds OpenCV's words further in."""
+    return '"fisheye_params"' in words
+
+
+def _dlt(_: Path, __: bytes, words: str) -> bool:
+    """Eleven lines of numbers, a camera a column: coefficients of the direct linear transformation."""
+    lines = words.strip().splitlines()
+    return len(lines) == 11 and all(re.fullmatch(r"[-+.\deE,;\s]+", line) for line in lines)
+
+
 _KINDS: Final[tuple[tuple[Callable[[Path, bytes, str], bool], str, str], ...]] = (
     (_suffix(".pkl", ".pickle", ".p"), "pickle files are " + _PICKLE,
      f"convert it with the program that wrote it to TOML or yml (of OpenCap: {_POSE2SIM}'opencap')"),
@@ -63,6 +74,22 @@ _KINDS: Final[tuple[tuple[Callable[[Path, bytes, str], bool], str, str], ...]] =
      "it is a scene of Meshroom or OpenMVG, which is not read", "export it for COLMAP as text, and give that"),
     (_words(r"<document", r"<chunk"), "it is a scene of Metashape, which is not read",
      "export the cameras for COLMAP as text, and give that"),
+    (lambda _, __, words: of_gyroflow(words), "it is a lens profile of Gyroflow, which is not read",
+     "write its camera_matrix, distortion_coeffs and calib_dimension with cv2.FileStorage (camera_matrix, "
+     "distortion_coefficients, image_width, image_height, fisheye_model: 1), and give that"),
+    (_words(r"intrinsicMatrix", r"distortionCoefficients"),
+     "it is of JARVIS, whose matrices are transposed and which says no size, so it is not read", _AS_OPENCV),
+    (_words(r"<calibration>", r"<projection>"), "it is a lens of Metashape, which is not read",
+     "export it there as OpenCV camera calibration, and give that"),
+    (_words(r"^# Bundle file"), "it is of Bundler, which is not read", "export it for COLMAP as text, and give that"),
+    (_words(r"\[image\]\s+width\s+\d+\s+height\s+\d+"), "it is a camera of ROS in its old form, which is not read",
+     "give the ost.yaml that lies beside it, or rosrun camera_calibration_parsers convert IN.ini OUT.yaml"),
+    (_words(r'"T_imu_cam"'), "it is a calibration of Basalt, which is not read",
+     "calibrate with Kalibr's pinhole models"),
+    (_words(r"(?:^|\n)R1?:", r"(?:^|\n)T:", r"(?:^|\n)Q:"), "it is half of what OpenCV's stereo sample writes",
+     "give the intrinsics.yml beside it; this is read along with it"),
+    (_dlt, "these are coefficients of the direct linear transformation, which say nothing of the lens and are not read",
+     _ANEW.removeprefix("or ")),
     (_words(r"(?:^|\n)Camera-system parameters:"), "it is a report of Kalibr, not its calibration",
      "give the camchain.yaml that it wrote beside it"),
     (_words(r"(?:^|\n)imu0:", r"update_rate:"), "it is the inertial sensor of Kalibr, not its cameras",

@@ -6,6 +6,7 @@ translation is the user's ``--unit``, else told by size (``_units``).
 """
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from calibration.errors import CalibrationError
 from calibration.formats._fields import array, image_size, peek, rotation, unplaced_remarks
+from calibration.formats._foreign import of_gyroflow
 from calibration.formats._storage import SUFFIXES, read_storage
 from calibration.formats._units import Unit, tell_unit, unit_name
 from calibration.geometry.camera import Camera
@@ -22,8 +24,8 @@ from calibration.types import Calibration
 FORMAT = "opencv"
 TITLE = "OpenCV / ROS camera yaml, xml or json (a file, or a folder with one a camera)"
 _K = ("camera_matrix", "cameraMatrix", "Camera_Matrix", "CameraMatrix", "intrinsic_matrix", "K", "k", "mtx")
-_DIST = ("distortion_coefficients", "distCoeffs", "Distortion_Coefficients", "DistCoeffs", "dist_coeffs", "dist", "D",
-         "d")  # fmt: skip
+_DIST = ("distortion_coefficients", "distCoeffs", "Distortion_Coefficients", "DistCoeffs", "dist_coeffs", "dist_coeff",
+         "distortion_coeffs", "distortion", "distortions", "dist", "D", "d")  # fmt: skip
 _R = ("rotation_matrix", "rotation", "R", "rvec")
 _T = ("translation_vector", "translation", "T", "t", "tvec")
 _SIZES = (
@@ -50,8 +52,10 @@ def _has_camera(file: Path) -> bool:
         return "opencv_storage" in words and bool(re.search(rf"<(?:{name})[\s>]", words))
     if suffix == ".json":
         # Other programs' JSON has a K, too; OpenCV says what its matrices are.
-        return bool(re.search(rf'"(?:{name})"\s*:', words)) and bool(
-            re.search(r'"opencv-matrix"|"camera_?matrix"', words, re.IGNORECASE)
+        return (
+            bool(re.search(rf'"(?:{name})"\s*:', words))
+            and bool(re.search(r'"opencv-matrix"|"camera_?matrix"', words, re.IGNORECASE))
+            and not of_gyroflow(words)
         )
     return bool(re.search(rf"""^["']?(?:{name})["']?[ \t]*:""", words, re.MULTILINE))
 
@@ -71,6 +75,13 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
     if not files:
         raise CalibrationError(f"{path}: no camera_matrix in it")
     entries = [entry for file in files for entry in _entries(file, read_storage(file))]
+    # ROS' calibrator calls every camera the same where it was not told.
+    named = Counter(name for name, _, _ in entries)
+    stems = [file.stem for file in files]
+    if len(stems) == len(entries):
+        entries = [
+            (stem if named[name] > 1 else name, *rest) for stem, (name, *rest) in zip(stems, entries, strict=True)
+        ]
     poses = [_pose(data, where) for _, data, where in entries]
     places = np.array([-R.T @ t for R, t in filter(None, poses)])
     told = tell_unit(places, unit, str(path)) if len(places) else Unit(1.0)
@@ -91,7 +102,7 @@ def _entries(file: Path, data: dict[str, Any]) -> list[tuple[str, dict[str, Any]
         if f"{lens}1" in data and f"{lens}2" in data and _first(data, _K) is None:
             common = {key: value for key, value in data.items() if not re.search(r"[12]$", key)}
             # X2 = R X1 + T; the first camera's axes are the world's.
-            rest = {key: common.pop(key) for key in (*_R, *_T) if key in common}
+            rest = {key: common.pop(key) for key in (*_R, *_T) if key in common} or _beside(file)
             first = {"R": np.eye(3), "T": np.zeros(3)} if _first(rest, _R) and _first(rest, _T) else {}
             out = []
             for number, pose in (("1", first), ("2", rest)):
@@ -99,10 +110,20 @@ def _entries(file: Path, data: dict[str, Any]) -> list[tuple[str, dict[str, Any]
                 out.append((f"{file.stem}{number}", common | own | pose, f"{file} (camera {number})"))
             return out
     name = data.get("camera_name")
+    # ROS writes "stereo/left", and a name has no slash.
+    name = name.rsplit("/")[-1] if isinstance(name, str) else name
     # ROS' R is that of the rectified picture. It never has a place.
     ros = "distortion_model" in data and _first(data, _T) is None
     return [(str(name if isinstance(name, str) and name else file.stem), {k: v for k, v in data.items()
              if not (ros and k in _R)}, str(file))]  # fmt: skip
+
+
+def _beside(file: Path) -> dict[str, Any]:
+    """Rotation and translation in the ``extrinsics`` that OpenCV's stereo sample writes beside its ``intrinsics``."""
+    other = file.with_stem("extrinsics")
+    if file.stem != "intrinsics" or not other.is_file():
+        return {}
+    return {key: value for key, value in read_storage(other).items() if key in (*_R, *_T)}
 
 
 def _first(data: dict[str, Any], keys: tuple[str, ...]) -> str | None:
@@ -111,7 +132,7 @@ def _first(data: dict[str, Any], keys: tuple[str, ...]) -> str | None:
 
 def _nothing(value: Any) -> bool:
     """An empty matrix, as OpenCV writes one that is not known."""
-    return isinstance(value, np.ndarray | list) and not len(value)
+    return isinstance(value, np.ndarray | list) and not np.size(value)
 
 
 def _pose(data: dict[str, Any], where: str) -> tuple[np.ndarray, np.ndarray] | None:
@@ -132,7 +153,10 @@ def _camera(
     fisheye = _fisheye(data, where)
     K = array(data, _first(data, _K) or _K[0], [(3, 3), (9,)], where).reshape(3, 3)
     shapes = [s for n in ((4,) if fisheye else (4, 5, 8, 12, 14)) for s in ((n,), (1, n), (n, 1))]
-    dist = array(data, _first(data, _DIST) or _DIST[0], shapes, where).ravel()
+    key = _first(data, _DIST)
+    # An empty list says that there is none.
+    none = key is None and any(data.get(key) is not None for key in _DIST)
+    dist = np.zeros(4 if fisheye else 5) if none else array(data, key or _DIST[0], shapes, where).ravel()
     for keys in _SIZES:
         if all(key in data for key in keys):
             size = image_size([data[key] for key in keys], where, "image_width, image_height")

@@ -27,6 +27,8 @@ from stream.types import StreamError
 UNTIMED = frozenset({"mpjpeg", "mjpeg", "h264", "hevc", "m4v", "mpegvideo", "obu", "av1", "dirac", "cavsvideo"})
 # Formats whose clock may begin at any time.
 ANYWHERE = frozenset({"mpegts", "mpeg", "wtv"})
+# Formats in which FFmpeg writes the time of the end as how long it is.
+_TO_THE_END = frozenset({"matroska", "webm", "flv", "nut", "asf"})
 # Each decoder thread holds about a dozen images of its own; four decode 1080p several times faster than real time.
 _THREADS = 4
 KNOW_THEIR_BEGIN = frozenset({"h264", "hevc", "vvc", "av1", "libdav1d"})
@@ -185,7 +187,8 @@ class OpenVideo:
     @property
     def rate(self) -> float | None:
         """Frames a second by the container's time stamps, or None where it has none or they make no sense."""
-        rate = self.stream.average_rate
+        # FFmpeg takes the clock of DV for its rate.
+        rate = self.stream.base_rate if self.format == "dv" else self.stream.average_rate
         return float(rate) * self.each if rate and not self.untimed and rate > 0 else None
 
     @property
@@ -197,8 +200,8 @@ class OpenVideo:
     def duration(self) -> float | None:
         """Seconds, or None where the container does not say."""
         duration, start = self.container.duration or 0, self.container.start_time or 0
-        if ("matroska" in self.format or self.format == "flv") and 0 < start < duration:
-            duration -= start  # FFmpeg writes the time of the end into it
+        if any(part in _TO_THE_END for part in self.format.split(",")) and 0 < start < duration:
+            duration -= start
         return duration / av.time_base if duration > 0 else None
 
     @property
