@@ -123,3 +123,14 @@ def test_the_rate_of_an_avi_with_empty_places_is_that_of_its_images(tmp_path):
     with opened(file_source(source)) as reader:
         assert reader._info.fps == pytest.approx(30, rel=0.02)
         assert abs(reader._info.frames - len(read_all(reader))) <= 2
+
+
+@pytest.mark.parametrize("suffix", ["nut", "asf", "wmv", "webm"])
+@pytest.mark.parametrize("later", [1.0, 3600.0])
+def test_a_file_whose_writer_says_when_it_ends_and_not_how_long_it_is(suffix, later, tmp_path):
+    made = write_video(tmp_path / "s.mkv", 30, codec="libvpx" if suffix == "webm" else "mpeg4")
+    reader = file_source(copied(tmp_path / f"a.{suffix}", made, moved(later)))
+    info = reader.open()
+    frames, note = read_all(reader), reader.status().note
+    assert info.frames is not None and abs(info.frames - 30) <= 2
+    assert (len(frames), frames[0].t, note) == (30, pytest.approx(later), "")

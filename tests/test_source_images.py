@@ -116,6 +116,19 @@ def test_pictures_of_every_depth_look_alike(tmp_path, kind, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(("most", "kind"), [(255, np.float32), (4095, np.float64), (65535, np.float32)])
+def test_floating_point_pictures_of_whole_numbers_are_no_white_ones(tmp_path, most, kind):
+    image = coded(5)
+    for number in range(2):
+        assert cv2.imwrite(str(tmp_path / f"{number}.tif"), (image * (most / image.max())).astype(kind))
+    source = file_source(tmp_path)
+    (message,) = source.open().messages
+    seen = read_all(source)[1].image.astype(int)
+    source.close()
+    assert f"taken as 0 to {most}, not 0 to 1" in message
+    assert np.abs(seen - image * (255 / image.max())).max() <= 1
+
+
 def test_cmyk(tmp_path):
     pillow = pytest.importorskip("PIL.Image")
     image = np.full((64, 64, 3), (200, 30, 60), np.uint8)

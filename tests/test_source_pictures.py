@@ -65,6 +65,15 @@ def test_each_field_is_a_moment(suffix, codec, options, tmp_path):
     assert np.median(edges) < 60, "no comb"
 
 
+def test_raw_dv_has_the_rate_of_its_images_and_not_of_its_clock(tmp_path):
+    source = file_source(write_interlaced(tmp_path / "a.dv", "dvvideo", {}, (720, 576)))
+    info = source.open()
+    frames = read_all(source)
+    source.close()
+    assert info.fps == pytest.approx(50) and info.frames == len(frames) == FIELDS
+    assert np.allclose(np.diff([frame.t for frame in frames]), 0.02, atol=1e-3)
+
+
 def pq(nits):
     m1, m2, c1, c2, c3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128
     y = (nits / 1e4) ** m1

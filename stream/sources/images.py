@@ -18,7 +18,9 @@ from stream.sources._sequence import SequenceSource, Shot
 from stream.sources._source import SourceInfo
 from stream.types import StreamError
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".pnm"}
+)
 UNREAD = frozenset({".heic", ".heif", ".avif", ".jxl", ".jp2", ".exr", ".hdr", ".psd", ".svg", ".pdf",
                     ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"})  # fmt: skip
 """Pictures that are not read here."""
@@ -27,6 +29,8 @@ VIDEOS = frozenset({".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".m
 _DEFAULT_FPS = 30.0
 _LOOKED_AT = 9
 """Pictures of a folder that are looked at first, for the size that most have and the bits of 16 that are used."""
+_WHITES = ((16.0, 1.0), *((float((1 << bits) - 1),) * 2 for bits in (8, 10, 12, 14, 16)))
+"""Up to which value a floating-point picture has which white."""
 _APNG_HEAD = 4096
 """An animated PNG says so before its first image."""
 
@@ -64,6 +68,8 @@ class ImagesSource(SequenceSource):
     _size: tuple[int, int] | None = None
     _bits = 8
     """Of 16, that are used."""
+    _white = 1.0
+    """Of floating-point pictures."""
 
     def _begin(self) -> Iterator[Shot]:
         shown, folder = self.config.shown, Path(self.config.source)
@@ -86,6 +92,7 @@ class ImagesSource(SequenceSource):
         if seen:
             self._size = Counter((image.shape[1], image.shape[0]) for image in seen).most_common(1)[0][0]
             self._bits = max(_bits(image) for image in seen)
+            self._white = max(_white(image) for image in seen)
         return self._run()
 
     @property
@@ -109,7 +116,8 @@ class ImagesSource(SequenceSource):
                 self.note = f"{self.config.shown}: most pictures are {most}, {others[0]}; {count} left out"
                 continue
             self._bits = max(self._bits, _bits(image))
-            yield Shot(index, index / self._fps, _eight(image, self._bits))
+            self._white = max(self._white, _white(image))
+            yield Shot(index, index / self._fps, _eight(image, self._bits, self._white))
 
     def _describe(self, first: Shot) -> SourceInfo:
         size = (first.image.shape[1], first.image.shape[0])
@@ -119,6 +127,8 @@ class ImagesSource(SequenceSource):
             messages.append(f"{shown}: {len(self._unread)} pictures of kinds that are not read ({kinds}) are left out")
         if 8 < self._bits < 16:
             messages.append(f"{shown}: its 16-bit pictures use {self._bits} bits; they are stretched to that")
+        if self._white > 1:
+            messages.append(f"{shown}: its floating-point pictures are taken as 0 to {self._white:g}, not 0 to 1")
         return SourceInfo(
             self.name, self.kind, shown, size, self._fps, len(self._paths), self.live, "media", messages=tuple(messages)
         )
@@ -162,6 +172,8 @@ def _load(path: Path) -> NDArray[Any] | None:
             image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     except (OSError, cv2.error):  # cv2.error: dimensions beyond OpenCV's limit
         return None
+    if image is not None and image.dtype in (np.float64, np.int32, np.uint32):
+        image = image.astype(np.float32)
     return None if image is None or image.dtype not in (np.uint8, np.uint16, np.float32) else image
 
 
@@ -173,10 +185,20 @@ def _bits(image: NDArray[Any]) -> int:
     return next((bits for bits in (8, 10, 12, 14) if most < 1 << bits), 16)
 
 
-def _eight(image: NDArray[Any], bits: int) -> Image:
-    """(H, W, 3) uint8 of a picture that uses so many bits of 16, or is of 0..1."""
+def _white(image: NDArray[Any]) -> float:
+    """What is white in a floating-point picture: 1, which highlights may be above, or the most that whole numbers of 8
+    to 16 bits reach.
+    """
+    if image.dtype != np.float32:
+        return 1.0
+    most = float(image[np.isfinite(image)].max(initial=0))
+    return next((white for limit, white in _WHITES if most <= limit), _WHITES[-1][1])
+
+
+def _eight(image: NDArray[Any], bits: int, white: float = 1.0) -> Image:
+    """(H, W, 3) uint8 of a picture that uses so many bits of 16, or is of 0..white."""
     if image.dtype == np.uint16:
         image = np.right_shift(image, max(bits - 8, 0)).clip(0, 255)
     elif image.dtype == np.float32:
-        image = np.nan_to_num(image * 255, nan=0.0).clip(0, 255)
+        image = np.nan_to_num(image * (255 / white), nan=0.0).clip(0, 255)
     return np.ascontiguousarray(image, np.uint8)
