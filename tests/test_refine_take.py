@@ -12,7 +12,9 @@ from engines.skeleton import EDGES
 from engines.types import Pose
 from stream.app.export import main as export
 from stream.app.refine import main as refine
+from stream.app.refine import whose
 from stream.recordings import refined
+from stream.recordings.inspect import inspect_take
 from stream.recordings.replay import read_events, replay
 from stream.recordings.schema import ESTIMATES
 from stream.recordings.segments import segments
@@ -117,6 +119,9 @@ def test_a_take_in_and_a_take_out(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "refine" in open_take(out).run_info.settings
     for kind in ("npz", "csv", "trc", "c3d"):
         assert export([str(out), "--to", kind, "--out", str(tmp_path / f"x.{kind}")]) == 0
+        said = capsys.readouterr().out
+        assert ("refined: 20.0 % of the joints are filled in and" in said) == (kind in ("trc", "c3d"))
+    assert "  refined from take take" in inspect_take(out)
     with np.load(tmp_path / "x.npz") as data:
         assert data["pose_state"].shape == (40, 17) and data["answer_cov"].shape[1:] == (17, 3, 3)
         assert set(data["pose_method"]) == {"refined", "filled"}
@@ -153,6 +158,17 @@ def test_a_long_gap_stays_empty_and_ids_can_be_joined(tmp_path: Path, capsys: py
     assert "person 3: 30 moments" in capsys.readouterr().out
 
 
+def test_a_gap_that_stays_empty_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    take = walked(tmp_path, count=30, gone=range(10, 20))
+    assert refine([str(take), "--fill", "0.1"]) == 0
+    assert "person 3: 20 moments, 10 moments of longer gaps left empty" in capsys.readouterr().out
+
+
+def test_joined_ids_of_several_groups_are_one():
+    assert whose([(0, 1), (1, 2)]) == whose([(1, 2), (0, 1)]) == {1: 0, 2: 0}
+    assert whose([(0, 1), (1, 0)]) == {1: 0} and whose([(0, 1), (2, 3)]) == {1: 0, 3: 2}
+
+
 def test_cameras_are_corrected_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     take = walked(tmp_path, (0, 90, 180, 270), count=70, noise=0.5)
     assert refine([str(take), "--out", str(tmp_path / "out"), "--refine-cameras"]) in (0, 2)
@@ -170,6 +186,10 @@ def test_cameras_are_corrected_on_request(tmp_path: Path, capsys: pytest.Capture
     [
         (["--join", "3"], "joins nobody; give two ids"),
         (["--join", "a,b"], "joins nobody"),
+        (["--join", "3,03"], "joins nobody"),
+        (["--join", "3,77"], "there is no person 77 in this take; it has 3"),
+        (["--out", "take/inner"], "lies in the take that is read"),
+        (["--out", "x" * 300], "File name too long; give another --out"),
         (["--fill", "-1"], "--fill"),
         (["--refine-cameras"], "in 20 moments two cameras see the same joints; 24 are needed"),
         (["--out", "EXISTS"], "exists already, and no take is written over"),
@@ -178,7 +198,9 @@ def test_cameras_are_corrected_on_request(tmp_path: Path, capsys: pytest.Capture
 def test_what_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], words: str):
     take = walked(tmp_path, count=20)
     (tmp_path / "there").mkdir()
-    flags = [str(tmp_path / "there") if flag == "EXISTS" else flag for flag in flags]
+    flags = ["there" if flag == "EXISTS" else flag for flag in flags]
+    if flags[0] == "--out":
+        flags[1] = str(tmp_path / flags[1])
     assert words in refused(capsys, take, *flags)
     assert {path.name for path in tmp_path.iterdir()} == {"take", "there"} and not any((tmp_path / "there").iterdir())
 

@@ -1,9 +1,11 @@
 """``python -m stream refine``: the best of a whole take, as a new take."""
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from calibration.errors import UserError
@@ -19,15 +21,27 @@ from stream.recordings.reading import fault_line
 from stream.recordings.refined import RefinedPerson, Refinery, filled_share
 from stream.recordings.segments import Span
 from stream.recordings.takes import Take, new_folder, open_take
+from stream.types import StreamError
 from stream.words import number_of
 
 
 def ids(text: str) -> tuple[int, ...]:
     """Ids joined by commas, two at least. The type of a flag."""
     parts = [part.strip() for part in text.split(",")]
-    if len(parts) < 2 or not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
+    valid = all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts)
+    if not valid or len({int(part) for part in parts}) < 2:
         raise argparse.ArgumentTypeError(f"{text!r} joins nobody; give two ids or more, such as 0,3")
     return tuple(int(part) for part in parts)
+
+
+def whose(groups: Sequence[Sequence[int]]) -> dict[int, int]:
+    """For each id that is joined to another, whose it becomes: the first of the first group that leads to it."""
+    found: dict[int, int] = {}
+    for group in groups:
+        first, *others = (found.get(one, one) for one in group)
+        for other in others:
+            found |= dict.fromkeys((other, *(i for i, into in found.items() if into == other)), first)
+    return {one: into for one, into in found.items() if one != into}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -70,8 +84,10 @@ def _refine(take: Take, out: Path, options: argparse.Namespace, faults: dict[tup
         faults[span.segment, span.offset] = span
 
     chosen = replace(RefineOptions(), fill_s=options.fill)
-    joined = {other: group[0] for group in options.join for other in group[1:]}
+    joined = whose(options.join)
     lines: list[str] = []
+    if take.folder.resolve() in out.resolve().parents:
+        raise StreamError(f"{out} lies in the take that is read; give another --out")
     with new_folder(out) as folder:
         refinery = Refinery(take, chosen, joined, on_fault=fault)
         cameras: tuple[Camera, ...] = ()
@@ -115,6 +131,9 @@ def _change(change: CameraChange) -> str:
 
 def _person(one: RefinedPerson) -> str:
     where = "" if one.camera is None else f" in {one.camera}"
+    there = int(np.isfinite(one.refined.joints).all((1, 2)).sum())
+    gaps = number_of(len(one.refined.joints) - there, "moment")
+    empty = "" if there == len(one.refined.joints) else f", {gaps} of longer gaps left empty"
     before, after = one.refined.slid_mm
     feet = "" if before != before else f"; standing feet slid {before:.1f} mm a moment, now {after:.1f}"
-    return f"person {one.person_id}{where}: {number_of(len(one.refined.joints), 'moment')}{feet}"
+    return f"person {one.person_id}{where}: {number_of(there, 'moment')}{empty}{feet}"

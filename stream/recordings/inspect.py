@@ -41,6 +41,9 @@ def inspect_take(path: Path) -> Iterator[str]:
         yield from (f"  {line}" for line in _faults(take))
         yield f"python run_stream.py --from-take {take.folder} --record DIR makes estimates of it"
         return
+    if info.refined:
+        of = info.settings.get("refine")
+        yield f"  refined from take {of.get('take', 'not known') if isinstance(of, dict) else 'not known'}"
     yield from (f"  {line}" for line in _contents(take))
     for name, said in info.detectors.items():
         runtime = said.get("runtime", "not known")

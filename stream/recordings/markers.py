@@ -160,15 +160,39 @@ def markers_of(reading: Read, camera: str | None, world: bool = False, slot: int
             )
         if world:
             raise StreamError("the fused pose is in world axes already; --world is for --camera NAME")
-        return _fused(reading)
+        return _refined(_fused(reading), reading, None)
     names = [c.name for c in reading.take.run_info.cameras]
     if camera is None and len(names) > 1:
+        if not any(array_of(batch, "lifted").any() for batch in reading(ESTIMATES)):
+            raise StreamError("nobody is in this take, or in that part, who was lifted or fused: nothing to export")
         whom = "in this take" if reading.selection.rule == ALL else f"of --select {reading.selection}"
         raise StreamError(f"nothing is fused {whom}; choose one camera's answer with --camera: {', '.join(names)}")
     if camera is not None and camera not in names:
         raise StreamError(f"no camera {camera!r} in this take; it has {', '.join(names)}")
     made = _one_camera(reading, camera or names[0], "not the fused pose" if fused else "no fused pose", slot)
+    made = _refined(made, reading, camera or names[0]) if slot is None else made
     return _in_world(made, reading, camera or names[0]) if world else made
+
+
+def _refined(markers: Markers, reading: Read, camera: str | None) -> Markers:
+    """With a note of a refined take: how much of these markers no camera saw in its moment. Files of markers hold it
+    not: the tables do.
+    """
+    if not reading.take.run_info.refined:
+        return markers
+    stream, name = (MOMENTS, "pose_state") if camera is None else (ESTIMATES, "answer_state")
+    states = [np.zeros((0, len(JOINTS)), np.int8)]
+    for batch in reading(stream):
+        mine = np.ones(batch.num_rows, bool) if camera is None else array_of(batch, "camera") == camera
+        states.append(array_of(batch, name)[mine])
+    state = np.concatenate(states)
+    count = max(int((state >= 0).sum()), 1)
+    filled, beyond = (f"{100 * (state == kind).sum() / count:.1f} %" for kind in (1, 2))
+    note = (
+        f"refined: {filled} of the joints are filled in and {beyond} extrapolated; csv, parquet and npz say which "
+        f"({name})"
+    )
+    return replace(markers, notes=(markers.notes[0], note, *markers.notes[1:]))
 
 
 def _in_world(markers: Markers, reading: Read, camera: str) -> Markers:

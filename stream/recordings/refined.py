@@ -77,6 +77,7 @@ class Refinery:
         self.options = options
         self._joined = dict(joined or {})
         self._on_fault = on_fault
+        self._ids: set[int] = set()  # as recorded, before any are joined
         self.world = any_fused(Reading(take, bar=False))
         """Whether there are fused people; else every camera's are refined by themselves."""
         self._min_score = _min_score(take.run_info.settings)
@@ -84,6 +85,9 @@ class Refinery:
         self.times: NDArray[np.float64]
         """(T,) seconds of the take's moments."""
         self.times, self._indexes, self._people = self._read()
+        if strangers := (set(self._joined) | set(self._joined.values())) - self._ids:
+            who = ", ".join(map(str, sorted(self._ids))) or "nobody"
+            raise StreamError(f"--join: there is no person {min(strangers)} in this take; it has {who}")
         if not self._people:
             raise StreamError(f"{take.folder}: nobody is in it who was lifted or fused, so there is nothing to refine")
 
@@ -148,6 +152,7 @@ class Refinery:
     def _estimates(self) -> Iterator[Estimate]:
         """Those of the take, with everybody under the id that they are joined to."""
         for estimate in replay(self.take, self._on_fault):
+            self._ids.update(max(p.person_id, 0) for p in estimate.people)
             ids = [self._joined.get(p.person_id, max(p.person_id, 0)) for p in estimate.people]
             if len(set(ids)) < len(ids):
                 twice = next(i for i in ids if ids.count(i) > 1)

@@ -61,7 +61,11 @@ def new_folder(path: Path) -> Iterator[Path]:
         StreamError: if there is something of that name, or nothing can be written there.
         OSError: if the block cannot write, or the folder gets no name.
     """
-    if path.exists() or path.is_symlink():
+    try:
+        there = path.exists() or path.is_symlink()
+    except OSError as error:  # a name that is too long
+        raise StreamError(f"cannot write {path}: {error.strerror}; give another --out") from None
+    if there:
         raise StreamError(f"{path} exists already, and no take is written over; give another --out")
     try:
         place = scratch(path.parent)
@@ -83,7 +87,11 @@ def find_take(path: Path) -> Path:
     Raises:
         StreamError: if there is none, if there are several, which are then listed, or if it cannot be read.
     """
-    if not path.is_dir():
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:  # a name that is too long
+        raise StreamError(f"{path}: {error.strerror}") from None
+    if not is_folder:
         raise StreamError(f"{path}: no such folder; give the folder of a take or the one given to --record")
     if _is_take(path):
         return path
