@@ -118,13 +118,17 @@ def test_only_ratios_of_covariances_count_in_fusion() -> None:
     np.testing.assert_allclose(noise(1)[0, 3], 4 * np.eye(2), err_msg="the root of the ratio is believed")
 
 
-@pytest.mark.parametrize("wrong", [np.nan, 0.0, -1.0, np.inf])
-def test_a_covariance_that_is_none_is_passed_over(wrong: float) -> None:
+LOPSIDED = [[2.0, -9.0], [1.0, 1.0]]
+"""Its determinant is that of a covariance, and it is none."""
+
+
+@pytest.mark.parametrize("wrong", [np.nan, 0.0, -1.0, np.inf, LOPSIDED])
+def test_a_covariance_that_is_none_is_passed_over(wrong: float | list[list[float]]) -> None:
     rng = np.random.default_rng(2)
     cameras = scenes.ring((0, 90), rng)
     found = scenes.detect(rng.normal(0, 400, (17, 3)) + (0, 0, 900), cameras, scenes.CLEAN, rng)
     cov = np.tile(np.eye(2, dtype=np.float32), (17, 1, 1))
-    cov[[2, 4]] = np.diag([wrong, wrong])
+    cov[[2, 4]] = wrong if isinstance(wrong, list) else np.diag([wrong, wrong])
     told = [Detection(d.xy, d.score, d.derived, d.origin, cov=cov) for d in found]
     views = gather(told, [None, None], cameras, 0.1)
     assert views is not None

@@ -163,6 +163,7 @@ def relative_noise(
     cov = np.stack(
         [by_score[k] if d.cov is None else _in_sizes(d.cov, d.xy, seen[k]) for k, d in enumerate(detections)]
     )
+    cov = (cov + cov.swapaxes(-1, -2)) / 2  # else one that is not symmetric would pass as positive definite
     usable = seen & np.array(known)[:, None] & np.isfinite(cov).all((-1, -2))
     cov = np.where(usable[..., None, None], cov, np.eye(2))
     usable &= (np.linalg.det(cov) > 0) & (cov[..., 0, 0] > 0)
