@@ -13,7 +13,7 @@ from engines.skeleton import JOINTS
 from stream.app import demo
 from stream.app.opensim import main
 from stream.recordings import opensim_markers
-from stream.recordings.opensim import load_opensim
+from stream.recordings.opensim import _table, load_opensim
 from stream.recordings.opensim_markers import PLACES, weights, write_marker_set
 from stream.types import StreamError
 from tests.exports import run
@@ -59,6 +59,17 @@ def test_what_is_missing_is_said(take: Path, tmp_path: Path, monkeypatch, capsys
     assert "holds other things than an OpenSim export" in capsys.readouterr().err
     assert main([str(take), "--out", str(take / "o")]) == 2
     assert "lies in the take" in capsys.readouterr().err
+
+
+def test_a_table_that_a_full_disk_cut_short_is_no_result(tmp_path: Path) -> None:
+    whole = "Coordinates\nversion=1\nnRows=2\nnColumns=2\nendheader\ntime\tknee\n0\t1.25\n1\t2.5\n"
+    (tmp_path / "a.mot").write_text(whole)
+    columns, rows = _table(tmp_path / "a.mot")
+    assert columns == ["time", "knee"] and rows.tolist() == [[0, 1.25], [1, 2.5]]
+    for length in (0, 20, 60, len(whole) - 6, len(whole) - 2):
+        (tmp_path / "a.mot").write_text(whole[:length])
+        with pytest.raises(OSError, match="No space left"):
+            _table(tmp_path / "a.mot")
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,10 @@ The package pyopensim brings OpenSim; it is optional, heavy, and needs OpenBLAS 
 """
 
 import contextlib
+import errno
 import json
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -93,6 +95,7 @@ def solve_person(
 
     Raises:
         StreamError: if the model cannot be read or lacks most of the bodies, or OpenSim fails.
+        OSError: if the disk is full.
     """
     name = person_name(person_id)
     points = markers.of(person_id, UP) / 1000
@@ -117,10 +120,11 @@ def solve_person(
     factors = _scale(osim, model, points[there], mass)
     _hold(model)
     model.setName(name)
-    model.printToXML(str(folder / f"{name}.osim"))
+    _print(model, folder / f"{name}.osim")
     used = [joint for joint in range(sk.N_JOINTS) if JOINTS[joint] not in lacking]
     heavy = weights(markers.sigma, markers.inferred)
     _inverse_kinematics(osim, folder, name, points, there, markers.time, {JOINTS[j]: float(heavy[j]) for j in used})
+    _table(folder / f"{name}.mot")
     errors = _errors(osim, folder, name, points[there], used, ~markers.inferred)
     report = {
         "model": model_file.name, "mass_kg": mass, "scale": factors, "rms_mm": round(errors.rms, 2),
@@ -144,7 +148,35 @@ def _model(osim: Any, path: Path) -> Any:
     try:
         return osim.simulation.Model(str(path))
     except RuntimeError as error:
-        raise StreamError(f"{path} cannot be read as a model of OpenSim: {str(error).splitlines()[0]}") from None
+        told = [line.strip() for line in str(error).splitlines() if line.strip() and "exception" not in line.lower()]
+        why = told[0] if told else str(error)
+        raise StreamError(f"{path} cannot be read as a model of OpenSim: {why}") from None
+
+
+def _print(model: Any, path: Path) -> None:
+    """Write a model. OpenSim raises RuntimeError for whatever goes wrong, and that is the disk."""
+    try:
+        done = model.printToXML(str(path))
+    except RuntimeError:
+        done = False
+    if not done:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _table(path: Path) -> tuple[list[str], Array]:
+    """Columns and rows of a table that OpenSim wrote.
+
+    Raises:
+        OSError: if it is not whole: OpenSim does not check what it writes, and says nothing of a full disk.
+    """
+    text = path.read_text("utf-8") if path.exists() else ""
+    head, _, body = text.partition("endheader\n")
+    stated, lines = re.search(r"^nRows=(\d+)", head, re.MULTILINE), body.splitlines()
+    if stated is not None and text.endswith("\n") and len(lines) == 1 + int(stated[1]):
+        columns, cells = lines[0].split("\t"), [line.split("\t") for line in lines[1:]]
+        if {len(row) for row in cells} <= {len(columns)}:
+            return columns, np.array([[float(x) for x in row] for row in cells])
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @contextlib.contextmanager
@@ -242,8 +274,7 @@ def _inverse_kinematics(
 
 def _errors(osim: Any, folder: Path, name: str, points: Array, used: list[int], seen: Bools) -> MarkerErrors:
     written = folder / f"{name}_ik_model_marker_locations.sto"
-    lines = written.read_text().split("endheader\n", 1)[1].splitlines()
-    columns, rows = lines[0].split("\t"), np.array([[float(x) for x in line.split("\t")] for line in lines[1:]])
+    columns, rows = _table(written)
     written.unlink()
     count = min(len(rows), len(points))
     found: dict[str, tuple[float, float]] = {}
