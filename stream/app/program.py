@@ -5,13 +5,17 @@ What is imported here is standard library only: a package or a system library th
 
 import difflib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from stream.version import __version__
 
 
 def main() -> int:
     """Run the program, or one of its verbs where the first argument names one."""
+    return _until_stopped(_main)
+
+
+def _main() -> int:
     if _limited("hypothesis-stream"):
         return 2
     try:
@@ -26,6 +30,10 @@ def main() -> int:
 
 def verb(*first: str) -> int:
     """Run one of the verbs, ``python -m stream``; ``first`` stands before what was given."""
+    return _until_stopped(lambda: _verb(*first))
+
+
+def _verb(*first: str) -> int:
     try:
         from stream.app import verbs
     except ImportError as error:
@@ -35,6 +43,10 @@ def verb(*first: str) -> int:
 
 def calibrate(arguments: Sequence[str] | None = None) -> int:
     """Run one of the steps of calibration."""
+    return _until_stopped(lambda: _calibrate(arguments))
+
+
+def _calibrate(arguments: Sequence[str] | None) -> int:
     if _limited("hypothesis-calibrate"):
         return 2
     try:
@@ -46,6 +58,14 @@ def calibrate(arguments: Sequence[str] | None = None) -> int:
         print(f"hypothesis-calibrate {__version__}")
         return 0
     return command_line.main(given)
+
+
+def _until_stopped(work: Callable[[], int]) -> int:
+    """Run a command. Ctrl-C while its packages are still being loaded ends it as any other."""
+    try:
+        return work()
+    except KeyboardInterrupt:
+        return 130
 
 
 def _limited(program: str) -> bool:
