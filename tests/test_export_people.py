@@ -328,3 +328,19 @@ def test_python_gives_the_people_that_are_asked_for(take: Path) -> None:
     for wrong, why in (("biggest", "selects nobody"), ("9", "no person 9 in this take")):
         with pytest.raises(StreamError, match=why):
             recording.to_numpy(select=wrong)
+
+
+def test_a_part_of_a_take_is_listed(take: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert list_take([str(take)]) == 0
+    whole = capsys.readouterr().out.splitlines()
+    assert list_take([str(take), "--start", "0.1", "--end", "0.2"]) == 0
+    assert capsys.readouterr().out.splitlines() == whole[3:6]
+    for flags, words in (
+        (["--start", "2", "--end", "1"], "--end 1 is not after --start 2"),
+        (["--start", "999"], "no moment lies in that part"),
+        (["--force"], "are for --snapshot"),
+        (["--no-pictures"], "are for --snapshot"),
+    ):
+        assert list_take([str(take), *flags]) == 2
+        said = capsys.readouterr()
+        assert words in said.err and not said.out

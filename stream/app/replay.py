@@ -15,7 +15,7 @@ from stream.recordings.segments import Span
 from stream.recordings.takes import open_take
 from stream.selection import ALL, MEASURES, METAVAR, Selection, selection
 from stream.sinks import web
-from stream.types import Estimate, View
+from stream.types import Estimate, StreamError, View
 from stream.words import number_of
 
 
@@ -70,6 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         take = open_take(options.take)
         if take.captured and not (options.web or options.snapshot or options.select.rule != ALL):
+            if options.start is not None or options.end is not None:
+                raise StreamError("--start and --end are for takes with estimates; of a capture all frames are listed")
             for line in frame_lines(take):
                 print(shown(line))
             return DONE
@@ -80,13 +82,19 @@ def main(arguments: list[str] | None = None) -> int:
             write_snapshot(take, options.snapshot, options.select, options.start, options.end,
                            pictures=not options.no_pictures, force=options.force)  # fmt: skip
             return DONE
+        if options.no_pictures or options.force:
+            raise StreamError("--no-pictures and --force are for --snapshot; drop them")
+        if options.start is not None and options.end is not None and options.start >= options.end:
+            raise StreamError(f"--end {options.end:g} is not after --start {options.start:g}")
         unverified: list[Span] = []
-        ids = None if options.select.rule == ALL else Reading(take, select=options.select, bar=False).ids
+        part = Reading(take, options.start, options.end, options.select, bar=False)
+        ids = part.ids
         if options.select.rule in MEASURES:
             say(f"--select {options.select}: " + (f"person {ids[0]}" if ids else "nobody is there"))
         names = [camera.name for camera in take.run_info.cameras]
         for estimate in replay(take, lambda span: say(f"unreadable: {span}"), unverified.append, ids):
-            print(shown(_line(estimate, names)))
+            if part.holds(estimate.t):
+                print(shown(_line(estimate, names)))
         if unverified:
             rows = number_of(sum(span.rows for span in unverified), "row has", "rows have")
             say(f"{rows} no line in the journal: read, but not verified")

@@ -127,6 +127,10 @@ class Reading:
     def _not_verified(self, span: Span) -> None:
         self._unverified[span.segment, span.offset] = span
 
+    def holds(self, time: float) -> bool:
+        """Whether a moment, seconds in the clock of the take, lies in the part that is read."""
+        return self._whole or bool(self._inside(np.array([time]))[0])
+
     def _inside(self, time: NDArray[np.floating]) -> NDArray[np.bool_]:
         after = np.round(time - self.first, 6)  # so that rounding moves no moment to the other part
         return (self._start <= after) & (after < self._end)
