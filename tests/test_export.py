@@ -16,6 +16,7 @@ import pyarrow.parquet
 import pytest
 
 from engines.skeleton import JOINTS
+from stream.app.report import main as report
 from stream.recordings import markers
 from stream.recordings.schema import ESTIMATES
 from stream.recordings.segments import read_journal, segments
@@ -312,6 +313,22 @@ def test_ctrl_c_while_a_take_is_read_is_no_traceback(tmp_path: Path, tool: str) 
     assert not (tmp_path / "out.npz").exists()
 
 
+def test_ctrl_c_while_packages_are_loaded_is_no_traceback(tmp_path: Path) -> None:
+    code = (
+        "import signal, sys; sys.path.insert(0, sys.argv.pop(1));"
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from stream.app.program import verb;"
+        "sys.addaudithook(lambda event, about: "
+        "event == 'import' and about[0] == 'pyarrow' and signal.raise_signal(signal.SIGINT));"
+        "sys.exit(verb())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(Path(__file__).parents[1]), "export", str(tmp_path)],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def unseen(estimate: Estimate, person_id: int) -> np.ndarray:
     """(17,) which joints no camera sees of a person."""
     views = [view for p in estimate.people if p.person_id == person_id for view in p.views if view is not None]
@@ -428,8 +445,42 @@ def test_a_name_of_another_format_is_refused(tmp_path: Path, capsys: pytest.Capt
         said = capsys.readouterr().err
         assert f"{name} would hold {to}, but its name is that of {name[2:].lower()}" in said
         assert f"such as {name[0]}.{to}, or --to {name[2:].lower()}" in said
+    for to, name, instead in (("pose2sim", "a.trc", "a folder such as a, or"), ("csv", "a.html", "that of a page")):
+        assert run(tmp_path / "r", to, tmp_path / name) == 2
+        said = capsys.readouterr().err
+        assert f"{name} would hold {to}" in said and instead in said and said.count("\n") == 1
+    assert report([str(tmp_path / "r"), "--out", str(tmp_path / "a.trc")]) == 2
+    assert "a.trc would hold html, but its name is that of trc; give --out a file such as a.html" in (
+        capsys.readouterr().err
+    )
     assert run(tmp_path / "r", "trc", tmp_path / "a.txt") == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.txt", "r"]
+
+
+@pytest.mark.parametrize("to", ["trc", "glb", "mot", "pose2sim"])
+def test_of_a_take_of_nobody_nothing_is_written(tmp_path: Path, to: str, capsys: pytest.CaptureFixture[str]) -> None:
+    take = record(tmp_path / "r", [replace(estimate, people=()) for estimate in make_estimates(5)])
+    assert run(take, to, tmp_path / "a") == 2
+    assert "nobody is in this take, or in that part" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["r"]
+
+
+def test_what_is_damaged_is_said_where_nothing_can_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    take = record(tmp_path / "r", make_estimates(5))
+    (take / "moments-00000.arrows").unlink()
+    assert run(take, "trc", tmp_path / "a.trc") == 2
+    said = capsys.readouterr().err
+    assert "nothing is fused in this take; choose one camera's answer" in said and said.count("\n") == 1
+    assert "; the take is damaged: moments-00000.arrows is missing: 5 rows are left out (see " in said
+
+
+@pytest.mark.parametrize("to", ["pose2sim", "trc", "csv"])
+def test_a_name_that_is_too_long(tmp_path: Path, to: str, capsys: pytest.CaptureFixture[str]) -> None:
+    take = record(tmp_path / "r", make_estimates(5))
+    assert run(take, to, tmp_path / ("x" * 300)) == 2 and run(tmp_path / ("y" * 300), to, tmp_path / "a") == 2
+    assert [line[-20:] for line in capsys.readouterr().err.splitlines()] == [": File name too long"] * 2
 
 
 def test_a_part_begins_in_the_take(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from engines.argument_types import DONE, INTERRUPTED, MISTAKE, Parser, finite, p
 from stream.app import demo
 from stream.app.console import say, tell
 from stream.recordings.captured import must_hold_estimates
-from stream.recordings.export import check_folder, finished
+from stream.recordings.export import check_folder, finished, told_faults
 from stream.recordings.markers import markers_of
 from stream.recordings.opensim import load_opensim, solve_person, write_extras
 from stream.recordings.reading import Reading
@@ -47,7 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
         if not model.is_file():
             raise StreamError(f"{model}: there is no such model; give --model FILE.osim")
         reading = Reading(take, options.start, options.end, options.select)
-        markers = markers_of(reading, options.camera, options.world)
+        with told_faults(reading):
+            markers = markers_of(reading, options.camera, options.world)
         markers = markers if options.rate is None else resampled(markers, options.rate)
         notes = [*markers.notes]
         with writing.folder_aside(options.out) as folder:

@@ -12,6 +12,7 @@ from stream.app.console import say, tell
 from stream.drawing.compose import Status, compose
 from stream.drawing.scene import ViewState
 from stream.recordings.captured import must_hold_estimates
+from stream.recordings.export import check_suffix, told_faults
 from stream.recordings.inspect import inspect_take
 from stream.recordings.reading import Reading, fault_line
 from stream.recordings.replay import read_frames, replay
@@ -42,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         take = open_take(options.take)
         must_hold_estimates(take)
         writing.check_target(options.out)
+        check_suffix("html", options.out)
         if belongs_to(take.folder, options.out):
             raise StreamError(f"{options.out} is part of the take that is read; give another --out")
         if options.out.exists() and not options.force:
@@ -49,7 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
         if not options.out.parent.is_dir():
             raise StreamError(f"cannot write {options.out}: there is no folder {options.out.parent}")
         reading = Reading(take, options.start, options.end, options.select)
-        numbers = numbers_of(reading)
+        with told_faults(reading):
+            numbers = numbers_of(reading)
         said = list(inspect_take(take.folder))
         pictures = _pictures(take, reading, numbers)
         writing.write_text(options.out, page(f"Take {take.folder.name}", said, take.run_info, numbers, pictures))

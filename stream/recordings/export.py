@@ -4,7 +4,8 @@ Whole or damaged, closed or killed takes are read alike; what cannot be read is 
 ``docs/recording.md`` lists the columns.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -63,11 +64,12 @@ def export(
     check_people_options(to, people)
     if to in FOLDERS:
         check_folder(take, out, force, _MARK[to].__contains__, f"an export to {to}")
-        reading = Reading(take, start, end, select)
-        try:
-            return finished(take, reading, _write_folder(reading, to, out))
-        except OSError as error:
-            raise StreamError(f"cannot write {out}: {error.strerror or error}") from None
+        check_suffix(to, out)
+        with told_faults(Reading(take, start, end, select)) as reading:
+            try:
+                return finished(take, reading, _write_folder(reading, to, out))
+            except OSError as error:
+                raise StreamError(f"cannot write {out}: {error.strerror or error}") from None
     try:
         is_folder = out.is_dir()
     except OSError as error:  # a name that is too long
@@ -77,19 +79,31 @@ def export(
     if not out.parent.is_dir():
         raise StreamError(f"cannot write {out}: there is no folder {out.parent}")
     _check(take, [out], force)
-    _check_suffix(to, out)
-    try:
-        if to in PEOPLE:
-            reading = Reading(take, start, end, select)
-            notes = write_people(reading, to, out, people, lambda targets: _check(take, targets, force))
-        else:
-            beside = _beside(out) if to != "npz" else {}
-            _check(take, list(beside.values()), force)
-            reading = Reading(take, start, end, select)
-            notes = _write_table(reading, to, out, beside)
-    except OSError as error:
-        raise StreamError(f"cannot write {out}: {error.strerror or error}") from None
+    check_suffix(to, out)
+    beside = _beside(out) if to in TABLES and to != "npz" else {}
+    _check(take, list(beside.values()), force)
+    with told_faults(Reading(take, start, end, select)) as reading:
+        try:
+            if to in PEOPLE:
+                notes = write_people(reading, to, out, people, lambda targets: _check(take, targets, force))
+            else:
+                notes = _write_table(reading, to, out, beside)
+        except OSError as error:
+            raise StreamError(f"cannot write {out}: {error.strerror or error}") from None
     return finished(take, reading, notes)
+
+
+@contextmanager
+def told_faults(reading: Reading) -> Iterator[Reading]:
+    """What is wrong with a take is said also where it lets nothing be written: the reason may be that."""
+    try:
+        yield reading
+    except StreamError as error:
+        if not reading.faults:
+            raise
+        first, more = fault_line(reading.faults[0]), len(reading.faults) - 1
+        others = f", and {number_of(more, 'other fault')}" if more else ""
+        raise StreamError(f"{error}; the take is damaged: {first}{others} (see python -m stream recover)") from None
 
 
 def finished(take: Take, reading: Reading, notes: list[str]) -> list[str]:
@@ -106,13 +120,22 @@ def finished(take: Take, reading: Reading, notes: list[str]) -> list[str]:
     return notes
 
 
-def _check_suffix(to: str, out: Path) -> None:
-    """Refuse a name that says another format than the one that was asked for."""
+def check_suffix(to: str, out: Path) -> None:
+    """Refuse a name that says another format than the one that is written, one of ``FORMATS`` or a report's, html.
+
+    Raises:
+        StreamError: with a name that would do.
+    """
+    if to != "html" and out.suffix.lower() in (".html", ".htm"):
+        raise StreamError(f"{out} would hold {to}, but its name is that of a page; python -m stream report writes one")
     own = {f".{to}", *suffixes(to)}
     other = {f".{other}": other for other in FORMATS}.get(out.suffix.lower())
     if other is not None and out.suffix.lower() not in own:
-        raise StreamError(f"{out} would hold {to}, but its name is that of {other}; give --out a file such as"
-                          f" {out.with_suffix(suffixes(to)[0]).name}, or --to {other}")  # fmt: skip
+        instead = "" if to == "html" else f", or --to {other}"
+        name = out.with_suffix("" if to in FOLDERS else suffixes(to)[0]).name
+        kind = "folder" if to in FOLDERS else "file"
+        raise StreamError(f"{out} would hold {to}, but its name is that of {other}; give --out a {kind} such as"
+                          f" {name}{instead}")  # fmt: skip
 
 
 def _check(take: Take, targets: list[Path], force: bool) -> None:
@@ -138,14 +161,17 @@ def check_folder(take: Take, out: Path, force: bool, ours: Callable[[str], bool]
     Raises:
         StreamError: saying why not.
     """
-    real = out.resolve()
-    if take.folder.resolve() in (real, *real.parents):
-        raise StreamError(f"{out} lies in the take that is read; give another --out")
-    if not out.parent.is_dir():
-        raise StreamError(f"cannot write {out}: there is no folder {out.parent}")
-    if not out.exists():
-        return
-    there = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
+    try:
+        real = out.resolve()
+        if take.folder.resolve() in (real, *real.parents):
+            raise StreamError(f"{out} lies in the take that is read; give another --out")
+        if not out.parent.is_dir():
+            raise StreamError(f"cannot write {out}: there is no folder {out.parent}")
+        if not out.exists():
+            return
+        there = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
+    except OSError as error:  # a name that is too long, a folder that may not be read
+        raise StreamError(f"cannot write {out}: {error.strerror or error}") from None
     if not all(map(ours, there)):
         raise StreamError(f"{out} holds other things than {what}; give --out a folder that is not there")
     if there and not force:
