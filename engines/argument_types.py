@@ -33,6 +33,8 @@ class Parser(argparse.ArgumentParser):
         self.addresses = tuple(addresses)
         self.about = about
         self._given: list[str] = []
+        # "-30,12" after a flag is its value, as "-30" is.
+        self._negative_number_matcher = re.compile(r"^-(\d+\.?\d*|\.\d+)(,.*)?$")
 
     def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, args: Sequence[str] | None = None, namespace: Any = None

@@ -116,6 +116,12 @@ class OutputConfig:
     """The ``Options`` of the sinks there may be (``stream.sinks``), which hold their defaults; empty: no output."""
     hypotheses: bool = False
     """Whether live outputs carry all hypotheses, and not only the answer."""
+    viewpoint: tuple[float, ...] = ()
+    """Degrees to the right and up from which pictures are seen at first, and how large; empty: the usual ones."""
+    mirror: bool = False
+    """Whether left and right are exchanged in pictures, as in a mirror."""
+    hold: bool = False
+    """Whether the window keeps the last picture of files."""
     record_buffer_s: float = 10.0
     """A live recorder that falls this far behind loses frame sets, which is counted and said."""
 

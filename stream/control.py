@@ -10,7 +10,7 @@ class Control:
     """
 
     def __init__(self) -> None:
-        self._stopping = self._paused = False
+        self._stopping = self._paused = self._ended = False
         self._on_record: Callable[[bool | None], None] | None = None
         self._on_event: Callable[[str, str, float | None], None] | None = None
 
@@ -35,6 +35,11 @@ class Control:
         return self._stopping
 
     @property
+    def ended(self) -> bool:
+        """Whether the sources came to their end by themselves, and nobody has asked to stop since."""
+        return self._ended
+
+    @property
     def paused(self) -> bool:
         """Whether the picture is to be held, and with it a file; a live source goes on and is recorded on."""
         return self._paused
@@ -42,6 +47,13 @@ class Control:
     # A signal's handler calls ``stop`` in the middle of any other code: it must not take a lock.
     def stop(self) -> None:
         """End the run well: what is under way is finished and written."""
+        self._stopping = True
+        self._ended = False
+
+    def end(self) -> None:
+        """The sources are at their end: what is under way is finished and written, a last picture may be kept."""
+        if not self._stopping:
+            self._ended = True
         self._stopping = True
 
     def pause(self, held: bool | None = None) -> None:

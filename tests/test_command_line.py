@@ -17,11 +17,13 @@ from calibration.formats import save_calibration
 from calibration.geometry.camera import camera_from_fov
 from calibration.types import Calibration
 from engines.lifter import SHIPPED
-from stream.app import demo
+from stream.app import demo, outputs
 from stream.app.command_line import config_of
 from stream.app.flags import parser
+from stream.drawing.scene import ViewState
 from stream.recordings.takes import find_take, open_take
 from stream.sinks import recorder, video
+from stream.types import StreamError
 from tests.media import walker_video
 from tests.program import FAST, FIGURE, ROOT, Done, frames_of, run, table_of
 from tests.servers import free_port, write_video
@@ -56,7 +58,7 @@ def walker(tmp_path_factory) -> WalkerRun:
         target.mux(stream.encode(None))
     (folder / "v.mp4").write_bytes(b"an old video")
     done = run("--camera", f"street={cut}", "--view", "none", "--record", "takes", "--record-video",
-               "--video-out", "v.mp4", "--still-out", "new/s.png", cwd=folder)  # fmt: skip
+               "--video-out", "v.mp4", "--still-out", "new/s.png", "--force", cwd=folder)  # fmt: skip
     assert done.code == 0, done.err
     return WalkerRun(cut, folder, done, table_of(folder / "takes", folder / "table.npz"))
 
@@ -217,7 +219,9 @@ def test_what_is_wrong_is_one_line(bench: Path, name: str) -> None:
     assert done.code == 2
     assert done.out == ""
     assert len(done.complaints) == 1, done.err
-    others = [line for line in done.err.splitlines() if not line.startswith(("run_stream:", "detector ", "lifter "))]
+    others = [
+        line for line in done.err.splitlines() if not line.startswith(("run_stream:", "detector ", "lifter ", "up "))
+    ]
     assert not others, "the line stands alone, but for what was loaded before"
     assert "hush" not in done.err
     for words in said:
@@ -230,6 +234,45 @@ def test_a_run_that_is_refused_leaves_nothing_behind(tmp_path: Path) -> None:
                "--video-out", "v.mp4", "--still-out", "s.png", cwd=tmp_path, env=env)  # fmt: skip
     assert done.code == 2 and "no window" in done.complaints[0]
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_is_written_over_where_that_is_said_and_nowhere_else(tmp_path: Path) -> None:
+    (tmp_path / "v.mp4").write_bytes(b"an old video")
+    (tmp_path / "s.png").write_bytes(b"an old picture")
+    for flag, name in (("--video-out", "v.mp4"), ("--still-out", "s.png")):
+        config = config_of(parser().parse_args(["--camera", FIGURE, flag, str(tmp_path / name)]))
+        with pytest.raises(StreamError, match=f"{flag} .*{name} exists already.*--force"):
+            outputs.check(config)
+        outputs.check(config_of(parser().parse_args(["--camera", FIGURE, flag, str(tmp_path / name), "--force"])))
+
+
+def test_the_demos_own_files_may_be_replaced_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    walker_video()
+    monkeypatch.chdir(tmp_path)
+    for name in ("out/demo.mp4", "out/demo.png", "mine.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"old")
+    outputs.check(config_of(parser().parse_args(["--demo", "--view", "none"])))
+    with pytest.raises(StreamError, match=r"mine.mp4 exists already"):
+        config_of(parser().parse_args(["--demo", "--video-out", "mine.mp4"]))
+
+
+@pytest.mark.parametrize(
+    ("text", "view"),
+    [("-30,12", (-30, 12, 1)), ("90,0,1.5", (90, 0, 1.5)), ("270,-85,4", (-90, -85, 4)), ("0,0", (0, 0, 1))],
+)
+def test_a_viewpoint_is_where_one_looks_from(text: str, view: tuple[float, float, float]) -> None:
+    config = config_of(parser().parse_args(["--camera", FIGURE, "--viewpoint", text, "--mirror", "--hold"]))
+    made = ViewState().seen_from(*config.output.viewpoint)
+    assert (made.yaw, made.pitch, made.zoom) == view
+    assert config.output.mirror and config.output.hold
+
+
+@pytest.mark.parametrize("text", ["left", "1", "1,2,3,4", "0,90", "nan,0", "0,0,0", "0,0,9", "400,0"])
+def test_a_viewpoint_that_is_none_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args(["--camera", FIGURE, "--viewpoint", text])
+    assert "--viewpoint" in capsys.readouterr().err
 
 
 def test_a_setting_that_a_source_does_not_have_is_said(tmp_path: Path) -> None:
@@ -268,7 +311,7 @@ def test_the_demo_takes_the_flags_of_a_source() -> None:
     config = config_of(parser().parse_args(["--demo", "--realtime", "--still-out", "s.png"]))
     (source,) = config.sources
     assert source.realtime and source.name == "walker"
-    assert video.Options(demo.OUT / "demo.mp4", Path("s.png")) in config.output.sinks
+    assert video.Options(demo.OUT / "demo.mp4", Path("s.png"), True) in config.output.sinks
     assert recorder.Options(demo.OUT / "recordings") in config.output.sinks
 
 

@@ -10,9 +10,10 @@ import pytest
 from calibration.geometry.camera import world_to_camera
 from engines.skeleton import HEAD, PELVIS
 from stream.drawing import primitives as draw
-from stream.drawing.compose import _layout, compose
+from stream.drawing.compose import compose
 from stream.drawing.facts import Status
 from stream.drawing.figures import figures, follow, own_colour, shift
+from stream.drawing.layout import arrange as _layout
 from stream.drawing.panel import draw_scene
 from stream.drawing.scene import ViewState, camera_to_stage, world_axes
 from stream.recordings.run_info import RunInfo

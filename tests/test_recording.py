@@ -27,7 +27,7 @@ from stream.recordings.segments import read_journal, segments
 from stream.recordings.takes import find_take, new_take, open_take
 from stream.recordings.writer import Recorder
 from stream.sinks import SinkStoppedError
-from stream.types import StreamError
+from stream.types import Event, StreamError
 from tests.faults.fault import row
 from tests.takes import M, make_estimates, make_run_info, record, same
 from tests.walker import alone, only_view
@@ -320,3 +320,15 @@ def test_a_disk_that_is_full_when_no_frame_set_comes_any_more_is_said_at_the_end
     with pytest.raises(SinkStoppedError, match="No space left on device; the 0 moments in"):
         recorder.close()
     assert "0 moments" in recorder.close(), "once said, it is said"
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_a_take_into_which_nothing_came_is_not_kept(tmp_path: Path, marked: bool) -> None:
+    """As of ``r`` and ``q`` while the picture is held; a mark of the user's is something."""
+    recorder = Recorder(new_take(tmp_path))
+    recorder.open(make_run_info())
+    if marked:
+        recorder.event(Event(1.0, "key", "mark"))
+    said = recorder.close()
+    assert ("no take is kept" in said) is not marked
+    assert [path.name for path in tmp_path.iterdir()] == ([recorder.take.name] if marked else [])

@@ -114,12 +114,20 @@ def test_what_a_calibration_does_not_say_is_said(lab):
     plan, _, lines = fit(lab / "up.toml", *names)
     assert plan.method == "map" and lines == []
     plan, _, (line,) = fit(lab / "placed.toml", *names)
-    assert plan.method == "map" and "does not say where up is" in line
+    assert plan.method == "map" and "up assumed: the image's up" in line and "--up X,Y,Z" in line
     plan, fitted, lines = fit(lab / "placed.toml", *names, up=(0.0, 0.0, 5.0))
     assert lines == [] and fitted[0].camera.up is not None
     np.testing.assert_allclose(fitted[0].camera.up, [0, 0, 1])
     plan, _, (line,) = fit(lab / "lenses.toml", *names)
     assert plan.method == "none" and "lenses only" in line and "extrinsics" in line
+
+
+def test_several_cameras_without_a_calibration_are_told_what_that_means():
+    plan, _, (line,) = fit(None, "left=a", "right=b")
+    assert plan.method == "none"
+    for words in ("2 cameras are not calibrated", "nothing is fused", "python -m calibration", "--calibration FILE"):
+        assert words in line
+    assert fit(None, "left=a")[2] == [], "one camera has nothing to fuse"
 
 
 def test_frames_of_another_size(lab):

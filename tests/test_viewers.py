@@ -14,7 +14,11 @@ import cv2
 import numpy as np
 import pytest
 
+from engines.skeleton import R_ANKLE
 from stream.drawing import primitives as draw
+from stream.drawing.compose import layout_of
+from stream.drawing.figures import follow
+from stream.drawing.scene import ViewState
 from stream.sinks import open3d, window
 from stream.types import StreamError
 from tests.reading import wait_until
@@ -34,7 +38,9 @@ ENV = {**os.environ, "PYTHONPATH": str(HERE.parent)}
         (0x10FF51, "left"), (0x110000 | 0xFF54, "down"),
         (2424832, "left"), (2490368, "up"), (2555904, "right"), (2621440, "down"),
         (63234, "left"), (63232, "up"), (63235, "right"), (63233, "down"),
-        (ord("q"), "q"), (ord("Q"), "q"), (0x100000 | ord("r"), "r"), (32, " "), (-1, ""), (0xFFE1, ""), (0xFF1B, ""),
+        (ord("q"), "q"), (ord("Q"), "q"), (0x100000 | ord("r"), "r"), (32, " "), (-1, ""), (0xFFE1, ""),
+        (27, "escape"), (0xFF1B, "escape"), (0xFFBE, "f1"), (0x700000, "f1"), (0xFFC8, "f11"), (0xFF50, "home"),
+        (ord("?"), "?"), (0xFFAB, "+"), (0xFFB7, "7"), (0x10FFB0, "0"),
     ],
 )  # fmt: skip
 def test_keys_of_every_toolkit_are_known(code: int, name: str) -> None:
@@ -106,7 +112,9 @@ class Recording:
 recording, control = Recording(), Control()
 control.connect(record=recording.switch)
 estimate, images, header = crowd([2, 5]) if "crowd" in sys.argv else single()
-shown = Window(lambda: Status(fps=30.0, recording=recording.on), control, title="viewer under test")
+shown = Window(
+    lambda: Status(fps=30.0, recording=recording.on), control, title="viewer under test", hold="hold" in sys.argv
+)
 shown.open(header)
 shown.write(estimate, images)
 print("ready", flush=True)
@@ -124,7 +132,15 @@ while time.monotonic() < end and not control.stopping:
         print("pause", control.paused, flush=True)
     if shown.view.selected != view.selected:
         print("selected", shown.view.selected, flush=True)
+    for name in ("mirror", "keys", "close", "size"):
+        if getattr(shown.view, name) != getattr(view, name):
+            print(name, getattr(shown.view, name), flush=True)
     view = shown.view
+    if "hold" in sys.argv:
+        control.end()
+        print("ended", flush=True)
+        shown.close()
+        print("closed", flush=True)
 print("quit" if control.stopping else "timeout", flush=True)
 shown.write(estimate, images)
 shown.poll()
@@ -191,6 +207,11 @@ class Driven:
         subprocess.run(["xdotool", "windowfocus", self.windows()[-1]], env=self.env, check=True, capture_output=True)
         subprocess.run(["xdotool", "key", "--delay", "60", *names], env=self.env, check=True, capture_output=True)
 
+    def mouse(self, *what: str) -> None:
+        """Let the mouse, or the keyboard, do something; the window is at the screen's top left."""
+        subprocess.run(["xdotool", "windowfocus", self.windows()[-1]], env=self.env, check=True, capture_output=True)
+        subprocess.run(["xdotool", *what], env=self.env, check=True, capture_output=True)
+
     def end(self) -> int:
         """Wait for it, or end it; returns how it ended."""
         try:
@@ -247,7 +268,54 @@ def test_the_window_shows_the_picture_and_obeys_its_keys(display: tuple[str, Pat
         driven.wait_for("record True")
         driven.key("r")
         driven.wait_for("record False")
-        driven.key("x", "q")
+        for key, said in (("m", "mirror True"), ("z", "close True"), ("h", "keys True"), ("Escape", "keys False")):
+            driven.key(key)
+            driven.wait_for(said)
+        driven.key("question")
+        driven.wait_for("keys True")
+        driven.key("F1")
+        driven.wait_for("keys False")
+        subprocess.run(["xdotool", "windowsize", driven.windows()[-1], "900", "600"], env=driven.env, check=True)
+        driven.wait_for("size (900, 600)")
+        wait_until(lambda: tuple(screen(framebuffer)[590, 890]) in (draw.PANEL, draw.BACK), 20)
+        driven.key("x", "Escape")
+        driven.wait_for("quit")
+        assert driven.end() == 0
+    finally:
+        driven.end()
+
+
+def test_a_click_chooses_and_a_drag_turns(display: tuple[str, Path]) -> None:
+    driven = Driven(display[0], "crowd")
+    driven.wait_for("ready")
+    try:
+        estimate, images, info = crowd([2, 5])
+        view = follow(ViewState(cameras=info.cameras), estimate)
+        ((x, y, w, h),), _, scene = layout_of(images, estimate, view)
+        seen = estimate.people[1].views[0]
+        assert seen is not None
+        at = seen.detection.xy[R_ANKLE] * [w / 1280, h / 720] + [x, y]
+        driven.mouse("mousemove", *(str(round(v)) for v in at), "click", "1")
+        driven.wait_for("selected 5")
+        middle = str(scene[0] + scene[2] // 2), str(scene[1] + scene[3] // 2)
+        driven.mouse("mousemove", *middle, "mousedown", "1", "mousemove_relative", "50", "0")
+        driven.wait_for("turn 10.0 12.0")
+        driven.mouse("mouseup", "1", "key", "2")
+        driven.wait_for("selected 2")
+        driven.key("q")
+        driven.wait_for("quit")
+        assert driven.end() == 0
+    finally:
+        driven.end()
+
+
+def test_the_last_picture_is_held_until_the_user_ends_it(display: tuple[str, Path]) -> None:
+    driven = Driven(display[0], "hold")
+    driven.wait_for("ended")
+    try:
+        driven.key("r", "Right", "q")
+        driven.wait_for("closed")
+        assert not any(line.startswith("record") for line in driven.heard), "nothing comes that could be recorded"
         driven.wait_for("quit")
         assert driven.end() == 0
     finally:

@@ -3,11 +3,29 @@
 A heading has to be chosen; it depends smoothly on up wherever that is possible.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from calibration.arrays import Array
+from calibration.geometry.camera import Camera
 
 _X, _Y, _Z = np.eye(3)
+
+
+def up_of(cameras: Sequence[Camera]) -> tuple[Array, bool]:
+    """Unit vector (3,) against gravity in the world of cameras, and whether it is known: the one place that decides.
+
+    Where no camera knows, the mean of the images' ups is taken for it: cameras are mostly held upright.
+
+    Args:
+        cameras: at least one.
+    """
+    known = next((c.up for c in cameras if c.up is not None), None)
+    if known is not None:
+        return np.asarray(known, float), True
+    mean = -np.sum([c.R[1] for c in cameras], axis=0)
+    return (mean / np.linalg.norm(mean) if np.linalg.norm(mean) > 0.1 else -cameras[0].R[1]), False
 
 
 def turn(up: Array, right: Array, target: Array) -> Array:

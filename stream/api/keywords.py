@@ -107,6 +107,14 @@ class Flags(TypedDict, total=False):
     """A video of what the window would show."""
     still_out: str | PathLike[str]
     """A picture of the last moment."""
+    viewpoint: Sequence[float] | str
+    """Degrees to the right and up from which pictures are seen at first, and a zoom if there is a third."""
+    mirror: bool
+    """Pictures are mirrored, as for a selfie."""
+    hold: bool
+    """The window keeps the last picture of files until the user closes it."""
+    force: bool
+    """``video_out`` and ``still_out`` may take the place of files that are there."""
     hypotheses: bool
     """Live outputs carry all hypotheses, and not only the answer."""
     osc: str | int | bool

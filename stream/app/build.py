@@ -33,6 +33,7 @@ from stream.live.metrics import Meter, Summary
 from stream.live.pipeline import OpenSource, Pipeline
 from stream.live.starts import common_starts
 from stream.live.timed_start import TimedStart
+from stream.recordings.run_info import up_in_words
 from stream.sinks import CameraInfo, MainSink, RunInfo
 from stream.sources import Source, SourceInfo, make_source, open_all
 from stream.types import StreamError
@@ -128,8 +129,11 @@ def prepare(
     lenses = [fitted.camera for fitted in cameras]
     estimator = make_estimator(config, lenses, setup.method, detector, lifter, side_by_side(len(opened), stack),
                                temporal)  # fmt: skip
+    infos = tuple(camera_info(o, f, config.lift.fov_degrees) for o, f in zip(opened, cameras, strict=True))
+    if not any(up_in_words(infos) in line for line in lines):
+        _log.info(up_in_words(infos))
     run_info = RunInfo(
-        cameras=tuple(camera_info(o, f, config.lift.fov_degrees) for o, f in zip(opened, cameras, strict=True)),
+        cameras=infos,
         kernels=lifter.kernels,
         start_utc=start_utc,
         start_monotonic=start_monotonic,
@@ -143,7 +147,7 @@ def prepare(
                   "sync": asdict(config.sync), "fusing": asdict(config.fusion), "tracks": asdict(config.tracks),
                   "speed": {s.name: s.speed for s in config.sources},
                   "rotate": {s.name: turns.get(s.name, s.rotate or 0) for s in config.sources},
-                  "people": config.people.limit, "identity": asdict(config.identity),
+                  "up": up_in_words(infos), "people": config.people.limit, "identity": asdict(config.identity),
                   "sync_offset": {o.info.name: o.offset_s for o in opened}},
     )  # fmt: skip
     meter = Meter()

@@ -17,6 +17,7 @@ from calibration.types import Calibration, with_up
 from engines.fusion import METHODS
 from stream.config import CameraSetupConfig, SourceConfig
 from stream.live.pipeline import OpenSource
+from stream.recordings.run_info import up_in_words
 from stream.sources import SourceInfo, kind_of
 from stream.sources.take import calibration_of_take
 from stream.types import StreamError
@@ -131,7 +132,7 @@ class CameraSetup:
         """
         if self.calibration is None:
             cameras = [camera_from_fov(o.info.name, o.info.size, fov_degrees) for o in opened]
-            return [Fitted(camera, False) for camera in cameras], []
+            return [Fitted(camera, False) for camera in cameras], unfused(len(opened))
         binding = self._bound(opened)
         upright, said = [], []
         for camera, o, asked in zip(binding.cameras, opened, self.rotate, strict=True):
@@ -156,8 +157,8 @@ class CameraSetup:
             return [f"{why} extrinsics"] if views > 1 else []
         if calibration.up is None:
             return [
-                "the calibration does not say where up is: nothing is levelled and no floor is drawn; give --up X,Y,Z, "
-                "or python -m calibration floor finds it"
+                f"{up_in_words([])}, as the calibration does not say it; give --up X,Y,Z, or python -m calibration "
+                "floor finds it"
             ]
         return []
 
@@ -188,6 +189,17 @@ def _upright(camera: Camera, info: SourceInfo, done: int, asked: int | None) -> 
             f"{info.name}={asked}; if it was calibrated without --rotate, leave that out here: it is done by itself"
         ]
     return camera, []
+
+
+def unfused(cameras: int) -> list[str]:
+    """What several cameras without a calibration cannot do, and how that is mended."""
+    if cameras < 2:
+        return []
+    return [
+        f"the {cameras} cameras are not calibrated: nothing is fused, each tells of people in axes of its own (key c: "
+        "whose 3D is shown); calibrate them with python -m calibration intrinsics, then extrinsics or from-person, "
+        "and give --calibration FILE (docs/calibration.md)"
+    ]
 
 
 def source_id(info: SourceInfo, named: bool) -> SourceId:

@@ -19,6 +19,7 @@ from stream.app.typed_marks import listen
 from stream.config import CaptureConfig, Config
 from stream.control import Control
 from stream.drawing.facts import Status
+from stream.drawing.keys import draw_keys
 from stream.drawing.preview import draw_preview
 from stream.drawing.scene import ViewState
 from stream.live.capture import CaptureEvents, CaptureRun
@@ -135,7 +136,10 @@ def _preview(view: str, status: Callable[[], Status], control: Control) -> MainS
 
 
 def _tiles(images: Mapping[str, Image | None], estimate: Estimate, status: Status, view: ViewState) -> Image:
-    return draw_preview(images, [camera.name for camera in view.cameras], status.note, view.size)
+    picture = draw_preview(images, [camera.name for camera in view.cameras], status.note, view.size)
+    if view.keys:
+        draw_keys(picture)
+    return picture
 
 
 def _talks(config: Config) -> bool:

@@ -85,7 +85,12 @@ def config_of(args: argparse.Namespace, *, sources: bool = True, demo_files: boo
             args.sync_delay,
         ),
         output=OutputConfig(
-            args.view, tuple(o for o in options if not (args.quiet and o.name() == "terminal")), args.hypotheses
+            args.view,
+            tuple(o for o in options if not (args.quiet and o.name() == "terminal")),
+            args.hypotheses,
+            tuple(args.viewpoint or ()),
+            args.mirror,
+            args.hold,
         ),
     )
     start = _start_of(args)

@@ -77,7 +77,8 @@ def configure(config: Config, which: str, *, files: bool = True) -> Config:
         files: whether there are results where none were asked for.
 
     Raises:
-        StreamError: if the videos cannot be fetched, or for flags of a calibration where the demo has its own.
+        StreamError: if the videos cannot be fetched, for flags of a calibration where the demo has its own, or for a
+            file that is there already.
     """
     own = {"--calibration": config.setup.calibration, "--up": config.setup.up, "--letterbox": config.setup.letterbox}
     given = [flag for flag, value in own.items() if value]
@@ -102,7 +103,8 @@ def configure(config: Config, which: str, *, files: bool = True) -> Config:
 def _with_files(options: object) -> object:
     """The options of a sink, with files of the demo's own where none is named."""
     if isinstance(options, video.Options):
-        return video.Options(options.video_out or OUT / "demo.mp4", options.still_out or OUT / "demo.png")
+        options.refuse_existing()  # what the user names; the demo's own may be replaced, run after run
+        return video.Options(options.video_out or OUT / "demo.mp4", options.still_out or OUT / "demo.png", True)
     if isinstance(options, recorder.Options):
         return recorder.Options(options.record or OUT / "recordings")
     return options

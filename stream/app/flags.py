@@ -11,6 +11,7 @@ from engines.argument_types import Parser, positive
 from stream import sinks
 from stream.app.console import program
 from stream.config import LiftConfig, PeopleConfig
+from stream.drawing.scene import PITCH, YAW, ZOOMS
 from stream.recordings.video_files import ENCODERS
 from stream.selection import IDS, Selection, selection
 from stream.version import __version__
@@ -105,6 +106,11 @@ def parser(about: str = "", kind: type[Parser] = Parser) -> Parser:
     viewers = [name for name, kind in sinks.kinds().items() if kind.role == "viewer"]
     output.add_argument("--view", default="auto", metavar="VIEW", help=f"auto, {', '.join(viewers)} or none")
     sinks.add_flags(output, sinks.kinds().values())
+    output.add_argument("--viewpoint", type=viewpoint, default=None, metavar="YAW,PITCH[,ZOOM]",
+                        help=f"from where the 3D of window, video and still is seen: degrees to the right and up "
+                             f"({YAW:g},{PITCH:g}), and how large (1)")  # fmt: skip
+    output.add_argument("--mirror", action="store_true", help="window, video and still are mirrored, as for a selfie")
+    output.add_argument("--hold", action="store_true", help="the window keeps the last picture of files until q")
     output.add_argument("--hypotheses", action="store_true", help="live outputs carry all hypotheses")
     run = p.add_argument_group("the run")
     run.add_argument("--config", type=Path, metavar="TOML", help="a file with these flags; those given here win")
@@ -165,6 +171,21 @@ def vector(text: str) -> tuple[float, float, float]:
     if not 0 < x * x + y * y + z * z < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} has no direction")
     return x, y, z
+
+
+def viewpoint(text: str) -> tuple[float, ...]:
+    """``YAW,PITCH[,ZOOM]``: degrees, degrees, and how large."""
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) not in (2, 3) or not all(map(math.isfinite, values)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a viewpoint such as 30,12 or 90,0,1.5")
+    if abs(values[0]) > 360 or abs(values[1]) > 85:
+        raise argparse.ArgumentTypeError(f"{text!r}: give -360 to 360 degrees to the right, and -85 to 85 up")
+    if len(values) == 3 and not ZOOMS[0] <= values[2] <= ZOOMS[1]:
+        raise argparse.ArgumentTypeError(f"{text!r}: a zoom is from {ZOOMS[0]:g} to {ZOOMS[1]:g}")
+    return values
 
 
 def number(text: str) -> int:

@@ -9,6 +9,7 @@ from typing import Final, cast
 from stream.app.record_switch import RecordSwitch, TakeSinks
 from stream.app.run_status import RunStatus
 from stream.config import Config, OutputConfig
+from stream.drawing.scene import ViewState
 from stream.live.metrics import Meter
 from stream.live.pipeline import Pipeline
 from stream.sinks import MainSink, Run, SinkOptions, recorder
@@ -65,8 +66,9 @@ def add(
     folder = next((o.record for o in options if isinstance(o, recorder.Options)), None)
     switch = RecordSwitch(pipeline, folder or RECORD_FOLDER, take_sinks)
     stack.callback(switch.close)
-    status = RunStatus(pipeline, meter, runtime, total, lambda: switch.recording)
-    run = Run(status, pipeline.control, hypotheses=config.hypotheses)
+    status = RunStatus(pipeline, meter, runtime, total, lambda: switch.take)
+    view = ViewState(mirror=config.mirror).seen_from(*config.viewpoint)
+    run = Run(status, pipeline.control, hypotheses=config.hypotheses, view=view, hold=config.hold)
     # Everything that can be refused is made first, a take last, so that no empty one is left.
     made = _made([o for o in options if o.role == "output"], run)
     viewer = _viewer(config.view, [o for o in options if o.role == "viewer"], run)

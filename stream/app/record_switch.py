@@ -42,6 +42,11 @@ class RecordSwitch:
         needed = [worker for worker in self._workers if worker.essential]
         return any(not worker.channel.closed for worker in needed or self._workers)
 
+    @property
+    def take(self) -> Path | None:
+        """The folder of the take that is being written; None where none is."""
+        return self._takes[-1] if self._takes and self.recording else None
+
     def begin(self, span: Span = ALWAYS) -> None:
         """Begin a take.
 
@@ -78,7 +83,7 @@ class RecordSwitch:
         new_take(self._folder).rmdir()
 
     def close(self) -> None:
-        """Leave no folder of a take into which nothing was written: its recorder never came to work."""
+        """Leave no folder of a take into which nothing was written: nothing came to be recorded."""
         for take in self._takes:
             with suppress(OSError):  # not empty
                 take.rmdir()
@@ -99,3 +104,5 @@ class RecordSwitch:
                 self.begin()
             except UserError as error:
                 _log.error(str(error))
+            else:
+                _log.info(f"recording into {self._takes[-1]}")

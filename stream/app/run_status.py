@@ -1,6 +1,7 @@
 """What is known of a run at this moment, for the pictures and the terminal."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from stream.drawing.facts import CameraHealth, Status
 from stream.live.metrics import Meter
@@ -15,17 +16,18 @@ class RunStatus:
         meter: its counts.
         runtime: what the lifter runs on.
         total: frame sets there will be, where a file tells.
-        recording: tells whether a take is being written.
+        take: tells the folder of the take that is being written, None where none is.
     """
 
     def __init__(
-        self, pipeline: Pipeline, meter: Meter, runtime: str, total: int | None, recording: Callable[[], bool]
+        self, pipeline: Pipeline, meter: Meter, runtime: str, total: int | None, take: Callable[[], Path | None]
     ) -> None:
         self._pipeline, self._meter, self._runtime, self._total = pipeline, meter, runtime, total
-        self._recording = recording
+        self._take = take
 
     def __call__(self) -> Status:
         """The status."""
+        take = self._take()
         return Status(
             fps=self._meter.fps,
             latency_ms=self._meter.latency_ms,
@@ -33,7 +35,8 @@ class RunStatus:
             detector=self._meter.detector,
             runtime=self._runtime,
             note=self._pipeline.note,
-            recording=self._recording(),
+            recording=take is not None,
+            take=str(take or ""),
             skew_ms=self._meter.skew_ms,
             done=self._meter.frame_sets,
             total=self._total,

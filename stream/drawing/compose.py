@@ -1,7 +1,6 @@
 """The composed picture: camera images with their 2D skeletons, the 3D panel and what is known of the run. Pure."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import numpy as np
 
@@ -9,15 +8,14 @@ from calibration.arrays import Image
 from stream.drawing import primitives as draw
 from stream.drawing.facts import Status, draw_facts_box
 from stream.drawing.figures import Figure, follow
+from stream.drawing.keys import draw_keys
+from stream.drawing.layout import Layout, arrange, scene_area
 from stream.drawing.panel import draw_scene
-from stream.drawing.primitives import Rect
-from stream.drawing.scene import ViewState, calibrated, gravity_known
+from stream.drawing.scene import ViewState, calibrated
+from stream.drawing.sheet import Sheet, text_scale
 from stream.drawing.tiles import draw_tile
+from stream.recordings.run_info import up_in_words
 from stream.types import Estimate, FrameReference
-
-_LEFT_SHARE: Final = 0.6  # of the width, at most, for the cameras
-_INFO: Final = 136  # px: the least height of the box with hypotheses and status
-_GAP: Final = 8
 
 
 def compose(images: Mapping[str, Image | None], estimate: Estimate, status: Status, view: ViewState) -> Image:
@@ -43,18 +41,28 @@ def compose(images: Mapping[str, Image | None], estimate: Estimate, status: Stat
     canvas = np.empty((height, width, 3), np.uint8)
     draw.fill(canvas, draw.BACK)
     names = _names(estimate, view)
-    shapes = [_shape(images.get(name), estimate.frames[k], view, k) for k, name in enumerate(names)]
-    tiles, info, scene = _layout(shapes, view.size)
+    tiles, info, scene = layout_of(images, estimate, view)
     for index, (name, tile) in enumerate(zip(names, tiles, strict=True)):
         draw_tile(canvas, tile, images.get(name), estimate, index, view, name if len(names) > 1 else "")
     x, y, w, h = scene
-    panel = np.empty((h, w, 3), np.uint8)
+    draw.fill(canvas[y : y + h, x : x + w], draw.PANEL)
+    x0, y0, w0, h0 = scene_area(scene, view.size)
+    # On a picture of its own: nothing that is drawn reaches over the title and the caption.
+    panel = np.empty((h0, w0, 3), np.uint8)
     draw.fill(panel, draw.PANEL)
-    people = draw_scene(panel, (0, 44, w, h - 44 - 30), estimate, view)
-    _label_scene(panel, people, estimate, status, view)
-    canvas[y : y + h, x : x + w] = panel
+    people = draw_scene(panel, (0, 0, w0, h0), estimate, view)
+    canvas[y0 : y0 + h0, x0 : x0 + w0] = panel
+    _label_scene(canvas[y : y + h, x : x + w], people, estimate, status, view)
     draw_facts_box(canvas, info, people, view, status)
+    if view.keys:
+        draw_keys(canvas)
     return canvas
+
+
+def layout_of(images: Mapping[str, Image | None], estimate: Estimate, view: ViewState) -> Layout:
+    """Where everything is in the picture that ``compose`` makes of the same."""
+    names = _names(estimate, view)
+    return arrange([_shape(images.get(n), estimate.frames[k], view, k) for k, n in enumerate(names)], view.size)
 
 
 def _names(estimate: Estimate, view: ViewState) -> list[str]:
@@ -70,45 +78,6 @@ def _shape(image: Image | None, frame: FrameReference | None, view: ViewState, i
         return image.shape[1], image.shape[0]
     known = frame.size if frame is not None else view.cameras[index].size if index < len(view.cameras) else None
     return known or (16, 9)
-
-
-def _layout(shapes: list[tuple[int, int]], size: tuple[int, int]) -> tuple[list[Rect], Rect, Rect]:
-    """Where the cameras' images, the box of facts and the 3D panel go; they never overlap."""
-    width, height = size
-    left = round(width * _LEFT_SHARE)
-    if len(shapes) == 1:
-        w, h = shapes[0]
-        scale = min(left / w, height / h)
-        w, h = round(w * scale), round(h * scale)
-        right = (w + _GAP, 0, width - w - _GAP, height)
-        if height - h - _GAP >= _INFO:
-            return [(0, 0, w, h)], (0, h + _GAP, w, height - h - _GAP), right
-        tiles = [(0, (height - h) // 2, w, h)]
-    else:
-        tiles = _grid(shapes, (left, height))
-        left = max(x + w for x, _, w, _ in tiles)
-        right = (left + _GAP, 0, width - left - _GAP, height)
-    x, _, w, _ = right
-    return tiles, (x, height - _INFO, w, _INFO), (x, 0, w, height - _INFO - _GAP)
-
-
-def _grid(shapes: list[tuple[int, int]], size: tuple[int, int]) -> list[Rect]:
-    """The grid that shows the most of the images, packed to the left and centred in the height."""
-    best: list[Rect] = []
-    for columns in range(1, len(shapes) + 1):
-        rows = -(-len(shapes) // columns)
-        most = (size[0] - _GAP * (columns - 1)) // columns, (size[1] - _GAP * (rows - 1)) // rows
-        fits = [draw.fit(shape, (0, 0, *most)) for shape in shapes]
-        # The cell is as large as the largest image in it, so that no stripes are left between the images.
-        cell = max(f[2] for f in fits), max(f[3] for f in fits)
-        top = (size[1] - rows * cell[1] - (rows - 1) * _GAP) // 2
-        tiles = [
-            draw.fit(shape, (k % columns * (cell[0] + _GAP), top + k // columns * (cell[1] + _GAP), *cell))
-            for k, shape in enumerate(shapes)
-        ]
-        if not best or sum(t[2] * t[3] for t in tiles) > sum(t[2] * t[3] for t in best):
-            best = tiles
-    return best
 
 
 def scene_title(people: Sequence[Figure], cameras: int, of_several: bool) -> str:
@@ -138,21 +107,34 @@ def scene_title(people: Sequence[Figure], cameras: int, of_several: bool) -> str
     return title + (f" · {person.camera}" if of_several else "")
 
 
-def _label_scene(panel: Image, people: Sequence[Figure], estimate: Estimate, status: Status, view: ViewState) -> None:
+def _label_scene(image: Image, people: Sequence[Figure], estimate: Estimate, status: Status, view: ViewState) -> None:
     """What the 3D panel shows, above it; how to read it, below it."""
-    h, w = panel.shape[:2]
+    panel = Sheet(image, text_scale(view.size))
+    w, h = panel.size
     end = w - 16
     if status.recording:
-        end -= draw.text(panel, "recording", (end, 30), draw.RED, 14, 600, "right") + 10
-        draw.disc(panel, np.array([end, 25.5]), 5, draw.RED)
+        end -= panel.text("recording", (end, 30), draw.RED, 14, 600, "right") + 10
+        panel.disc(np.array([end, 25.5]), 5, draw.RED)
         end -= 18
-    if view.paused:
-        end -= draw.text(panel, "paused", (end, 30), draw.SIDE_RIGHT, 14, 600, "right") + 14
+    if view.ended or view.paused:
+        words = "end: q quits" if view.ended else "paused"
+        end -= panel.text(words, (end, 30), draw.SIDE_RIGHT, 14, 600, "right") + 14
     title = scene_title(people, len(view.cameras), len(estimate.frames) > 1)
     title += f" · {estimate.left_out} more not followed" if estimate.left_out else ""
-    draw.text(panel, draw.fit_text(title, end - 20, 17, 550), (16, 30), draw.TEXT, 17, 550)
-    floor = "floor level by calibration" if gravity_known(view) else "floor assumed: the image's up is up"
+    panel.text(panel.fit_text(title, end - 20, 17, 550), (16, 30), draw.TEXT, 17, 550)
+    fits = next((c for c in captions(view) if panel.text_size(c, 12) <= w - 28), captions(view)[-1])
+    words = f"recording into {status.take}" if status.recording and status.take else fits
+    panel.text(panel.fit_text(words, w - 28, 12), (16, h - 12), draw.DIM, 12)
+
+
+def captions(view: ViewState) -> list[str]:
+    """How to read the 3D panel, in the most words first."""
+    up = up_in_words(view.cameras)
     grid = "grid 1 m" if len(calibrated(view)) > 1 else "grid 0.5 m"
-    angle = f"seen from {abs(view.yaw):.0f}° {'right' if view.yaw >= 0 else 'left'}"
-    words = f"{floor} · {grid} · {angle}"
-    draw.text(panel, draw.fit_text(words, w - 28, 12), (16, h - 12), draw.DIM, 12)
+    side, above = ("right" if view.yaw >= 0 else "left"), ("above" if view.pitch >= 0 else "below")
+    angle = f"from {abs(view.yaw):.0f}° {side}, {abs(view.pitch):.0f}° {above}"
+    more = ["mirrored"] if view.mirror else []
+    short = up.partition(":")[0]
+    return [" · ".join(words) for words in (
+        [up, grid, f"seen {angle}", *more], [short, grid, angle, *more], [short, angle, *more], [angle, *more],
+    )]  # fmt: skip

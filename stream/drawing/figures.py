@@ -12,7 +12,7 @@ from stream.drawing.primitives import PEOPLE, Colour
 from stream.drawing.scene import Place, Stage, ViewState, calibrated, camera_to_stage, gravity_known, world_axes
 from stream.types import Estimate, Person
 
-_SOLE: Final = 75.0  # mm from the middle of the ankle down to the floor
+SOLE: Final = 75.0  # mm from the middle of the ankle down to the floor
 _JUMP: Final = 1500.0  # mm: farther than anybody gets in a frame
 _GONE: Final = 2.0  # s after which the scene begins again, and a person's colour may go to another
 _NEAR, _SINKING, _RISING = 0.25, 0.15, 4.0  # s, time constants of place and floor
@@ -44,17 +44,29 @@ class Figure:
 def figures(estimate: Estimate, view: ViewState) -> tuple[Figure, ...]:
     """The people of an estimate in stage axes, in its order: the fused pose where there is one, else a camera's answer.
 
-    Without a calibration every camera has axes of its own: all people are then those of the first camera that has one.
+    Without a calibration every camera has axes of its own: all people are then those of the camera that the view
+    names, or of the first that has one.
     """
     if calibrated(view):
         made = (_fused(person, view) or _seen(person, estimate, view, range(len(person.views)))
                 for person in estimate.people)  # fmt: skip
         return tuple(figure for figure in made if figure is not None)
-    for index in range(len(estimate.frames)):
+    for index in shown_cameras(estimate, view):
         made = [_seen(person, estimate, view, [index]) for person in estimate.people]
         if there := tuple(figure for figure in made if figure is not None):
             return there
     return ()
+
+
+def shown_cameras(estimate: Estimate, view: ViewState) -> Sequence[int]:
+    """The cameras of which one shows its people in 3D where nothing is fused, the first that has somebody."""
+    count = len(estimate.frames)
+    return range(count) if view.camera is None or not 0 <= view.camera < count else [view.camera]
+
+
+def ghost_opacity(probability: float) -> float:
+    """How strong the limbs, and the bar, of another hypothesis than the answer are, 0..1."""
+    return 0.22 + 0.78 * min(max(probability, 0.0), 1.0)
 
 
 def _fused(person: Person, view: ViewState) -> Figure | None:
@@ -127,6 +139,10 @@ def follow(view: ViewState, estimate: Estimate) -> ViewState:
         if before is not None and t - before.t < _GONE and np.linalg.norm(root - before.root) <= _JUMP:
             kept, dt = True, t - before.t
             root = before.root + _share(dt, _NEAR) * (root - before.root)
+            # That of the figure as it is drawn: else it floats over its shadow while its place lags behind.
+            if len(calibrated(view)) < 2:
+                sole += float(root[2] - figure.joints[0, 2])
+                soles[person_id] = sole
             sole = _sunk(before.floor, sole, dt)
         places[person_id] = replace(places[person_id], root=root, floor=sole)
     several = len(places) > 1 or (last is not None and last.several)
@@ -163,7 +179,7 @@ def _sunk(floor: float, sole: float, dt: float) -> float:
 def _sole(joints: Array) -> float:
     ankles = joints[[R_ANKLE, L_ANKLE], 2]
     lowest = float(np.nanmin(ankles)) if np.isfinite(ankles).any() else float(joints[0, 2]) - 850
-    return lowest - _SOLE
+    return lowest - SOLE
 
 
 def _places(known: Mapping[int, Place], there: Sequence[int], t: float) -> dict[int, Place]:

@@ -1,6 +1,6 @@
 """The drawing of the 3D panel: floor, shadows, ghosts, sigmas, cameras and the people."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
@@ -8,22 +8,43 @@ import numpy as np
 
 from calibration.arrays import Array, Image
 from calibration.geometry.camera import Camera
-from engines.skeleton import EDGES, HEAD, L_HIP, L_SHOULDER, NECK, R_HIP, R_SHOULDER
+from engines.skeleton import (
+    EDGES,
+    HEAD,
+    L_ANKLE,
+    L_HIP,
+    L_KNEE,
+    L_SHOULDER,
+    L_WRIST,
+    NECK,
+    R_ANKLE,
+    R_HIP,
+    R_KNEE,
+    R_SHOULDER,
+    R_WRIST,
+)
 from stream.drawing import primitives as draw
-from stream.drawing.figures import Figure, figures, own_colour, shift
+from stream.drawing.figures import SOLE, Figure, figures, ghost_opacity, own_colour, selected, shift
 from stream.drawing.primitives import Colour, Layer
 from stream.drawing.scene import Eye, Stage, ViewState, calibrated, eye, volume, world_axes
+from stream.drawing.sheet import text_scale
 from stream.types import Estimate
 
-_EXTENT: Final = 2400.0  # mm that fit into the smaller side of the panel: a person with both arms up, and air
+_HIGH, _WIDE = 2400.0, 1780.0  # mm that fit into the panel: a person with both arms up, or out, and air
+_NEAR_HIGH, _NEAR_WIDE = 2080.0, 1500.0  # the same of a close-up
 _FARTHEST: Final = 5200.0  # mm: cameras beyond this are not worth a smaller person
 _MOST_EXTENT: Final = 12_000.0  # mm: people farther apart than this are not all shown
 _ARMS: Final = 1200.0  # mm: what two people at the rims of a group reach beyond their pelvises
 _FLOOR_RADIUS: Final = 1900.0
 _GRID: Final = 500.0
+_SHINS: Final = ((R_KNEE, R_ANKLE), (L_KNEE, L_ANKLE))
 
 
-def _draw_floor(panel: Image, look: Eye, middle: Array, radius: float) -> None:
+def _along(direction: Array) -> Array:
+    return direction / max(float(np.linalg.norm(direction)), 1e-6)
+
+
+def _draw_floor(panel: Image, look: Eye, middle: Array, radius: float, thick: int) -> None:
     """A disc of floor around a place (3,) mm with a grid of half metres that fades outwards."""
     angle = np.linspace(0, 2 * np.pi, 73)[:-1]
     for size, amount in ((1.0, 0.35), (0.8, 0.7), (0.55, 1.0)):
@@ -41,10 +62,10 @@ def _draw_floor(panel: Image, look: Eye, middle: Array, radius: float) -> None:
     level = np.minimum(np.hypot(*ends[..., :2].mean(1).T) / radius * 5, 4).astype(int)
     xy, _ = look.project(ends + middle)
     for k in range(5):
-        draw.polylines(panel, xy[level == k], draw.mix(draw.GRID, draw.PANEL, k / 4.6))
+        draw.polylines(panel, xy[level == k], draw.mix(draw.GRID, draw.PANEL, k / 4.6), thick)
 
 
-def _draw_shadow(panel: Image, look: Eye, joints: Array, floor: float) -> None:
+def _draw_shadow(panel: Image, look: Eye, joints: Array, floor: float, scale: float) -> None:
     """A soft shadow straight under the person: it says where on the floor one stands, and how far the feet are off."""
     flat = joints.copy()
     flat[:, 2] = floor
@@ -56,9 +77,9 @@ def _draw_shadow(panel: Image, look: Eye, joints: Array, floor: float) -> None:
     x, y, w, h = cv2.boundingRect(mask)
     if w == 0:
         return
-    pad = 12
+    pad = round(12 * scale)
     x0, y0, x1, y1 = max(x - pad, 0), max(y - pad, 0), x + w + pad, y + h + pad
-    soft = cv2.GaussianBlur(mask[y0:y1, x0:x1], (0, 0), 5)
+    soft = cv2.GaussianBlur(mask[y0:y1, x0:x1], (0, 0), 5 * scale)
     part = panel[y0:y1, x0:x1]
     keep = cv2.merge([255 - soft] * 3)
     part[:] = cv2.multiply(part, keep, scale=1 / 255)
@@ -66,7 +87,7 @@ def _draw_shadow(panel: Image, look: Eye, joints: Array, floor: float) -> None:
 
 def _draw_ghosts(layer: Layer, look: Eye, person: Figure, moved: Array, own: Colour | None) -> None:
     for joints, probability in person.ghosts:
-        opacity = 0.22 + 0.78 * min(max(probability, 0.0), 1.0)
+        opacity = ghost_opacity(probability)
         xy, depth = look.project(joints + moved)
         ends = np.array(EDGES).T
         for a, b in np.array(EDGES)[np.argsort(-np.nan_to_num(depth[ends[0]] + depth[ends[1]]), kind="stable")]:
@@ -77,6 +98,27 @@ def _draw_ghosts(layer: Layer, look: Eye, person: Figure, moved: Array, own: Col
         if np.isfinite(depth[HEAD]):
             middle = (xy[HEAD] + xy[NECK]) / 2
             layer.disc(middle, 80 * look.scale(float(depth[HEAD])), own or draw.MIDDLE, opacity * 0.6)
+
+
+def _number_ghosts(
+    panel: Image, look: Eye, person: Figure, moved: Array, size: int, taken: list[draw.Rect], area: draw.Rect
+) -> None:
+    """The number of each other hypothesis, as beside its bar, where its hand or foot is farthest from the answer's."""
+    ends = [L_WRIST, R_WRIST, L_ANKLE, R_ANKLE]
+    answer = look.project(person.joints[ends] + moved)[0]
+    for number, (joints, probability) in enumerate(person.ghosts[::-1], 2):
+        xy = look.project(joints[ends] + moved)[0]
+        apart = np.hypot(*(xy - answer).T)
+        if not (np.isfinite(apart).any() and np.nanmax(apart) > size):
+            continue
+        end = int(np.nanargmax(apart))
+        out = xy[end] + (xy[end] - answer[end]) / apart[end] * size * 0.9
+        width = draw.text_size(str(number), size, 600)
+        box = (round(float(out[0])) - width // 2, round(float(out[1])) - size // 2, width, size)
+        x, y = draw.free_place(box, taken, area)
+        taken.append((x, y, width, size))
+        colour = draw.mix(draw.PANEL, draw.TEXT, 0.4 + 0.6 * ghost_opacity(probability))
+        draw.text(panel, str(number), (x, y + size - 1), colour, size, 600)
 
 
 def _draw_sigma(layer: Layer, look: Eye, person: Figure, moved: Array, own: Colour | None) -> None:
@@ -97,7 +139,9 @@ def _draw_person(panel: Image, look: Eye, joints: Array, own: Colour | None) -> 
 
     By the sides of the body, or in the person's own colour; the joints then tell the sides.
     """
-    xy, depth = look.project(joints)
+    # The 17 joints end at the ankles; without feet one seems to float over one's shadow.
+    soles = [joints[ankle] + _along(joints[ankle] - joints[knee]) * SOLE for knee, ankle in _SHINS]
+    xy, depth = look.project(np.concatenate([joints, soles]))
     if np.isfinite(depth[[R_HIP, L_HIP, R_SHOULDER, L_SHOULDER]]).all():
         torso = Layer.like(panel)
         corners = xy[[R_SHOULDER, L_SHOULDER, L_HIP, R_HIP]]
@@ -106,12 +150,14 @@ def _draw_person(panel: Image, look: Eye, joints: Array, own: Colour | None) -> 
         torso.onto(panel)
     near, far = np.nanmin(depth), np.nanmax(depth)
     items: list[tuple[float, int, int]] = [((depth[a] + depth[b]) / 2, a, b) for a, b in EDGES]
+    items += [((depth[ankle] + depth[len(joints) + k]) / 2, ankle, len(joints) + k)
+              for k, (_, ankle) in enumerate(_SHINS)]  # fmt: skip
     items += [(depth[j] - 15, -1, j) for j in range(len(joints)) if j not in (NECK, HEAD)]
     items.append(((depth[HEAD] + depth[NECK]) / 2, HEAD, HEAD))
     for distance, a, b in sorted((i for i in items if np.isfinite(i[0])), key=lambda i: -i[0]):
         # 0.62 at the back keeps the far arm readable on the dark ground.
         light = 1 - 0.38 * (distance - near) / max(far - near, 300.0)
-        colour = draw.mix(draw.PANEL, own or draw.side_colour(b), float(light))
+        colour = draw.mix(draw.PANEL, own or draw.side_colour(a if b >= len(joints) else b), float(light))
         dark, bright = draw.mix(colour, draw.BACK, 0.75), draw.mix(colour, (255, 255, 255), 0.45)
         scale = look.scale(distance)
         if a == b:
@@ -136,8 +182,10 @@ def _draw_person(panel: Image, look: Eye, joints: Array, own: Colour | None) -> 
                 draw.line(panel, a0, b0, draw.mix(colour, bright, 0.7), max(width // 4, 1))
 
 
-def _draw_camera(panel: Image, look: Eye, camera: Camera, R: Array, used: bool, taken: list[draw.Rect]) -> None:
-    """A camera as a small pyramid with its name, unless another name has the place already."""
+def _draw_camera(
+    panel: Image, look: Eye, camera: Camera, R: Array, used: bool, taken: list[draw.Rect], area: draw.Rect, scale: float
+) -> None:
+    """A camera as a small pyramid with its name, which stands at the rim where the camera itself is outside."""
     w, h = camera.size
     corners = np.array([[0, 0], [w, 0], [w, h], [0, h]], float)
     rays = (corners - camera.K[:2, 2]) / camera.K[[0, 1], [0, 1]]
@@ -148,37 +196,59 @@ def _draw_camera(panel: Image, look: Eye, camera: Camera, R: Array, used: bool, 
     colour = draw.TEXT if used else draw.GRID
     if not np.isfinite(xy).all():
         return
-    draw.polylines(panel, np.stack([xy[[0, k]] for k in range(1, 5)]), draw.mix(colour, draw.PANEL, 0.45))
-    draw.polylines(panel, xy[None, 1:], draw.mix(colour, draw.PANEL, 0.15), closed=True)
-    draw.polylines(panel, xy[None, 1:3], colour, 2)  # the image's top edge: which way up the camera is held
+    thick = max(round(scale), 1)
+    draw.polylines(panel, np.stack([xy[[0, k]] for k in range(1, 5)]), draw.mix(colour, draw.PANEL, 0.45), thick)
+    draw.polylines(panel, xy[None, 1:], draw.mix(colour, draw.PANEL, 0.15), thick, closed=True)
+    draw.polylines(panel, xy[None, 1:3], colour, 2 * thick)  # the image's top edge: which way up the camera is held
     # The name goes behind the camera, where its own lines are not.
     away = xy[0] - xy[1:].mean(0)
     away = away / max(float(np.hypot(*away)), 1e-6)
-    name = draw.fit_text(camera.name, 110, 12)
-    width = draw.text_size(name, 12)
-    x, y = (round(float(v)) for v in xy[0] + away * [width / 2 + 8, 14])
-    box = (x - width // 2, y - 7, width, 15)
-    clear = all(abs(x - (r[0] + r[2] // 2)) > (width + r[2]) // 2 or abs(box[1] - r[1]) > 15 for r in taken)
-    if clear and 4 < box[0] < panel.shape[1] - width - 4 and 50 < y < panel.shape[0] - 40:
-        taken.append(box)
-        draw.text(panel, name, (x, y + 4), draw.DIM, 12, align="centre")
+    size = round(12 * scale)
+    name = draw.fit_text(camera.name, round(110 * scale), size)
+    width, height = draw.text_size(name, size), round(15 * scale)
+    middle = xy[0] + away * [width / 2 + 8 * scale, 14 * scale]
+    if not ((xy > area[:2]) & (xy < np.add(area[:2], area[2:]))).all(1).any():
+        return
+    x, y = (round(float(v)) for v in middle)
+    x, y = draw.free_place((x - width // 2, y - height // 2, width, height), taken, area)
+    taken.append((x, y, width, height))
+    draw.text(panel, name, (x, y + round(11 * scale)), draw.DIM, size)
 
 
-def _fit_cameras(view: ViewState, area: draw.Rect, target: Array, centres: Array) -> Eye:
-    """The nearest eye from which all cameras (V, 3) mm are in the area, unless they are too far away."""
+def _extent(area: draw.Rect, wide: float, high: float) -> float:
+    """Mm in the smaller side of an area in which so many fit into its width and its height."""
     _, _, w, h = area
-    extent = _EXTENT
+    return min(w, h) * max(wide / w, high / h)
+
+
+def _fit_cameras(view: ViewState, area: draw.Rect, target: Array, centres: Array, stage: Stage) -> Eye:
+    """The nearest eye from which all people are in the area, and all cameras (V, 3) mm unless they are too far away."""
+    _, _, w, h = area
+    extent = _extent(area, _WIDE, _HIGH)
+    rim = text_scale(view.size) * np.array([45, 25])
+    angle = np.arange(8) * np.pi / 4
+    around = np.stack([np.cos(angle), np.sin(angle), 0 * angle], 1) * (stage.reach + 350)
+    people = np.array([*stage.root[:2], stage.floor]) + np.concatenate([around, around + [0, 0, 1900.0]])
     while True:
         look = eye(view, area, target, extent)
-        xy, _ = look.project(centres)
-        inside = (np.abs(xy - look.centre) < [w / 2 - 45, h / 2 - 25]).all()
-        if inside or extent * 1.08 > _FARTHEST:
+        cameras, crowd = (np.abs(look.project(points)[0] - look.centre) for points in (centres, people))
+        room = (crowd < [w / 2, h / 2]).all()
+        farther = extent * 1.08
+        if room and ((cameras < [w / 2, h / 2] - rim).all() or farther > _FARTHEST) or farther > _MOST_EXTENT:
             return look
-        extent *= 1.08
+        extent = farther
 
 
 def _draw_label(
-    panel: Image, look: Eye, person_id: int, joints: Array, own: Colour, chosen: bool, taken: list[draw.Rect]
+    panel: Image,
+    look: Eye,
+    person_id: int,
+    joints: Array,
+    own: Colour,
+    chosen: bool,
+    taken: list[draw.Rect],
+    area: draw.Rect,
+    size: int,
 ) -> None:
     """The person's id above the head, higher where another one's stands already."""
     top = joints[np.nanargmax(joints[:, 2])] + [0, 0, 190.0]
@@ -186,14 +256,78 @@ def _draw_label(
     if not np.isfinite(xy).all():
         return
     words = str(person_id)
-    width, height = draw.text_size(words, 13, 650) + 11, 18
+    width, height = draw.badge_size(words, size)
     x, y = round(float(xy[0])) - width // 2, round(float(xy[1])) - height
-    x, y = draw.free_place((x, y, width, height), taken, (0, 44, panel.shape[1], panel.shape[0] - 30 - 44))
-    taken.append(draw.badge(panel, words, (x, y), own, framed=chosen))
+    x, y = draw.free_place((x, y, width, height), taken, area)
+    taken.append(draw.badge(panel, words, (x, y), own, size, framed=chosen))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """From where the stage is seen, and what of it is drawn around the people."""
+
+    eye: Eye
+    """Pixels are those of the panel."""
+    middle: Array
+    """(3,) mm, stage axes: the middle of the floor that is drawn."""
+    radius: float
+    """mm: of that floor."""
+
+
+def look_at(area: draw.Rect, view: ViewState) -> Look:
+    """From where the stage is seen.
+
+    Args:
+        area: of the panel, in which the people belong.
+        view: from where, and the stage remembered so far.
+    """
+    stage = _stage(view)
+    place = stage.places.get(view.selected) if view.close and view.selected is not None else None
+    place = place if place is not None and np.isfinite(place.root).all() else None
+    cameras = calibrated(view)
+    floor = stage.floor
+    group = 0.0 if place else _ARMS + 2 * stage.reach
+    lying = max(0.6, abs(float(np.sin(np.radians(view.pitch)))))  # of a group's width, seen as height
+    if len(cameras) > 1:
+        # The middle of what the cameras see, not the people: the cameras stay where they are in the picture.
+        R = world_axes(cameras)[0]
+        centre, reach = volume(cameras, R)
+        floor = floor if view.stage is not None and stage is view.stage else float(centre[2]) - 900
+        middle, radius = np.array([*centre[:2], floor]), max(reach * 0.95, _FLOOR_RADIUS)
+        if not view.close:
+            centres = np.array([R @ c.centre for c in cameras])
+            height = min(max(float(centres[:, 2].mean() - floor) * 0.5, 800.0), 1300.0)
+            look = _fit_cameras(
+                replace(view, zoom=1.0),
+                area,
+                middle + [0, 0, height],
+                centres,
+                replace(stage, floor=floor) if view.stage is not stage else stage,
+            )
+            return Look(replace(look, focal=look.focal * view.zoom), middle, radius)
+    else:
+        middle, radius = np.array([*stage.root[:2], floor]), max(_FLOOR_RADIUS, stage.reach + 900)
+    if view.close:
+        wide, high = max(_NEAR_WIDE, group), max(_NEAR_HIGH, group * lying)
+        target = stage.root if place is None else np.array([*place.root[:2], floor + 930.0])
+    else:
+        wide, high = max(_WIDE, group), max(_HIGH, group * lying)
+        # Looked at above the middle of a person, which leaves room for raised arms; the nearer, the less of that.
+        target = middle + [0, 0, 1000.0 - 120.0 * min(max((view.zoom - 1) / 0.3, 0.0), 1.0)]
+    extent = min(_extent(area, wide, high), _MOST_EXTENT)
+    return Look(eye(view, area, target, extent), middle, radius)
+
+
+def _stage(view: ViewState) -> Stage:
+    """What is remembered, or a place for an empty scene."""
+    stage = view.stage
+    if stage is not None and np.isfinite(stage.root).all():
+        return stage
+    return replace(stage or Stage(0, np.zeros(3), 0), root=np.array([0, 4000.0, 0]), floor=-900.0)
 
 
 def draw_scene(panel: Image, area: draw.Rect, estimate: Estimate, view: ViewState) -> tuple[Figure, ...]:
-    """Draw the 3D panel in place; text but for names and ids is left to the caller.
+    """Draw the 3D panel in place; text but for names, ids and numbers is left to the caller.
 
     Args:
         panel: (H, W, 3) BGR to draw on.
@@ -205,36 +339,18 @@ def draw_scene(panel: Image, area: draw.Rect, estimate: Estimate, view: ViewStat
         The people that were drawn, in the estimate's order.
     """
     people = tuple(p for p in figures(estimate, view) if np.isfinite(p.joints).any())
-    cameras = calibrated(view)
-    stage = view.stage
-    known = stage is not None and bool(np.isfinite(stage.root).all())
-    if stage is None or not known:
-        stage = replace(stage or Stage(0, np.zeros(3), 0), root=np.array([0, 4000.0, 0]), floor=-900.0)
-    world = len(cameras) > 1
-    R = world_axes(cameras)[0] if world else np.eye(3)
-    floor = stage.floor
-    if world:
-        # The middle of what the cameras see, not the people: the cameras stay where they are in the picture.
-        place, reach = volume(cameras, R)
-        floor = floor if known else place[2] - 900
-        middle, radius = np.array([*place[:2], floor]), max(reach * 0.95, _FLOOR_RADIUS)
-        centres = np.array([R @ c.centre for c in cameras])
-        height = min(max(float(centres[:, 2].mean() - floor) * 0.5, 800.0), 1300.0)
-        look = _fit_cameras(replace(view, zoom=1.0), area, middle + [0, 0, height], centres)
-        look = replace(look, focal=look.focal * view.zoom)
-    else:
-        extent = min(max(_EXTENT, _ARMS + 2 * stage.reach), _MOST_EXTENT)
-        middle, radius = np.array([*stage.root[:2], floor]), max(_FLOOR_RADIUS, stage.reach + 900)
-        # Looked at above the middle of a person, which leaves room for raised arms.
-        look = eye(view, area, middle + [0, 0, 1000.0], extent)
-    _draw_floor(panel, look, middle, radius)
+    cameras, scale, made = calibrated(view), text_scale(view.size), look_at(area, view)
+    look, floor = made.eye, float(made.middle[2])
+    _draw_floor(panel, look, made.middle, made.radius, max(round(scale), 1))
     used = {name for p in people for name in p.used} if any(p.method for p in people) else {c.name for c in cameras}
     taken: list[draw.Rect] = []
-    for camera in cameras if world else ():
-        _draw_camera(panel, look, camera, R, camera.name in used, taken)
+    if len(cameras) > 1:
+        R = world_axes(cameras)[0]
+        for camera in cameras:
+            _draw_camera(panel, look, camera, R, camera.name in used, taken, area, scale)
     moves = {p.person_id: shift(p, view) for p in people}
     for person in people:
-        _draw_shadow(panel, look, person.joints + moves[person.person_id], float(middle[2]))
+        _draw_shadow(panel, look, person.joints + moves[person.person_id], floor, scale)
     # The farthest first, each with what is known of them: who stands in front covers who stands behind.
     order = sorted(people, key=lambda p: -float(look.axes[2] @ np.nanmean(p.joints + moves[p.person_id], axis=0)))
     for person in order:
@@ -247,6 +363,9 @@ def draw_scene(panel: Image, area: draw.Rect, estimate: Estimate, view: ViewStat
     for person in reversed(order):
         person_id, own = person.person_id, own_colour(view, person.person_id)
         if own is not None:
-            joints = person.joints + moves[person_id]
-            _draw_label(panel, look, person_id, joints, own, person_id == view.selected, taken)
+            joints, chosen = person.joints + moves[person_id], person_id == view.selected
+            _draw_label(panel, look, person_id, joints, own, chosen, taken, area, round(13 * scale))
+    told = selected(people, view)
+    if told is not None:
+        _number_ghosts(panel, look, told, moves[told.person_id], round(12 * scale), taken, area)
     return people

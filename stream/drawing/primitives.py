@@ -176,12 +176,13 @@ def tag(
     image: Image, words: str, xy: tuple[int, int], colour: Colour = TEXT, size: int = 14, align: str = "left"
 ) -> Rect:
     """Text in a box of its own, legible on any picture; xy is the box's top left, "centre" or "right" corner."""
-    width, height = text_size(words, size) + 16, size + 11
+    pad = round(0.57 * size)
+    width, height = text_size(words, size) + 2 * pad, round(1.8 * size)
     x = xy[0] - {"left": 0, "centre": width // 2, "right": width}[align]
     x, y = max(x, 0), max(xy[1], 0)
     box = image[y : y + height, x : x + width]
     box[:] = cv2.addWeighted(box, 0.25, np.full_like(box, BACK), 0.75, 0)
-    text(image, words, (x + 8, y + size + 3), colour, size)
+    text(image, words, (x + pad, y + round(1.23 * size)), colour, size)
     return x, y, width, height
 
 

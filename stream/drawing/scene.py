@@ -12,11 +12,13 @@ import numpy as np
 
 from calibration.arrays import Array
 from calibration.geometry.camera import Camera, camera_to_world
+from calibration.geometry.upright import up_of
 from stream.recordings.run_info import CameraInfo
 
 YAW: Final = 30.0
 PITCH: Final = 12.0
 STEP: Final = 5.0
+ZOOMS: Final = (0.4, 4.0)
 _FORWARD, _RIGHT, _IMAGE_UP = np.array([0.0, 0, 1]), np.array([1.0, 0, 0]), np.array([0.0, -1, 0])
 
 
@@ -72,16 +74,54 @@ class ViewState:
     """None before the first person."""
     selected: int | None = None
     """``person_id`` of the person whose hypotheses are told of; None for the first."""
+    camera: int | None = None
+    """Whose 3D is shown where nothing is fused, an index into ``cameras``; None for the first that sees somebody."""
+    close: bool = False
+    """Whether the eye is near: at the selected person, or at all where nobody is selected."""
+    mirror: bool = False
+    """Whether left and right are exchanged, as in a mirror."""
+    keys: bool = False
+    """Whether the keys are shown over the picture."""
+    ended: bool = False
+    """Whether the picture is the last one of a run that is over."""
 
     def turned(self, yaw: float, pitch: float) -> "ViewState":
-        """The view with the eye moved by these degrees."""
+        """The view with the eye moved by these degrees: to the right of the picture, mirrored or not, and up."""
+        yaw = -yaw if self.mirror else yaw
         return replace(self, yaw=(self.yaw + yaw + 180) % 360 - 180, pitch=min(max(self.pitch + pitch, -85), 85))
+
+    def seen_from(self, yaw: float = YAW, pitch: float = PITCH, zoom: float = 1.0) -> "ViewState":
+        """The view with the eye at these degrees to the right and up, all in it so large; within limits."""
+        return replace(
+            self, yaw=(yaw + 180) % 360 - 180, pitch=min(max(pitch, -85), 85), zoom=min(max(zoom, ZOOMS[0]), ZOOMS[1])
+        )
+
+    def zoomed(self, factor: float) -> "ViewState":
+        """The view with all in it larger by a factor, within limits."""
+        return replace(self, zoom=min(max(self.zoom * factor, ZOOMS[0]), ZOOMS[1]))
+
+    @property
+    def there(self) -> list[int]:
+        """The ids of those who are there, in order."""
+        places = self.stage.places if self.stage else {}
+        latest = max((place.t for place in places.values()), default=0.0)
+        return sorted(person_id for person_id, place in places.items() if place.t == latest)
+
+    def numbered(self, digit: str) -> int | None:
+        """The id of whom a digit means of several who are there: theirs, or the one that ends in it; else None."""
+        if self.stage is None or not self.stage.several:
+            return None
+        there = self.there
+        return int(digit) if int(digit) in there else next((i for i in there if str(i).endswith(digit)), None)
+
+    def next_camera(self) -> "ViewState":
+        """The view that shows the 3D of the next camera, after the last of the first that sees somebody again."""
+        following = 0 if self.camera is None else self.camera + 1
+        return replace(self, camera=following if following < len(self.cameras) else None)
 
     def next_person(self) -> "ViewState":
         """The view that tells of the next of those who are there, after the last of the first again."""
-        places = self.stage.places if self.stage else {}
-        latest = max((place.t for place in places.values()), default=0.0)
-        there = sorted(person_id for person_id, place in places.items() if place.t == latest)
+        there = self.there
         before = self.selected if self.selected in there else there[0] if there else None
         return replace(self, selected=next((i for i in there if before is not None and i > before), None))
 
@@ -131,13 +171,9 @@ def stage_from(forward: Array, up: Array, right: Array) -> Array:
 
 def world_axes(cameras: Sequence[Camera]) -> tuple[Array, bool]:
     """(3, 3) rotation from the world of calibrated cameras to the stage, and whether gravity is known."""
+    up, known = up_of(cameras)
     first = cameras[0]
-    known = next((c.up for c in cameras if c.up is not None), None)
-    if known is None:
-        mean = -np.sum([c.R[1] for c in cameras], axis=0)
-        known = mean / np.linalg.norm(mean) if np.linalg.norm(mean) > 0.1 else -first.R[1]
-        return stage_from(first.R[2], known, first.R[0]), False
-    return stage_from(first.R[2], known, first.R[0]), True
+    return stage_from(first.R[2], up, first.R[0]), known
 
 
 def calibrated(view: ViewState) -> list[Camera]:
@@ -172,7 +208,8 @@ def eye(view: ViewState, area: tuple[int, int, int, int], target: Array, extent:
     yaw, pitch = np.radians(view.yaw), np.radians(view.pitch)
     d = np.array([-np.sin(yaw) * np.cos(pitch), np.cos(yaw) * np.cos(pitch), -np.sin(pitch)])
     r = np.array([np.cos(yaw), np.sin(yaw), 0.0])
+    up = np.cross(r, d)
     distance = 2.4 * extent
     x, y, w, h = area
     focal = min(w, h) * distance / extent * view.zoom
-    return Eye(target - d * distance, np.stack([r, np.cross(r, d), d]), focal, (x + w / 2, y + h / 2))
+    return Eye(target - d * distance, np.stack([-r if view.mirror else r, up, d]), focal, (x + w / 2, y + h / 2))

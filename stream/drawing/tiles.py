@@ -1,18 +1,24 @@
 """A camera's image with the skeletons of those whom it sees. Drawn in place."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
+import cv2
 import numpy as np
 
-from calibration.arrays import Image
+from calibration.arrays import Array, Image
 from calibration.geometry.camera import resize_pixels
-from engines.skeleton import EDGES, PELVIS, SPINE, THORAX
+from engines.skeleton import EDGES, HEAD, L_SHOULDER, NECK, PELVIS, R_SHOULDER, SPINE, THORAX
 from engines.types import Detection
 from stream.drawing import primitives as draw
 from stream.drawing.figures import own_colour
 from stream.drawing.primitives import Colour, Rect
 from stream.drawing.scene import ViewState
+from stream.drawing.sheet import Sheet, text_scale
 from stream.types import Estimate, Person
+
+_FACE: Final = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 
 
 def draw_tile(
@@ -21,48 +27,105 @@ def draw_tile(
     """One camera: its image with everybody's skeleton, or that there is none."""
     x, y, w, h = tile
     part, frame, seen = canvas[y : y + h, x : x + w], estimate.frames[index], estimate.views_of(index)
+    sheet = Sheet(part, text_scale(view.size))
     taken: list[Rect] = []
     if image is None:
         draw.fill(part, draw.PANEL)
-        corners = np.array([[[k, 0], [k - h, h]] for k in range(0, w + h, 28)], float)
-        draw.polylines(part, corners, draw.FLOOR, 2)
-        draw.tag(part, "no frame", (w // 2, h // 2 - 13), draw.DIM, align="centre")
+        corners = np.array([[[k, 0], [k - h, h]] for k in range(0, w + h, sheet.px(28))], float)
+        draw.polylines(part, corners, draw.FLOOR, sheet.px(2))
+        sheet.tag("no frame", (sheet.size[0] / 2, sheet.size[1] / 2 - 13), draw.DIM, align="centre")
     else:
-        part[:] = draw.shrink(image, (w, h))
+        shown = draw.shrink(image, (w, h))
+        part[:] = cv2.flip(shown, 1) if view.mirror else shown
         if not seen:
-            draw.tag(part, "nobody in view", (w // 2, h - 34), draw.TEXT, align="centre")
+            sheet.tag("nobody in view", (sheet.size[0] / 2, sheet.size[1] - 34), draw.TEXT, align="centre")
     if name:
-        taken.append(draw.tag(part, draw.fit_text(name, w - 30, 13), (6, 6), size=13))
+        taken.append(sheet.tag(sheet.fit_text(name, sheet.size[0] - 30, 13), (6, 6), size=13))
     if image is not None and frame is not None:
-        _draw_people_in_image(part, estimate.people, index, (w / frame.size[0], h / frame.size[1]), view, taken)
+        _draw_people_in_image(sheet, estimate.people, index, frame.size, view, taken)
+
+
+def mirrored(detection: Detection, width: int) -> Detection:
+    """The detection in an image that is mirrored; left stays left, of the body.
+
+    Args:
+        detection: in the image.
+        width: of the image, pixels.
+    """
+
+    def turned(xy: Array) -> Array:
+        return np.stack([width - 1 - xy[:, 0], xy[:, 1]], 1)
+
+    extra = detection.extra and replace(detection.extra, xy=turned(detection.extra.xy))
+    return replace(detection, xy=turned(detection.xy), extra=extra)
 
 
 def _draw_people_in_image(
-    part: Image, people: Sequence[Person], index: int, scale: tuple[float, float], view: ViewState, taken: list[Rect]
+    sheet: Sheet, people: Sequence[Person], index: int, size: tuple[int, int], view: ViewState, taken: list[Rect]
 ) -> None:
     """The skeletons of one camera, and where there are several people their ids, over the head of each."""
+    part = sheet.image
     h, w = part.shape[:2]
-    seen = [(person.person_id, shown) for person in people if (shown := person.views[index]) is not None]
-    for person_id, shown in seen:
-        draw_skeleton(part, shown.detection, scale, own_colour(view, person_id))
-    for person_id, shown in seen:
-        own, detection = own_colour(view, person_id), shown.detection
+    scale = w / size[0], h / size[1]
+    seen = [(person.person_id, shown.detection) for person in people if (shown := person.views[index]) is not None]
+    if view.mirror:
+        seen = [(person_id, mirrored(detection, size[0])) for person_id, detection in seen]
+    for person_id, detection in seen:
+        draw_skeleton(part, detection, scale, own_colour(view, person_id), sheet.scale)
+    for person_id, detection in seen:
+        own = own_colour(view, person_id)
         there = (detection.score > 0) & np.isfinite(detection.xy).all(-1)
         xy = resize_pixels(detection.xy[there].astype(np.float64), scale)
         if own is None or not ((xy >= 0) & (xy < [w, h])).all(-1).any():
             continue
         top = xy[xy[:, 1].argmin()]
         words = str(person_id)
-        size = 13 if w > 300 else 11
-        width, height = draw.badge_size(words, size)
+        font = sheet.px(13 if w > 300 * sheet.scale else 11)
+        width, height = draw.badge_size(words, font)
         # Detectors see no further up than the nose or the shoulders.
         over = float(top[1] - 0.12 * np.ptp(xy[:, 1])) - height - 4
         box = round(float(np.clip(top[0], 0, w))) - width // 2, round(over), width, height
         at = draw.free_place(box, taken, (0, 0, w, h))
-        taken.append(draw.badge(part, words, at, own, size, person_id == view.selected))
+        taken.append(draw.badge(part, words, at, own, font, person_id == view.selected))
 
 
-def draw_skeleton(image: Image, detection: Detection, scale: tuple[float, float], own: Colour | None = None) -> None:
+def head_in_image(detection: Detection) -> tuple[Array, float] | None:
+    """Middle (2,) and radius of the head, pixels of the full image; None where nothing of it is seen.
+
+    Of nose, eyes and ears where the detector tells of them, else between neck and the top of the head. A head is 0.7 as
+    high as the shoulders are wide, and a tenth of the height, of which the larger is taken: seen from the side the
+    shoulders have no width.
+    """
+    there = (detection.score > 0) & np.isfinite(detection.xy).all(-1)
+    if not there.any():
+        return None
+    extra = detection.extra
+    face: list[int] = []
+    if extra is not None:
+        seen = (extra.score > 0) & np.isfinite(extra.xy).all(-1)
+        face = [k for k, name in enumerate(extra.names) if name in _FACE and seen[k]]
+    wide = float(np.hypot(*(detection.xy[L_SHOULDER] - detection.xy[R_SHOULDER])))
+    wide = wide if there[[L_SHOULDER, R_SHOULDER]].all() else 0.0
+    radius = max(0.35 * wide, 0.065 * float(np.ptp(detection.xy[there], axis=0).max()))
+    if face and extra is not None:
+        return extra.xy[face].mean(0).astype(float), radius
+    if there[HEAD]:
+        below = detection.xy[NECK] if there[NECK] else detection.xy[THORAX] if there[THORAX] else None
+        if below is None:
+            return None
+        # The joint is the top of the head.
+        down = (below - detection.xy[HEAD]) / max(float(np.hypot(*(below - detection.xy[HEAD]))), 1e-6)
+        return detection.xy[HEAD] + down * radius, radius
+    return None
+
+
+def draw_skeleton(
+    image: Image,
+    detection: Detection,
+    scale: tuple[float, float],
+    own: Colour | None = None,
+    thick: float = 1.0,
+) -> None:
     """Draw a detection on an image (H, W, 3) in place.
 
     Filled with the colour of the score and rimmed with the colour of the side; or filled with the person's own colour,
@@ -74,6 +137,7 @@ def draw_skeleton(image: Image, detection: Detection, scale: tuple[float, float]
         detection: joints in pixels of the full image.
         scale: (x, y) by which the image was resized.
         own: the colour of the person, where several are to be told apart.
+        thick: of lines, by how much more than in a picture of 1280x720.
     """
 
     def rim_of(joint: int) -> Colour:
@@ -88,11 +152,19 @@ def draw_skeleton(image: Image, detection: Detection, scale: tuple[float, float]
     xy = resize_pixels(detection.xy.astype(np.float64), scale)
     # Widths follow the person's size in the picture, so that a far person is not a blot.
     size = float(np.ptp(xy[seen], axis=0).max()) / 400
-    inner = max(round(5 * min(max(size, 0.3), 1.2)), 1)
+    inner = max(round(5 * min(max(size, 0.3), 1.2 * max(thick, 1.0))), 1)
     if seen[PELVIS] and seen[THORAX] and not seen[SPINE]:
         # COCO and BlazePose have no spine: a thin link, so that the person does not fall into two halves.
         draw.line(image, xy[PELVIS], xy[THORAX], draw.mix(draw.MIDDLE, draw.BACK, 0.1), max(inner // 2, 1))
-    rim = 2 if inner > (2 if own else 1) else 1
+    rim = (2 if inner > (2 if own else 1) else 1) * max(round(thick), 1)
+    if (head := head_in_image(detection)) is not None:
+        middle, radius = resize_pixels(head[0], scale), head[1] * scale[1]
+        neck = xy[NECK] if seen[NECK] else xy[THORAX] if seen[THORAX] else None
+        paint = own or draw.MIDDLE
+        draw.disc(image, middle, radius, draw.BACK, inner + 2 * rim - 1)
+        draw.disc(image, middle, radius, paint, max(inner // 2, 1))
+        if neck is not None and (length := float(np.hypot(*(neck - middle)))) > radius:
+            draw.line(image, neck, middle + (neck - middle) / length * radius, paint, max(inner // 2, 1))
     for a, b in EDGES:
         if seen[a] and seen[b]:
             draw.line(image, xy[a], xy[b], draw.mix(rim_of(b), draw.BACK, 0.1), inner + 2 * rim)

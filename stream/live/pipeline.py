@@ -262,7 +262,7 @@ class Pipeline:
             self._fail(error)
         finally:
             if work == self._compute:
-                self.control.stop()
+                self.control.end()
                 self._sinks.close()
 
     def _capture(self, k: int) -> None:

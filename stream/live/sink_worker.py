@@ -11,7 +11,7 @@ from stream.channel import Channel, Closed, Policy
 from stream.sinks import EventSink, RunInfo, Sink
 from stream.types import Estimate, Event
 
-_POLL_S = 0.03  # how often a window gets to act on keys while no estimate comes
+_POLL_S = 0.004  # how often a window gets to act on keys while no estimate comes: two within it are one to OpenCV
 _EVENT_S = 0.1  # how late an event may be while no estimate comes
 
 Packet = tuple[Estimate, Mapping[str, Image | None]]

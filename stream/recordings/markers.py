@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from calibration.arrays import Array, Bools
 from calibration.geometry.camera import camera_to_world
-from calibration.geometry.upright import camera_right, turn, world_right
+from calibration.geometry.upright import camera_right, turn, up_of, world_right
 from engines.skeleton import JOINTS, POSE2SIM
 from stream.recordings.columns import Read, any_fused, sigma_of
 from stream.recordings.hypothesis_slots import Slots
@@ -209,10 +209,10 @@ def _in_world(markers: Markers, reading: Read, camera: str) -> Markers:
 
 def _up_of_world(reading: Read) -> tuple[Array, tuple[str, ...]]:
     """Unit vector (3,) against gravity in world axes, and what to say where nobody knows it."""
-    ups = [c.calibration.up for c in reading.take.run_info.cameras if c.calibration is not None]
-    up = next((u for u in ups if u is not None), None)
-    notes = () if up is not None else ("the calibration does not say where up is: z was taken to be up",)
-    return (_Z if up is None else np.asarray(up)), notes
+    run_info = reading.take.run_info
+    placed = [c.calibration for c in run_info.cameras if c.calibration is not None]
+    up, known = up_of(placed) if placed else (_Z, True)
+    return up, () if known else (run_info.up,)
 
 
 def _fused(reading: Read) -> Markers:
@@ -258,8 +258,8 @@ def _one_camera(reading: Read, camera: str, instead: str, slot: int | None) -> M
         raise StreamError(f"camera {camera!r} has nobody in this take: there are no markers to export")
     calibration = next(c.calibration for c in reading.take.run_info.cameras if c.name == camera)
     up = None if calibration is None else calibration.up_in_camera
-    which_up = "the image's up, the camera being taken to be level" if up is None else "up as calibrated"
-    note = f"{instead}: this is the answer of camera {camera!r} at its root, in its own axes, turned to {which_up}"
+    which_up = "up assumed: the image's up" if up is None else "up by calibration"
+    note = f"{instead}: this is the answer of camera {camera!r} at its root, in its own axes, made level; {which_up}"
     return _markers(rows, np.array([0.0, -1, 0]) if up is None else up, True, ~seen, (note,))
 
 

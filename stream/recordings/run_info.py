@@ -1,12 +1,13 @@
 """What is known of a run when it starts; told to every sink and kept in every recording."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from calibration.geometry.camera import Camera
+from calibration.geometry.upright import up_of
 from engines.skeleton import JOINTS
 
 LIVE_KINDS = ("camera", "network")
@@ -46,6 +47,12 @@ class CameraInfo:
         return self.calibration is None
 
 
+def up_in_words(cameras: Sequence[CameraInfo]) -> str:
+    """How up is known in a run, in the words of console, picture, page and exports alike."""
+    known = [c.calibration for c in cameras if c.calibration is not None]
+    return "up by calibration" if known and up_of(known)[1] else "up assumed: the image's up"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RunInfo:
     """What every sink, and a recording for good, knows of the run."""
@@ -76,6 +83,11 @@ class RunInfo:
     """Unit of each kind of value."""
     axes: Mapping[str, str] = field(default_factory=lambda: dict(AXES))
     """What the axes of each frame of reference are."""
+
+    @property
+    def up(self) -> str:
+        """How up is known: ``up_in_words`` of the cameras."""
+        return up_in_words(self.cameras)
 
     @property
     def refined(self) -> bool:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from calibration.arrays import Image
@@ -52,6 +53,7 @@ class Recorder:
         self._assumed: dict[str, bool] = {}
         self._pending: list[tuple[Estimate, int]] = []
         self._events: list[Event] = []
+        self._noted = 0
         self._oldest = 0.0
         self._next: int | None = None
         self._lock = threading.Lock()
@@ -124,9 +126,19 @@ class Recorder:
                     self._fail(error)
             if not self._told:
                 self._raise_fault()
+        if not self.frame_sets and not self._noted and self._fault is None:
+            self._remove()
+            return "recording: no moment came to be recorded, and no take is kept"
         gaps = f", {self.missed} missed in {number_of(self.gaps, 'gap')}" if self.gaps else ""
         size = sum(writer.bytes for writer in self._writers) / 1e6
         return f"recording: {self.take} ({number_of(self.frame_sets, 'moment')}{gaps}, {size:.1f} MB)"
+
+    def _remove(self) -> None:
+        """Leave nothing of a take in which there is nothing: beside other files it would seem to be one."""
+        with suppress(OSError):
+            for path in [path for writer in self._writers for path in self.take.glob(f"{writer.stem}-*")]:
+                path.unlink(missing_ok=True)
+            self.take.rmdir()  # unless something else is in it, such as images
 
     def _begin_waiting(self) -> None:
         """Something is about to wait for the disk; the lock is held."""
@@ -163,6 +175,7 @@ class Recorder:
         try:
             if said:
                 events.append(encode_events(events.schema, said))
+                self._noted += len(said)
             if estimates:
                 views.append(encode_estimates(views.schema, estimates, self._assumed))
                 frame_sets.append(encode_moments(frame_sets.schema, estimates, missed))

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 from stream.config import Config
 from stream.control import Control
 from stream.drawing.facts import Status
+from stream.drawing.scene import ViewState
 from stream.sinks._sink import Sink
 from stream.sinks._token import Token
 
@@ -51,6 +52,10 @@ class Run:
     """What whoever commands the run over the network has to know; one of the run."""
     hypotheses: bool = False
     """Whether live outputs carry all hypotheses."""
+    view: ViewState = field(default_factory=ViewState)
+    """From where pictures are seen at first."""
+    hold: bool = False
+    """Whether a window keeps the last picture of files until the user ends it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,20 @@
 
 import importlib
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calibration.arrays import Array, Image
-from engines.skeleton import EDGES
+from engines.skeleton import EDGES, HEAD, NECK
 from stream.channel import Policy
 from stream.control import Control
 from stream.drawing import primitives as draw
+from stream.drawing.facts import Status
 from stream.drawing.figures import Figure, figures, follow, own_colour, shift
 from stream.drawing.scene import ViewState, calibrated, world_axes
 from stream.recordings.run_info import RunInfo
@@ -26,7 +28,10 @@ INSTALL: Final = (
 _SIDES: Final = 12
 _BONE_MM, _GHOST_MM = 24.0, 9.0
 _LABEL_MM, _TEXT_UNITS = 150.0, 11.0  # height of a digit, and in what Open3D makes
-_GLFW: Final = {"q": 81, "r": 82, "e": 69, "space": 32}
+_HEAD_MM: Final = 95.0
+_AROUND: Final = np.array([-1, 1]) * 1200.0  # mm around a pelvis: a person with both arms up or out
+_GLFW: Final = {"q": 81, "r": 82, "e": 69, "space": 32, "escape": 256, "home": 268}
+_HELP: Final = "q quit, space pause, r record, e mark, Home first view"
 
 
 def available() -> str | None:
@@ -97,6 +102,9 @@ class Open3D:
         control: Control | None = None,
         *,
         title: str = "hypothesis stream 3D",
+        status: Callable[[], Status] = Status,
+        view: ViewState | None = None,
+        hold: bool = False,
     ) -> None:
         """Check that Open3D is there and that it has a display; arguments as those of ``Window``.
 
@@ -108,7 +116,9 @@ class Open3D:
             raise StreamError(f"no Open3D view: {reason}")
         self._o3d: Any = importlib.import_module("open3d")
         self._control, self._title = control or Control(), title
-        self._view = ViewState()
+        self._status, self._hold = status, hold
+        self._view = view or ViewState()
+        self._told = ""
         self._visualizer: Any = None
         self._aimed = False
         self._texts: dict[str, tuple[Array, NDArray[np.int_]]] = {}
@@ -116,9 +126,9 @@ class Open3D:
     def open(self, run_info: RunInfo) -> None:
         """Open the window. Raises StreamError when Open3D cannot."""
         o3d = self._o3d
-        self._view = ViewState(cameras=run_info.cameras)
+        self._view = replace(self._view, cameras=run_info.cameras)
         visualizer = o3d.visualization.VisualizerWithKeyCallback()
-        if not visualizer.create_window(self._title, 960, 720):
+        if not visualizer.create_window(f"{self._title}: {_HELP}", 960, 720):
             raise StreamError(
                 "no Open3D view: its window cannot be opened (no OpenGL here?); use --view window or none"
             )
@@ -127,6 +137,8 @@ class Open3D:
         option.mesh_show_back_face = True
         self._visualizer = visualizer
         self._ghosts = max(run_info.kernels - 1, 0)
+        ball = o3d.geometry.TriangleMesh.create_sphere(_HEAD_MM, 10)
+        self._ball = np.asarray(ball.vertices), np.asarray(ball.triangles)
         self._mesh = o3d.geometry.TriangleMesh()
         self._room_for(1)
         visualizer.add_geometry(self._mesh)
@@ -147,6 +159,8 @@ class Open3D:
             ("space", self._on_pause),
             ("r", self._on_record),
             ("e", self._on_mark),
+            ("escape", self._on_quit),
+            ("home", self._on_home),
         ):
             visualizer.register_key_callback(_GLFW[name], action)
 
@@ -162,12 +176,17 @@ class Open3D:
         if self._visualizer is None:
             return
         if self._visualizer.poll_events():
+            self._keep_level()
             self._visualizer.update_renderer()
+            self._tell()
         else:
             self._control.stop()
 
     def close(self) -> str | None:
-        """Close the window."""
+        """Close the window, where it is to hold the last picture after the user has ended it."""
+        while self._hold and self._visualizer is not None and self._control.ended:
+            self.poll()
+            time.sleep(0.02)
         if self._visualizer is not None:
             self._visualizer.destroy_window()
             self._visualizer = None
@@ -177,8 +196,13 @@ class Open3D:
         """Make the mesh large enough; it never shrinks, people who are not there being points where nobody looks."""
         o3d, count = self._o3d, people * (1 + self._ghosts) * len(EDGES)
         self._people = people
-        self._mesh.vertices = o3d.utility.Vector3dVector(np.zeros((count * 2 * _SIDES, 3)))
-        self._mesh.triangles = o3d.utility.Vector3iVector(tube_triangles(count))
+        ball, corners = self._ball
+        first = count * 2 * _SIDES
+        heads = corners[None] + first + np.arange(people)[:, None, None] * len(ball)
+        self._mesh.vertices = o3d.utility.Vector3dVector(np.zeros((first + people * len(ball), 3)))
+        self._mesh.triangles = o3d.utility.Vector3iVector(
+            np.concatenate([tube_triangles(count), heads.reshape(-1, 3).astype(np.int32)])
+        )
 
     def _body(self, person: Figure) -> tuple[Array, Array]:
         """The answer and the ghosts, (1 + ghosts, 17, 3) mm, and the colours of their bones, (1 + ghosts, 16, 3)."""
@@ -237,8 +261,16 @@ class Open3D:
         radius = np.full((self._people, 1 + self._ghosts, len(EDGES)), _GHOST_MM)
         radius[:, 0] = _BONE_MM
         vertices = tubes(bodies[..., a, :].reshape(-1, 3), bodies[..., b, :].reshape(-1, 3), radius.reshape(-1))
-        self._mesh.vertices = o3d.utility.Vector3dVector(vertices)
-        self._mesh.vertex_colors = o3d.utility.Vector3dVector(np.repeat(colours.reshape(-1, 3), 2 * _SIDES, 0))
+        # The head of each answer; those of nobody are points where nobody looks.
+        heads = (bodies[:, 0, HEAD] + bodies[:, 0, NECK]) / 2
+        seen = np.isfinite(heads).all(-1)[:, None, None]
+        balls = np.where(seen, heads[:, None] + self._ball[0], 0.0)
+        own = [own_colour(self._view, p.person_id) or draw.MIDDLE for p in people]
+        paint = np.array([_rgb(c) for c in own] + [np.zeros(3)] * (self._people - len(own))).reshape(-1, 3)
+        self._mesh.vertices = o3d.utility.Vector3dVector(np.concatenate([vertices, balls.reshape(-1, 3)]))
+        self._mesh.vertex_colors = o3d.utility.Vector3dVector(
+            np.concatenate([np.repeat(colours.reshape(-1, 3), 2 * _SIDES, 0), np.repeat(paint, len(self._ball[0]), 0)])
+        )
         self._mesh.compute_vertex_normals()
         self._visualizer.update_geometry(self._mesh)
         if stage is not None and np.isfinite(stage.root).all():
@@ -252,14 +284,51 @@ class Open3D:
         self._label(people)
 
     def _aim(self, target: Array) -> None:
-        """Look at the people from the same side as the drawn panel does; from then on the mouse decides."""
+        """Look at the people from the same side as the drawn panel does; from then on the mouse decides.
+
+        Open3D fits what there is into the window: so something with room for raised arms is there for a moment.
+        """
+        o3d = self._o3d
+        reach = self._view.stage.reach if self._view.stage else 0.0
+        room = np.array([[x, y, z] for x in _AROUND for y in _AROUND for z in _AROUND]) * (1 + reach / 1200)
+        box = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(target + room))
+        self._visualizer.add_geometry(box, True)
         self._visualizer.reset_view_point(True)
+        self._visualizer.remove_geometry(box, False)
         yaw, pitch = np.radians(self._view.yaw), np.radians(self._view.pitch)
         control = self._visualizer.get_view_control()
         control.set_front([np.sin(yaw) * np.cos(pitch), -np.cos(yaw) * np.cos(pitch), np.sin(pitch)])
         control.set_lookat(target)
         control.set_up([0, 0, 1])
-        control.set_zoom(0.7 if self._people == 1 else 0.9)
+        control.set_zoom(0.75 / self._view.zoom)
+
+    def _keep_level(self) -> None:
+        """Take back what the mouse has rolled and carried away: the horizon stays level, the people in the view."""
+        visualizer, stage = self._visualizer, self._view.stage
+        control = visualizer.get_view_control()
+        pinhole = control.convert_to_pinhole_camera_parameters()
+        extrinsic = np.array(pinhole.extrinsic)
+        right, forward = extrinsic[0, :3], extrinsic[2, :3]
+        if stage is not None and self._aimed and np.isfinite(stage.root).all():
+            x, y, z = extrinsic[:3, :3] @ stage.root + extrinsic[:3, 3]
+            K = np.array(pinhole.intrinsic.intrinsic_matrix)
+            outside = z <= 0 or abs(K[0, 0] * x / z) > 2 * K[0, 2] or abs(K[1, 1] * y / z) > 2 * K[1, 2]
+            if outside:  # no drag that one means does this
+                self._aim(stage.root)
+                return
+        if abs(right[2]) > 1e-3 and abs(forward[2]) < 0.98:
+            control.set_front(-forward)
+            control.set_up([0, 0, 1])
+
+    def _tell(self) -> None:
+        """Say above the picture what the window says in it: the legacy viewer has no text, but it has a background."""
+        status = self._status()
+        now = "paused" if self._control.paused else "recording" if status.recording else ""
+        if now != self._told and self._visualizer is not None:
+            self._told = now
+            tint = {"paused": draw.SIDE_RIGHT, "recording": draw.RED}.get(now)
+            ground = draw.PANEL if tint is None else draw.mix(draw.PANEL, tint, 0.18)
+            self._visualizer.get_render_option().background_color = _rgb(ground)
 
     def _add_cameras(self) -> None:
         o3d = self._o3d
@@ -281,6 +350,13 @@ class Open3D:
     # False: no redraw is needed.
     def _on_quit(self, _: Any) -> bool:
         self._control.stop()
+        return False
+
+    def _on_home(self, _: Any) -> bool:
+        self._aimed = False
+        if self._view.stage is not None and np.isfinite(self._view.stage.root).all():
+            self._aim(self._view.stage.root)
+            self._aimed = True
         return False
 
     def _on_pause(self, _: Any) -> bool:
@@ -309,4 +385,4 @@ class Options(SinkOptions):
 
     def make(self, run: Run) -> Open3D:
         """The window."""
-        return Open3D(run.control)
+        return Open3D(run.control, status=run.status, view=run.view, hold=run.hold)

@@ -92,6 +92,7 @@ class VideoSink:
         status: Callable[[], Status] = Status,
         *,
         size: tuple[int, int] = (1280, 720),
+        view: ViewState | None = None,
     ) -> None:
         """Check that the files can be written.
 
@@ -101,6 +102,7 @@ class VideoSink:
             still: a .png, or None.
             status: gives the facts to show.
             size: of the picture, pixels; made even, as 4:2:0 colour needs it.
+            view: from where one looks.
 
         Raises:
             StreamError: if a file cannot be written.
@@ -109,7 +111,7 @@ class VideoSink:
         self._part = None if video is None else _writable(video.with_suffix(f".part{video.suffix}"), ".mp4", "video")
         self._still = None if still is None else _writable(still, ".png", "still")
         self._status = status
-        self._view = ViewState(size=(size[0] // 2 * 2, size[1] // 2 * 2))
+        self._view = replace(view or ViewState(), size=(size[0] // 2 * 2, size[1] // 2 * 2))
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
         self._first: float | None = None
@@ -233,22 +235,39 @@ class Options(SinkOptions):
         None, "write one representative picture at the end", metavar="PNG", parse=Path, example="s.png"
     )
 
+    force: bool = flag(False, "--video-out and --still-out may replace files that are there")
+
     def check(self, config: Config) -> None:
-        """Refuse a file that would destroy what is read."""
+        """Refuse a file that would destroy what is read, or what nobody has said may be replaced."""
         for name, path in (("--video-out", self.video_out), ("--still-out", self.still_out)):
             if path is None or not os.path.isfile(path):
                 continue
-            for source in config.sources:
-                # By inode, as a file has many names. A still could lie in the folder of images that is read.
-                read = filter(os.path.exists, files_of(source.source))
-                if any(os.path.samefile(one, place) for one in read for place in (path, path.parent)):
-                    raise StreamError(f"{name} {path} is what --camera {source.shown} reads; give another file")
+            self._not_read(name, path, config)
+        self.refuse_existing()
+
+    def refuse_existing(self) -> None:
+        """Refuse files that are there, unless they may be replaced.
+
+        Raises:
+            StreamError: naming the first.
+        """
+        for name, path in (("--video-out", self.video_out), ("--still-out", self.still_out)):
+            if path is not None and os.path.isfile(path) and not self.force:
+                raise StreamError(f"{name} {path} exists already; give another file, or --force to replace it")
+
+    @staticmethod
+    def _not_read(name: str, path: Path, config: Config) -> None:
+        for source in config.sources:
+            # By inode, as a file has many names. A still could lie in the folder of images that is read.
+            read = filter(os.path.exists, files_of(source.source))
+            if any(os.path.samefile(one, place) for one in read for place in (path, path.parent)):
+                raise StreamError(f"{name} {path} is what --camera {source.shown} reads; give another file")
 
     def make(self, run: Run) -> VideoSink | None:
         """The writer of both."""
         if self.video_out is None and self.still_out is None:
             return None
-        return VideoSink(self.video_out, self.still_out, run.status)
+        return VideoSink(self.video_out, self.still_out, run.status, view=run.view)
 
 
 def _why(error: Exception) -> str:

@@ -3,45 +3,64 @@
 import os
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 import cv2
+import numpy as np
 
 from calibration.arrays import Image
 from stream.channel import Policy
 from stream.control import Control
+from stream.drawing import primitives as draw
 from stream.drawing.compose import compose
 from stream.drawing.facts import Status
 from stream.drawing.figures import follow
+from stream.drawing.picking import pick
+from stream.drawing.primitives import Rect
 from stream.drawing.scene import STEP, ViewState
+from stream.drawing.sheet import text_scale
 from stream.recordings.run_info import RunInfo
 from stream.sinks import Role, Run, SinkOptions
 from stream.types import Estimate, StreamError
 
-KEYS_HELP: Final = "q quit, space pause, r record on/off, e mark, n next person, arrows turn, + - zoom, 0 first view"
+KEYS_HELP: Final = "h keys, q quit"
 """Stands in the window's title."""
 
-# What waitKeyEx gives for an arrow: X11 keysyms (Qt and GTK), Win32 virtual keys << 16, Cocoa function keys.
-_ARROWS: Final = {
+# What waitKeyEx gives: X11 keysyms (Qt and GTK), Win32 virtual keys << 16, Cocoa function keys.
+_NAMED: Final = {
     "left": (0xFF51, 0x250000, 0xF702),
     "up": (0xFF52, 0x260000, 0xF700),
     "right": (0xFF53, 0x270000, 0xF703),
     "down": (0xFF54, 0x280000, 0xF701),
+    "home": (0xFF50, 0x240000, 0xF729),
+    "f1": (0xFFBE, 0x700000, 0xF704),
+    "f11": (0xFFC8, 0x7A0000, 0xF70E),
+    "escape": (0xFF1B, 27),
 }
+_KEYPAD: Final = {0xFFAB: "+", 0xFFAD: "-", 0xFF95: "home", **{0xFFB0 + k: str(k) for k in range(10)}}
 _PROBE_S: Final = 20.0
+_AT_ONCE: Final = 16  # keys that are acted on before the next picture
+_DRAG_DEGREES: Final = 0.4  # a pixel of a picture of 1280x720
+_CLICK_PX: Final = 5.0  # a mouse that moves farther with its button down drags
+_MOST: Final = (3840, 2160)  # px: a larger picture is made so large, and stretched
 
 
 def key_name(code: int) -> str:
-    """The name of a key that ``cv2.waitKeyEx`` reported: "left", "up", "right", "down", a character, or ""."""
+    """The name of a key that ``cv2.waitKeyEx`` reported: "left", "home", "f1", "escape", a character, or ""."""
     if code < 0:
         return ""
-    for name, codes in _ARROWS.items():
-        # GTK sets modifier bits (num lock, caps lock) above the keysym.
-        if code in codes or (code & 0xFFFF) == codes[0]:
+    # GTK sets modifier bits (num lock, caps lock) above the keysym.
+    keysym = code & 0xFFFF
+    for name, codes in _NAMED.items():
+        if code in codes or keysym == codes[0]:
             return name
+    if keysym in _KEYPAD:
+        return _KEYPAD[keysym]
     low = code & 0xFF
     return chr(low).lower() if code & 0xFF00 == 0 and 32 <= low < 127 else ""
 
@@ -91,7 +110,11 @@ Picture = Callable[[Mapping[str, Image | None], Estimate, Status, ViewState], Im
 
 
 class Window:
-    """Shows the composed picture and listens to keys. Every call comes from the main thread."""
+    """Shows the composed picture and listens to keys and mouse. Every call comes from the main thread.
+
+    OpenCV keeps one key: of two that come while nobody listens the first is lost. So a picture is made in a thread of
+    its own, and keys are listened to meanwhile.
+    """
 
     policy: Policy = "latest"
     wants_images = True
@@ -104,6 +127,8 @@ class Window:
         title: str = "hypothesis stream",
         size: tuple[int, int] = (1280, 720),
         picture: Picture = compose,
+        view: ViewState | None = None,
+        hold: bool = False,
     ) -> None:
         """Check that there is a display.
 
@@ -111,8 +136,10 @@ class Window:
             status: gives the facts to show.
             control: told what the user presses; the recording shows in the next status.
             title: the window's.
-            size: of the picture, pixels.
+            size: of the window at first, pixels; the picture is made for the size that the user gives it.
             picture: draws it.
+            view: from where one looks at first.
+            hold: keep the last picture when the sources are at their end, until the user ends it.
 
         Raises:
             StreamError: if no window can be opened.
@@ -120,11 +147,16 @@ class Window:
         reason = available()
         if reason is not None:
             raise StreamError(f"no window: {reason}; use --view none, and --video-out FILE.mp4 to see the result")
-        self._picture = picture
+        self._picture, self._hold = picture, hold
         self._status, self._control, self._title = status, control or Control(), title
-        self._view = ViewState(size=size)
+        self._first = self._view = replace(view or ViewState(), size=size)
+        self._room = size
         self._shown: tuple[Estimate, Mapping[str, Image | None]] | None = None
-        self._open = False
+        self._open = self._full = False
+        self._asked: deque[str | Mouse] = deque()
+        self._down: tuple[int, int] | None = None
+        self._drag: tuple[int, int] | None = None
+        self._painter = ThreadPoolExecutor(1, thread_name_prefix="window-picture")
 
     @property
     def view(self) -> ViewState:
@@ -136,12 +168,14 @@ class Window:
         self._view = replace(self._view, cameras=run_info.cameras)
         # OpenCV's wheel names a folder of Qt fonts that it does not have; Qt would say so at every window.
         with _environment("QT_LOGGING_RULES", "default.warning=false"):
-            # GUI_NORMAL: Qt's toolbar and its context menu would take the keys and the right button.
-            cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+            # GUI_NORMAL: Qt's toolbar and its context menu would take the keys and the right button. FREERATIO: the
+            # picture has the window's shape, and the toolkit's bars around another one are bright.
+            cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO | cv2.WINDOW_GUI_NORMAL)
         cv2.setWindowTitle(self._title, f"{self._title}: {KEYS_HELP}")
         cv2.resizeWindow(self._title, *self._view.size)
+        cv2.setMouseCallback(self._title, self._on_mouse)
         self._open = True
-        cv2.waitKeyEx(1)
+        self._listen(1)
 
     def write(self, estimate: Estimate, images: Mapping[str, Image | None]) -> None:
         """Show a frame set, unless the picture is held, and act on keys; closing the window stops the run, too."""
@@ -154,25 +188,34 @@ class Window:
         self.poll(1)
 
     def poll(self, wait_ms: int = 10) -> None:
-        """Let the toolkit work for up to wait_ms milliseconds and act on one key; to be called when nothing comes."""
+        """Let the toolkit work for up to wait_ms ms and act on what was pressed; to be called while nothing comes."""
         if not self._open:
             return
-        code = cv2.waitKeyEx(max(wait_ms, 1))
+        self._listen(max(wait_ms, 1))
         if not self._alive():
             return
-        if code == 27:
-            self._control.stop()
-        self._press(key_name(code))
+        before = self._view
+        again = False
+        while self._asked:
+            asked = self._asked.popleft()
+            again |= self._press(asked) if isinstance(asked, str) else self._mouse(asked)
         if self._view.paused != self._control.paused:  # also where something else asked for it
             self._view = replace(self._view, paused=self._control.paused)
+        if again or self._view is not before or self._size() != self._room:
             self._draw()
 
     def close(self) -> str | None:
-        """Close the window."""
+        """Close the window, where it is to hold the last picture after the user has ended it."""
+        if self._open and self._hold and self._control.ended:
+            self._view = replace(self._view, ended=True)
+            self._draw()
+            while self._open and self._control.ended:
+                self.poll(20)
         if self._open:
             cv2.destroyWindow(self._title)
             cv2.waitKeyEx(1)
             self._open = False
+        self._painter.shutdown()
         return None
 
     def _alive(self) -> bool:
@@ -186,34 +229,169 @@ class Window:
             self._control.stop()
         return self._open
 
-    def _draw(self) -> None:
-        if self._shown is not None:
-            estimate, images = self._shown
-            cv2.imshow(self._title, self._picture(images, estimate, self._status(), self._view))
+    def _listen(self, wait_ms: int) -> None:
+        """Let the toolkit work, and keep what is pressed."""
+        for _ in range(_AT_ONCE):
+            code = cv2.waitKeyEx(wait_ms)
+            if code < 0:
+                return
+            self._asked.append(key_name(code))
+            wait_ms = 1
 
-    def _press(self, key: str) -> None:
+    def _size(self) -> tuple[int, int]:
+        """Width and height of the window's inside, pixels; the last known ones where the toolkit does not tell."""
+        try:
+            _, _, w, h = cv2.getWindowImageRect(self._title)
+        except cv2.error:
+            return self._room
+        return (w, h) if w > 0 and h > 0 else self._room
+
+    def _draw(self) -> None:
+        self._room = self._size()
+        self._view = replace(self._view, size=picture_size(self._room))
+        if self._shown is None:
+            return
+        estimate, images = self._shown
+        made = self._painter.submit(self._picture, images, estimate, self._status(), self._view)
+        while not made.done():
+            self._listen(2)
+        picture = made.result()
+        if self._alive():
+            cv2.imshow(self._title, on_dark(picture, self._room))
+
+    def _on_mouse(self, kind: int, x: int, y: int, flags: int, _: object = None) -> None:
+        if kind in (cv2.EVENT_LBUTTONDOWN, cv2.EVENT_LBUTTONUP, cv2.EVENT_MOUSEWHEEL) or (
+            kind == cv2.EVENT_MOUSEMOVE and flags & cv2.EVENT_FLAG_LBUTTON
+        ):
+            self._asked.append(Mouse(kind, x, y, flags))
+
+    def _mouse(self, mouse: "Mouse") -> bool:
+        """Act on the mouse; whether the picture is to be drawn anew."""
+        if self._shown is None:
+            return False
+        estimate, images = self._shown
+        at = in_picture((mouse.x, mouse.y), self._view.size, self._room)
+        if mouse.kind == cv2.EVENT_MOUSEWHEEL:
+            self._view = self._view.zoomed(1.15 if mouse.flags > 0 else 1 / 1.15)
+            return True
+        if mouse.kind == cv2.EVENT_LBUTTONDOWN:
+            self._down = mouse.x, mouse.y
+            self._drag = self._down if pick(at, images, estimate, self._view).scene else None
+            return False
+        if self._down is None:
+            return False
+        moved = max(abs(mouse.x - self._down[0]), abs(mouse.y - self._down[1])) > _CLICK_PX
+        if mouse.kind == cv2.EVENT_MOUSEMOVE:
+            if self._drag is None or not moved:
+                return False
+            degrees = _DRAG_DEGREES / text_scale(self._view.size)
+            turn, lift = (mouse.x - self._drag[0]) * degrees, (mouse.y - self._drag[1]) * degrees
+            # What is under the mouse goes with it: the eye the other way.
+            self._view, self._drag = self._view.turned(-turn, lift), (mouse.x, mouse.y)
+            return True
+        self._down = self._drag = None
+        if moved:
+            return False
+        picked = pick(at, images, estimate, self._view)
+        if picked.person_id is not None:
+            self._view = replace(self._view, selected=picked.person_id)
+        elif picked.camera is not None and len(estimate.frames) > 1:
+            self._view = replace(self._view, camera=picked.camera)
+        return True
+
+    def _press(self, key: str) -> bool:
+        """Act on a key; whether the picture is to be drawn anew."""
+        view, control = self._view, self._control
         turns = {"left": (-STEP, 0.0), "right": (STEP, 0.0), "up": (0.0, STEP), "down": (0.0, -STEP)}
         if key == "q":
-            self._control.stop()
+            control.stop()
+        elif key == "escape":
+            if view.keys:
+                self._view = replace(view, keys=False)
+            elif self._full:
+                self._fill_screen(False)
+            else:
+                control.stop()
+        elif key in ("h", "?", "f1"):
+            self._view = replace(view, keys=not view.keys)
+        elif key in ("f", "f11"):
+            self._fill_screen(not self._full)
         elif key in turns:
-            self._view = self._view.turned(*turns[key])
+            self._view = view.turned(*turns[key])
         elif key in ("+", "=", "-"):
-            factor = 1 / 1.15 if key == "-" else 1.15
-            self._view = replace(self._view, zoom=min(max(self._view.zoom * factor, 0.4), 4.0))
+            self._view = view.zoomed(1 / 1.15 if key == "-" else 1.15)
+        elif key == "z":
+            self._view = replace(view, close=not view.close)
+        elif key == "m":
+            self._view = replace(view, mirror=not view.mirror)
         elif key == "n":
-            self._view = self._view.next_person()
-        elif key == "0":
-            fresh = ViewState()
-            self._view = replace(self._view, yaw=fresh.yaw, pitch=fresh.pitch, zoom=fresh.zoom)
+            self._view = view.next_person()
+        elif key == "c":
+            self._view = view.next_camera()
+        elif key == "home" or (key == "0" and view.numbered("0") is None):
+            first = self._first
+            self._view = replace(view, yaw=first.yaw, pitch=first.pitch, zoom=first.zoom, close=False)
+        elif key.isdecimal():
+            self._view = replace(view, selected=view.selected if (i := view.numbered(key)) is None else i)
+        elif view.ended:
+            return False  # nothing comes any more that could be held, recorded or marked
         elif key == " ":
-            self._control.pause()
+            control.pause()
         elif key == "r":
-            self._control.record()
+            control.record()
         elif key == "e":
-            self._control.event("key", "mark")
+            control.event("key", "mark")
         else:
-            return
-        self._draw()
+            return False
+        return True
+
+    def _fill_screen(self, full: bool) -> None:
+        self._full = full
+        kind = cv2.WINDOW_FULLSCREEN if full else cv2.WINDOW_NORMAL
+        cv2.setWindowProperty(self._title, cv2.WND_PROP_FULLSCREEN, kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Mouse:
+    """Something that the mouse did."""
+
+    kind: int
+    """One of ``cv2.EVENT_...``."""
+    x: int
+    """Pixels of what is shown."""
+    y: int
+    """Likewise."""
+    flags: int
+    """As OpenCV tells them; of a wheel its sign is the direction."""
+
+
+def picture_size(room: tuple[int, int]) -> tuple[int, int]:
+    """The size of the picture for a window: its own, unless text would have no room or a picture take too long."""
+    w, h = room
+    scale = min(_MOST[0] / w, _MOST[1] / h, 1.0)
+    return max(round(w * scale), 640), max(round(h * scale), 360)
+
+
+def _place(size: tuple[int, int], room: tuple[int, int]) -> Rect:
+    return (0, 0, *room) if size == room else draw.fit(size, (0, 0, *room))
+
+
+def on_dark(picture: Image, room: tuple[int, int]) -> Image:
+    """The picture in the size of the window; where that is of another shape, with dark bars."""
+    size = picture.shape[1], picture.shape[0]
+    if size == room:
+        return picture
+    x, y, w, h = _place(size, room)
+    whole = np.empty((room[1], room[0], 3), np.uint8)
+    draw.fill(whole, draw.BACK)
+    whole[y : y + h, x : x + w] = cv2.resize(picture, (w, h), interpolation=cv2.INTER_AREA)
+    return whole
+
+
+def in_picture(at: tuple[int, int], size: tuple[int, int], room: tuple[int, int]) -> tuple[float, float]:
+    """Where in a picture of that size a place of the window is."""
+    x, y, w, h = _place(size, room)
+    return (at[0] - x) * size[0] / w, (at[1] - y) * size[1] / h
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,4 +407,4 @@ class Options(SinkOptions):
 
     def make(self, run: Run) -> Window:
         """The window."""
-        return Window(run.status, run.control)
+        return Window(run.status, run.control, view=run.view, hold=run.hold)

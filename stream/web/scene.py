@@ -10,8 +10,8 @@ from engines.skeleton import EDGES, JOINTS, LEFT, RIGHT
 from stream.drawing import primitives as draw
 from stream.drawing.compose import scene_title
 from stream.drawing.figures import Figure, figures, own_colour, shift
-from stream.drawing.scene import ViewState, calibrated, camera_to_stage, gravity_known
-from stream.recordings.run_info import CameraInfo
+from stream.drawing.scene import ViewState, calibrated, camera_to_stage
+from stream.recordings.run_info import CameraInfo, up_in_words
 from stream.types import Estimate, Person
 
 _FAINT = 0.02  # a hypothesis less probable than that is not worth sending
@@ -36,7 +36,7 @@ def header(view: ViewState) -> dict[str, Any]:
             "left": _hex(draw.SIDE_LEFT), "right": _hex(draw.SIDE_RIGHT), "middle": _hex(draw.MIDDLE),
             "panel": _hex(draw.PANEL), "grid": _hex(draw.GRID), "dim": _hex(draw.DIM),
         },
-        "floor": "level by calibration" if gravity_known(view) else "assumed: the image's up is up",
+        "floor": up_in_words(view.cameras),
         "grid": 1000 if several else 500,
         "cameras": [
             {"name": camera.name, "size": camera.size}

@@ -95,7 +95,7 @@ const panel = (() => {
   return {
     begin(header) {
       run = header;
-      $("floor").textContent = `floor ${run.floor} · grid ${run.grid / 1000} m`;
+      $("floor").textContent = `${run.floor} · grid ${run.grid / 1000} m`;
     },
     show(told) {
       moment = told;
