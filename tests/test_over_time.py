@@ -164,6 +164,23 @@ def test_a_gap_a_clock_that_goes_back_and_a_cut_begin_anew(lifter, temporal):
     assert seen == [True, False, False, True, False, True, False, True, False, False]
 
 
+def test_views_are_fused_by_what_single_frames_say(lifter, temporal):
+    source, heard = figure(), []
+
+    class Fuse:
+        def __call__(self, detections, mixtures, t):
+            heard.append(mixtures[0])
+
+        def another(self):
+            return self
+
+    estimator = Estimator([source.camera], KnownDetector(source), lifter, fuse=Fuse(), temporal=temporal)
+    for shot, (_, x) in zip(frames(source, 5), inputs(source, 5), strict=True):
+        view = only_view(estimator(frame_set(shot.index, shot.t, [shot])))
+        assert same(heard[-1], lifter([x])[0])
+        assert same(heard[-1], view.mixture) == (shot.index == 0)
+
+
 def test_somebody_new_has_no_past(lifter, temporal):
     given = inputs(figure(), 4)
     past = temporal.past()
@@ -198,6 +215,9 @@ def test_one_made_for_another_lifter_is_refused_and_left_out(lifter, temporal, t
     assert "made for another lifter" in said
     other = refused(capsys, main, "run_stream", *flags, "--temporal", "on", "--weights", tmp_path / "another.onnx")
     assert "made for another lifter" in other
+    with pytest.raises(SystemExit):
+        main([*flags, "--temporal", "maybe"])
+    assert "'maybe' is neither on nor off nor an .onnx file" in capsys.readouterr().err
     assert "cannot be read" in refused(capsys, main, "run_stream", *flags, "--temporal", tmp_path / "none.onnx")
 
 

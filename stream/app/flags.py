@@ -88,7 +88,7 @@ def parser(about: str = "", kind: type[Parser] = Parser) -> Parser:
     engine.add_argument("--detector", default="auto", metavar="NAMES",
                         help=f"auto, or the fallback order, of: {', '.join(detectors.names())}")  # fmt: skip
     engine.add_argument("--weights", type=Path, metavar="ONNX", help="another lifter, with its card beside it")
-    engine.add_argument("--temporal", default=LiftConfig().temporal, metavar="on|off|ONNX",
+    engine.add_argument("--temporal", type=temporal, default=LiftConfig().temporal, metavar="on|off|ONNX",
                         help="on: what was seen before makes hypotheses steadier, at some cost where people are quick "
                              "(default: %(default)s); or another network for it")  # fmt: skip
     engine.add_argument("--runtime", default="auto", metavar="NAME",
@@ -160,6 +160,13 @@ def moment(text: str) -> datetime:
         ) from None
     wanted = datetime.combine(now.date(), at).astimezone() if at.tzinfo is None else datetime.combine(now.date(), at)
     return wanted if wanted > now else wanted + timedelta(days=1)
+
+
+def temporal(text: str) -> str:
+    """``on``, ``off`` or a network's file."""
+    if text not in ("on", "off") and not text.endswith(".onnx"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither on nor off nor an .onnx file")
+    return text
 
 
 def vector(text: str) -> tuple[float, float, float]:

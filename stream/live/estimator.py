@@ -223,9 +223,10 @@ class Estimator:
         known = self._identify.remembered
         self._followed = {k: followed for k, followed in self._followed.items() if k in known}
         told = self._clock()
-        mixtures = self._remember(who, mixtures, given, frame_set.t)
+        # Views are fused as they are at this moment: what each said before is no evidence of its own.
+        alone, mixtures = mixtures, self._remember(who, mixtures, given, frame_set.t)
         remembered = self._clock()
-        fused_of = [self._fused(one, seen, mixtures, frame_set.t) for one in who]
+        fused_of = [self._fused(one, seen, alone, frame_set.t) for one in who]
         self._identify.fused({one.person_id: pose for one, pose in zip(who, fused_of, strict=True)}, frame_set.t)
         fused = self._clock()
         people = [self._person(one, frame_set.t, seen, mixtures, pose) for one, pose in zip(who, fused_of, strict=True)]
