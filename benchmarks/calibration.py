@@ -179,7 +179,7 @@ def from_demo() -> Walk:
 def ours(walk: Walk) -> dict[str, float]:
     """Our solver's errors; those of a refusal are NaN."""
     height = walk.height_mm if np.isfinite(walk.height_mm) else 1750.0
-    result = solve_from_person(walk.told, walk.xy, walk.score, BODY, height, min_score=_SCORE)
+    result = solve_from_person(walk.told, walk.xy, walk.score, BODY, height, min_score=_SCORE, step_s=STEP_S)
     placed, vertical = result.cameras, float("nan")
     if result.up is not None:
         up = result.up

@@ -21,13 +21,14 @@ from calibration.solving.check import check_board, check_person, epipolar_error,
 from calibration.solving.floor import floor_from_board
 from calibration.solving.print_board import PIXELS_PER_MM, draw, lay_out
 from calibration.types import Calibration
-from stream.app.calibrate import capture, judge, session
+from stream.app.calibrate import capture, judge, session, solve
 from stream.app.calibrate.arguments import board_of, parser
 from stream.app.calibrate.capture import Feed, collect_lens, collect_together, frame_sets
 from stream.app.calibrate.collect import LensCollector
 from stream.sinks import window
 from stream.sources import make_source
 from tests.calibration_scene import look_at, pose_errors, see
+from tests.test_calibration_person import look, walker
 
 BOARD = Board("charuco", (7, 5), 80, 60)
 FLAGS = ["--square", "80", "--marker", "60"]
@@ -311,6 +312,22 @@ def test_a_calibration_that_does_not_pass_is_written_only_when_asked_for(shots, 
     error = capsys.readouterr().err
     assert "not written: camera left fits to" in error and "known lengths do not come out" in error and not out.exists()
     assert main([*wrong, "--out", str(out), "--anyway"]) == 0 and out.exists()
+
+
+def test_a_person_who_is_not_to_be_believed_places_cameras_only_when_asked_for(shots, tmp_path, monkeypatch, capsys):
+    save_calibration(Calibration(TRUE, placed=False), tmp_path / "lens.toml")
+    # No body: every joint jumps about by itself, so limbs change their length.
+    joints = walker(60) * [0.5, 0.5, 1] + np.random.default_rng(0).normal(0, 250, (60, 17, 3))
+    joints[..., 2] = np.maximum(joints[..., 2], 50)
+    seen = look(TRUE, joints, np.random.default_rng(1), noise=0.5, outliers=0)
+    monkeypatch.setattr(solve, "joints_seen", lambda *_: seen)
+    command = ["from-person", *cameras(shots, "lens"), "--intrinsics", str(tmp_path / "lens.toml"), "--height", "1750"]
+    out = tmp_path / "person.toml"
+    assert main([*command, "--out", str(out)]) == 1
+    error = capsys.readouterr().err
+    assert "not written: " in error and "limbs change their length by" in error and not out.exists()
+    assert "left: a person in" in error
+    assert main([*command, "--out", str(out), "--anyway"]) == 0 and load_calibration(out).placed
 
 
 def test_a_square_of_another_length_than_that_of_the_lenses_asks_before_anything_is_opened(shots, tmp_path, capsys):

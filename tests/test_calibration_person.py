@@ -7,6 +7,7 @@ from calibration.errors import CalibrationError
 from calibration.geometry.camera import world_to_image
 from calibration.geometry.rotations import angle_degrees, rotation_matrix
 from calibration.solving import person
+from calibration.solving.beside import at_times
 from calibration.solving.floor import floor_from_ankles, floor_from_board, move_world
 from calibration.solving.person import Body, body_up, solve_from_person
 from tests.calibration_scene import BOARD, aligned_errors, board_walk, pose_errors, room, see, unplaced
@@ -224,3 +225,57 @@ def test_up_is_the_bodys_and_a_leaning_body_is_refused():
     joints[:, 3] = np.nan
     with pytest.raises(CalibrationError, match="never located together"):
         body_up(joints, BODY)
+
+
+def seen_at(cameras, late_s, seconds=10.0, step=0.1):
+    """The walker in every camera, each late by its seconds, every ``step`` seconds."""
+    fine = walker(round(30 * (seconds + 1)))
+    views = []
+    for camera, late in zip(cameras, late_s, strict=True):
+        at = 30 * (0.5 + np.arange(round(seconds / step)) * step - late)
+        k, w = at.astype(int), (at % 1)[:, None, None]
+        views.append(look([camera], (1 - w) * fine[k] + w * fine[k + 1], np.random.default_rng(len(views))))
+    return np.concatenate([xy for xy, _ in views]), np.concatenate([score for _, score in views])
+
+
+def test_a_walk_tells_up_to_less_than_a_degree():
+    true = room(3, arc=200.0)
+    xy, score = seen_at(true, [0.0] * 3, seconds=8.0)
+    result = solve_from_person(unplaced(true), xy, score, BODY, HEIGHT)
+    up = result.cameras[0].R.T @ true[0].R @ [0, 0, 1.0]
+    assert result.up is not None and np.degrees(np.arccos(min(result.up @ up, 1.0))) < 0.7
+    assert result.up_degrees < 0.7
+    # Nothing is corrected that was right.
+    assert not result.late_s and result.focal == 1 and not result.problems
+
+
+def test_a_late_camera_and_longer_lenses_are_found_and_corrected():
+    true = room(3, arc=200.0)
+    xy, score = seen_at(true, [0.0, 0.08, 0.0], seconds=6.0)
+    told = [replace(c, K=c.K * [[1.05, 1, 1], [1, 1.05, 1], [1, 1, 1]]) for c in unplaced(true)]
+    result = solve_from_person(told, xy, score, BODY, HEIGHT)
+    assert list(result.late_s) == ["c1"] and result.late_s["c1"] == pytest.approx(0.08, abs=0.005)
+    assert result.focal == pytest.approx(1 / 1.05, abs=0.01)
+    turn, move = pose_errors(result.cameras, true)
+    assert turn < 0.5 and move < 60
+
+
+def test_lenses_of_another_camera_are_refused():
+    true = room(3, arc=200.0)
+    xy, score = seen_at(true, [0.0] * 3, seconds=4.0)
+    told = [replace(c, K=c.K * [[1.6, 1, 1], [1, 1.6, 1], [1, 1, 1]]) for c in unplaced(true)]
+    try:
+        result = solve_from_person(told, xy, score, BODY, HEIGHT)
+    except CalibrationError:
+        return
+    assert result.problems
+
+
+def test_views_are_moved_in_time():
+    t = 0.1 * np.arange(30)
+    xy = np.stack([np.sin(2 * t), np.cos(3 * t)], -1)[None, :, None]
+    moved = at_times(xy, np.array([0.035]), 0.1)
+    expected = np.stack([np.sin(2 * (t + 0.035)), np.cos(3 * (t + 0.035))], -1)
+    np.testing.assert_allclose(moved[0, 1:-2, 0], expected[1:-2], atol=2e-3)
+    assert np.isnan(moved[0, -1]).all()
+    assert at_times(xy, np.zeros(1), 0.1) is not xy and np.array_equal(at_times(xy, np.zeros(1), 0.1), xy)

@@ -7,7 +7,7 @@ Estimation in a Multi-camera Setup*, 2014; Takahashi et al., *Human Pose as Cali
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 import cv2
@@ -18,6 +18,7 @@ from calibration.arrays import Array
 from calibration.errors import CalibrationError
 from calibration.geometry.camera import Camera, image_to_ray
 from calibration.geometry.triangulation import reprojection_error, triangulate_robust
+from calibration.solving.beside import at_times, tell
 from calibration.solving.bundle import Observations, adjust
 from calibration.solving.gait import way, without
 from calibration.solving.vertical import Vertical, vertical
@@ -34,6 +35,8 @@ _STEPS = 40
 # A walking body sways by 3 degrees or so; one that leans more does not tell up.
 _LEAN_DEGREES = 10.0
 _UNSURE_DEGREES = 1.5
+# Beyond them a correction is none: the recordings are not in step, or the lenses are others.
+_LATE_S, _OTHER_LENS = 0.25, 0.3
 _STEEP = 0.35
 """Sine of the slope above which the way of the feet is none on a floor."""
 
@@ -82,10 +85,21 @@ class FromPerson:
     """Why it should not be used; empty when it may be."""
     up_degrees: float = float("nan")
     """Standard deviation of ``up``."""
+    late_s: Mapping[str, float] = field(default_factory=dict)
+    """Cameras later than the first, and by how many seconds; the others are in step, as far as can be told."""
+    focal: float = 1.0
+    """Factor by which all focal lengths were corrected."""
 
 
 def solve_from_person(
-    cameras: Sequence[Camera], xy: Array, score: Array, body: Body, height_mm: float, *, min_score: float = 0.3
+    cameras: Sequence[Camera],
+    xy: Array,
+    score: Array,
+    body: Body,
+    height_mm: float,
+    *,
+    min_score: float = 0.3,
+    step_s: float = 0.1,
 ) -> FromPerson:
     """Place all cameras by a person seen in all of them at the same times.
 
@@ -96,6 +110,7 @@ def solve_from_person(
         body: which joints are which.
         height_mm: how tall the person is. The scale is as good as the person's proportions are average (about 3 %).
         min_score: joints below it are not used.
+        step_s: seconds between moments.
 
     Raises:
         CalibrationError: naming cameras that are not linked; for a height that no person has.
@@ -112,6 +127,8 @@ def solve_from_person(
     weight = np.where(seen, score, 0.0)
     placed = _chain(cameras, masked, seen, body, height_mm)
     placed, settled = _refine(placed, masked, weight)
+    placed, beside = tell(placed, masked, weight, step_s)
+    masked = at_times(masked, beside.late_s, step_s)
     joints = triangulate_robust(placed, masked, weight).points
     scale = height_mm / _height(joints, body)
     placed = tuple(replace(c, t=c.t * scale) for c in placed)
@@ -130,6 +147,11 @@ def solve_from_person(
     spread = bone_spread(result.points, body)
     if not spread <= _SPREAD:
         problems.append(f"limbs change their length by {100 * spread:.0f} % from moment to moment")
+    for camera, late in zip(placed, beside.late_s, strict=True):
+        if abs(late) > _LATE_S:
+            problems.append(f"camera {camera.name} seems {1e3 * abs(late):.0f} ms {'late' if late > 0 else 'early'}")
+    if abs(np.log(beside.focal)) > _OTHER_LENS:
+        problems.append(f"the walk wants focal lengths {beside.focal:.2f} times those that were given")
     if not settled:
         remarks.append("the adjustment had not settled when it ran out of steps; let the person walk all over the room")
     remarks.append(f"the scale comes from a height of {height_mm:g} mm and average proportions: check a known length")
@@ -142,7 +164,8 @@ def solve_from_person(
         up, up_degrees = told.up, told.sigma_degrees
         if up_degrees > _UNSURE_DEGREES:
             remarks.append(f"up is known to {up_degrees:.1f} degrees only; let the person walk longer, to and fro")
-    return FromPerson(placed, result.points, up, rms, tuple(remarks), tuple(problems), up_degrees)
+    late = {camera.name: float(s) for camera, s in zip(placed, beside.late_s, strict=True) if s}
+    return FromPerson(placed, result.points, up, rms, tuple(remarks), tuple(problems), up_degrees, late, beside.focal)
 
 
 def _height(joints: Array, body: Body) -> float:

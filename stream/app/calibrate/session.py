@@ -33,6 +33,8 @@ PLACES = ("extrinsics", "from-person")
 """Commands that place cameras anew, of which only the lens counts."""
 BOARD_EVERY_S = 0.2
 """Seconds between the frames in which a board is looked for."""
+PERSON_EVERY_S = 0.1
+"""Seconds between the frames in which a person is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,4 +153,4 @@ def joints_seen(
     """A person's joints (V, F, 17, 2) and scores (V, F, 17) in F frame sets."""
     feeds = [one.feed(camera.name) for one, camera in zip(opened, cameras, strict=True)]
     detector = load_detector(args.detector)
-    return collect_joints(feeds, [detector.session() for _ in feeds], args.every or 0.1, args.seconds)
+    return collect_joints(feeds, [detector.session() for _ in feeds], args.every or PERSON_EVERY_S, args.seconds)

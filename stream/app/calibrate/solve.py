@@ -25,7 +25,7 @@ from stream.app.calibrate.capture import collect_lens
 from stream.app.calibrate.collect import overlay
 from stream.app.calibrate.reasons import blind, told, too_few
 from stream.app.calibrate.results import check_outputs, how_made, keep_picture, save_placed, warn
-from stream.app.calibrate.session import BOARD_EVERY_S, boards_seen, bound, joints_seen, open_cameras
+from stream.app.calibrate.session import BOARD_EVERY_S, PERSON_EVERY_S, boards_seen, bound, joints_seen, open_cameras
 from stream.app.calibrate.show import beside
 from stream.live.plausibility import BODY
 
@@ -141,7 +141,7 @@ def from_person(args: argparse.Namespace) -> int:
             calibration, cameras = bound(args, opened)
         xy, score = joints_seen(args, opened, cameras)
     with told(cameras, xy, score):
-        result = solve_from_person(cameras, xy, score, BODY, args.height)
+        result = solve_from_person(cameras, xy, score, BODY, args.height, step_s=args.every or PERSON_EVERY_S)
     placed, remarks = result.cameras, result.remarks
     if result.up is not None:
         try:
@@ -155,6 +155,11 @@ def from_person(args: argparse.Namespace) -> int:
         print(f"up: known to {result.up_degrees:.1f} degrees")
     for name, rms in result.rms_px.items():
         print(f"{name}: error {rms:.1f} px")
+    for name, late in result.late_s.items():
+        when = "late" if late > 0 else "early"
+        print(f"{name}: {1e3 * abs(late):.0f} ms {when}: run with --sync-offset {name}={-late:.3f}")
+    if result.focal != 1:
+        print(f"lenses: focal lengths corrected by {100 * (result.focal - 1):+.1f} %, as the walk tells them")
     warn(remarks)
     keep_picture(args, picture(check_person(placed, xy, score), placed))
     if result.problems and not args.anyway:
