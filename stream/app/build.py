@@ -113,9 +113,10 @@ def prepare(
     fps = [o.info.fps for o in opened]
     rates = [rate for rate in fps if rate]
     detector: Fallback | NoDetector
-    if all(o.info.kind == "detections" for o in opened):
+    if all(o.info.people_known for o in opened):
         detector = NoDetector()
-        _log.info("2D joints are those of the files: nothing is detected")
+        whose = "other computers" if any(o.info.source.startswith("node:") for o in opened) else "the files"
+        _log.info(f"2D joints are those of {whose}: nothing is detected")
     else:
         detector = load_detector(config, frame_set_rate(fps, config.detect.assumed_fps) if live else None)
         _log.info(f"detector {runs_on(detector.describe())}")

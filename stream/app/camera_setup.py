@@ -105,7 +105,7 @@ class CameraSetup:
         turns = {}
         for camera, o, asked in zip(self._bound(opened).cameras, opened, self.rotate, strict=True):
             degrees = upright_turn(camera)
-            if o.info.kind == "detections":
+            if o.info.people_known:
                 continue  # their joints are where they were found
             if asked is None and degrees and not exchanged(camera, o.info.size):
                 turns[o.info.name] = degrees

@@ -68,7 +68,7 @@ def add(
     stack.callback(switch.close)
     status = RunStatus(pipeline, meter, runtime, total, lambda: switch.take)
     view = ViewState(mirror=config.mirror).seen_from(*config.viewpoint)
-    run = Run(status, pipeline.control, hypotheses=config.hypotheses, view=view, hold=config.hold)
+    run = Run(status, pipeline.control, hypotheses=config.hypotheses, view=view, hold=config.hold, looks=pipeline.looks)
     # Everything that can be refused is made first, a take last, so that no empty one is left.
     made = _made([o for o in options if o.role == "output"], run)
     viewer = _viewer(config.view, [o for o in options if o.role == "viewer"], run)

@@ -179,8 +179,13 @@ class Estimator:
             self._eyes = [_Eye(crowd(detector, self._people.limit, count())) for _ in cameras]
             placed = self._cameras if fuse else None
             self._identify = Everybody(placed, self._people.limit, identity)
+        self._watchers: list[Callable[[Frame, Seen], None]] = []
         self._pending: PendingFrameSet | None = None
         self._detected = -np.inf  # when the last look ended
+
+    def watch(self, watcher: Callable[[Frame, Seen], None]) -> None:
+        """Have it told what is seen in each frame, in the thread that looked at it, before it is lifted."""
+        self._watchers.append(watcher)
 
     def at_rate(self, rate: float) -> None:
         """Live frame sets come at this rate, measured: a chain of detectors chooses by it who keeps up."""
@@ -302,6 +307,8 @@ class Estimator:
             else:
                 eye.seen = eye.session(frame.image, frame.t)
             eye.frame_index, eye.t, eye.image = frame.index, frame.t, weakref.ref(frame.image)
+            for watcher in self._watchers:
+                watcher(frame, eye.seen)
         before, now = eye.before, eye.seen
         if (
             now is not None

@@ -22,7 +22,7 @@ from stream.live.sink_worker import ALWAYS, SinkWorker, Span
 from stream.live.synchronise import LiveMatcher, NoOverlapError, skew_warning
 from stream.live.synchronise import frame_set as set_of_frames
 from stream.packed import UnseenFrame
-from stream.sinks import MainSink, RunInfo, Sink, SinkStoppedError
+from stream.sinks import Looks, MainSink, RunInfo, Sink, SinkStoppedError
 from stream.sources import LazySource, Source, SourceInfo, SourceStatus, Turned
 from stream.types import Estimate, Event, Frame, FrameSet
 from stream.words import own_fault
@@ -140,6 +140,11 @@ class Pipeline:
         return "; ".join(notes)
 
     @property
+    def looks(self) -> Looks:
+        """What the cameras see, for whoever asks before the run begins."""
+        return Looks(self.live, tuple(opened.info for opened in self._sources), self._estimator.watch)
+
+    @property
     def newest(self) -> float:
         """``Estimate.t`` of the newest estimate, 0 before there is one."""
         return self._t
@@ -188,8 +193,11 @@ class Pipeline:
             if viewer and main:
                 viewer.run(main.poll)
             self._wait(compute)
-        finally:
+        except BaseException:
             self.control.stop()
+            raise
+        finally:
+            self.control.end()
             for opened in self._sources:
                 opened.source.close()
             for channel in (self._arrivals, *self._files):

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from engines.plugins import Plugins
 from stream.recordings.run_info import CameraInfo, RunInfo
-from stream.sinks._options import Role, Run, SinkOptions, flag
+from stream.sinks._options import Looks, Role, Run, SinkOptions, Watcher, flag
 from stream.sinks._sink import EventSink, MainSink, Sink
 from stream.types import SinkStoppedError, StreamError
 
@@ -25,6 +25,7 @@ __all__ = [
     "GROUP",
     "CameraInfo",
     "EventSink",
+    "Looks",
     "MainSink",
     "Role",
     "Run",
@@ -32,6 +33,7 @@ __all__ = [
     "Sink",
     "SinkOptions",
     "SinkStoppedError",
+    "Watcher",
     "add_flags",
     "flag",
     "kinds",

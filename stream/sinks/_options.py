@@ -5,14 +5,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from engines.types import Seen
 from stream.config import Config
 from stream.control import Control
 from stream.drawing.facts import Status
 from stream.drawing.scene import ViewState
 from stream.sinks._sink import Sink
 from stream.sinks._token import Token
+from stream.sources import SourceInfo
+from stream.types import Frame
 
 Role = Literal["output", "viewer", "take"]
+Watcher = Callable[[Frame, Seen], None]
+"""Is told what was seen in a frame, in the thread that looked at it, of each camera in order. Of files it may wait."""
 
 
 def flag(
@@ -39,6 +44,18 @@ def flag(
 
 
 @dataclass(frozen=True, slots=True)
+class Looks:
+    """What the cameras see, before anything is made of it."""
+
+    live: bool
+    """Whether the newest frame wins, and nobody may wait."""
+    cameras: tuple[SourceInfo, ...]
+    """In their order."""
+    watch: Callable[[Watcher], None]
+    """Asks to be told, before the run begins."""
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """What a sink may know of its run when it is made."""
 
@@ -56,6 +73,8 @@ class Run:
     """From where pictures are seen at first."""
     hold: bool = False
     """Whether a window keeps the last picture of files until the user ends it."""
+    looks: Looks | None = None
+    """What the cameras see; None where there are no cameras, as of a take that is replayed."""
 
 
 @dataclass(frozen=True, slots=True)

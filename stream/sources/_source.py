@@ -33,7 +33,8 @@ class SourceInfo:
     name: str
     """Name of the camera."""
     kind: str
-    """Its module in this directory: "camera", "chapters", "file", "images", "network", "synthetic" or "take"."""
+    """Its module in this directory, such as "camera", "file", "network" or "take". Files of other computers are
+    "detections"."""
     source: str
     """What the user gave, without passwords."""
     size: tuple[int, int]
@@ -60,6 +61,8 @@ class SourceInfo:
     """Of a take: a time of day (UTC), and ``Frame.t`` at that time; None where no time of day is known."""
     controls: tuple[tuple[str, int], ...] = ()
     """Controls of a local camera and their values as they were read back, where any were asked for or are known."""
+    people_known: bool = False
+    """Whether its frames are ``KnownFrame``: another program has found the people, and no detector looks at them."""
     exposure_automatic: bool = False
     """Whether a local camera says that it chooses its exposure."""
     messages: tuple[str, ...] = ()

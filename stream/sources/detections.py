@@ -102,7 +102,7 @@ class DetectionsSource(SequenceSource):
         frames = max(file.frames) - min(file.frames) + 1
         return SourceInfo(
             self.name, self.kind, self.config.shown, self._size, self.config.fps or _FPS, frames, self.live, "media",
-            messages=self._assumed,
+            messages=self._assumed, people_known=True,
         )  # fmt: skip
 
 
