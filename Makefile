@@ -64,7 +64,7 @@ $(VENV)/.run: requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.txt requirements-live.txt $(VENV)/.run
+$(VENV)/.dev: requirements-dev.txt requirements-live.txt requirements-cluster.txt $(VENV)/.run
 	@echo "installing what the tests need into $(VENV) (about a minute, once) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@

@@ -43,7 +43,7 @@ def test_every_name_is_there_documented_and_costs_nothing_before_it_is_used():
 
 def test_every_flag_of_the_program_is_a_keyword_that_is_documented():
     no_keyword = {"camera", "quiet", "verbose", "log_file", "list_cameras", "print_config", "capture", "live",
-                  "capture_codec", "start_at", "countdown", "seconds"}  # fmt: skip
+                  "capture_codec", "start_at", "countdown", "seconds", "from", "make_keys"}  # fmt: skip
     flags = set(vars(parser().parse_args([]))) - no_keyword
     of_sinks = {field.name for kind in sinks.kinds().values() for field in fields(kind)}
     documented = set(stream.Flags.__annotations__)

@@ -22,6 +22,7 @@ OPTIONAL = {
     "pygltflib": "requirements-export.txt", "pyopensim": "requirements-opensim.txt",
     "h5py": "requirements-export.txt", "torch": "requirements-dev.txt",
     "openvino": "requirements-openvino.txt", "cuda": "requirements-gpu.txt",
+    **dict.fromkeys(("zenoh", "cryptography"), "requirements-cluster.txt"),
     **dict.fromkeys(("websockets", "msgpack", "pythonosc", "pylsl", "cyclonedds"), "requirements-live.txt"),
 }  # fmt: skip
 """Imported only where it is used, with an install line in the error; and the file that pins it."""

@@ -15,7 +15,7 @@ from stream.app.build import not_taken
 from stream.config import SourceConfig
 from stream.sources import Source, example, kind_of, kinds, make_source, parse_source, parse_sources
 from stream.types import StreamError
-from tests import servers
+from tests import cluster_node, servers
 from tests.reading import (
     FAST,
     SECRET,
@@ -70,6 +70,13 @@ def source_of(kind, folder):
     text = example(kind, folder)
     assert text, f"stream/sources/{kind}.py has no example(folder); or write make_{kind} here if it needs a server"
     yield file_source(text)
+
+
+@contextlib.contextmanager
+def make_node(folder):
+    pytest.importorskip("zenoh", reason="needs zenoh, of requirements-cluster.txt")
+    with cluster_node.publishing("cam") as group:
+        yield file_source(f"node:{group}/cam")
 
 
 @pytest.fixture(params=kinds())

@@ -25,6 +25,8 @@ _OF_THE_PROGRAM: Final = (
         "verbose": "give the logger 'stream' a level and a handler",
         "log_file": "give the logger 'stream' a logging.FileHandler",
         "list_cameras": "stream.list_cameras() lists them",
+        "from": 'give each of its cameras as a source, "node:GROUP/CAMERA"',
+        "make_keys": "hypothesis-stream --make-keys makes them",
         "print_config": "hypothesis-stream --print-config prints it",
         "help": "help(stream.Flags) lists them",
         "version": "stream.__version__ says it",
@@ -129,6 +131,10 @@ class Flags(TypedDict, total=False):
     """This machine's address in the network where those are announced; only to itself when not given."""
     ros2: str | bool
     """The interface in whose network people are published to ROS 2; True for this machine alone."""
+    publish: str
+    """``GROUP[@HOST[:PORT]]`` to which what the cameras see is published, for another computer that fuses."""
+    keys: str | PathLike[str]
+    """The folder of the keys of a group beyond this computer."""
     udp: str | int
     """``[HOST:]PORT`` that gets every moment as JSON in a datagram."""
     websocket: str | int | bool

@@ -15,7 +15,11 @@ from stream.app.config_file import as_toml, merged, with_thresholds
 from stream.app.console import PRINTED, guarded, program, say, shortage, tell
 from stream.app.flags import parser
 from stream.app.logs import lines_shown
+from stream.app.own_nodes import detection_flags, published, spread
 from stream.app.per_camera import with_controls, with_settings
+from stream.cluster.group import Group
+from stream.cluster.keys import make_keys
+from stream.cluster.session import check
 from stream.config import (
     CameraSetupConfig,
     CaptureConfig,
@@ -30,6 +34,7 @@ from stream.live.heap import limit_arenas
 from stream.live.metrics import report
 from stream.sources import controls_of, list_cameras, parse_sources
 from stream.sources.detections import sources_of_detections
+from stream.sources.node import sources_of_group
 from stream.sources.take import calibration_of_take, sources_of_take
 
 _log = logging.getLogger(__name__)
@@ -53,7 +58,11 @@ def config_of(args: argparse.Namespace, *, sources: bool = True, demo_files: boo
     if args.detections and (args.camera or args.demo or args.from_take):
         other = "camera" if args.camera else "demo" if args.demo else "from-take"
         raise UserError(f"--detections brings its own cameras; leave out --{other}")
-    if sources and not (args.demo or args.camera or args.from_take or args.detections):
+    group = getattr(args, "from")
+    if group and (args.camera or args.demo or args.from_take or args.detections):
+        other = next(name for name in ("camera", "demo", "from_take", "detections") if getattr(args, name))
+        raise UserError(f"--from brings its own cameras; leave out --{other.replace('_', '-')}")
+    if sources and not (group or args.demo or args.camera or args.from_take or args.detections):
         raise UserError(
             "no camera; give --camera 0, --camera FILE.mp4 or --demo (--list-cameras shows those there are)"
         )
@@ -61,14 +70,14 @@ def config_of(args: argparse.Namespace, *, sources: bool = True, demo_files: boo
         raise UserError(
             f"--people {args.people} is more than --max-people {args.max_people}; give --max-people {args.people} too"
         )
-    if args.fov is not None and (args.calibration or args.demo in ("multi", "people")):
+    if args.fov is not None and (args.calibration or args.demo in demo.CALIBRATED):
         lens = "--calibration" if args.calibration else f"the calibration of --demo {args.demo}"
         raise UserError(f"--fov is for lenses that are not known, and {lens} knows them; leave out --fov")
     default = demo.WALKER_FOV if args.demo == "single" else LiftConfig().fov_degrees
     cameras = parse_sources(_cameras_of(args))
     if args.fov is not None and calibration_of_take(cameras) is not None:
         raise UserError("--fov is for lenses that are not known, and the take has their calibration; leave out --fov")
-    options = sinks.options_of(vars(args), sinks.kinds().values())
+    options = sinks.options_of({**vars(args), "publish": _publish_of(args)}, sinks.kinds().values())
     config = Config(
         sources=cameras,
         detect=DetectConfig(names=tuple(name.strip() for name in args.detector.split(",") if name.strip())),
@@ -107,7 +116,24 @@ def _cameras_of(args: argparse.Namespace) -> Sequence[str]:
     """What was given to --camera, or stands for it."""
     if args.detections:
         return sources_of_detections(args.detections)
+    if group := getattr(args, "from"):
+        return sources_of_group(group.with_keys(args.keys))
     return sources_of_take(args.from_take) if args.from_take else args.camera
+
+
+def _publish_of(args: argparse.Namespace) -> Group | None:
+    """Where to publish, with the keys.
+
+    Raises:
+        UserError: for keys that are for nothing.
+    """
+    if args.keys and not (args.publish or getattr(args, "from")):
+        raise UserError("--keys is for --from and --publish, and neither is given")
+    if args.publish is None:
+        return None
+    to = args.publish.with_keys(args.keys)
+    check("--publish", to)  # before networks are loaded
+    return to
 
 
 def _start_of(args: argparse.Namespace) -> StartConfig | None:
@@ -185,12 +211,14 @@ def _run(args: argparse.Namespace) -> int:
     try:
         if args.list_cameras:
             return DONE if tell(camera_lines()) else FAILED
+        if args.make_keys:
+            return DONE if tell(make_keys(args.make_keys)) else FAILED
         if args.print_config:
             # The demo's own is fetched when it runs.
-            config = Config(()) if args.demo or not _cameras_of(args) else config_of(args)
+            config = Config(()) if args.demo or getattr(args, "from") or not _cameras_of(args) else config_of(args)
             return DONE if tell(as_toml(args, with_thresholds(config, args.thresholds))) else FAILED
         config = config_of(args)
-        lines, failures = capture.run(config) if config.capture else _estimated(config)
+        lines, failures = capture.run(config) if config.capture else _estimated(config, args)
     except UserError as error:
         _log.error(f"{program()}: {shortage(error) or error}")
         return MISTAKE
@@ -209,9 +237,15 @@ def _run(args: argparse.Namespace) -> int:
     return FAILED if failures else DONE
 
 
-def _estimated(config: Config) -> tuple[Sequence[str], Sequence[str]]:
+def _estimated(config: Config, args: argparse.Namespace) -> tuple[Sequence[str], Sequence[str]]:
     """What a run did, and what went wrong."""
-    summary = build.run(config)
+    if args.demo == "cluster":
+        nodes, group, parts = spread(config.sources, 2)
+        config = replace(config, sources=nodes)
+        with published(parts, group, detection_flags(args)):
+            summary = build.run(config)
+    else:
+        summary = build.run(config)
     return report(summary), summary.failures
 
 

@@ -24,7 +24,7 @@ from stream.config import Config
 from stream.sources import parse_source
 from stream.types import StreamError
 
-_NOT_IN_A_FILE: Final = ("help", "version", "config", "print_config", "list_cameras")
+_NOT_IN_A_FILE: Final = ("help", "version", "config", "print_config", "list_cameras", "make_keys")
 _THRESHOLDS: Final[Mapping[str, Collection[str]]] = {
     "detect": ("names",), "top_down": (), "fallback": (), "sync": (), "fusion": (), "identity": (), "tracks": (),
 }  # fmt: skip

@@ -65,7 +65,8 @@ OPENSIM: Final = replace(
 """Pose2Sim's model for OpenSim, after Rajagopal et al. 2016: ``Model_Pose2Sim_simple.osim``."""
 PEOPLE: Final = replace(MULTI, prefix="Pose2Sim/Demo_MultiPerson/", part="-people")
 """The same room with two people, and their videos as large as the calibration says."""
-_CALIBRATED: Final = {"multi": MULTI, "people": PEOPLE}
+CALIBRATED: Final = {"multi": MULTI, "people": PEOPLE, "cluster": MULTI}
+"""Those with four calibrated cameras; "cluster" is "multi" in three processes."""
 
 
 def configure(config: Config, which: str, *, files: bool = True) -> Config:
@@ -73,7 +74,7 @@ def configure(config: Config, which: str, *, files: bool = True) -> Config:
 
     Args:
         config: what the user's flags say; its sources are replaced.
-        which: "single", "multi" or "people".
+        which: "single", "multi", "people" or "cluster".
         files: whether there are results where none were asked for.
 
     Raises:
@@ -82,19 +83,21 @@ def configure(config: Config, which: str, *, files: bool = True) -> Config:
     """
     own = {"--calibration": config.setup.calibration, "--up": config.setup.up, "--letterbox": config.setup.letterbox}
     given = [flag for flag, value in own.items() if value]
-    if which in _CALIBRATED and given:
+    if which in CALIBRATED and given:
         raise StreamError(f"--demo {which} brings its own calibration; leave out {', '.join(given)}")
     if files:
         config = replace(config, output=replace(config.output, sinks=tuple(map(_with_files, config.output.sinks))))
     if which == "single":
         return replace(config, sources=(SourceConfig(str(fetch(SINGLE) / "demo.mp4"), "walker"),))
-    folder = fetch(_CALIBRATED[which])
+    if which == "cluster" and not files:
+        raise StreamError('demo="cluster" is of the program, which starts its processes; demo="multi" is in one')
+    folder = fetch(CALIBRATED[which])
     names = [f"cam0{k}" for k in range(1, 5)]
     setup = replace(
         config.setup,
         calibration=folder / "calibration" / "Calib.qca.txt",
         up=(0.0, 0.0, 1.0),
-        letterbox=(f"cam01={LETTERBOX}", f"cam02={LETTERBOX}") if which == "multi" else (),
+        letterbox=(f"cam01={LETTERBOX}", f"cam02={LETTERBOX}") if which != "people" else (),
     )
     sources = tuple(SourceConfig(str(folder / "videos" / f"{name}.mp4"), name) for name in names)
     return replace(config, sources=sources, setup=setup)

@@ -10,6 +10,7 @@ from engines import detectors, runtimes
 from engines.argument_types import Parser, positive
 from stream import sinks
 from stream.app.console import program
+from stream.cluster.group import group
 from stream.config import LiftConfig, PeopleConfig
 from stream.drawing.scene import PITCH, YAW, ZOOMS
 from stream.recordings.video_files import ENCODERS
@@ -40,13 +41,19 @@ def parser(about: str = "", kind: type[Parser] = Parser) -> Parser:
     source.add_argument("--detections", type=Path, metavar="FOLDER",
                         help="2D joints of another program in place of images, one folder or file a camera: OpenPose, "
                              "Pose2Sim, RTMPose, AlphaPose, DeepLabCut, MediaPipe")  # fmt: skip
+    source.add_argument("--from", type=group, metavar="GROUP[@HOST[:PORT]]",
+                        help="every camera that other computers --publish to this group; this one fuses")  # fmt: skip
+    source.add_argument("--keys", type=Path, metavar="FOLDER",
+                        help="keys of a group beyond this computer, for --from and --publish")  # fmt: skip
+    source.add_argument("--make-keys", type=Path, metavar="FOLDER",
+                        help="make the keys of a group beyond this computer, for --keys, and stop")  # fmt: skip
     source.add_argument("--list-cameras", action="store_true", help="list the local cameras and stop")
     source.add_argument("--control", action="append", default=[], metavar="[CAMERA:]NAME=VALUE",
                         help="exposure, gain, focus, white_balance, power_line_frequency or another control of local "
                              "cameras (--list-cameras shows them); VALUE may be auto; repeatable")  # fmt: skip
-    source.add_argument("--demo", nargs="?", const="single", choices=["single", "multi", "people"],
-                        help="a real video, fetched once: one walker, four calibrated cameras (multi), or those with "
-                             "two people (people)")  # fmt: skip
+    source.add_argument("--demo", nargs="?", const="single", choices=["single", "multi", "people", "cluster"],
+                        help="a real video, fetched once: one walker, four calibrated cameras (multi), those with "
+                             "two people (people), the four of two other processes, fused here (cluster)")  # fmt: skip
     source.add_argument("--size", type=size, metavar="WxH", help="size to ask a local camera for")
     source.add_argument("--fps", type=rate, metavar="N", help="rate to ask a local camera for; rate of an image folder")
     source.add_argument(

@@ -10,7 +10,7 @@ from calibration.geometry.camera import Camera
 from calibration.geometry.upright import up_of
 from engines.skeleton import JOINTS
 
-LIVE_KINDS = ("camera", "network")
+LIVE_KINDS = ("camera", "network", "node")
 """Kinds of source whose times are those of the monotonic clock."""
 UNITS = {"length": "mm", "time": "s", "image": "px", "covariance": "mm2"}
 AXES = {
@@ -29,7 +29,7 @@ class CameraInfo:
     source: str
     """What the user gave for it, without any password."""
     kind: str
-    """Kind of source: "camera", "file", "network", "images" or "synthetic"."""
+    """Kind of source: "camera", "file", "network", "images", "node" or "synthetic"."""
     size: tuple[int, int] | None = None
     """Width and height, pixels; None where only the first frame will tell."""
     calibration: Camera | None = None

@@ -171,7 +171,7 @@ def make_source(config: SourceConfig) -> Source:
     """
     kind = kind_of(config.source)
     for flag, given in (("--speed", config.speed != 1), ("--times", config.times is not None)):
-        if given and kind in ("camera", "network"):
+        if given and kind in ("camera", "network", "node"):
             raise StreamError(f"{flag} is for files and folders of images, and {config.shown} is none; leave it out")
     if config.realtime and _make(kind, replace(config, realtime=False)).live:
         raise StreamError(

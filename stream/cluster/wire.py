@@ -1,0 +1,316 @@
+"""The messages between computers: a fixed schema in MessagePack. What does not fit it in every part is refused.
+
+A message begins with ``HSN``, the version, and its kind. Arrays are bytes of a fixed length, little-endian float32.
+Nothing that comes can make this raise anything but ``WireError``, run code, or take more memory than it has bytes.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import numpy as np
+
+from calibration.arrays import Array
+from engines.types import Detection, ExtraJoints, Seen, Sighting
+
+VERSION: Final = 1
+MOST_BYTES: Final = 256 << 10
+"""Of one message; a person takes about 0.7 kB, 1.5 kB with feet, hands and face."""
+MOST_BATCH: Final = 64
+"""Frames that are handed over at once."""
+_MAGIC: Final = b"HSN"
+_MOST_PEOPLE, _MOST_EXTRA, _MOST_CAMERAS, _MOST_TEXT = 100, 300, 64, 200
+_MOST_WHOLE: Final = 1 << 53
+_FAR_PX, _FAR_S = 1e6, 1e12
+
+T = TypeVar("T")
+
+
+class WireError(Exception):
+    """What came is no message of this program."""
+
+
+class OtherVersionError(WireError):
+    """It is one of another version."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"it speaks version {version}, this program {VERSION}")
+        self.version = version
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeenFrame:
+    """What a node saw in one frame of a camera."""
+
+    camera: str
+    """Its name."""
+    seq: int
+    """Number of the message among all of the node, from 0."""
+    index: int
+    """``Frame.index``."""
+    t: float
+    """``Frame.t``, seconds of the node's clock."""
+    size: tuple[int, int]
+    """Width and height of the image, pixels."""
+    seen: Seen
+    """Everybody in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What is known of a camera of a node."""
+
+    name: str
+    size: tuple[int, int]
+    """Pixels."""
+    fps: float | None
+    serial: str | None
+    frames: int | None
+    """About how many will come; None where it is live, or not known."""
+    note: str = ""
+    """What is wrong with it, in a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """What a node says of itself, and when by its clock."""
+
+    node: str
+    """Its id, another one each time it starts."""
+    software: str
+    live: bool
+    """Whether its times are of its monotonic clock and the newest frame wins; otherwise its frames are fetched."""
+    cards: tuple[Card, ...]
+    sent: float
+    """The asking clock's seconds, sent back as they came."""
+    received: float
+    """Seconds of its clock."""
+    answered: float
+    """Seconds of its clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """A request for frames: those after this number, so many."""
+
+    after: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Frames in order; with ``over`` there are no more after them."""
+
+    frames: tuple[SeenFrame, ...]
+    over: bool
+
+
+def encode(message: "SeenFrame | Hello | Pull | Batch | float") -> bytes:
+    """A message as bytes; a float is a question for a ``Hello``, asked at that time."""
+    from msgpack import packb
+
+    kind = next(one for one in _KINDS.values() if isinstance(message, one.of))
+    return _MAGIC + bytes((VERSION, kind.number)) + packb(kind.write(message))
+
+
+def decode(data: bytes, of: type[T]) -> T:
+    """A message of a kind.
+
+    Raises:
+        OtherVersionError: if it is of another version.
+        WireError: for everything else that is not exactly such a message.
+    """
+    from msgpack import UnpackException, unpackb
+
+    if len(data) > (MOST_BYTES * (MOST_BATCH if of is Batch else 1)) or data[:3] != _MAGIC or len(data) < 5:
+        raise WireError("no message of this program")
+    if data[3] != VERSION:
+        raise OtherVersionError(data[3])
+    kind = _KINDS[of]
+    if data[4] != kind.number:
+        raise WireError("a message of another kind")
+    try:
+        fields = unpackb(data[5:], strict_map_key=True, max_map_len=0, max_ext_len=0, max_array_len=_MOST_EXTRA)
+    except (ValueError, TypeError, OverflowError, UnpackException) as error:
+        raise WireError(f"no MessagePack ({type(error).__name__})") from None
+    return kind.read(fields)
+
+
+# writing
+
+
+def _frame_fields(frame: SeenFrame) -> list[Any]:
+    people = [[s.track, *_detection_fields(s.detection)] for s in frame.seen.people]
+    seen = frame.seen
+    return [frame.camera, frame.seq, frame.index, float(frame.t), *frame.size, seen.origin, seen.left_out, people]
+
+
+def _detection_fields(found: Detection) -> list[Any]:
+    derived = sum(1 << k for k in np.flatnonzero(found.derived).tolist())
+    extra = found.extra
+    more = None if extra is None else [list(extra.names), *map(_bytes, (extra.xy, extra.score, extra.cov))]
+    cov = None if found.cov is None else _bytes(found.cov)
+    return [found.origin, _bytes(found.xy), _bytes(found.score), derived, cov, more]
+
+
+def _bytes(values: Array) -> bytes:
+    return np.ascontiguousarray(values, "<f4").tobytes()
+
+
+def _hello_fields(hello: Hello) -> list[Any]:
+    cards = [[c.name, *c.size, c.fps, c.serial, c.frames, c.note[:_MOST_TEXT]] for c in hello.cards]
+    return [hello.node, hello.software, hello.live, cards, hello.sent, hello.received, hello.answered]
+
+
+# reading
+
+
+def _parts(value: object, count: int) -> Sequence[Any]:
+    if not isinstance(value, list) or len(value) != count:
+        raise WireError(f"not {count} fields")
+    return value
+
+
+def _items(value: object, most: int) -> list[Any]:
+    if not isinstance(value, list) or len(value) > most:
+        raise WireError(f"no list of {most} at most")
+    return value
+
+
+def _text(value: object, most: int = _MOST_TEXT) -> str:
+    if not isinstance(value, str) or len(value) > most or not (value.isprintable() or not value):
+        raise WireError("no text")
+    return value
+
+
+def _whole(value: object, least: int = 0, most: int = _MOST_WHOLE) -> int:
+    if type(value) is not int or not least <= value <= most:
+        raise WireError("no whole number in its bounds")
+    return value
+
+
+def _number(value: object, least: float = -_FAR_S, most: float = _FAR_S) -> float:
+    if type(value) not in (int, float) or not (math.isfinite(value) and least <= value <= most):  # type: ignore[arg-type]
+        raise WireError("no number in its bounds")
+    return float(value)  # type: ignore[arg-type]
+
+
+def _or_none(value: object, read: Callable[[object], T]) -> T | None:
+    return None if value is None else read(value)
+
+
+def _floats(value: object, *shape: int) -> Array:
+    if not isinstance(value, bytes) or len(value) != 4 * math.prod(shape):
+        raise WireError("no array of its size")
+    return np.frombuffer(value, "<f4").astype(np.float32, copy=False).reshape(shape)
+
+
+def _places(value: object, count: int) -> Array:
+    xy = _floats(value, count, 2)
+    if not (np.abs(xy) <= _FAR_PX).all():  # NaN neither
+        raise WireError("no places in an image")
+    return xy
+
+
+def _scores(value: object, count: int) -> Array:
+    score = _floats(value, count)
+    if not ((score >= 0) & (score <= 1)).all():
+        raise WireError("no scores")
+    return score
+
+
+def _covariances(value: object, count: int) -> Array:
+    cov = _floats(value, count, 2, 2)
+    inside = cov[~np.isnan(cov).any((1, 2))].astype(np.float64)
+    across, sides = inside[:, 0, 0] * inside[:, 1, 1], inside[:, 0, 1] * inside[:, 1, 0]
+    inside_bounds = (np.abs(inside) <= _FAR_PX**2).all() and (inside[:, [0, 1], [0, 1]] >= 0).all()
+    if not inside_bounds or not (across - sides >= -1e-3 * (1 + across)).all():
+        raise WireError("no covariances")
+    return cov
+
+
+def _frame(value: object) -> SeenFrame:
+    camera, seq, index, t, width, height, origin, left_out, people = _parts(value, 9)
+    sightings = tuple(map(_sighting, _items(people, _MOST_PEOPLE)))
+    if len({one.track for one in sightings}) != len(sightings):
+        raise WireError("one track twice")
+    return SeenFrame(
+        _text(camera), _whole(seq), _whole(index), _number(t), _size(width, height),
+        Seen(_text(origin), sightings, _whole(left_out, most=10_000)),
+    )  # fmt: skip
+
+
+def _size(width: object, height: object) -> tuple[int, int]:
+    return _whole(width, 1, 65535), _whole(height, 1, 65535)
+
+
+def _sighting(value: object) -> Sighting:
+    track, origin, xy, score, derived, cov, extra = _parts(value, 7)
+    bits = _whole(derived, most=(1 << 17) - 1)
+    found = Detection(
+        _places(xy, 17), _scores(score, 17), np.array([bool(bits >> k & 1) for k in range(17)]), _text(origin),
+        cov=_or_none(cov, lambda c: _covariances(c, 17)), extra=_or_none(extra, _extra),
+    )  # fmt: skip
+    return Sighting(_whole(track, most=1 << 40), found)
+
+
+def _extra(value: object) -> ExtraJoints:
+    names, xy, score, cov = _parts(value, 4)
+    called = tuple(_text(name) for name in _items(names, _MOST_EXTRA))
+    if len(set(called)) != len(called):
+        raise WireError("one joint twice")
+    n = len(called)
+    return ExtraJoints(called, _places(xy, n), _scores(score, n), _covariances(cov, n))
+
+
+def _card(value: object) -> Card:
+    name, width, height, fps, serial, frames, note = _parts(value, 7)
+    rate = _or_none(fps, lambda f: _number(f, 1e-3, 1e5))
+    return Card(_text(name), _size(width, height), rate, _or_none(serial, _text), _or_none(frames, _whole), _text(note))
+
+
+def _hello(value: object) -> Hello:
+    node, software, live, cards, sent, received, answered = _parts(value, 7)
+    if type(live) is not bool:
+        raise WireError("no yes or no")
+    known = tuple(map(_card, _items(cards, _MOST_CAMERAS)))
+    if len({card.name for card in known}) != len(known):
+        raise WireError("one camera twice")
+    return Hello(_text(node), _text(software), live, known, *map(_number, (sent, received, answered)))
+
+
+def _pull(value: object) -> Pull:
+    after, most = _parts(value, 2)
+    return Pull(_whole(after, -1), _whole(most, most=MOST_BATCH))
+
+
+def _batch(value: object) -> Batch:
+    frames, over = _parts(value, 2)
+    if type(over) is not bool:
+        raise WireError("no yes or no")
+    return Batch(tuple(map(_frame, _items(frames, MOST_BATCH))), over)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """How one kind of message is written and read."""
+
+    of: type
+    number: int
+    write: Callable[[Any], Any]
+    """Its fields."""
+    read: Callable[[object], Any]
+    """The message, of its fields."""
+
+
+_KINDS: Final[dict[type, _Kind]] = {
+    one.of: one
+    for one in (
+        _Kind(SeenFrame, 1, _frame_fields, _frame),
+        _Kind(Hello, 2, _hello_fields, _hello),
+        _Kind(Pull, 3, lambda pull: [pull.after, pull.most], _pull),
+        _Kind(Batch, 4, lambda batch: [list(map(_frame_fields, batch.frames)), batch.over], _batch),
+        _Kind(float, 5, float, _number),
+    )
+}

@@ -1,0 +1,212 @@
+"""A camera of another computer: ``node:GROUP[@HOST[:PORT]]/CAMERA``. Its people are found there; its images stay there.
+
+``--from GROUP`` gives every camera of a group.
+"""
+
+import argparse
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from calibration.arrays import Image
+from stream.channel import Closed
+from stream.cluster.group import Group, group
+from stream.cluster.listener import Feed, Listener
+from stream.cluster.wire import SeenFrame
+from stream.config import SourceConfig
+from stream.sources._clock import RateMeter
+from stream.sources._source import SourceInfo, SourceStatus
+from stream.types import KnownFrame, StreamError
+
+PREFIX: Final = "node:"
+HEARD_S: Final = 5.0
+"""So long cameras are listened for."""
+_SETTLED_S: Final = 1.5
+"""None that is new came for so long: all are heard."""
+_KEYS: Final = "?keys="
+
+
+def claims(source: str) -> bool:
+    """Whether it names a camera of a group."""
+    return source.startswith(PREFIX)
+
+
+def make(config: SourceConfig) -> "NodeSource":
+    """The source of a camera of a group.
+
+    Raises:
+        StreamError: for what names none.
+    """
+    if config.rotate:
+        raise StreamError(f"{config.shown}: its images are elsewhere; give --rotate on the computer that has them")
+    where, _, camera = config.source.removeprefix(PREFIX).partition("/")
+    camera, _, keys = camera.partition(_KEYS)
+    try:
+        if not camera:
+            raise argparse.ArgumentTypeError(f"{config.source!r} names no camera, as node:lab/left does")
+        return NodeSource(config, group(where).with_keys(Path(keys) if keys else None), camera)
+    except argparse.ArgumentTypeError as error:
+        raise StreamError(str(error)) from None
+
+
+def sources_of_group(of: Group, within_s: float = HEARD_S, fewest: int = 1) -> tuple[str, ...]:
+    """What to give to ``--camera`` for every camera that is heard in a group, by name.
+
+    Args:
+        of: the group.
+        within_s: how long they are listened for.
+        fewest: when so many are heard and no other comes, it is gone on.
+
+    Raises:
+        StreamError: if none is heard, or two have one name; it lists what other groups there are.
+    """
+    listener = _shared(of)
+    try:
+        names = _heard(listener, within_s, fewest)
+        if not names:
+            raise StreamError(_nobody(of, listener, within_s))
+    except BaseException:
+        listener.close_unused()
+        raise
+    end = f"{_KEYS}{of.keys}" if of.keys else ""
+    return tuple(f"{name}={PREFIX}{of}/{name}{end}" for name in sorted(names))
+
+
+def _heard(listener: Listener, within_s: float, fewest: int) -> set[str]:
+    begun = changed = time.monotonic()
+    before: set[str] = set()
+    while (now := time.monotonic()) - begun < within_s:
+        names = set(listener.cameras())
+        if names != before:
+            before, changed = names, now
+        if len(names) >= fewest and now - changed > _SETTLED_S:
+            break
+        time.sleep(0.05)
+    return before
+
+
+def _nobody(of: Group, listener: Listener, within_s: float) -> str:
+    if problems := listener.problems():
+        return problems[0]
+    others = ", ".join(sorted(listener.others))
+    heard = f"other groups are heard there: {others}" if others else "nor is any other group"
+    return (
+        f"--from {of}: no camera of it is heard within {within_s:g} s, {heard}; begin --publish {of} on the computers "
+        "with the cameras"
+    )
+
+
+# Two sessions cannot listen at one address, so the cameras of a group share one, until the last of them is closed.
+_SHARED: Final[dict[Group, Listener]] = {}
+_OPENING: Final = threading.Lock()
+
+
+def _shared(of: Group) -> Listener:
+    with _OPENING:
+        listener = _SHARED.get(of)
+        if listener is None or listener.closed:
+            listener = Listener(of)
+            listener.open()
+            _SHARED[of] = listener
+        return listener
+
+
+class NodeSource:
+    """Frames whose people another computer has found, at times of this computer's clock. All share one black image."""
+
+    kind = "node"
+    live = True
+
+    def __init__(self, config: SourceConfig, of: Group, camera: str) -> None:
+        self.config, self.name = config, config.name
+        self._group, self._camera = of, camera
+        self._shown = f"{PREFIX}{of}/{camera}"  # what stands before its @ is no password
+        self._listener: Listener | None = None
+        self._feed: Feed | None = None
+        self._image: Image = np.zeros((0, 0, 3), np.uint8)
+        self._rate = RateMeter()
+        self._node = ""
+        self._index = self._before = self._last_track = -1
+        self._first_track = 0
+        self._read = self._other_size = 0
+        self._opened = 0.0
+        self._closed = False
+
+    def open(self) -> SourceInfo:
+        """See ``Source.open``."""
+        if self._listener is not None:
+            raise RuntimeError(f"source {self.name!r} was opened twice")
+        listener = self._listener = _shared(self._group)
+        try:
+            self._feed, hello = listener.attach(self._camera, self.config.open_s)
+        except BaseException:
+            listener.close_unused()
+            raise
+        card, self.live = self._feed.card, hello.live
+        self.kind = "node" if hello.live else "detections"
+        self._image = np.zeros((card.size[1], card.size[0], 3), np.uint8)
+        self._image.flags.writeable = False
+        self._opened = time.monotonic()
+        return SourceInfo(
+            self.name, self.kind, self._shown, card.size, card.fps, card.frames, self.live,
+            "monotonic" if self.live else "media", serial=card.serial, people_known=True,
+        )  # fmt: skip
+
+    def read(self) -> KnownFrame | None:
+        """See ``Source.read``."""
+        if self._listener is None or self._feed is None:
+            raise RuntimeError(f"source {self.name!r} was read before it was opened")
+        self._listener.begin()
+        size = (self._image.shape[1], self._image.shape[0])
+        while not self._closed:
+            try:
+                node, frame = self._feed.frames.get()
+            except Closed:
+                if self._feed.error is not None and not self._closed:
+                    raise self._feed.error from None
+                return None
+            if frame.size != size:
+                self._other_size += 1
+                continue
+            self._read += 1
+            self._rate.add(time.monotonic())
+            return self._known(node, frame)
+        return None
+
+    def _known(self, node: str, frame: SeenFrame) -> KnownFrame:
+        """With numbers and tracks of its own, which go on when it begins again: they are never used twice."""
+        if node != self._node:
+            self._node, self._first_track, self._before = node, self._last_track + 1, frame.index - 1
+        self._index += max(1, frame.index - self._before)
+        self._before = frame.index
+        people = tuple(replace(one, track=self._first_track + one.track) for one in frame.seen.people)
+        self._last_track = max((self._last_track, *(one.track for one in people)))
+        return KnownFrame(self.name, self._index, frame.t, self._image, replace(frame.seen, people=people))
+
+    def status(self) -> SourceStatus:
+        """See ``Source.status``."""
+        feed, listener = self._feed, self._listener
+        if feed is None or listener is None:
+            return SourceStatus(0, 0, 0, 0, None, None, False, "")
+        age = time.monotonic() - (feed.came or self._opened) if self.live else None
+        stalled = age is not None and age > self.config.stall_s and not self._closed
+        note = listener.note(feed)
+        if stalled and not note:
+            note = f"{self._shown}: no new frame for {age:.0f} s"
+        dropped = sum(feed.lost.values()) + self._other_size + (feed.frames.dropped if self.live else 0)
+        garbage = listener.garbage[feed.owner]
+        return SourceStatus(self._read, dropped, garbage, feed.changes, self._rate.fps, age, stalled, note)
+
+    def close(self) -> None:
+        """See ``Source.close``."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._feed is not None:
+            self._feed.frames.close()
+        if self._listener is not None and self._feed is not None:
+            self._listener.leave()

@@ -1,0 +1,198 @@
+"""Computers of a group that fail, as real processes: the others go on, nothing wrong is used, they come back."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+for package in ("zenoh", "msgpack"):
+    pytest.importorskip(package, reason=f"needs {package}, of requirements-cluster.txt")
+
+from stream.app.command_line import main  # noqa: E402
+from stream.config import SourceConfig  # noqa: E402
+from stream.sources import open_all  # noqa: E402
+from stream.sources.node import NodeSource  # noqa: E402
+from tests.cluster_node import free_group  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+PATIENCE_S = 60.0
+FAR_S = 0.25
+"""Beyond the jitter of a loaded machine, and far below the offsets that are injected."""
+
+
+class Fusion:
+    """Cameras of a group, read as a run reads them."""
+
+    def __init__(self, group, *names):
+        self.stack, self.group = ExitStack(), group
+        self.sources = {n: NodeSource(SourceConfig(f"node:{group}/{n}", n, open_s=PATIENCE_S), group, n) for n in names}
+        open_all(list(self.sources.values()), self.stack)
+        self.frames = {name: [] for name in names}
+        self.threads = [threading.Thread(target=self._read, args=(n,), daemon=True) for n in names]
+        for thread in self.threads:
+            thread.start()
+
+    def _read(self, name):
+        while (frame := self.sources[name].read()) is not None:
+            self.frames[name].append((time.monotonic(), frame))
+
+    def new(self, name, count=5, within=PATIENCE_S):
+        """That many frames that come from now on, and how long the first one took."""
+        have, start = len(self.frames[name]), time.monotonic()
+        first = None
+        while len(self.frames[name]) < have + count:
+            assert time.monotonic() < start + within, (name, self.sources[name].status())
+            if first is None and len(self.frames[name]) > have:
+                first = time.monotonic() - start
+            time.sleep(0.01)
+        return [frame for _, frame in self.frames[name][have:]], first
+
+    def close(self):
+        self.stack.close()
+        for thread in self.threads:
+            thread.join(PATIENCE_S)
+
+    def until(self, told):
+        end = time.monotonic() + PATIENCE_S
+        while not told():
+            assert time.monotonic() < end, {name: s.status() for name, s in self.sources.items()}
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def start():
+    """Starts nodes, and ends them with the test."""
+    started = []
+
+    def start(group, *cameras, **options):
+        flags = [f"--{name}={value}" for name, value in options.items()]
+        command = [sys.executable, "-m", "tests.cluster_node", str(group), *cameras, *flags]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        process.node = process.stdout.readline().strip()
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.fixture
+def fusion():
+    opened = []
+
+    def fusion(*args):
+        opened.append(Fusion(*args))
+        return opened[-1]
+
+    yield fusion
+    for one in opened:
+        one.close()
+
+
+def true(frames):
+    """Every frame is at the time of this computer at which it was made, which its person tells; in order, once."""
+    for frame in frames:
+        made = (float(frame.seen.people[0].detection.xy[0, 0]) - 100) / 10
+        assert abs(made - frame.t) < FAR_S, (made, frame.t)
+    times, numbers = [frame.t for frame in frames], [frame.index for frame in frames]
+    assert times == sorted(set(times)) and numbers == sorted(set(numbers))
+
+
+def test_clocks_of_others_are_known(start, fusion):
+    group = free_group()
+    start(group, "left", offset=3.0)
+    start(group, "right", offset=-1000.0)
+    run = fusion(group, "left", "right")
+    for name in ("left", "right"):
+        true(run.new(name, 20)[0])
+        assert run.sources[name].status().note == ""
+
+
+def test_one_that_dies_comes_back_with_another_clock_and_nothing_wrong_is_used(start, fusion):
+    group = free_group()
+    dies = start(group, "left", offset=2.0)
+    start(group, "right")
+    run = fusion(group, "left", "right")
+    run.new("left")
+    dies.kill()
+    dies.wait()
+    true(run.new("right", 30)[0])  # the others go on
+    run.until(lambda: "does not answer" in run.sources["left"].status().note)
+    start(group, "left", offset=-77.0)
+    frames, first = run.new("left", 20)
+    status = run.sources["left"].status()
+    assert status.reconnects == 1 and status.note == "" and first is not None
+    true([frame for _, frame in run.frames["left"]])
+    assert len({one.track for one in frames[0].seen.people} | {0}) == 2, "nobody is taken for who was there before"
+
+
+def test_one_that_hangs_is_used_again_when_it_goes_on(start, fusion):
+    group = free_group()
+    hangs = start(group, "left", offset=1.0)
+    start(group, "right")
+    run = fusion(group, "left", "right")
+    run.new("left")
+    os.kill(hangs.pid, signal.SIGSTOP)
+    true(run.new("right", 60)[0])
+    run.until(lambda: "does not answer" in run.sources["left"].status().note)
+    os.kill(hangs.pid, signal.SIGCONT)
+    run.new("left", 20)
+    run.until(lambda: run.sources["left"].status().note == "")
+    true([frame for _, frame in run.frames["left"]])
+
+
+def test_what_is_sent_twice_is_used_once(start, fusion):
+    group = free_group()
+    start(group, "left", fault="twice")
+    run = fusion(group, "left")
+    true(run.new("left", 30)[0])
+    assert run.sources["left"].status().dropped >= 30
+
+
+def test_garbage_is_counted_and_goes_nowhere(start, fusion):
+    group = free_group()
+    start(group, "left", fault="garbage")
+    run = fusion(group, "left")
+    true(run.new("left", 30)[0])
+    status = run.sources["left"].status()
+    assert status.corrupt >= 20 and "none of this program" in status.note
+
+
+def test_a_second_publisher_of_a_camera_is_refused_and_named(start, fusion):
+    group = free_group()
+    first = start(group, "left")
+    run = fusion(group, "left")
+    run.new("left")
+    second = start(group, "left", offset=50.0)
+    run.until(lambda: f"{second.node} publishes a camera of this name, too" in run.sources["left"].status().note)
+    true(run.new("left", 20)[0])
+    first.kill()
+    run.until(lambda: run.sources["left"].status().reconnects == 1)  # it may take the place of one that is gone
+    true(run.new("left", 20)[0])
+
+
+def test_another_version_says_what_to_do(start, capsys):
+    group = free_group()
+    process = start(group, "left", fault="version")
+    assert main(["--from", str(group), "--view", "none"]) == 2
+    said = capsys.readouterr().err
+    assert f"{process.node} is not heard: it speaks version 77, this program 1; install the same version" in said
+
+
+def test_one_that_begins_before_whoever_fuses_and_sees_it_come_back(start, fusion):
+    group = free_group()
+    start(group, "left")
+    first = Fusion(group, "left")
+    first.new("left")
+    first.close()
+    run = fusion(group, "left")
+    true(run.new("left", 20)[0])
