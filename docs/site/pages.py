@@ -21,7 +21,17 @@ LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"(^```.*?^```$|^ {4}[^\n]*$)", re.MULTILINE | re.DOTALL)
 CONTENTS = {
     "Python": ["examples", "reference/use", "reference/types", "reference/plugins", "reference/calibration"],
-    "Guides": ["calibration", "command-line", "flags", "sources", "capture", "recording", "export", "reliability"],
+    "Guides": [
+        "calibration",
+        "command-line",
+        "flags",
+        "sources",
+        "capture",
+        "recording",
+        "export",
+        "reliability",
+        "scale",
+    ],
     "How good, how fast": ["results", "detectors", "fusion", "people", "performance", "runtimes"],
     "Making it": ["architecture", "contributing", "decisions/README", "changelog"],
 }
