@@ -154,6 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cameras", metavar="NAMES", help="some of 1; " + "; ".join(LAYOUTS) + ", joined by ';'")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a field of RefineOptions")
     parser.add_argument("--demo", action="store_true", help="the four-camera recording: its cameras corrected")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="--demo: draw live and refined (PNG)")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args(arguments)
     try:
@@ -164,6 +165,8 @@ def main(arguments: list[str] | None = None) -> int:
 
             found = refine_demo.run(MDNLifter())
             print(refine_demo.table(found))
+            if args.picture:
+                refine_demo.picture(found, args.picture)
             if args.json:
                 write_json(args.json, found)
             return 0

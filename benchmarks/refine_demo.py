@@ -5,6 +5,7 @@ where a camera saw a joint and where robust triangulation by the three others pu
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from engines.fusion.views import gather
 from engines.lifter import MDNLifter
 from engines.refinement import refine_person
 from engines.refinement.cameras import observed, refine_cameras
+from engines.skeleton import R_ANKLE, R_KNEE, R_WRIST
 from engines.types import Detection
 from stream.app import demo
 
@@ -55,8 +57,35 @@ def _corrected(
         "changes": {one.name: [one.moved_mm, one.turned_degrees, 1000 * one.late_s] for one in changes},
         "live": steady(live),
         "refined": steady(whole.joints),
+        "series": {
+            name: {"wrist": joints[:, R_WRIST, 2].tolist(), "shank": _shank(joints).tolist()}
+            for name, joints in (("live", live), ("refined", whole.joints))
+        },
     }
     return corrected, row
+
+
+def _shank(joints: Array) -> Array:
+    """(T,) mm, the right lower leg."""
+    return np.linalg.norm(joints[:, R_KNEE] - joints[:, R_ANKLE], axis=-1)
+
+
+def picture(results: dict, path: Path) -> None:
+    """Draw live and refined of the first detector over time."""
+    from matplotlib.figure import Figure  # of the extra [train]; the figures do without
+
+    name, row = next(iter(results.items()))
+    figure = Figure((9, 3.2), layout="constrained")
+    titles = {"wrist": "height of the right wrist, mm", "shank": "length of the right lower leg, mm"}
+    for axes, (key, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
+        for kind, colour in (("live", "#c0504d"), ("refined", "#1f4e79")):
+            values = row["series"][kind][key]
+            axes.plot(np.arange(len(values)) / FPS, values, color=colour, label=kind, lw=1.2 if kind == "live" else 1.8)
+        axes.set_title(f"{title} ({name})", fontsize=10)
+        axes.set_xlabel("s")
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    figure.savefig(path, dpi=100)
 
 
 def _error(lifter: MDNLifter, cameras: Sequence[Camera], found: Sequence[Sequence[Detection]]) -> dict[str, float]:
