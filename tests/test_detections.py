@@ -208,6 +208,7 @@ def test_names_of_joints_however_they_are_written() -> None:
     assert by_names(["snout", "tail", "left_ear", "paw"]) is None
 
 
+LIMB_NAMES = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 BROKEN = {
     "no folder": (lambda p: p / "none", "there is no such folder"),
     "nothing in it": (lambda p: p, "there are no 2D joints in it. One file or folder a camera is read"),
@@ -216,6 +217,8 @@ BROKEN = {
     "another joint set": (lambda p: broken(p, json.dumps({"people": [{"pose_keypoints_2d": [1, 2, 3] * 19}]})),
                           "a person of 19 joints where others have 25"),
     "animals": (lambda p: animals(p), "at least six of the limbs are needed"),
+    "a file of animals": (lambda p: animals(p) / "a.csv", "at least six of the limbs are needed"),
+    "another file": (lambda p: other(p), "mine.csv holds no 2D joints in a way that is known: a folder of"),
 }  # fmt: skip
 
 
@@ -223,6 +226,11 @@ def broken(folder: Path, text: str) -> Path:
     openpose(folder / "a", [[person(100, 25)], []])
     (folder / "a" / "video_000000000001_keypoints.json").write_text(text)
     return folder
+
+
+def other(folder: Path) -> Path:
+    (folder / "mine.csv").write_text("hello,world\n1,2\n")
+    return folder / "mine.csv"
 
 
 def animals(folder: Path) -> Path:
@@ -240,6 +248,14 @@ def test_what_cannot_be_read_is_said_in_a_line(name: str, tmp_path: Path, capsys
     assert main(["--detections", str(make(tmp_path)), "--view", "none"]) == 2
     err = capsys.readouterr().err
     assert said in err and "Traceback" not in err
+
+
+def test_a_single_file_is_a_camera_and_one_without_a_number_is_nobody(tmp_path: Path) -> None:
+    columns = [f"{side}_{joint}_{axis}" for side in ("left", "right") for joint in LIMB_NAMES for axis in "xy"]
+    (tmp_path / "cam.csv").write_text("\n".join([",".join(columns), *["," * (len(columns) - 1)] * 3]) + "\n")
+    assert cameras_of(tmp_path / "cam.csv") == {"cam": tmp_path / "cam.csv"}
+    found = read(tmp_path / "cam.csv")
+    assert not found.shares and list(found.frames.values()) == [()] * 3
 
 
 def test_h5_of_deeplabcut(tmp_path: Path) -> None:

@@ -56,15 +56,19 @@ def read(path: Path) -> PoseFile:
 
 
 def cameras_of(folder: Path) -> dict[str, Path]:
-    """The cameras of a folder by name: its files and folders of 2D joints, or itself where it is those of one.
+    """The cameras of a folder by name: its files and folders of 2D joints, or itself where it is one camera's.
 
     A project of Pose2Sim or OpenPose is looked into: its folder ``pose``, and names without ``_json``.
 
     Raises:
-        StreamError: if there is none, or two would have one name.
+        StreamError: if there is none, two would have one name, or a file holds none.
     """
     if not folder.exists():
         raise StreamError(f"{folder}: there is no such folder; give --detections the folder of the 2D joints")
+    if folder.is_file():
+        if not is_poses(folder):
+            read(folder)  # says what is wrong with it
+        return {_name(folder): folder}
     places = [folder / "pose"] if (folder / "pose").is_dir() else [folder]
     found: dict[str, Path] = {}
     for path in sorted(_inside(places[0]), key=natural_key):

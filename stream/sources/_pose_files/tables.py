@@ -114,7 +114,8 @@ def _wide(path: Path, table: pandas.DataFrame) -> PoseFile:
         for name in names
     ], 1)  # fmt: skip
     # MediaPipe tells shares of the sides; no person fills less than two pixels.
-    shares = bool(np.nanmax(np.abs(cells[..., :2]), initial=0) <= 2)
+    known = cells[..., :2][np.isfinite(cells[..., :2])]
+    shares = bool(len(known) and np.abs(known).max() <= 2)
     return PoseFile("mediapipe" if shares else "csv", joints, _frames(cells[None], False), shares)
 
 
