@@ -161,7 +161,7 @@ def test_a_long_gap_stays_empty_and_ids_can_be_joined(tmp_path: Path, capsys: py
 def test_a_gap_that_stays_empty_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     take = walked(tmp_path, count=30, gone=range(10, 20))
     assert refine([str(take), "--fill", "0.1"]) == 0
-    assert "person 3: 20 moments, 10 moments of longer gaps left empty" in capsys.readouterr().out
+    assert "person 3: 20 moments, 10 moments not refined (in longer gaps, or alone)" in capsys.readouterr().out
 
 
 def test_joined_ids_of_several_groups_are_one():

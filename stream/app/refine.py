@@ -106,7 +106,11 @@ def _refine(take: Take, out: Path, options: argparse.Namespace, faults: dict[tup
     filled = filled_share(solved)
     lines.append(f"{number_of(moments, 'moment')}, {100 * filled:.1f} % of the joints filled in: {out}")
     if cameras:
-        lines.append(f"the corrected calibration: {out / 'calibration.toml'}")
+        late = " ".join(f"--sync-offset {one.name}={one.late_s:.3f}" for one in changes if abs(one.late_s) >= 0.001)
+        lines.append(
+            f"the corrected calibration: {out / 'calibration.toml'}"
+            + (f"; times are as they were: a new run takes {late}" if late else "")
+        )
     return lines
 
 
@@ -133,7 +137,7 @@ def _person(one: RefinedPerson) -> str:
     where = "" if one.camera is None else f" in {one.camera}"
     there = int(np.isfinite(one.refined.joints).all((1, 2)).sum())
     gaps = number_of(len(one.refined.joints) - there, "moment")
-    empty = "" if there == len(one.refined.joints) else f", {gaps} of longer gaps left empty"
+    empty = "" if there == len(one.refined.joints) else f", {gaps} not refined (in longer gaps, or alone)"
     before, after = one.refined.slid_mm
     feet = "" if before != before else f"; standing feet slid {before:.1f} mm a moment, now {after:.1f}"
     return f"person {one.person_id}{where}: {number_of(there, 'moment')}{empty}{feet}"
