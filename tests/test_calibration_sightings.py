@@ -23,6 +23,7 @@ from tests.calibration_scene import look_at, see
 BOARD = Board("charuco", (7, 5), 35, 26)
 SIZE = (960, 540)
 SMALL = Board("charuco", (6, 4), 40, 30, "DICT_4X4_50")
+ODD = Board("charuco", (7, 6), 40, 30, "DICT_4X4_50")
 
 
 def shot(board, px=26, slant=20, spin=10, size=SIZE):
@@ -94,6 +95,8 @@ CASES = {
     "a larger board": (BOARD, replace(BOARD, squares=(9, 6)), "give --squares 9x6"),
     "legacy": (SMALL, replace(SMALL, legacy=True), "give --legacy"),
     "not legacy": (replace(SMALL, legacy=True), SMALL, "give no --legacy"),
+    "legacy, columns odd": (ODD, replace(ODD, legacy=True), "give --legacy"),
+    "not legacy, columns odd": (replace(ODD, legacy=True), ODD, "give no --legacy"),
     "other ids": (BOARD, replace(BOARD, first_id=17), "markers 17-33 of DICT_5X5_50 were seen, on a ChArUco board"),
     "other ids, turned": (BOARD, replace(BOARD, first_id=17, squares=(5, 7)), "give --squares 5x7 --first-id 17"),
     "AprilTags": (BOARD, replace(BOARD, dictionary="DICT_APRILTAG_36h11"), "give --dictionary DICT_APRILTAG_36h11"),

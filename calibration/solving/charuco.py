@@ -8,7 +8,7 @@ another board) are left out; and corners whose markers are too small to be read 
 reliable fiducial markers under occlusion*, 2014.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -124,8 +124,20 @@ def marker_places(board: Board) -> tuple[Ints, Array]:
 def agreeing(board: Board, markers: Markers) -> tuple[Array, Ints] | None:
     """The homography from pixels to the board's mm that most markers agree on, and the indexes of those.
 
-    None where fewer than ``_FEW`` do or no clear majority: then it is another board.
+    None where fewer than ``_FEW`` do or no clear majority: then it is another board. So it is where more of them agree
+    on the board's twin: a legacy board with an odd number of columns is the new one moved by a column, but for one
+    marker in every other row.
     """
+    ours = _agreeing(board, markers)
+    rows = board.squares[1]
+    if ours is not None and rows % 2 == 0 and len(ours[1]) < len(np.unique(markers.ids)):
+        twin = _agreeing(replace(board, legacy=not board.legacy), markers)
+        if twin is not None and len(twin[1]) > len(ours[1]):
+            return None
+    return ours
+
+
+def _agreeing(board: Board, markers: Markers) -> tuple[Array, Ints] | None:
     ids, places = marker_places(board)
     mine = np.flatnonzero(np.isin(markers.ids, ids))
     if len(mine) < _FEW:
