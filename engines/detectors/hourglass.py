@@ -14,7 +14,7 @@ from engines.detectors._options import DetectorOptions
 from engines.preprocess import Box
 from engines.runtimes import Open
 from engines.skeleton import FACE_AND_FEET, LSP, MPII, MPII_FACE_FEET, to_h36m
-from engines.top_down import Finder, TopDownCrowd, TopDownOptions, TopDownSession
+from engines.top_down import Finder, PersonRule, TopDownCrowd, TopDownOptions, TopDownSession
 from engines.types import Detection, EngineError, ExtraJoints
 
 WEIGHTS: Final = {"hourglass": "hourglass.onnx"}
@@ -61,6 +61,7 @@ class Hourglass:
         self._joints, self._side = _JOINTS[card.joints], int(cards.number(card, "size", 32, 2048))
         self._middle, self._slope = (float(card.values.get(f"score_{k}", 0)) for k in ("middle", "slope"))
         self._calibration = EllipseCalibration.of(card.values)
+        self._rule = PersonRule.of(card.values)
         self._run = open_network(path)
         self._input = str(card.values.get("input_name", "image"))
         cells = self._side // 4
@@ -75,11 +76,11 @@ class Hourglass:
 
     def session(self) -> TopDownSession:
         """A new session, one a camera."""
-        return TopDownSession(self.name, self.see, self._finder, self._top_down)
+        return TopDownSession(self.name, self.see, self._finder, self._top_down, self._rule)
 
     def crowd(self, most: int, tracks: Iterator[int]) -> TopDownCrowd:
         """A new session, one a camera, that follows up to ``most`` people."""
-        return TopDownCrowd(self.name, self.see, self._finder, most, tracks, self._top_down)
+        return TopDownCrowd(self.name, self.see, self._finder, most, tracks, self._top_down, self._rule)
 
     def describe(self) -> Mapping[str, str]:
         """What it is and runs on."""

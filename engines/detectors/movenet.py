@@ -10,7 +10,7 @@ from engines.detectors._options import DetectorOptions
 from engines.movenet_heads import Single, decode
 from engines.preprocess import Box
 from engines.skeleton import COCO, to_h36m
-from engines.top_down import Finder, TopDownCrowd, TopDownSession
+from engines.top_down import Finder, PersonRule, TopDownCrowd, TopDownSession
 from engines.types import Detection
 
 WEIGHTS: Final = {"movenet-lightning": "movenet_lightning.onnx", "movenet-thunder": "movenet_thunder.onnx"}
@@ -35,17 +35,18 @@ class MoveNet:
         path = cards.WEIGHTS / WEIGHTS[name]
         self._run = options.open_network(path)
         movenet_heads.expect(self._run, path, self._side, Single)
-        self._calibration = EllipseCalibration.of(cards.load_card(path).values)
+        values = cards.load_card(path).values
+        self._calibration, self._rule = EllipseCalibration.of(values), PersonRule.of(values)
         self._top_down = options.top_down
         self._finder = Finder(options.open_network, options.top_down)
 
     def session(self) -> TopDownSession:
         """A new session, one a camera."""
-        return TopDownSession(self.name, self.see, self._finder, self._top_down)
+        return TopDownSession(self.name, self.see, self._finder, self._top_down, self._rule)
 
     def crowd(self, most: int, tracks: Iterator[int]) -> TopDownCrowd:
         """A new session, one a camera, that follows up to ``most`` people."""
-        return TopDownCrowd(self.name, self.see, self._finder, most, tracks, self._top_down)
+        return TopDownCrowd(self.name, self.see, self._finder, most, tracks, self._top_down, self._rule)
 
     def describe(self) -> Mapping[str, str]:
         """What it is and runs on."""

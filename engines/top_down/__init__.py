@@ -9,7 +9,17 @@ from engines.top_down.crowd import TopDownCrowd
 from engines.top_down.finder import Finder, FoundPerson
 from engines.top_down.followed import FollowedBox
 from engines.top_down.options import TopDownOptions
+from engines.top_down.proof import PersonRule
 from engines.top_down.session import TopDownSession
 from engines.top_down.turning import See
 
-__all__ = ["Finder", "FollowedBox", "FoundPerson", "See", "TopDownCrowd", "TopDownOptions", "TopDownSession"]
+__all__ = [
+    "Finder",
+    "FollowedBox",
+    "FoundPerson",
+    "PersonRule",
+    "See",
+    "TopDownCrowd",
+    "TopDownOptions",
+    "TopDownSession",
+]

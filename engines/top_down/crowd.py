@@ -15,6 +15,7 @@ from engines.skeleton import LIMBS
 from engines.top_down.finder import Finder, FoundPerson, believable
 from engines.top_down.followed import FollowedBox, due, overlap
 from engines.top_down.options import TopDownOptions
+from engines.top_down.proof import PersonRule, Proof
 from engines.top_down.session import found_box, prominence
 from engines.top_down.turning import See, see_any_way_up, see_turned
 from engines.top_down.whose import own_joints, without_others
@@ -29,6 +30,7 @@ class _Track:
 
     number: int
     box: FollowedBox
+    proof: Proof
     pose: Detection
     t: float
     joints: Array
@@ -63,6 +65,7 @@ class TopDownCrowd:
         most: people who are followed at a time.
         tracks: numbers of the tracks, each used once.
         options: when somebody is found, followed and doubted.
+        rule: what tells a person from an animal or a thing; None: whoever is found is believed.
     """
 
     def __init__(
@@ -73,9 +76,10 @@ class TopDownCrowd:
         most: int,
         tracks: Iterator[int],
         options: TopDownOptions = TopDownOptions(),
+        rule: PersonRule | None = None,
     ) -> None:
         self._origin, self._see, self._finder = origin, see, finder
-        self._most, self._numbers, self._options = most, tracks, options
+        self._most, self._numbers, self._options, self._rule = most, tracks, options, rule
         self.reset()
 
     def reset(self) -> None:
@@ -85,10 +89,14 @@ class TopDownCrowd:
         """Lost so short a time ago that they are expected back where they were to be."""
         self._searched = self._lost = -np.inf
         self._searches = self._left_out = self._unseen = 0
+        self._told: dict[int, float | None] = {}
+        """MultiPose's score of who is in a box that it looked at in this frame; None of nobody. By the
+        track's number."""
 
     def __call__(self, image: Image, t: float) -> Seen:
         """Detect everybody in a BGR image at t seconds."""
         self._gone = [track for track in self._gone if 0 <= t - track.t <= self._options.resume_s]
+        self._told = {}
         poses, sure = self._look(image, t)
         again = self._look_again(image, t)
         found: list[FoundPerson] = []
@@ -109,8 +117,17 @@ class TopDownCrowd:
         for k in self._settle([poses[k] for k in believed], t) if believed else self._lose(t):
             if believed[k] >= first:
                 self._take_up(poses[believed[k]], found[believed[k] - first], quarters[believed[k]], t)
+        self._prove()
         self._tracks.sort(key=lambda track: track.number)
-        return Seen(self._origin, tuple(Sighting(track.number, track.pose) for track in self._tracks), self._left_out)
+        shown = tuple(Sighting(track.number, track.pose) for track in self._tracks if track.proof.given)
+        return Seen(self._origin, shown, self._left_out)
+
+    def _prove(self) -> None:
+        """Learn who is a person from what MultiPose saw in this frame, and let go of what is surely none."""
+        for track in self._tracks:
+            if track.number in self._told:
+                track.proof.look(self._told[track.number], track.pose)
+        self._tracks = [track for track in self._tracks if not track.proof.refuted]
 
     def _same(self, a: Detection, b: Detection) -> bool:
         return bool(oks(a.xy[None], a.score[None], b.xy[None], b.score[None])[0, 0] > self._options.same_oks)
@@ -132,7 +149,8 @@ class TopDownCrowd:
 
     def _interval(self, t: float) -> float:
         """Seconds between two searches of the whole image."""
-        missing = not self._tracks or 0 <= t - self._lost < self._options.remember_s
+        sure = bool(self._tracks) and all(track.proof.given for track in self._tracks)
+        missing = not sure or 0 <= t - self._lost < self._options.remember_s
         return self._options.search_s if missing else self._options.others_s
 
     def _look(self, image: Image, t: float) -> tuple[list[Detection], list[bool]]:
@@ -248,6 +266,7 @@ class TopDownCrowd:
         found = self._finder.everywhere(image, sides[self._searches % len(sides)])
         self._searches += 1
         owner = self._owners(found)
+        self._told = {track.number: found[k].score for k, track in owner.items()}
         self._check(image, list(owner.values()), t)
         there = [k for k, track in owner.items() if not sure[id(track)]]
         strangers = [person for k, person in enumerate(found) if k not in owner]
@@ -271,18 +290,23 @@ class TopDownCrowd:
         for track in self._tracks:
             if track in seen:
                 track.box.checked = t
-            elif track.box.check_due(t):
+            elif track.box.check_due(t) or not track.proof.given:
                 track.box.checked = t
                 box = track.box.predict(t)
                 around = [] if box is None else self._finder.around(image, box)
-                if not any(overlap(person.bounds, track.box.bounds) > 0.2 for person in around):
+                there = [p.score for p in around if overlap(p.bounds, track.box.bounds) > 0.2]
+                self._told[track.number] = max(there, default=None)
+                if not there and track.proof.given:
                     self._lost = t
                     continue
             stay.append(track)
         self._tracks = stay
 
     def _make_room(self, person: FoundPerson) -> bool:
-        """Let go of the smallest where there are too many, for somebody who is clearly larger."""
+        """Of too many let go of who may be nobody, or of the smallest for somebody who is clearly larger."""
+        if doubtful := [track for track in self._tracks if not track.proof.given]:
+            self._tracks.remove(doubtful[-1])
+            return True
         smallest = min(self._tracks, key=lambda track: _size(track.box.bounds))
         if _size(person.bounds) < self._options.larger * self._options.finder_pad * _size(smallest.box.bounds):
             return False
@@ -299,13 +323,18 @@ class TopDownCrowd:
             return
         if not box.accept(pose, self._options.acquire, t, same=False):
             return
-        if len(self._tracks) >= self._most and not self._make_room(person):
-            self._left_out += 1
-            return
+        proof = Proof(self._rule, self._options)
+        proof.look(person.score, pose)
+        if len(self._tracks) >= self._most:
+            if not proof.given:
+                return
+            if not self._make_room(person):
+                self._left_out += 1
+                return
         box.checked = t
         seen = pose.score >= LEAST_SCORE
         joints = np.where(seen[:, None], pose.xy, pose.xy[seen].mean(0))
-        self._tracks.append(_Track(next(self._numbers), box, pose, t, joints, np.where(seen, t, -np.inf)))
+        self._tracks.append(_Track(next(self._numbers), box, proof, pose, t, joints, np.where(seen, t, -np.inf)))
 
     def _likeness(self, tracks: Sequence[_Track], poses: Sequence[Detection], t: float) -> Array:
         """(K, P) how alike poses are to where people are to be at t seconds, hidden joints too."""

@@ -8,21 +8,38 @@ from engines.preprocess import Box
 from engines.top_down.finder import Finder, FoundPerson, believable
 from engines.top_down.followed import FollowedBox, due, overlap
 from engines.top_down.options import TopDownOptions
+from engines.top_down.proof import PersonRule, Proof
 from engines.top_down.turning import See, see_any_way_up, see_turned
 from engines.types import Detection, empty_detection
 
 
 class TopDownSession:
-    """Follows one person through one camera with a network that needs a box."""
+    """Follows one person through one camera with a network that needs a box.
 
-    def __init__(self, origin: str, see: See, finder: Finder, options: TopDownOptions = TopDownOptions()) -> None:
+    Args:
+        origin: name of the detector.
+        see: the network.
+        finder: finds people in the whole image.
+        options: when somebody is found, followed and doubted.
+        rule: what tells a person from an animal or a thing; None: whoever is found is believed.
+    """
+
+    def __init__(
+        self,
+        origin: str,
+        see: See,
+        finder: Finder,
+        options: TopDownOptions = TopDownOptions(),
+        rule: PersonRule | None = None,
+    ) -> None:
         self._origin, self._see, self._finder = origin, see, finder
-        self._options = options
+        self._options, self._rule = options, rule
         self.reset()
 
     def reset(self) -> None:
         """Forget the person."""
         self._person = FollowedBox(self._options)
+        self._proof = Proof(self._rule, self._options)
         self._following = False
         self._searched = self._now = -np.inf
         self._misses = 0
@@ -31,21 +48,30 @@ class TopDownSession:
         """Detect the followed person in a BGR image at t seconds, or find somebody; nobody() when there is none."""
         person, self._now = self._person, t
         box = person.predict(t) if self._following else None
-        if box is not None and person.check_due(t):
+        checks = box is not None and self._check_due(t)
+        there: list[float] = []
+        if box is not None and checks:
             person.checked = t
-            if not any(overlap(p.bounds, person.bounds) > 0.2 for p in self._finder.around(image, box)):
+            around = self._finder.around(image, box)
+            there = [p.score for p in around if overlap(p.bounds, person.bounds) > 0.2]
+            if not there and self._proof.given:
                 box = None
         if box is not None:
             pose = self._look(image, box)
             if person.accept(pose, self._options.keep, t, same=True):
+                if checks:
+                    self._proof.look(max(there, default=None), pose)
                 return self._follow(pose, t)
         if self._following or due(t, self._searched, self._options.search_s):
             found = self._search(image, t)
             if found is not None:
                 box = found_box(found.bounds, self._options)
                 pose, person.quarter = see_any_way_up(self._see, image, box, person.strength_of)
-                there = believable(found, pose, person.strength_of(pose), person.quarter != 0, self._options)
-                if there and person.accept(pose, self._options.acquire, t, same=False):
+                believed = believable(found, pose, person.strength_of(pose), person.quarter != 0, self._options)
+                proof = self._proof if self._same(found) else Proof(self._rule, self._options)
+                if believed and person.accept(pose, self._options.acquire, t, same=False):
+                    self._proof = proof
+                    proof.look(found.score, pose)
                     return self._follow(pose, t)
         self._following = False
         return empty_detection(self._origin)
@@ -58,10 +84,22 @@ class TopDownSession:
             return pose
         return see_turned(self._see, image, box, person.quarter)
 
+    def _check_due(self, t: float) -> bool:
+        """Whether it is time to check that somebody is in the box: at each search while they have to prove it."""
+        if not self._proof.given and due(t, self._person.checked, self._options.search_s):
+            return True
+        return self._person.check_due(t)
+
+    def _same(self, found: FoundPerson) -> bool:
+        """Whether somebody found is where the person was a moment ago."""
+        near = overlap(found.bounds, self._person.bounds) > 0.1
+        return near and self._now - self._person.seen < self._options.remember_s
+
     def _follow(self, pose: Detection, t: float) -> Detection:
-        if self._person.seen == t:  # else its joints are not finite, and nothing was learnt of the person
-            self._following, self._misses = True, 0
-        return pose
+        if self._person.seen != t:  # its joints are not finite, and nothing was learnt of the person
+            return pose
+        self._following, self._misses = not self._proof.refuted, 0
+        return pose if self._proof.given else empty_detection(self._origin)
 
     def _search(self, image: Image, t: float) -> FoundPerson | None:
         self._searched = self._person.checked = t
