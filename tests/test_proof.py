@@ -8,7 +8,7 @@ import pytest
 from engines import cards
 from engines.detectors import hourglass, movenet
 from engines.skeleton import LIMBS
-from engines.top_down import PersonRule, TopDownCrowd, TopDownOptions
+from engines.top_down import PersonRule, TopDownCrowd, TopDownOptions, TopDownSession
 from engines.top_down.finder import FoundPerson
 from engines.top_down.proof import Proof
 from engines.types import Detection
@@ -16,7 +16,7 @@ from engines.types import Detection
 IMAGE = np.zeros((1000, 2000, 3), np.uint8)
 LIMB = list(LIMBS)
 RULE = PersonRule(-10.0, 10.0, 10.0)
-OPTIONS = TopDownOptions()
+OPTIONS = TopDownOptions(proof=3.0)
 SHAPE = np.zeros((17, 2), np.float32)
 SHAPE[LIMB] = np.stack([np.tile([-50, 50], 6), np.linspace(-100, 100, 12)], 1)
 
@@ -43,8 +43,8 @@ def test_a_card_says_what_a_look_is_worth_and_one_without_asks_for_no_proof():
 def test_a_sure_person_is_one_at_the_first_look_and_a_doubtful_thing_is_not(path):
     rule = PersonRule.of(cards.load_card(cards.WEIGHTS / path).values)
     assert rule is not None
-    assert looks(Proof(rule, OPTIONS), 1, 0.5, 0.8)
-    assert not looks(Proof(rule, OPTIONS), 50, 0.22, 0.35)
+    assert looks(Proof(rule, TopDownOptions()), 1, 0.5, 0.8)
+    assert not looks(Proof(rule, TopDownOptions()), 50, 0.2, 0.3)
 
 
 def test_who_is_doubtful_is_shown_after_several_looks():
@@ -56,7 +56,8 @@ def test_what_is_found_in_one_picture_of_four_is_never_shown():
     proof, shown = Proof(RULE, OPTIONS), []
     for _ in range(50):
         shown += [looks(proof, 1, 0.4, 0.7), looks(proof, 3, None, 0.5)]
-    assert not any(shown) and proof.refuted
+    assert not any(shown) and not proof.refuted
+    assert not looks(proof, OPTIONS.refuted + 1, None, 0.5) and proof.refuted, "nor looked at any longer"
 
 
 def test_who_was_shown_may_be_half_hidden_for_long_but_not_for_ever():
@@ -128,3 +129,21 @@ def test_who_was_shown_goes_on_being_shown_when_the_network_sees_little_of_them(
         shown(crowd, k / 30)
     stage.at[1000.0] = (0.25, 0.35)
     assert all(shown(crowd, 1 + k / 30) == [1000] for k in range(60))
+
+
+def test_what_is_not_finite_teaches_nothing():
+    proof = Proof(RULE, OPTIONS)
+    proof.look(0.9, pose(np.nan))
+    assert not proof.given and looks(proof, 1, 0.6, 0.9)
+
+
+def test_one_followed_person_has_to_prove_it_as_well_and_a_dog_cannot():
+    stage = Stage(x1000=(0.4, 0.72))
+    one = TopDownSession("test", stage.see, stage, OPTIONS, RULE)  # type: ignore[arg-type]
+    assert [one(IMAGE, t).person for t in (0.0, 0.05, 0.1, 0.15, 0.2, 0.25)] == [False] * 4 + [True] * 2
+    stage.at = {1000.0: (0.2, 0.72)}
+    one.reset()
+    assert not any(one(IMAGE, 1 + k / 30).person for k in range(90))
+    stage.at = {1000.0: (0.6, 0.9)}
+    one.reset()
+    assert one(IMAGE, 9.0).person, "a sure person at once"

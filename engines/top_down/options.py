@@ -69,11 +69,13 @@ class TopDownOptions:
     """A joint that was seen so short a time ago stays in the square of its person."""
     resume_s: float = 0.4
     """Somebody found again within this time where they were to be is followed on as if they had not been lost."""
-    proof: float = 3.0
-    """Of several people, one is shown when the logits of the looks at them sum to this; who falls as low is nobody."""
+    proof: float = 2.0
+    """Somebody is shown when the logits of the looks at them sum to this; it goes as low, no lower."""
     proof_most: float = 6.0
     """The sum goes no higher: so much is to be lost before somebody is doubted."""
     doubted: float = 0.25
     """Once they are shown, a look takes no more than this from the sum: people are half hidden for long."""
     unfound: float = 0.1
     """MultiPose's score of a person whom it does not find, for such a sum."""
+    refuted: int = 10
+    """So many looks in a row at the lowest sum, and nobody is there."""

@@ -53,19 +53,19 @@ class Proof:
 
     Args:
         rule: what a look says; None: nobody has to prove that they are a person.
-        options: ``proof``, ``proof_most``, ``doubted``, ``unfound``.
+        options: ``proof``, ``proof_most``, ``doubted``, ``unfound``, ``refuted``.
     """
 
     def __init__(self, rule: PersonRule | None, options: TopDownOptions) -> None:
         self._rule, self._options = rule, options
-        self._sum = 0.0
+        self._sum, self._low = 0.0, 0
         self.given = rule is None
         """Whether it is a person: only they are shown."""
 
     @property
     def refuted(self) -> bool:
         """Whether it is surely nobody, so that it need not be looked at."""
-        return not self.given and self._sum <= -self._options.proof
+        return self._low >= self._options.refuted
 
     def look(self, score: float | None, pose: Detection) -> None:
         """Learn from a look.
@@ -78,7 +78,10 @@ class Proof:
             return
         options = self._options
         logit = self._rule.logit(options.unfound if score is None else score, pose)
+        if not np.isfinite(logit):
+            return  # whoever asked hears of the pose
         # Somebody who was a person may be half hidden for long: each look counts little against them.
         least = -options.doubted if self.given else -options.proof
         self._sum = float(np.clip(self._sum + max(logit, least), -options.proof, options.proof_most))
+        self._low = self._low + 1 if self._sum == -options.proof else 0
         self.given = self._sum >= (0 if self.given else options.proof)
