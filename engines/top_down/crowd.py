@@ -89,6 +89,7 @@ class TopDownCrowd:
         """Lost so short a time ago that they are expected back where they were to be."""
         self._searched = self._lost = -np.inf
         self._searches = self._left_out = self._unseen = 0
+        self._first = True
         self._told: dict[int, float | None] = {}
         """MultiPose's score of who is in a box that it looked at in this frame; None of nobody. By the
         track's number."""
@@ -96,6 +97,7 @@ class TopDownCrowd:
     def __call__(self, image: Image, t: float) -> Seen:
         """Detect everybody in a BGR image at t seconds."""
         self._gone = [track for track in self._gone if 0 <= t - track.t <= self._options.resume_s]
+        first_picture, self._first = self._first, False
         self._told = {}
         poses, sure = self._look(image, t)
         again = self._look_again(image, t)
@@ -119,8 +121,9 @@ class TopDownCrowd:
                 self._take_up(poses[believed[k]], found[believed[k] - first], quarters[believed[k]], t)
         self._prove()
         self._tracks.sort(key=lambda track: track.number)
-        shown = tuple(Sighting(track.number, track.pose) for track in self._tracks if track.proof.given)
-        return Seen(self._origin, shown, self._left_out)
+        shown = [track for track in self._tracks if track.proof.shows(first_picture)]
+        people = tuple(Sighting(track.number, track.pose) for track in shown)
+        return Seen(self._origin, people, self._left_out)
 
     def _prove(self) -> None:
         """Learn who is a person from what MultiPose saw in this frame, and let go of what is surely none."""

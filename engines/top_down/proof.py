@@ -62,6 +62,14 @@ class Proof:
         self.given = rule is None
         """Whether it is a person: only they are shown."""
 
+    def shows(self, first: bool) -> bool:
+        """Whether somebody is to be shown.
+
+        Args:
+            first: in the first picture of a session, which may be the only one: there the likelier of the two counts.
+        """
+        return self.given or (first and self._sum > 0)
+
     @property
     def refuted(self) -> bool:
         """Whether it is surely nobody, so that it need not be looked at."""

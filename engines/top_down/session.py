@@ -43,10 +43,12 @@ class TopDownSession:
         self._following = False
         self._searched = self._now = -np.inf
         self._misses = 0
+        self._first: float | None = None
 
     def __call__(self, image: Image, t: float) -> Detection:
         """Detect the followed person in a BGR image at t seconds, or find somebody; nobody() when there is none."""
         person, self._now = self._person, t
+        self._first = t if self._first is None else self._first
         box = person.predict(t) if self._following else None
         checks = box is not None and self._check_due(t)
         there: list[float] = []
@@ -99,7 +101,7 @@ class TopDownSession:
         if self._person.seen != t:  # its joints are not finite, and nothing was learnt of the person
             return pose
         self._following, self._misses = not self._proof.refuted, 0
-        return pose if self._proof.given else empty_detection(self._origin)
+        return pose if self._proof.shows(first=t == self._first) else empty_detection(self._origin)
 
     def _search(self, image: Image, t: float) -> FoundPerson | None:
         self._searched = self._person.checked = t
