@@ -120,6 +120,8 @@ def _label_scene(image: Image, people: Sequence[Figure], estimate: Estimate, sta
         words = "end: q quits" if view.ended else "paused"
         end -= panel.text(words, (end, 30), draw.SIDE_RIGHT, 14, 600, "right") + 14
     title = scene_title(people, len(view.cameras), len(estimate.frames) > 1)
+    if not people and view.camera is not None and not calibrated(view) and view.camera < len(view.cameras):
+        title += f" · {view.cameras[view.camera].name}"
     title += f" · {estimate.left_out} more not followed" if estimate.left_out else ""
     panel.text(panel.fit_text(title, end - 20, 17, 550), (16, 30), draw.TEXT, 17, 550)
     fits = next((c for c in captions(view) if panel.text_size(c, 12) <= w - 28), captions(view)[-1])
