@@ -1,12 +1,15 @@
 """Computers of a group that fail, as real processes: the others go on, nothing wrong is used, they come back."""
 
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +27,58 @@ ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_S = 60.0
 FAR_S = 0.25
 """Beyond the jitter of a loaded machine, and far below the offsets that are injected."""
+
+
+class Cable:
+    """Between a node and whoever fuses: can be cut, and made slow. What is sent into a cut one waits in the system."""
+
+    def __init__(self, to, delay_s=0.0):
+        self._to, self._delay, self.whole = to, delay_s, threading.Event()
+        self.whole.set()
+        self._random = random.Random(0)
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.group = replace(to, port=self._server.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        with suppress(OSError):
+            while True:
+                here = self._server.accept()[0]
+                try:
+                    there = socket.create_connection((self._to.host, self._to.port))
+                except OSError:
+                    here.close()
+                    continue
+                for ends in ((here, there), (there, here)):
+                    threading.Thread(target=self._carry, args=ends, daemon=True).start()
+
+    def _carry(self, one, other):
+        with suppress(OSError):
+            while self.whole.wait() and (data := one.recv(65536)):
+                self.whole.wait()
+                time.sleep(self._random.uniform(0, self._delay))
+                other.sendall(data)
+        for end in (one, other):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    def close(self):
+        self.whole.set()
+        self._server.close()
+
+
+@pytest.fixture
+def cable():
+    made = []
+
+    def cable(*args):
+        made.append(Cable(*args))
+        return made[-1]
+
+    yield cable
+    for one in made:
+        one.close()
 
 
 class Fusion:
@@ -196,3 +251,30 @@ def test_one_that_begins_before_whoever_fuses_and_sees_it_come_back(start, fusio
     first.close()
     run = fusion(group, "left")
     true(run.new("left", 20)[0])
+
+
+def test_over_a_slow_cable_each_frame_is_where_it_belongs(start, fusion, cable):
+    group = free_group()
+    start(cable(group, 0.08).group, "left", offset=5.0)
+    run = fusion(group, "left")
+    true(run.new("left", 40)[0])
+
+
+@pytest.mark.slow
+def test_a_cable_that_was_cut_for_ten_seconds_is_used_again_by_itself(start, fusion, cable):
+    group = free_group()
+    between = cable(group)
+    start(between.group, "left", offset=5.0)
+    start(group, "right")
+    run = fusion(group, "left", "right")
+    run.new("left")
+    between.whole.clear()
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        true(run.new("right", 10)[0])
+    assert "does not answer" in run.sources["left"].status().note
+    between.whole.set()
+    _, first = run.new("left", 20)
+    print(f"used again after {first:.2f} s")
+    run.until(lambda: run.sources["left"].status().note == "")
+    true([frame for _, frame in run.frames["left"]])

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import zenoh
 
 NEEDS: Final = "needs the packages eclipse-zenoh and msgpack: pip install eclipse-zenoh==1.10.2 msgpack==1.2.4"
+_LEASE_MS: Final = 3000
 _RETRY: Final = {"period_init_ms": 200, "period_max_ms": 500, "period_increase_factor": 1.5}
 
 
@@ -89,6 +90,9 @@ def _settings(group: Group, listen: bool) -> Mapping[str, Any]:
         "scouting/multicast/enabled": False,  # nobody is looked for who was not named
         "scouting/gossip/enabled": False,
         "listen/endpoints": [endpoint] if listen else [],
+        # A cable that was pulled is noticed, and tried again, in seconds and not in ten.
+        "transport/link/tx/lease": _LEASE_MS,
+        "transport/unicast/open_timeout": _LEASE_MS,
     }
     if not listen:
         settings |= {
