@@ -8,6 +8,7 @@ from calibration.errors import UserError
 from engines.argument_types import DONE, INTERRUPTED, MISTAKE, Parser, finite, positive
 from stream.app import demo
 from stream.app.console import say, tell
+from stream.app.signals import leave_on_interrupt
 from stream.recordings.captured import must_hold_estimates
 from stream.recordings.export import check_folder, finished, told_faults
 from stream.recordings.markers import markers_of
@@ -42,7 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
         take = open_take(options.take)
         must_hold_estimates(take)
         check_folder(take, options.out, options.force, lambda name: bool(_OURS.fullmatch(name)), "an OpenSim export")
-        osim = load_opensim()
+        with leave_on_interrupt("stream opensim"):
+            osim = load_opensim()
         model = options.model or demo.fetch(demo.OPENSIM) / "Model_Pose2Sim_simple.osim"
         if not model.is_file():
             raise StreamError(f"{model}: there is no such model; give --model FILE.osim")

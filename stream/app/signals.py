@@ -20,10 +20,13 @@ _HANGUP = getattr(signal, "SIGHUP", None)  # not on Windows
 
 
 @contextmanager
-def leave_on_interrupt() -> Iterator[None]:
+def leave_on_interrupt(program: str = "run_stream") -> Iterator[None]:
     """Within it, SIGINT leaves the process with one line.
 
     A KeyboardInterrupt can come out of the middle of any package that is being loaded, and as another exception.
+
+    Args:
+        program: what it is called in that line.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -31,7 +34,7 @@ def leave_on_interrupt() -> Iterator[None]:
 
     def handle(_signal: int, _frame: FrameType | None) -> None:
         with suppress(OSError):
-            os.write(2, b"run_stream: stopped before it began\n")
+            os.write(2, f"{program}: stopped before it began\n".encode())
         os._exit(INTERRUPTED)
 
     before = signal.signal(signal.SIGINT, handle)

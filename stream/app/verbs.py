@@ -8,6 +8,7 @@ from typing import Final
 from calibration.addresses import scrub
 from engines.argument_types import MISTAKE
 from stream.app.console import guarded
+from stream.app.signals import leave_on_interrupt
 
 VERBS: Final = {
     "export": "a take for other programs: tables, markers, skeletons, angles, 2D joints",
@@ -36,4 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # It may be an address that was meant for a flag.
         print(f"stream: unknown verb {scrub(verb, [verb])!r}; there are {', '.join(VERBS)}", file=sys.stderr)
         return MISTAKE
-    return guarded(f"stream {verb}", lambda: importlib.import_module(f"stream.app.{verb}").main(rest))
+    return guarded(f"stream {verb}", lambda: _run(verb, rest))
+
+
+def _run(verb: str, arguments: list[str]) -> int:
+    with leave_on_interrupt(f"stream {verb}"):
+        module = importlib.import_module(f"stream.app.{verb}")
+    return module.main(arguments)
