@@ -1,6 +1,7 @@
 """--capture: every frame of live cameras to disk, and what is read of it again."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -198,7 +199,7 @@ def test_frames_that_do_not_fit_are_counted_and_what_needs_them_is_not_written(t
 @row(
     "a camera that changes its size during a capture", 0, "another size than", "all of it; estimates of the first size"
 )
-def test_a_changed_size_goes_on_in_another_video(tmp_path: Path):
+def test_a_changed_size_goes_on_in_another_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     with MjpegServer() as server, capturing(tmp_path, {"left": server.url()}) as run:
         wait_until(lambda: run.writer.progress["left"].frames > 10)
         server.size = (320, 240)
@@ -213,6 +214,9 @@ def test_a_changed_size_goes_on_in_another_video(tmp_path: Path):
     assert {f.image.shape for f in read_all(source)} == {(120, 160, 3)}
     assert "have another size than 160x120" in source.status().note
     source.close()
+    capsys.readouterr()
+    assert inspect([str(take.folder)]) == DONE
+    assert re.search(r"left: it changed its size: \d+ of 160x120, \d+ of 320x240;", capsys.readouterr().out)
 
 
 @row("a camera unplugged during a capture", 0, "lost so far", "all before, and all after it is back")

@@ -13,6 +13,7 @@ from stream.recordings.losses import Loss, losses, told_losses
 from stream.recordings.replay import read_events, where
 from stream.recordings.schema import FRAMES
 from stream.recordings.takes import Take
+from stream.recordings.video_files import size_of
 from stream.types import StreamError
 
 ENDED: Final = ("capture", "end")
@@ -84,8 +85,24 @@ def frame_times(take: Take, camera: str) -> Array:
     return np.sort(np.concatenate(rows or [np.empty(0)]))
 
 
+def image_sizes(take: Take) -> dict[str, dict[tuple[int, int], int]]:
+    """How many images of which width and height each camera gave, in the order in which they came."""
+    files: dict[str, Counter[str]] = {}
+    for batch in take.batches(FRAMES):
+        for camera, file in zip(batch.column("camera").to_pylist(), batch.column("file").to_pylist(), strict=True):
+            files.setdefault(camera, Counter())[file] += 1
+    found: dict[str, dict[tuple[int, int], int]] = {}
+    for camera, counts in files.items():
+        sizes = found.setdefault(camera, {})
+        for file, count in counts.items():
+            if (size := size_of(take.folder / file)) is not None:
+                sizes[size] = sizes.get(size, 0) + count
+    return found
+
+
 def captured_lines(take: Take) -> Iterator[str]:
     """What to tell the user of a capture: a line a camera, and the events."""
+    sizes = image_sizes(take)
     for name, found in held(take).items():
         if found.first is None or found.last is None:
             yield f"{name}: no frames; lost {losses(found.lost)}"
@@ -93,8 +110,11 @@ def captured_lines(take: Take) -> Iterator[str]:
         long = found.last - found.first
         rate = f", {(found.frames - 1) / long:.2f} a second" if long > 0 else ""
         yield f"{name}: {found.frames} frames in {long:.3f} s{rate}; lost {losses(found.lost)}"
+        if len(sizes.get(name, {})) > 1:
+            each = ", ".join(f"{count} of {width}x{height}" for (width, height), count in sizes[name].items())
+            yield f"{name}: it changed its size: {each}; --from-take leaves out those of another size than the first"
     start = take.run_info.start_monotonic
-    yield from (f"event at {event.t - start:.2f} s: {event.source}: {event.text}" for event in read_events(take))
+    yield from (f"event at {event.t - start:z.2f} s: {event.source}: {event.text}" for event in read_events(take))
 
 
 def frame_lines(take: Take) -> Iterator[str]:

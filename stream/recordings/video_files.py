@@ -58,6 +58,14 @@ def coded_bytes(image: Image, codec: str) -> float:
     return sum(p.size for p in (*context.encode(frame), *context.encode(None))) * _LATER.get(codec, 1.0)
 
 
+def size_of(path: Path) -> tuple[int, int] | None:
+    """Width and height of a video by its header, pixels; None where it cannot be read."""
+    with contextlib.suppress(*FAULTS), av.open(str(path), metadata_errors="replace") as container:
+        for stream in container.streams.video:
+            return stream.width, stream.height
+    return None
+
+
 def pixels_of(name: str, shape: tuple[int, ...]) -> str:
     """The pixel format for an encoder and images (H, W, ...)."""
     # 4:2:0 halves the chroma of both axes; an image of odd size has no half, and must not be cropped or padded.
