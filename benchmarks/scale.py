@@ -1,0 +1,171 @@
+"""How many cameras of other computers one fusing process takes: made-up detections, published and fused as in a run.
+
+    python -m benchmarks.scale                                      # 4 nodes x 4 cameras x 2 people, on one core
+    python -m benchmarks.scale --sizes 1x4,2x4,4x4,8x4,16x4 --seconds 30 --json scale.json
+
+Every node is a process that publishes at 30 frames a second what a detector would have found; the fusing process has
+one core. Nothing is detected and nothing drawn: what is measured is all that comes after.
+"""
+
+import argparse
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import psutil
+
+import stream
+from benchmarks import machine, scenes
+from calibration.geometry.camera import Camera
+from calibration.types import Calibration
+from engines.types import Seen, Sighting
+from stream.cluster.group import Group, group
+from stream.cluster.node import Node
+from stream.cluster.wire import Card
+from stream.config import SourceConfig
+from stream.sources.synthetic import SyntheticSource
+
+FPS: Final = 30.0
+FRAMES: Final = 300
+APART_MM: Final = 1500.0
+WARM_UP_S: Final = 3.0
+
+
+def cameras_of(count: int) -> tuple[Camera, ...]:
+    """A ring of cameras, the same in every process."""
+    return scenes.ring([360 * k / count for k in range(count)], np.random.default_rng(0))
+
+
+def seen_by(cameras: Sequence[Camera], people: int) -> list[list[Seen]]:
+    """What a detector would find in each frame of each camera."""
+    figure, rng = SyntheticSource(SourceConfig("synthetic:", "figure")), np.random.default_rng(1)
+    faults = scenes.Faults(outliers=0.0, missing=(0, 0), coco=True, uneven=0.3, told=True)
+    out: list[list[Seen]] = [[] for _ in cameras]
+    for index in range(FRAMES):
+        pose = figure.pose(index)
+        upright = np.stack([pose[:, 0], pose[:, 2], -pose[:, 1]], -1)
+        upright -= [*upright[:, :2].mean(0), upright[:, 2].min() - 80]
+        found = [
+            scenes.detect(upright + [(k - (people - 1) / 2) * APART_MM, 0, 0], cameras, faults, rng)
+            for k in range(people)
+        ]
+        for c in range(len(cameras)):
+            out[c].append(Seen("synthetic", tuple(Sighting(k, one[c]) for k, one in enumerate(found))))
+    return out
+
+
+def publish(to: Group, total: int, mine: Sequence[int], people: int) -> None:
+    """A node, until it is ended."""
+    cameras = [cameras_of(total)[k] for k in mine]
+    seen = seen_by(cameras, people)
+    cards = [Card(camera.name, camera.size, FPS, None, None) for camera in cameras]
+    node = Node(to, lambda: cards, live=True, software="benchmark")
+    node.open()
+    print("ready", flush=True)
+    start = time.monotonic()
+    for index in range(1 << 30):
+        time.sleep(max(0.0, start + index / FPS - time.monotonic()))
+        for camera, its in zip(cameras, seen, strict=True):
+            # All nodes see one scene: what is there at a time is told by the clock, which is one on this machine.
+            t = time.monotonic()
+            node.put(camera.name, index, t, camera.size, its[round(t * FPS) % FRAMES])
+
+
+def fuse(to: Group, total: int, seconds: float) -> dict[str, Any]:
+    """The fusing process: what it managed."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    cameras = cameras_of(total)
+    sources = [f"{camera.name}=node:{to}/{camera.name}" for camera in cameras]
+    process, late, moments, used, fused = psutil.Process(), [], 0, 0.0, 0
+    with stream.open_stream(*sources, calibration=Calibration(cameras), runtime="onnx", policy="latest") as live:
+        begun = time.monotonic() + WARM_UP_S
+        for estimate in live:
+            now = time.monotonic()
+            if now < begun:
+                used, start = sum(process.cpu_times()[:2]), now
+                continue
+            moments += 1
+            fused += sum(person.pose is not None for person in estimate.people)
+            late.append(now - min(frame.t for frame in estimate.frames if frame is not None))
+            if now > begun + seconds:
+                break
+        took = time.monotonic() - start
+        cpu = (sum(process.cpu_times()[:2]) - used) / took
+    return {"moments_s": moments / took, "p50_ms": 1e3 * float(np.median(late)), "cpu": cpu,
+            "p95_ms": 1e3 * float(np.quantile(late, 0.95)), "people": fused / max(moments, 1)}  # fmt: skip
+
+
+def measured(nodes: int, cameras: int, people: int, seconds: float) -> dict[str, Any]:
+    """One size: what the fusing process says, and the processor time of a node."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        to = Group("scale", port=free.getsockname()[1])
+    total = nodes * cameras
+    base = [
+        sys.executable,
+        "-m",
+        "benchmarks.scale",
+        "--group",
+        str(to),
+        "--total",
+        str(total),
+        "--people",
+        str(people),
+    ]
+    started: list[subprocess.Popen[str]] = []
+    for n in range(nodes):
+        mine = ",".join(map(str, range(n * cameras, (n + 1) * cameras)))
+        started.append(subprocess.Popen([*base, f"--mine={mine}"], stdout=subprocess.PIPE, text=True))
+    try:
+        for process in started:
+            if process.stdout is None or not process.stdout.readline():
+                raise SystemExit("a node ended before it began")
+        one, begun = psutil.Process(started[0].pid), time.monotonic()
+        before = sum(one.cpu_times()[:2])
+        out = subprocess.run([*base, "--seconds", str(seconds)], check=True, stdout=subprocess.PIPE, text=True).stdout
+        node_cpu = (sum(one.cpu_times()[:2]) - before) / (time.monotonic() - begun)
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+    return {"nodes": nodes, "cameras": cameras, **json.loads(out.splitlines()[-1]), "node_cpu": node_cpu}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure and print a table."""
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--sizes", default="4x4", help="NODESxCAMERAS, several separated by commas")
+    p.add_argument("--people", type=int, default=2)
+    p.add_argument("--seconds", type=float, default=20.0)
+    p.add_argument("--json", type=Path)
+    for hidden in ("--group", "--mine", "--total"):  # of the processes that it starts
+        p.add_argument(hidden, help=argparse.SUPPRESS)
+    args = p.parse_args(arguments)
+    if args.mine:
+        publish(group(args.group), int(args.total), [int(k) for k in args.mine.split(",")], args.people)
+    elif args.group:
+        print(json.dumps(fuse(group(args.group), int(args.total), args.seconds)))
+    else:
+        rows = []
+        print("nodes x cameras | moments/s | p50, p95 ms | people fused | cores: fusing, a node")
+        for size in args.sizes.split(","):
+            nodes, cameras = map(int, size.split("x"))
+            rows.append(row := measured(nodes, cameras, args.people, args.seconds))
+            print("{nodes} x {cameras} | {moments_s:.1f} | {p50_ms:.0f}, {p95_ms:.0f} | {people:.1f} | {cpu:.2f}, "
+                  "{node_cpu:.2f}".format(**row), flush=True)  # fmt: skip
+        if args.json:
+            args.json.write_text(json.dumps({"machine": machine.describe(), "rows": rows}, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
