@@ -198,8 +198,11 @@ def theirs(walk: Walk, lifter: MDNLifter) -> dict[str, float]:
     Raises:
         ImportError: where it is not installed.
     """
-    from humancalib.calibration.ba import ba_main
-    from humancalib.calibration.calib_linear import calib_procrustes, place_in_camera
+    from humancalib.calibration.ba import ba_main  # pyright: ignore[reportMissingImports] - of a venv of its own
+    from humancalib.calibration.calib_linear import (  # pyright: ignore[reportMissingImports]
+        calib_procrustes,
+        place_in_camera,
+    )
 
     K = np.stack([c.K for c in walk.told])
     joints = list(LIMBS)

@@ -12,14 +12,13 @@ Live is what the program answers: the filtered answer of the most probable track
 import argparse
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks import scenes
 from benchmarks.table import write_json
-from benchmarks.tracks import FPS, jitter, sequences, still_views
 from calibration.arrays import Array, Bools
 from calibration.errors import UserError
 from calibration.geometry.camera import Camera, camera_from_fov
@@ -31,6 +30,9 @@ from engines.lifter import MDNLifter, lifter_input
 from engines.refinement import Refined, RefineOptions, refine_person
 from engines.training import metrics
 from engines.training.data import where
+from engines.training.data.mocap import VALIDATION_SUBJECTS, load_poses
+from engines.training.lifter import views as looks
+from engines.training.temporal.validate import jitter
 from engines.types import Detection, Mixture
 from stream.config import TrackConfig
 from stream.live.tracks import Tracker
@@ -39,7 +41,32 @@ COVERAGE = {"50": 2.366, "80": 4.642, "95": 7.815}
 """Chi-square quantiles with 3 degrees of freedom."""
 LAYOUTS = {"2, 90 apart": (0, 90), "2, 20 apart": (0, 20), "4, 90 apart": (0, 90, 180, 270)}
 MIN_SCORE = 0.1
+FPS = 30.0
 UP = np.array([0.0, 0.0, 1.0])
+
+
+def sequences(path: Path, validation: bool) -> Iterator[Array]:
+    """Unbroken motions of at least a second, (F, 17, 3) mm, z up."""
+    poses = load_poses(path)
+    for name in np.unique(poses.sequence):
+        chosen = poses.sequence == name
+        if chosen.sum() >= FPS and (not validation or poses.subject[chosen][0] in VALIDATION_SUBJECTS):
+            yield poses.joints[chosen]
+
+
+def still_views(joints: Array, rng: np.random.Generator, noise: float) -> tuple[Array, Array, Array]:
+    """One still, level camera that sees a whole motion (F, 17, 3) mm, z up.
+
+    Returns:
+        Rays (F, 17, 2) with ``noise`` per cent, root-relative joints in camera axes (F, 17, 3) mm, and its rotation.
+    """
+    one = looks.sample_cameras(1, rng, looks.CameraSampling(pitch=(-5.0, 25.0)))
+    path = joints.mean(1)
+    middle = (path.min(0) + path.max(0)) / 2
+    # Far enough that nobody walks into the camera.
+    distance = rng.uniform(3000, 6000) + np.linalg.norm(path - middle, axis=-1).max()
+    local = (joints - middle) @ one.R[0].T + [0, 0, distance]
+    return looks.add_noise(local[..., :2] / local[..., 2:], noise, rng), local - local[:, :1], one.R[0]
 
 
 def covered(error: Array, cov: Array) -> dict[str, float]:
@@ -52,9 +79,9 @@ def one_camera(
     joints: Array, lifter: MDNLifter, noise: float, rng: np.random.Generator, options: RefineOptions
 ) -> dict:
     """One sequence (F, 17, 3) mm before one camera: figures of the live answer and the refined one."""
-    rays, truth, looks = still_views(joints, rng, noise)
+    rays, truth, R = still_views(joints, rng, noise)
     K = camera_from_fov("camera", scenes.SIZE, 75).K
-    camera = Camera("camera", scenes.SIZE, K, np.zeros(5), np.eye(3), np.zeros(3), looks.R[0] @ UP)
+    camera = Camera("camera", scenes.SIZE, K, np.zeros(5), np.eye(3), np.zeros(3), R @ UP)
     times = np.arange(len(joints)) / FPS
     found = []
     for ray in rays:

@@ -68,7 +68,7 @@ def main(argv=None):
     cards = [Card(name, (640, 480), FPS, None, None) for name in args.cameras]
     node = Node(args.group, lambda: cards, live=True, software="test", clock=clock)
     if args.fault == "version":
-        sys.modules["stream.cluster.wire"].VERSION = 77
+        setattr(sys.modules["stream.cluster.wire"], "VERSION", 77)  # noqa: B010
     node.open()
     print(node.id, flush=True)
     start = time.monotonic()

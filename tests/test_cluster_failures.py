@@ -130,7 +130,7 @@ def start():
         command = [sys.executable, "-m", "tests.cluster_node", str(group), *cameras, *flags]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         started.append(process)
-        process.node = process.stdout.readline().strip()
+        process.node = process.stdout.readline().strip()  # pyright: ignore[reportAttributeAccessIssue]
         return process
 
     yield start

@@ -42,7 +42,7 @@ def temporal(lifter):
 class NoisyDetector(KnownDetector):
     """The known joints, each frame's with noise of its own: 2 px."""
 
-    def session(self):
+    def session(self):  # pyright: ignore[reportIncompatibleMethodOverride]
         known, rng = super().session(), np.random.default_rng(0)
 
         class Session:
@@ -119,7 +119,7 @@ def test_people_in_one_batch_are_as_each_alone(lifter, temporal):
     pasts = [temporal.past() for _ in rows]
     for step in range(12):
         together = temporal([
-            Sight(past, *row[step], lifter([row[step][1]])[0])
+            Sight(past, row[step][0], row[step][1], lifter([row[step][1]])[0])
             for k, (past, row) in enumerate(zip(pasts, rows, strict=True)) if step >= k
         ])  # fmt: skip
     assert all(same(a, b, atol=0.05) for a, b in zip(alone, together, strict=True))
@@ -189,7 +189,7 @@ def test_somebody_new_has_no_past(lifter, temporal):
     assert past.frames == 3
     past.reset()
     assert past.frames == 0
-    (first,) = temporal([Sight(past, *given[3], lifter([given[3][1]])[0])])
+    (first,) = temporal([Sight(past, given[3][0], given[3][1], lifter([given[3][1]])[0])])
     assert same(first, lifter([given[3][1]])[0]) and past.frames == 1
 
 
@@ -240,7 +240,7 @@ def test_the_filter_over_time_is_not_late_for_steady_motion():
     for filtered in (AlphaBeta(config), OneEuro(config)):
         for k in range(60):
             out = filtered(pose + k * 30.0, k / 30)
-        late[type(filtered).__name__] = (59 * 30.0 - out).max()
+        late[type(filtered).__name__] = np.max(59 * 30.0 - out)
     assert abs(late["AlphaBeta"]) < 0.5 < late["OneEuro"]
     rest, rng = AlphaBeta(config), np.random.default_rng(0)
     noisy = rng.normal(0, 10, (200, 17, 3))

@@ -28,7 +28,7 @@ STATUS = Status(fps=29.8, latency_ms=41, drops=3, detector="movenet-thunder", ru
 SIZES = [(640, 360), (1280, 720), (1920, 1080), (3840, 2160), (1500, 500), (700, 1000), (640, 1200)]
 
 
-def uncalibrated(second_sees: bool = True) -> tuple[Estimate, dict[str, np.ndarray], RunInfo]:
+def uncalibrated(second_sees: bool = True) -> tuple[Estimate, dict[str, np.ndarray | None], RunInfo]:
     """Two cameras that nobody calibrated, one from each side of the walker."""
     estimate, images, info = multi(2)
     (person,) = estimate.people

@@ -80,7 +80,8 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
     stems = [file.stem for file in files]
     if len(stems) == len(entries):
         entries = [
-            (stem if named[name] > 1 else name, *rest) for stem, (name, *rest) in zip(stems, entries, strict=True)
+            (stem if named[entry[0]] > 1 else entry[0], entry[1], entry[2])
+            for stem, entry in zip(stems, entries, strict=True)
         ]
     poses = [_pose(data, where) for _, data, where in entries]
     places = np.array([-R.T @ t for R, t in filter(None, poses)])

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from calibration.arrays import Array
+from calibration.arrays import Array, Bools
 from calibration.geometry.camera import Camera, image_to_ray
 from calibration.geometry.rotations import rotation_matrix
 from calibration.geometry.triangulation import reprojection_error, triangulate_robust
@@ -98,7 +98,7 @@ def at_times(xy: Array, late_s: Array, step_s: float) -> Array:
 
 
 def _settle(
-    cameras: Sequence[Camera], xy: Array, weight: Array, step_s: float, late: Array, focal: bool, most: int
+    cameras: Sequence[Camera], xy: Array, weight: Array, step_s: float, late: Bools, focal: bool, most: int
 ) -> tuple[tuple[Camera, ...], Beside]:
     """Adjusted again and again, the views moved in time each time, until nothing changes."""
     placed, seconds, factor = tuple(cameras), np.zeros(len(cameras)), 0.0
@@ -203,7 +203,7 @@ def _reduced(
         of_point.append(Jp)
         of_camera.append(Jc)
     r = np.stack(residual)
-    seen = np.isfinite(r).all(-1)
+    seen = np.asarray(np.isfinite(r).all(-1))
     size = np.linalg.norm(r, axis=-1)
     # Two views leave less of the noise in the residuals than many: 2 V - 3 of 2 V numbers.
     left = np.sqrt(np.maximum(2 * seen.sum(0) - 3, 1) / np.maximum(2 * seen.sum(0), 1))

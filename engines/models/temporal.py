@@ -119,8 +119,8 @@ class TemporalMDN(nn.Module):
             nn.Linear(s.hidden, answer + s.kernels * s.joints + s.kernels),
         )  # fmt: skip
         for module in (self.onwards, self.add[-1]):
-            nn.init.zeros_(module.weight)
-            nn.init.zeros_(module.bias)
+            for parameter in module.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(
         self, x: Tensor, mean: Tensor, sigma: Tensor, log_weight: Tensor, rotation: Tensor, t: Tensor, last: int = 0

@@ -190,16 +190,16 @@ def vector(text: str) -> tuple[float, float, float]:
 def viewpoint(text: str) -> tuple[float, ...]:
     """``YAW,PITCH[,ZOOM]``: degrees, degrees, and how large."""
     try:
-        values = tuple(float(part) for part in text.split(","))
+        values = [float(part) for part in text.split(",")]
     except ValueError:
-        values = ()
+        values = list[float]()
     if len(values) not in (2, 3) or not all(map(math.isfinite, values)):
         raise argparse.ArgumentTypeError(f"{text!r} is not a viewpoint such as 30,12 or 90,0,1.5")
     if abs(values[0]) > 360 or abs(values[1]) > 85:
         raise argparse.ArgumentTypeError(f"{text!r}: give -360 to 360 degrees to the right, and -85 to 85 up")
     if len(values) == 3 and not ZOOMS[0] <= values[2] <= ZOOMS[1]:
         raise argparse.ArgumentTypeError(f"{text!r}: a zoom is from {ZOOMS[0]:g} to {ZOOMS[1]:g}")
-    return values
+    return tuple(values)
 
 
 def number(text: str) -> int:

@@ -111,7 +111,7 @@ def encode(message: "SeenFrame | Hello | Pull | Batch | float") -> bytes:
     from msgpack import packb
 
     kind = next(one for one in _KINDS.values() if isinstance(message, one.of))
-    return _MAGIC + bytes((VERSION, kind.number)) + packb(kind.write(message))
+    return _MAGIC + bytes((VERSION, kind.number)) + (packb(kind.write(message)) or b"")
 
 
 def decode(data: bytes, of: type[T]) -> T:

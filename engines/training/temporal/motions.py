@@ -131,7 +131,7 @@ class MotionSampler:
         place = last - np.abs(place % (2 * last) - last)
         before = np.minimum(place.astype(int), last - 1)
         p = [self._joints[first + np.clip(before + k, 0, last)] for k in (-1, 0, 1, 2)]
-        return _between(*p, place - before)
+        return _between(p[0], p[1], p[2], p[3], place - before)
 
     def _body(self, joints: Array, usual: Array) -> Array:
         """Other people's bodies, who go as much further as their legs are longer; and mirror images."""
@@ -211,7 +211,8 @@ def resample(joints: Array, rate: float) -> Array:
     last = len(joints) - 1
     place = np.arange(0, last + 1e-9, FPS / rate)
     before = np.minimum(place.astype(int), last - 1)
-    return _between(*(joints[np.clip(before + k, 0, last)] for k in (-1, 0, 1, 2)), place - before)
+    p = [joints[np.clip(before + k, 0, last)] for k in (-1, 0, 1, 2)]
+    return _between(p[0], p[1], p[2], p[3], place - before)
 
 
 def frame_times(n: int, frames: int, rng: np.random.Generator) -> Array:
