@@ -86,7 +86,7 @@ def fuse(to: Group, total: int, seconds: float) -> dict[str, Any]:
     sources = [f"{camera.name}=node:{to}/{camera.name}" for camera in cameras]
     process, late, moments, used, fused = psutil.Process(), [], 0, 0.0, 0
     with stream.open_stream(*sources, calibration=Calibration(cameras), runtime="onnx", policy="latest") as live:
-        begun = time.monotonic() + WARM_UP_S
+        start = begun = time.monotonic() + WARM_UP_S
         for estimate in live:
             now = time.monotonic()
             if now < begun:

@@ -22,7 +22,7 @@ from stream.recordings.schema import ESTIMATES
 from stream.recordings.segments import read_journal, segments
 from stream.recordings.takes import new_take
 from stream.recordings.writer import Recorder
-from stream.types import Estimate
+from stream.types import Estimate, Event
 from tests.exports import poses_of, rows_of, run
 from tests.takes import M, flip, make_estimates, make_run_info, record
 
@@ -102,6 +102,7 @@ def test_npz_of_a_single_camera_has_no_poses(tmp_path: Path, capsys: pytest.Capt
 def test_a_take_without_a_single_row(tmp_path: Path, to: str, capsys: pytest.CaptureFixture[str]) -> None:
     recorder = Recorder(new_take(tmp_path))
     recorder.open(make_run_info())
+    recorder.event(Event(0.0, "user", "a mark"))  # without one the take would not be kept
     recorder.close()
     assert run(tmp_path, to, tmp_path / "out") == 0
     assert "0 rows" in capsys.readouterr().out

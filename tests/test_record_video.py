@@ -130,9 +130,7 @@ def test_a_video_is_synced_through_a_descriptor_that_may_write(tmp_path: Path, m
 
 def test_an_image_that_is_in_several_frame_sets_is_recorded_once(tmp_path: Path) -> None:
     take = new_take(tmp_path)
-    recorder, frames = Recorder(take), FrameRecorder(take)
-    recorder.open(make_run_info())
-    recorder.close()
+    frames = FrameRecorder(take)
     frames.open(make_run_info())
     for number in range(10):
         slow = number // 2

@@ -263,7 +263,7 @@ class Open3D:
         vertices = tubes(bodies[..., a, :].reshape(-1, 3), bodies[..., b, :].reshape(-1, 3), radius.reshape(-1))
         # The head of each answer; those of nobody are points where nobody looks.
         heads = (bodies[:, 0, HEAD] + bodies[:, 0, NECK]) / 2
-        seen = np.isfinite(heads).all(-1, keepdims=True)[..., None]
+        seen = np.asarray(np.isfinite(heads).all(-1))[:, None, None]
         balls = np.where(seen, heads[:, None] + self._ball[0], 0.0)
         own = [own_colour(self._view, p.person_id) or draw.MIDDLE for p in people]
         paint = np.array([_rgb(c) for c in own] + [np.zeros(3)] * (self._people - len(own))).reshape(-1, 3)
