@@ -1,6 +1,6 @@
 """Cameras placed by a walking person: ours beside HumanCalib, the same joints, in one run.
 
-    python -m benchmarks.calibration --data ../shared [--only 4x10,demo] [--json FILE]
+    python -m benchmarks.calibration --data FOLDER [--only 4x10,demo] [--json FILE]
 
 The walks are motion capture of the test subjects, pieces of it one after the other in the middle of a ring of cameras 3
 to 5 m away, ten moments a second, with the 2D faults of ``benchmarks/scenes.py`` (noise of 1 % of the person, outliers,

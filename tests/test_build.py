@@ -418,9 +418,9 @@ def test_mistakes_are_one_line(tmp_path: Path, exported: Path, capsys: pytest.Ca
     )
     assert "cannot be read" in run(capsys, "--int8", tmp_path / "none.onnx")
     assert "model card" in run(capsys, "--int8", exported)
-    shipped = cards.WEIGHTS / "movenet_multipose.onnx"
+    other, shipped = cards.WEIGHTS / "pose_landmarker_lite.task", cards.WEIGHTS / "movenet_multipose.onnx"
     assert "is not a heatmap detector" in refused(
-        capsys, main, "build", "--int8", shipped, "--out", tmp_path / "m.int8.onnx"
+        capsys, main, "build", "--int8", other, "--out", tmp_path / "m.int8.onnx"
     )
     assert "give another --out" in run(capsys, "--int8", shipped, "--out", shipped)
     for flags in (["--checkpoint", "a", "--precision", "fp16"], ["--int8", "a", "--precision", "fp16"],
