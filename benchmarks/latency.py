@@ -97,13 +97,14 @@ def detector_watch(config: Config, stack: ExitStack, seconds: float) -> Callable
     return run
 
 
-def summarise(moments: list[list[Seen]], urls: tuple[str, ...], warm_s: float = WARM_S) -> Times:
+def summarise(moments: list[list[Seen]], urls: tuple[str, ...], warm_s: float | None = None) -> Times:
     """Ages of the oldest image of each frame set; asks the cameras what they sent when.
 
     Raises:
         UserError: if there was no frame set after the warm-up.
     """
     logs = [sent(url) for url in urls]
+    warm_s = WARM_S if warm_s is None else warm_s
     start = moments[0][0].at + warm_s if moments else 0.0
     ages = [
         max(known)
