@@ -89,6 +89,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_countdown(
     assert "cannot record to" in capsys.readouterr().err
 
 
+@pytest.mark.slow  # it interrupts its own process, which a worker of xdist does not survive
 def test_what_is_typed_during_a_capture_is_an_event_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     keyboard, terminal = os.openpty()
     with ExitStack() as stack, MjpegServer() as server:
