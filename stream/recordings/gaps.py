@@ -85,7 +85,7 @@ class GapCounter:
 
     def _unstamped(self, steps: float, within: float) -> None:
         if steps > _LATE:
-            owed = min(steps - 1, within)
+            owed = min(steps - 1, _whole(within))  # whole frames lie in what was wanted of it
             self._owed += owed
             self._total += round(steps - 1 - owed)
         elif self._owed:
