@@ -59,7 +59,10 @@ def trained(people: Photographs, tmp_path_factory: pytest.TempPathFactory) -> Pa
     xy = torch.from_numpy((xy - corner[:, None]) * (SIDE / np.array([[[b.width]] for b in boxes], np.float32)))
     seen = torch.from_numpy(seen)
     torch.manual_seed(0)
-    net, steps = StackedHourglass(HourglassShape(1, 32, 16, 1)), 90
+    # Sums are added up in an order that follows the threads, of which other tests leave more or fewer.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    net, steps = StackedHourglass(HourglassShape(1, 32, 16, 1)), 130
     optimiser = torch.optim.AdamW(net.parameters(), 4e-3)
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = 4e-3 * (1 - step / steps)
@@ -72,6 +75,7 @@ def trained(people: Photographs, tmp_path_factory: pytest.TempPathFactory) -> Pa
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
+    torch.set_num_threads(threads)
     path = tmp_path_factory.mktemp("trained") / "checkpoint.pt"
     save(path, settings={"stacks": 1, "features": 32, "depth": 1, "size": SIDE}, averaged=net.state_dict(), epoch=3)
     return path
@@ -132,7 +136,6 @@ def test_an_int8_hourglass_finds_them_too(built: Path, quantised: tuple[Path, di
     assert plain == [layers[0], layers[-1]], "the first and the last layer are in float"
 
 
-@pytest.mark.xfail(reason="failed in the last whole runs, not yet looked into")
 def test_openvino_finds_them_with_int8(
     built: Path, quantised: tuple[Path, dict[str, Any]], people: Photographs
 ) -> None:
