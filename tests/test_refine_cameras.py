@@ -21,7 +21,7 @@ def _seen(cameras: list[Camera], count: int, noise_px: float = 2.0, late_s: floa
     for k in range(count):
         one = {}
         for number, camera in enumerate(cameras):
-            pose = truth[k] + speed[k] * (late_s if number == 0 else 0)
+            pose = truth[k] - speed[k] * (late_s if number == 0 else 0)
             one[camera.name] = world_to_image(camera, pose) + rng.normal(0, noise_px, (17, 2))
         xy.append(one)
     return observed(times, list(truth), xy, cameras)

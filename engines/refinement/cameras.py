@@ -1,23 +1,20 @@
 """Small corrections of where cameras stand, how they are turned and how late they are, from the people they saw.
 
-Bundle adjustment over the joints of many moments: every joint is a free point that moves at its refined speed, every
-camera has six numbers and a time, and a prior says that the given calibration is nearly right. The prior also holds
-what no picture tells: where the whole of it stands. Points are eliminated first (Triggs et al. 2000, 6.1).
+Bundle adjustment (``calibration/solving/moving.py``) over the joints of many moments, each a free point that moves at
+its refined speed, with a prior that says that the given calibration is nearly right.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from calibration.arrays import Array, Bools, Ints
 from calibration.errors import CalibrationError
 from calibration.geometry.camera import Camera, image_to_ray
-from calibration.geometry.rotations import rotation_matrix
+from calibration.solving.moving import OWN, adjust_moving
 from engines.skeleton import LIMBS
 
-_OWN = 7
-"""Numbers of a camera: rotation vector, translation, seconds."""
 _GAUGE = 7
 """Of all cameras together nothing tells the place, the turn, and the size."""
 
@@ -57,7 +54,7 @@ class CameraChange:
     turned_degrees: float
     """By how much."""
     late_s: float
-    """How much later than the others it saw what its times say; negative: earlier."""
+    """By how much it is later than the others: it shows what was then; negative: earlier."""
     bias_px: tuple[float, float]
     """How far from where the others put them the joints were, in the mean, before and after."""
 
@@ -148,85 +145,21 @@ def _adjust(
 ) -> tuple[tuple[Camera, ...], Array, float]:
     """The corrected cameras, (V,) seconds that each is late, and how much the least known number is told."""
     prior = np.tile([np.radians(options.turned_degrees)] * 3 + [options.moved_mm] * 3 + [options.late_s], len(cameras))
-    rays = np.stack([_rays(camera, xy) for camera, xy in zip(cameras, seen.xy, strict=True)])
-    focal = np.array([(camera.K[0, 0] + camera.K[1, 1]) / 2 for camera in cameras])
-    change, X = np.zeros(prior.shape), seen.joints.copy()
-    S = np.eye(len(prior))
-    for _ in range(options.steps):
-        S, g, back = _reduced(cameras, change.reshape(-1, _OWN), X, seen.speed, rays, focal / options.noise_px)
-        step = np.linalg.solve(S + np.diag(1 / prior**2), g + change / prior**2)
-        change -= step
-        X -= back(step)
-        if np.abs(step / prior).max() < 1e-3:
-            break
-    numbers = change.reshape(-1, _OWN)
+    found = adjust_moving(
+        cameras, seen.joints, seen.speed, seen.xy, prior, noise_px=options.noise_px, steps=options.steps, settled=1e-3
+    )
     # A time that nothing tells stays what it was, and does no harm; a place would bend the room.
-    place = np.arange(len(prior)) % _OWN != _OWN - 1
-    scaled = (S * prior[:, None] * prior)[np.ix_(place, place)]
+    place = np.arange(len(prior)) % OWN != OWN - 1
+    scaled = (found.normal * prior[:, None] * prior)[np.ix_(place, place)]
     told = np.sort(np.linalg.eigvalsh(scaled))[_GAUGE]
-    late = numbers[:, 6] - numbers[:, 6].mean()
-    return tuple(_moved(camera, own) for camera, own in zip(cameras, numbers, strict=True)), late, float(told)
+    late = found.change[OWN - 1 :: OWN]
+    return found.cameras, late - late.mean(), float(told)
 
 
 def _rays(camera: Camera, xy: Array) -> Array:
     seen = np.isfinite(xy).all(-1)
     out = np.full(xy.shape, np.nan)
     out[seen] = image_to_ray(camera, xy[seen])[:, :2]
-    return out
-
-
-def _moved(camera: Camera, own: Array) -> Camera:
-    """A camera turned about its centre by ``own[:3]`` radians, its own axes, and shifted by ``own[3:6]`` mm, world."""
-    R = rotation_matrix(own[:3]) @ camera.R
-    return replace(camera, R=R, t=-R @ (camera.centre + own[3:6]))
-
-
-def _reduced(
-    cameras: Sequence[Camera], own: Array, X: Array, speed: Array, rays: Array, weight: Array
-) -> tuple[Array, Array, Callable[[Array], Array]]:
-    """Normal matrix and gradient of the cameras' numbers with the points eliminated, and what moves the points."""
-    V, P = rays.shape[:2]
-    Hpp, gp = np.zeros((P, 3, 3)), np.zeros((P, 3))
-    Hcp, Hcc, gc = np.zeros((V, P, _OWN, 3)), np.zeros((V, _OWN, _OWN)), np.zeros((V, _OWN))
-    for v, (camera, numbers) in enumerate(zip(cameras, own, strict=True)):
-        moved = _moved(camera, numbers)
-        # A camera that is late by s sees where the joint will be after s.
-        local = (X + speed * numbers[6]) @ moved.R.T + moved.t
-        z = np.maximum(local[:, 2], 100.0)
-        projected = local[:, :2] / z[:, None]
-        r = (projected - rays[v]) * weight[v]
-        good = np.isfinite(r).all(-1) & (local[:, 2] > 100)
-        r = np.where(good[:, None], r, 0.0)
-        # Student-t of three degrees: wrong joints lose their weight.
-        robust = np.where(good, 5.0 / (3.0 + (r**2).sum(-1)), 0.0)
-        D = np.zeros((P, 2, 3))
-        D[:, 0, 0] = D[:, 1, 1] = 1 / z
-        D[:, :, 2] = -projected / z[:, None]
-        D *= weight[v]
-        Jp = D @ moved.R
-        Jc = np.concatenate([-D @ _cross(local), -Jp, Jp @ speed[:, :, None]], -1)
-        Hpp += np.einsum("p,pia,pib->pab", robust, Jp, Jp)
-        gp += np.einsum("p,pia,pi->pa", robust, Jp, r)
-        Hcp[v] = np.einsum("p,pia,pib->pab", robust, Jc, Jp)
-        Hcc[v] = np.einsum("p,pia,pib->ab", robust, Jc, Jc)
-        gc[v] = np.einsum("p,pia,pi->a", robust, Jc, r)
-    inverse = np.linalg.inv(Hpp + 1e-8 * np.eye(3))
-    gain = Hcp @ inverse
-    S = -np.einsum("vpai,wpbi->vawb", gain, Hcp)
-    S[np.arange(V), :, np.arange(V)] += Hcc
-    g = gc - np.einsum("vpai,pi->va", gain, gp)
-
-    def back(step: Array) -> Array:
-        return np.einsum("pij,pj->pi", inverse, gp - np.einsum("vpai,va->pi", Hcp, step.reshape(V, _OWN)))
-
-    return S.reshape(V * _OWN, V * _OWN), g.ravel(), back
-
-
-def _cross(x: Array) -> Array:
-    """(P, 3, 3) matrices with ``_cross(x) @ w = x cross w``."""
-    out = np.zeros((len(x), 3, 3))
-    out[:, 0, 1], out[:, 0, 2], out[:, 1, 2] = -x[:, 2], x[:, 1], -x[:, 0]
-    out[:, 1, 0], out[:, 2, 0], out[:, 2, 1] = x[:, 2], -x[:, 1], x[:, 0]
     return out
 
 

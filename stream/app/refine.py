@@ -106,7 +106,7 @@ def _refine(take: Take, out: Path, options: argparse.Namespace, faults: dict[tup
     filled = filled_share(solved)
     lines.append(f"{number_of(moments, 'moment')}, {100 * filled:.1f} % of the joints filled in: {out}")
     if cameras:
-        late = " ".join(f"--sync-offset {one.name}={one.late_s:.3f}" for one in changes if abs(one.late_s) >= 0.001)
+        late = " ".join(f"--sync-offset {one.name}={-one.late_s:.3f}" for one in changes if abs(one.late_s) >= 0.001)
         lines.append(
             f"the corrected calibration: {out / 'calibration.toml'}"
             + (f"; times are as they were: a new run takes {late}" if late else "")
