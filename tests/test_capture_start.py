@@ -4,7 +4,8 @@ import io
 import logging
 import os
 import signal
-import threading
+import subprocess
+import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +22,7 @@ from stream.recordings.replay import read_events, replay
 from stream.recordings.takes import open_take
 from stream.types import StreamError
 from tests.mistakes import refused
+from tests.program import ROOT
 from tests.reading import wait_until
 from tests.servers import MjpegServer
 
@@ -89,24 +91,21 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_countdown(
     assert "cannot record to" in capsys.readouterr().err
 
 
-@pytest.mark.slow  # it interrupts its own process, which a worker of xdist does not survive
-def test_what_is_typed_during_a_capture_is_an_event_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_what_is_typed_during_a_capture_is_an_event_of_it(tmp_path: Path):
     keyboard, terminal = os.openpty()
     with ExitStack() as stack, MjpegServer() as server:
         stack.callback(os.close, keyboard)
         keys = stack.enter_context(os.fdopen(terminal, "r"))
-        monkeypatch.setattr("sys.stdin", keys)
-
-        def typing() -> None:
+        camera = ["--camera", f"left={server.url()}"]
+        command = [sys.executable, "run_stream.py", *camera, "--capture", str(tmp_path), "--view", "none"]
+        process = subprocess.Popen(command, cwd=ROOT, stdin=keys, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
             wait_until(lambda: any(tmp_path.glob("*/*.mkv")))
             os.write(keyboard, b"jump 1\n\n")
             wait_until(lambda: len(list(read_events(open_take(tmp_path)))) == 3)
-            os.kill(os.getpid(), signal.SIGINT)
-
-        typist = threading.Thread(target=typing)
-        typist.start()
-        assert main(["--camera", f"left={server.url()}", "--capture", str(tmp_path), "--view", "none"]) == DONE
-        typist.join()
+        finally:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == DONE
     events = [(event.source, event.text) for event in read_events(open_take(tmp_path))]
     assert events == [("capture", "start"), ("key", "jump 1"), ("key", "mark"), ("capture", "end")]
 
