@@ -191,9 +191,11 @@ def _whole(value: object, least: int = 0, most: int = _MOST_WHOLE) -> int:
 
 
 def _number(value: object, least: float = -_FAR_S, most: float = _FAR_S) -> float:
-    if type(value) not in (int, float) or not (math.isfinite(value) and least <= value <= most):  # type: ignore[arg-type]
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise WireError("no number in its bounds")
-    return float(value)  # type: ignore[arg-type]
+    if not (math.isfinite(value) and least <= value <= most):
+        raise WireError("no number in its bounds")
+    return float(value)
 
 
 def _or_none(value: object, read: Callable[[object], T]) -> T | None:
