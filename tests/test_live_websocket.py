@@ -30,13 +30,15 @@ class Commanded(Control):
 
     def __init__(self):
         super().__init__()
-        self.events, self.recording, self.broken = [], False, False
+        self.events, self.recording, self.broken, self.faulty = [], False, False, False
         self.connect(record=self._record, event=lambda *what: self.events.append(what))
 
     def _record(self, on):
         self.recording = bool(on) and not self.broken
 
     def status(self):
+        if self.faulty:
+            raise KeyError("gone")
         return Status(fps=30.0, recording=self.recording)
 
 
@@ -206,6 +208,19 @@ def test_a_take_that_cannot_be_begun_is_told(served, control):
     with Peer("websocket", f"ws://127.0.0.1:{port}/?token={TOKEN}", '{"command": "start"}') as peer:
         reply = peer.until(lambda got: got.get("said", {}).get("type") == "reply")["said"]
     assert not reply["ok"] and "the program says why" in reply["error"]
+
+
+def test_a_fault_of_a_command_is_told_with_its_traceback_and_ends_that_connection_alone(served, control, caplog):
+    caplog.set_level(logging.DEBUG)
+    _, port = served()
+    url, said = f"ws://127.0.0.1:{port}/?token={TOKEN}", '{"command": "status"}'
+    control.faulty = True
+    with Peer("websocket", url, said):
+        assert_soon(lambda: "websocket stopped by a fault of its own: KeyError: 'gone'" in caplog.messages)
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [KeyError]
+    control.faulty = False
+    with Peer("websocket", url, said) as peer:
+        assert peer.until(lambda got: got.get("said", {}).get("type") == "reply")["said"]["ok"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """A take as a page: served to a browser, or written into one file."""
 
+import logging
 import threading
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from stream.types import StreamError
 from stream.web.film import Film
 from stream.web.snapshot import snapshot
 from stream.words import number_of, own_fault, people
+
+_log = logging.getLogger(__name__)
 
 
 def serve(take: Take, on: Address, select: Selection, start: float | None, end: float | None) -> int:
@@ -111,6 +114,7 @@ def _load(film: Film) -> None:
     except UserError as error:
         say(str(error))
     except Exception as error:  # the thread's outermost frame
+        _log.debug("the take cannot be made ready", exc_info=True)
         say(own_fault("replay", error))
 
 

@@ -257,8 +257,9 @@ class PageServer:
             await connection.close(4400, "not understood")
         except self._gone:
             pass
-        except Exception as error:
-            _log.error("%s", own_fault("web", error), exc_info=error)
+        except Exception as error:  # the outermost frame of that connection: its library's logger is silent
+            _log.debug("a browser's connection stopped", exc_info=True)
+            _log.error("%s", own_fault("web", error))
 
     async def _serve_client(self, connection: "ServerConnection", client: Client) -> None:
         if (known := connection.transport.get_extra_info("socket")) is not None:

@@ -20,12 +20,14 @@ from stream.sinks import Run
 from stream.sinks._address import Address, cannot_listen
 from stream.sinks._inbox import Inbox, Rate
 from stream.sinks._message import as_json, status_message
-from stream.words import number_of
+from stream.words import number_of, own_fault
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import Server as Listener
     from websockets.asyncio.server import ServerConnection
     from websockets.http11 import Request, Response
+
+_log = logging.getLogger(__name__)
 
 CLIENTS: Final = 64
 """At a time."""
@@ -235,6 +237,10 @@ class Server:
                     await connection.close(1008, "too many messages")
         except self._gone:
             pass
+        except Exception as error:  # the outermost frame of that connection: its library's logger is silent
+            _log.debug("a client's connection stopped", exc_info=True)
+            _log.error("%s", own_fault("websocket", error))
+            raise  # so that the library tells the client
         finally:
             self._clients.discard(client)
             sending.cancel()
