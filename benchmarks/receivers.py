@@ -11,8 +11,12 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from calibration.errors import UserError
+
+if TYPE_CHECKING:
+    from websockets.sync.client import ClientConnection
 
 
 def _udp(port: str) -> Iterator[float]:
@@ -25,15 +29,19 @@ def _udp(port: str) -> Iterator[float]:
                 yield now - message["time"]
 
 
-def _websocket(port: str) -> Iterator[float]:
+def _connected(port: str, path: str) -> "ClientConnection":
+    """A connection, as soon as somebody listens."""
     from websockets.sync.client import connect
 
-    connection = None
-    while connection is None:
+    while True:
         try:
-            connection = connect(f"ws://127.0.0.1:{port}/", compression=None, legacy=True)
+            return connect(f"ws://127.0.0.1:{port}{path}", compression=None, legacy=True)
         except OSError:
             time.sleep(0.1)
+
+
+def _websocket(port: str) -> Iterator[float]:
+    connection = _connected(port, "/")
     yield 0.0
     for said in connection:
         message, now = json.loads(said), time.monotonic()
@@ -43,14 +51,7 @@ def _websocket(port: str) -> Iterator[float]:
 
 def _web(port: str) -> Iterator[float]:
     """What the page in the browser gets, pictures too; the drawing of it is another matter."""
-    from websockets.sync.client import connect
-
-    connection = None
-    while connection is None:
-        try:
-            connection = connect(f"ws://127.0.0.1:{port}/live", compression=None, legacy=True)
-        except OSError:
-            time.sleep(0.1)
+    connection = _connected(port, "/live")
     connection.send("{}")
     yield 0.0
     for said in connection:
