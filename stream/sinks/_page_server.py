@@ -104,12 +104,13 @@ class PageServer:
         page: the document.
         hello: what a browser is told first, as slots.
         command: see ``Command``.
-        every_s: how often ``hello`` of the slot "status" is sent anew; 0 for never.
+        tick: what all are told now and then, as slots.
+        every_s: seconds between two of its times.
     """
 
     def __init__(
         self, on: Address, token: Token, page: str, hello: Callable[[Client], Mapping[str, str | bytes]],
-        command: Command, tick: Callable[[], Mapping[str, str | bytes]] | None = None, every_s: float = 0.5,
+        command: Command, tick: Callable[[], Mapping[str, str | bytes]], every_s: float = 0.5,
     ) -> None:  # fmt: skip
         from websockets.asyncio.server import serve
         from websockets.exceptions import ConnectionClosed
@@ -218,7 +219,7 @@ class PageServer:
     async def _ticking(self) -> None:
         while True:
             await asyncio.sleep(self._every_s)
-            if self.clients and self._tick is not None:
+            if self.clients:
                 self._put(self._tick())
 
     def _answer(self, connection: "ServerConnection", request: "Request") -> "Response | None":
