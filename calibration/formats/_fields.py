@@ -56,13 +56,13 @@ def array(table: Mapping[str, Any], key: str, shapes: Sequence[tuple[int, ...]],
     return value
 
 
-def boolean(table: Mapping[str, Any], key: str, where: str) -> bool:
-    """True or false, false where it is missing.
+def boolean(table: Mapping[str, Any], key: str, where: str, missing: bool = False) -> bool:
+    """True or false, ``missing`` where it is not there.
 
     Raises:
         CalibrationError: if it is something else.
     """
-    value = table.get(key, False)
+    value = table.get(key, missing)
     if not isinstance(value, bool):
         raise CalibrationError(f"{where}: {key} is {shown(value)}, expected true or false")
     return value

@@ -49,9 +49,7 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
         )
     if data.get("unit", "mm") != "mm":
         raise CalibrationError(f"{path}: unit is {data['unit']!r}; a native file is in mm")
-    placed = data.get("placed", True)
-    if not isinstance(placed, bool):
-        raise CalibrationError(f"{path}: placed is {shown(placed)}, expected true or false")
+    placed = boolean(data, "placed", str(path), missing=True)
     made = data.get("made", {})
     if not (isinstance(made, dict) and all(isinstance(value, str | int | float) for value in made.values())):
         raise CalibrationError(f"{path}: made is {shown(made)}, expected a table [made] of text and numbers")
@@ -62,7 +60,7 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
     known, others = [], []
     for i, table in enumerate(tables):
         where = f"{path}: camera {i + 1}"
-        (known if not placed or _placed(table, where) else others).append((table, where))
+        (known if not placed or boolean(table, "placed", where, missing=True) else others).append((table, where))
     lenses = tuple(_camera(table, False, None, where) for table, where in others)
     if not known:
         raise CalibrationError(f"{path}: placed is true, and no camera has a place")
@@ -75,14 +73,6 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
         unplaced_remarks(path, lenses),
         lenses,
     )
-
-
-def _placed(table: dict[str, Any], where: str) -> bool:
-    """Whether a camera of a placed file has a place of its own."""
-    value = table.get("placed", True)
-    if not isinstance(value, bool):
-        raise CalibrationError(f"{where}: placed is {shown(value)}, expected true or false")
-    return value
 
 
 def _text(table: dict[str, Any], key: str, where: str) -> str | None:
