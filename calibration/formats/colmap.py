@@ -5,6 +5,7 @@ COLMAP has it. COLMAP puts pixel centres at 0.5, so its centre lies half a pixel
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -13,8 +14,9 @@ import numpy as np
 from calibration import text
 from calibration.arrays import Array
 from calibration.errors import CalibrationError
-from calibration.formats._fields import image_size, unplaced_remarks
-from calibration.formats._units import tell_unit, unit_name
+from calibration.formats._fields import image_size
+from calibration.formats._imported import imported
+from calibration.formats._units import tell_unit
 from calibration.geometry.camera import Camera
 from calibration.text import shown
 from calibration.types import MOST_CAMERAS, Calibration
@@ -61,7 +63,7 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
     if not lenses:
         raise CalibrationError(f"{lenses_at}: no camera in it")
     if not images_at.is_file():
-        return Calibration(tuple(lenses.values()), False, made={"imported_from": path.name, "format": "COLMAP"})
+        return imported(path, "COLMAP", tuple(lenses.values()), None)
     placed = _images(images_at, lenses)
     places = np.array([-R.T @ t for _, _, R, t in placed])
     told = tell_unit(places, unit, str(path))
@@ -70,10 +72,11 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
         for name, of, R, t in placed
     ]
     rest = tuple(lens for key, lens in lenses.items() if key not in {of for _, of, _, _ in placed})
-    made = {"imported_from": path.name, "format": "COLMAP", "unit_of_file": unit_name(told.mm)}
-    free = ("a model of COLMAP has no scale of its own unless it was given one, and no length is right without it",)
-    remarks = (*(free if unit is None else ()), *told.remarks, *unplaced_remarks(path, rest))
-    return Calibration(tuple(cameras), made=made, remarks=remarks, lenses=rest)
+    found = imported(path, "COLMAP", cameras, told, rest)
+    if unit is not None:
+        return found
+    free = "a model of COLMAP has no scale of its own unless it was given one, and no length is right without it"
+    return replace(found, remarks=(free, *found.remarks))
 
 
 def _lines(path: Path, every: int) -> Iterator[tuple[int, list[str]]]:

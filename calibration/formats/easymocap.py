@@ -7,7 +7,8 @@ import numpy as np
 
 from calibration.errors import CalibrationError
 from calibration.formats._fields import array, image_size, rotation
-from calibration.formats._units import Unit, tell_unit, unit_name
+from calibration.formats._imported import imported
+from calibration.formats._units import tell_unit
 from calibration.formats._yaml import read_yaml
 from calibration.geometry.camera import Camera
 from calibration.types import Calibration
@@ -49,16 +50,15 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
     extri = read_yaml(extri_path) if placed else {}
     poses = [_place(extri, key, str(extri_path)) if placed else (np.eye(3), np.zeros(3)) for _, key in pairs]
     places = np.array([-R.T @ t for R, t in poses])
-    told = tell_unit(places, unit, str(extri_path), usual="m") if placed else Unit(1.0)
+    told = tell_unit(places, unit, str(extri_path), usual="m") if placed else None
     cameras = []
     for (name, key), (R, t) in zip(pairs, poses, strict=True):
         K = array(intri, f"K_{key}", [(3, 3)], str(intri_path))
         dist_key = f"dist_{key}" if f"dist_{key}" in intri else f"D_{key}"
         dist = array(intri, dist_key, [s for n in (4, 5, 8) for s in ((1, n), (n, 1))], str(intri_path)).ravel()
-        cameras.append(Camera(name, _size(intri, key, size, str(intri_path)), K, dist, R, t * told.mm))
-    made = {"imported_from": path.name, "format": "EasyMocap yml"}
-    made |= {"unit_of_file": unit_name(told.mm)} if placed else {}
-    return Calibration(tuple(cameras), placed, made=made, remarks=told.remarks)
+        size_of = _size(intri, key, size, str(intri_path))
+        cameras.append(Camera(name, size_of, K, dist, R, t * told.mm if told else t))
+    return imported(path, "EasyMocap yml", cameras, told)
 
 
 def _place(extri: dict[str, Any], key: str, where: str) -> tuple[np.ndarray, np.ndarray]:

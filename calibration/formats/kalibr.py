@@ -13,8 +13,9 @@ import numpy as np
 
 from calibration.arrays import Array
 from calibration.errors import CalibrationError
-from calibration.formats._fields import array, image_size, peek, rotation, unplaced_remarks
-from calibration.formats._units import tell_unit, unit_name
+from calibration.formats._fields import array, image_size, peek, rotation
+from calibration.formats._imported import imported
+from calibration.formats._units import tell_unit
 from calibration.formats._yaml import read_yaml
 from calibration.geometry.camera import Camera
 from calibration.text import natural_key, shown
@@ -55,11 +56,9 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
     cameras, lenses = [], []
     for name, table in tables.items():
         R, t = placed.get(name, (np.eye(3), np.zeros(3)))
-        camera = _camera(name, table, R, t * (told.mm if told else 1), size, f"{path}: {name}")
+        camera = _camera(name, table, R, t * told.mm if told else t, size, f"{path}: {name}")
         (cameras if name in placed or not placed else lenses).append(camera)
-    made = {"imported_from": path.name, "format": "Kalibr"} | ({"unit_of_file": unit_name(told.mm)} if told else {})
-    remarks = (*(told.remarks if told else ()), *unplaced_remarks(path, lenses))
-    return Calibration(tuple(cameras), bool(placed), made=made, remarks=remarks, lenses=tuple(lenses))
+    return imported(path, "Kalibr", cameras, told, lenses)
 
 
 def _places(tables: dict[str, dict[str, Any]], path: Path) -> dict[str, tuple[Array, Array]]:

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from calibration.errors import CalibrationError
-from calibration.formats._fields import array, image_size, peek, rotation, unplaced_remarks
+from calibration.formats._fields import array, image_size, peek, rotation
 from calibration.formats._foreign import of_gyroflow
+from calibration.formats._imported import imported
 from calibration.formats._storage import SUFFIXES, read_storage
-from calibration.formats._units import Unit, tell_unit, unit_name
+from calibration.formats._units import tell_unit
 from calibration.geometry.camera import Camera
 from calibration.text import natural_key, shown
 from calibration.types import Calibration
@@ -85,16 +86,13 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
         ]
     poses = [_pose(data, where) for _, data, where in entries]
     places = np.array([-R.T @ t for R, t in filter(None, poses)])
-    told = tell_unit(places, unit, str(path)) if len(places) else Unit(1.0)
+    told = tell_unit(places, unit, str(path)) if len(places) else None
     cameras, lenses = [], []
     for (name, data, where), pose in zip(entries, poses, strict=True):
         R, t = pose or (np.eye(3), np.zeros(3))
-        camera = _camera(name, data, where, R, t * told.mm, size)
-        (cameras if pose or not len(places) else lenses).append(camera)
-    made = {"imported_from": path.name, "format": "OpenCV"}
-    made |= {"unit_of_file": unit_name(told.mm)} if len(places) else {}
-    remarks = (*told.remarks, *unplaced_remarks(path, lenses))
-    return Calibration(tuple(cameras), bool(len(places)), made=made, remarks=remarks, lenses=tuple(lenses))
+        camera = _camera(name, data, where, R, t * told.mm if told else t, size)
+        (cameras if pose or not told else lenses).append(camera)
+    return imported(path, "OpenCV", cameras, told, lenses)
 
 
 def _entries(file: Path, data: dict[str, Any]) -> list[tuple[str, dict[str, Any], str]]:

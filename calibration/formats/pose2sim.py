@@ -19,10 +19,10 @@ from calibration.formats._fields import (
     peek,
     read_toml,
     rotation,
-    unplaced_remarks,
     write_table,
 )
-from calibration.formats._units import UNITS, Unit, tell_unit, unit_name
+from calibration.formats._imported import imported
+from calibration.formats._units import UNITS, tell_unit
 from calibration.geometry.camera import Camera
 from calibration.geometry.rotations import rotation_vector
 from calibration.types import Calibration
@@ -71,7 +71,7 @@ def from_tables(
     """Cameras from tables of size, matrix, distortions, rotation, translation: this format's and caliscope's."""
     wheres = {name: f"{path}: [{name}]" for name in tables}
     poses = {name: _pose(table, wheres[name]) for name, table in tables.items() if _has_place(table, wheres[name])}
-    told = tell_unit(np.array([-R.T @ t for R, t in poses.values()]), unit, str(path), usual) if poses else Unit(1.0)
+    told = tell_unit(np.array([-R.T @ t for R, t in poses.values()]), unit, str(path), usual) if poses else None
     cameras, lenses = [], []
     for key, table in tables.items():
         where = wheres[key]
@@ -84,11 +84,9 @@ def from_tables(
         name = str(table.get("name", table.get("cam_id", key)))
         K = array(table, "matrix", [(3, 3)], where)
         size_of = image_size(table.get("size", size), where)
-        camera = Camera(name, size_of, K, dist, R, t * told.mm, None, fisheye)
+        camera = Camera(name, size_of, K, dist, R, t * told.mm if told else t, None, fisheye)
         (cameras if key in poses or not poses else lenses).append(camera)
-    made = {"imported_from": path.name, "format": title} | ({"unit_of_file": unit_name(told.mm)} if poses else {})
-    remarks = (*told.remarks, *unplaced_remarks(path, lenses))
-    return Calibration(tuple(cameras), bool(poses), made=made, remarks=remarks, lenses=tuple(lenses))
+    return imported(path, title, cameras, told, lenses)
 
 
 def _has_place(table: Mapping[str, Any], where: str) -> bool:
