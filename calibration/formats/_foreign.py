@@ -64,7 +64,6 @@ _KINDS: Final[tuple[tuple[Callable[[Path, bytes, str], bool], str, str], ...]] =
      f"write what its API tells of each video camera as Pose2Sim TOML, {_ANEW}"),
     (_words(r"OptiTrack|NaturalPoint|<Profile|Motive\b.*Calibration"), "it is of OptiTrack's Motive, which is not read",
      f"write what its API tells of each video camera as Pose2Sim TOML, {_ANEW}"),
-    (_words(r'"camera_poses"', r'"cameras"'), "it is a calibration of multical, which is not read", _AS_OPENCV),
     (_words(r'"camera_base2cam"|"camera_poses"'), "it is a calibration of multical, which is not read", _AS_OPENCV),
     (_words(r'"distCoef"', r'"cameras"'), "it is a calibration of the Panoptic Studio, which is not read",
      _AS_OPENCV + " (its lengths are cm)"),
