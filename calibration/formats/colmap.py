@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from calibration import text
 from calibration.arrays import Array
@@ -129,7 +130,8 @@ def _images(path: Path, lenses: dict[str, Camera]) -> list[tuple[str, str, Array
             raise CalibrationError(f"{where}: QW QX QY QZ is not a rotation: its length is {length:.3g}, not 1")
         if words[8] not in lenses:
             raise CalibrationError(f"{where}: camera {shown(words[8])} is not in cameras.txt")
-        out.append((" ".join(words[9:]), words[8], _matrix(q / np.linalg.norm(q)), t))
+        R = Rotation.from_quat(q, scalar_first=True).as_matrix()
+        out.append((" ".join(words[9:]), words[8], R, t))
         if len(out) > MOST_CAMERAS:
             raise CalibrationError(f"{path}: more than {MOST_CAMERAS:,} images; export those of the cameras alone")
     if not out:
@@ -158,13 +160,6 @@ def _floats(words: list[str], where: str) -> list[float]:
             raise CalibrationError(f"{where}: {shown(word)} is not a finite number")
         out.append(value)
     return out
-
-
-def _matrix(q: Array) -> Array:
-    """(3, 3) rotation of a unit quaternion w x y z."""
-    w, v = q[0], q[1:]
-    cross = np.array([[0, -v[2], v[1]], [v[2], 0, -v[0]], [-v[1], v[0], 0]])
-    return (w * w - v @ v) * np.eye(3) + 2 * np.outer(v, v) + 2 * w * cross
 
 
 def example(folder: Path) -> Path:
