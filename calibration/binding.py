@@ -165,7 +165,10 @@ def _match(calibration: Calibration, source: SourceId, how: str, sources: Sequen
     if how == "name":
         return None if source.name is None else _named(calibration, source.name, sources)
     if how == "file":
-        return _by_file(calibration, _own_files(source, sources))
+        match = _by_file(calibration, source, sources)
+        if match is not None and match >= len(calibration.cameras):
+            raise _unplaced(calibration.lenses[match - len(calibration.cameras)].name)
+        return match
     mine = source.serial if how == "serial" else source.device
     theirs = calibration.serials if how == "serial" else calibration.devices
     # Cheap webcams share one serial number: one that occurs twice identifies nobody.
@@ -208,33 +211,23 @@ def without_place(calibration: Calibration, sources: Sequence[SourceId], how: st
     out = []
     for i, source in enumerate(sources):
         if source.name is None and how == "auto":
-            names, files = (*calibration.names, *lenses), _own_files(source, sources)
-            found = [match for find in (same_name, name_in_file) for file in files
-                     if (match := find(file, names)) is not None]  # fmt: skip
-            if found and found[0] >= len(calibration.names):
-                out.append(i)
+            match = _by_file(calibration, source, sources)
+            out += [i] if match is not None and match >= len(calibration.cameras) else []
         elif source.name is not None and same_name(source.name, calibration.names) is None:
             out += [i] if same_name(source.name, lenses) is not None else []
     return out
 
 
-def _own_files(source: SourceId, sources: Sequence[SourceId]) -> list[str]:
-    """What its files are called, without what other sources' files are called, too."""
+def _by_file(calibration: Calibration, source: SourceId, sources: Sequence[SourceId]) -> int | None:
+    """The entry that the names of a source's files mean, where they mean one; those of lenses come after the cameras.
+
+    What other sources' files are called, too, means none.
+    """
     shared = {name for other in sources if other is not source for name in other.files}
-    return [name for name in source.files if name not in shared]
-
-
-def _by_file(calibration: Calibration, files: Sequence[str]) -> int | None:
-    """The entry that the names of a source's files mean, where they mean one."""
+    files = [name for name in source.files if name not in shared]
     names = [camera.name for camera in (*calibration.cameras, *calibration.lenses)]
-    for find in (same_name, name_in_file):
-        for file in files:
-            if (match := find(file, names)) is None:
-                continue
-            if match >= len(calibration.cameras):
-                raise _unplaced(names[match])
-            return match
-    return None
+    found = (find(file, names) for find in (same_name, name_in_file) for file in files)
+    return next((match for match in found if match is not None), None)
 
 
 def _doubts(calibration: Calibration, source: SourceId, k: int, how: str) -> list[str]:
