@@ -33,15 +33,12 @@ def same_name(name: str, known: Sequence[str]) -> int | None:
         The index; None where none does, or two do.
     """
     number = number_of(name)
-    for alike in (
+    return _alone(
         [unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", name) for one in known],
         [_bare(one) == _bare(name) for one in known],
         [number is not None and number_of(one) == number for one in known],
         [number is not None and _numbers_in(one) == {number} for one in known],
-    ):
-        if any(alike):
-            return alike.index(True) if sum(alike) == 1 else None
-    return None
+    )
 
 
 def name_in_file(stem: str, known: Sequence[str]) -> int | None:
@@ -53,13 +50,16 @@ def name_in_file(stem: str, known: Sequence[str]) -> int | None:
         The index; None where none does, or two do.
     """
     plain, numbers = _plain(stem), _numbers_in(stem)
-    for alike in (
+    return _alone(
         [_is_in(_plain(one), plain) or number_of(one) in numbers for one in known],
         [len(numbers) == 1 and _numbers_in(one) == numbers for one in known],
-    ):
-        if any(alike):
-            return alike.index(True) if sum(alike) == 1 else None
-    return None
+    )
+
+
+def _alone(*ways: Sequence[bool]) -> int | None:
+    """The index of the one that is alike by the first way by which any is; None where two are, or none is by any."""
+    alike = next(filter(any, ways), ())
+    return alike.index(True) if sum(alike) == 1 else None
 
 
 def names_of_source(source: str) -> tuple[str, ...]:
