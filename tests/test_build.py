@@ -423,6 +423,8 @@ def test_mistakes_are_one_line(tmp_path: Path, exported: Path, capsys: pytest.Ca
         capsys, main, "build", "--int8", other, "--out", tmp_path / "m.int8.onnx"
     )
     assert "give another --out" in run(capsys, "--int8", shipped, "--out", shipped)
+    temporal = cards.WEIGHTS / "temporal.onnx"
+    assert "is a temporal lifter" in run(capsys, "--int8", temporal, "--out", tmp_path / "t.int8.onnx")
     for flags in (["--checkpoint", "a", "--precision", "fp16"], ["--int8", "a", "--precision", "fp16"],
                   ["--checkpoint", "a", "--calibration", "b"], ["--checkpoint", "a", "--int8", "b"], []):  # fmt: skip
         with pytest.raises(SystemExit):

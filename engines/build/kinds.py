@@ -12,7 +12,7 @@ from engines.build import covariance, cut_movenet, hourglass, int8_detector, int
 from engines.build.reading import reading
 from engines.detectors.hourglass import WEIGHTS
 from engines.lifter import SHIPPED
-from engines.temporal import SHIPPED_TEMPORAL
+from engines.temporal import JOINTS, SHIPPED_TEMPORAL
 from engines.training.checkpoints import load_checkpoint
 from engines.training.data.lspet import Photographs
 from engines.training.data.where import needed
@@ -127,6 +127,8 @@ def build_int8(
         raise UserError(f"{out} is the file to quantise; give another --out")
     if not out.name.endswith(".int8.onnx"):
         raise UserError(f"--out {out}: the name must end in .int8.onnx, by which the precision of a file is known")
+    if known.joints == JOINTS:
+        raise UserError(f"{source} is a temporal lifter, which runs as it is: there is no int8 of it")
     if "kernels" in known.values:
         if calibration:
             raise UserError(f"{source} is a lifter, which needs no pictures: leave out --calibration")
