@@ -29,6 +29,15 @@ class Text:
     """Type, layout, size, range."""
 
 
+def int8_of(known: cards.Card) -> Text:
+    """Of a file in int8 for the CPU: what it was made of, and how."""
+    name = known.path.name
+    return Text(
+        f"int8 for the CPU of {name}: python -m engines.build --int8 {name}; {known.source}",
+        known.licence, known.joints, known.input,
+    )  # fmt: skip
+
+
 def write(path: Path, text: Text, values: Mapping[str, Value]) -> None:
     """Write the card of a weights file beside it.
 

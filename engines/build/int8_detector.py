@@ -88,17 +88,13 @@ def build_int8_detector(
             raise UserError(
                 f"int8 costs {before - after:.2f} points of PCK@0.2; {MAX_LOSS:g} is allowed: it was not kept"
             )
-        text = card.Text(
-            f"int8 for the CPU of {source.name}: python -m engines.build --int8 {source.name}; {known.source}",
-            known.licence, known.joints, known.input,
-        )  # fmt: skip
         # Measured by hand, on the float network: the build does not know them of this one.
         kept = {key: value for key, value in known.values.items() if key not in ("demo_pck", "cost_ms")}
         values: dict[str, card.Value] = {
             **kept, **_meaning(kind, xy, height, labels), **found.report(), "of": known.sha256, "accepted": True,
             "precision": "int8", "lspet_pck": round(after, 2), "float_lspet_pck": round(before, 2),
         }  # fmt: skip
-        card.write(built, text, values)
+        card.write(built, card.int8_of(known), values)
         card.place(built, out)
     return found.report() | {"pck_loss": round(before - after, 2)}
 

@@ -105,14 +105,10 @@ def build_int8_finder(source: Path, photographs: Photographs, out: Path, most: i
         onnx = runtimes.NetworkOptions("onnx", threads=2)
         found = compare(runtimes.load(original, onnx), runtimes.load(built, onnx), photographs, compared)
         found.check()
-        text = card.Text(
-            f"int8 for the CPU of {source.name}: python -m engines.build --int8 {source.name}; {known.source}",
-            known.licence, known.joints, known.input,
-        )  # fmt: skip
         values: dict[str, card.Value] = {
             **known.values, **found.report(), "of": known.sha256, "accepted": True, "precision": "int8",
         }  # fmt: skip
-        card.write(built, text, values)
+        card.write(built, card.int8_of(known), values)
         card.place(built, out)
     return found.report()
 

@@ -119,12 +119,8 @@ def build_int8_lifter(source: Path, data: Path, out: Path) -> dict[str, float]:
         want, got = (runtimes.load(path, runtimes.NetworkOptions("onnx"))(x=x) for path in (original, built))
         found = parity.millimetres(want["mean"], want["sigma"], got["mean"], scale)
         found.check("int8")
-        text = card.Text(
-            f"int8 for the CPU of {source.name}: python -m engines.build --int8 {source.name}; {known.source}",
-            known.licence, known.joints, known.input,
-        )  # fmt: skip
         values |= {"of": known.sha256, "accepted": True, "precision": "int8", "block": BLOCK, **found.report()}
-        card.write(built, text, values)
+        card.write(built, card.int8_of(known), values)
         before, after = measure(original, test), measure(built, test)
         change = max(after[key] - before[key] for key in before)
         if not change <= MAX_CHANGE_MM:
@@ -132,6 +128,6 @@ def build_int8_lifter(source: Path, data: Path, out: Path) -> dict[str, float]:
                 f"int8 costs {change:.2f} mm on the test subjects; {MAX_CHANGE_MM:g} is allowed: it was not kept"
             )
         values |= {**after, **{f"float_{key}": value for key, value in before.items()}}
-        card.write(built, text, {**values, "largest_change_mm": round(change, 2)})
+        card.write(built, card.int8_of(known), {**values, "largest_change_mm": round(change, 2)})
         card.place(built, out)
     return found.report() | {"largest_change_mm": round(change, 2)}
