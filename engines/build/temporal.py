@@ -22,7 +22,7 @@ from engines.training.data.mocap import Poses
 from engines.training.lifter import recalibrate
 from engines.training.temporal import motions
 from engines.training.temporal.train import TemporalSettings, rebuild
-from engines.training.temporal.validate import still_view, unbroken, validate
+from engines.training.temporal.validate import answer, still_view, unbroken, validate
 
 _KINDS: Final = ((0.0, 0.0), (2.0, 0.0))
 """Noise and a detector's errors in what the probabilities are fitted to: as those of the lifter are."""
@@ -69,20 +69,15 @@ def compare(network: TemporalMDN, path: Path, x: dict[str, NDArray[np.float32]],
     return parity.millimetres(mean, sigma, runtimes.load(path, runtimes.NetworkOptions("onnx"))(**x)["mean"], scale_mm)
 
 
-@torch.inference_mode()
 def _fit(network: TemporalMDN, lifter: MDNLifter, poses: Poses) -> dict[str, float]:
     rng, found = np.random.default_rng(2), []
     for noise, detector in _KINDS:
         for joints in unbroken(poses):
             seen = still_view(joints, rng, noise, detector)
-            given = (seen.inputs[0], *lifter.outputs(seen.inputs[0]), seen.R_virtual_to_camera[0], seen.t[0])
-            out = network(*(torch.from_numpy(np.ascontiguousarray(part))[None] for part in given))
-            target = torch.from_numpy(seen.targets) / lifter.decoding.scale_mm
+            target = torch.from_numpy(seen.targets[0]) / lifter.decoding.scale_mm
             # Neighbouring frames say the same.
-            found.append([part[0, ::3] for part in (*out, target)])
-    parts = [torch.cat(parts).clone() for parts in zip(*found, strict=True)]
-    with torch.inference_mode(False), torch.enable_grad():
-        return recalibrate.fit_mixtures(*(part.clone() for part in parts))
+            found.append([part[::3] for part in (*answer(network, lifter, seen), target)])
+    return recalibrate.fit_mixtures(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
 
 def build_temporal(checkpoint: Path, data: Path, out: Path, weights: Path | None = None) -> dict[str, float]:

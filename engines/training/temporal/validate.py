@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from calibration.arrays import Array
 from engines.lifter import MDNLifter
@@ -71,6 +72,13 @@ def with_root(joints: Array) -> Array:
 
 
 @torch.inference_mode()
+def answer(network: TemporalMDN, lifter: MDNLifter, seen: motions.Motions) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, sigma and log_weight, see ``TemporalMDN.forward``, of all frames of the one motion that was seen."""
+    given = (seen.inputs[0], *lifter.outputs(seen.inputs[0]), seen.R_virtual_to_camera[0], seen.t[0])
+    mean, sigma, log_weight = network(*(torch.from_numpy(np.ascontiguousarray(part))[None] for part in given))
+    return mean[0], sigma[0], log_weight[0]
+
+
 def validate(network: TemporalMDN, lifter: MDNLifter, poses: Poses, seed: int = 1) -> dict[str, float]:
     """Errors in mm and jitter in mm a frame squared, with either kind of errors in the 2D."""
     row: dict[str, float] = {}
@@ -80,11 +88,7 @@ def validate(network: TemporalMDN, lifter: MDNLifter, poses: Poses, seed: int = 
         frames = []
         for joints in unbroken(poses):
             seen = still_view(joints, rng, noise, detector)
-            parts = lifter.outputs(seen.inputs[0])
-            given = (seen.inputs[0], *parts, seen.R_virtual_to_camera[0], seen.t[0])
-            mean, _, log_weight = (
-                out[0].numpy() for out in network(*(torch.from_numpy(np.ascontiguousarray(p))[None] for p in given))
-            )
+            mean, _, log_weight = (part.numpy() for part in answer(network, lifter, seen))
             world = seen.R_virtual_to_world[0]
             mean = with_root(lifter.decoding.scale_mm * mean @ np.swapaxes(world, -1, -2)[:, None])
             truth = with_root(seen.targets[0] @ np.swapaxes(world, -1, -2))
