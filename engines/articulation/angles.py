@@ -17,7 +17,7 @@ import numpy as np
 from calibration.arrays import Array
 from calibration.geometry.rotations import rotation_matrix
 from engines import skeleton as sk
-from engines.articulation.euler import euler_angles, least_angles
+from engines.articulation.euler import euler_angles, half_turn, least_angles
 from engines.articulation.hierarchy import UPPER
 from engines.articulation.types import Solved
 from engines.articulation.uncertainty import OPEN_TURN, linearised
@@ -52,13 +52,17 @@ class JointAngles:
 
 
 def _right_and_left(
-    names: str, upper: int | tuple[int, int], lower: tuple[int, int], **more: object
+    names: str,
+    upper: int | tuple[int, int],
+    lower: tuple[int, int],
+    order: str = "ZXY",
+    signs: tuple[int, int, int] = (1, 1, 1),
 ) -> list[JointAngles]:
     uppers = upper if isinstance(upper, tuple) else (upper, upper)
     made = []
     for letter, above, below in zip("rl", uppers, lower, strict=True):
         a, b, c = (f"{name}_{letter}" if name != "-" else "" for name in names.split())
-        made.append(JointAngles((a, b, c), above, below, **more))  # type: ignore[arg-type]
+        made.append(JointAngles((a, b, c), above, below, order, signs))
     return made
 
 
@@ -118,7 +122,7 @@ def angle_sigmas(solved: Solved, joints: Sequence[JointAngles], cov: Array) -> A
             np.concatenate([euler_angles(_rotation(f, joint), joint.order) for joint in joints], -1)
             for f in (frames, moved)
         )
-        return _kept(np.remainder(after - before + np.pi, 2 * np.pi) - np.pi, joints)
+        return _kept(half_turn(after - before), joints)
 
     variance = np.diagonal(linearised(change, solved, cov), axis1=-2, axis2=-1).copy()
     names = names_of(joints)
@@ -142,7 +146,7 @@ def _rotation(frames: Array, joint: JointAngles) -> Array:
 def _proper(R: Array) -> Array:
     """(F, 3) radians: plane of elevation, elevation (0..pi), axial rotation; the outer two in -pi..pi."""
     angles = euler_angles(R, "YXY") + [np.pi, 0, np.pi]
-    angles[:, ::2] = np.remainder(angles[:, ::2] + np.pi, 2 * np.pi) - np.pi
+    angles[:, ::2] = half_turn(angles[:, ::2])
     return angles
 
 

@@ -55,10 +55,11 @@ def least_angles(matrices: Array, order: str) -> Array:
     What a joint can do is near its neutral position, so this is how people would say it; a wrong frame leaves no trace
     in those after it.
     """
-    angles = _wrapped(euler_angles(matrices, order))
-    other = _wrapped(np.stack([angles[:, 0] + np.pi, np.pi - angles[:, 1], angles[:, 2] + np.pi], -1))
+    angles = half_turn(euler_angles(matrices, order))
+    other = half_turn(np.stack([angles[:, 0] + np.pi, np.pi - angles[:, 1], angles[:, 2] + np.pi], -1))
     return np.where((np.abs(other).sum(-1) < np.abs(angles).sum(-1))[:, None], other, angles)
 
 
-def _wrapped(angles: Array) -> Array:
+def half_turn(angles: Array) -> Array:
+    """The same angles in -pi..pi."""
     return np.remainder(angles + np.pi, 2 * np.pi) - np.pi

@@ -21,6 +21,7 @@ import numpy as np
 from calibration.arrays import Array, Bools
 from calibration.geometry.rotations import rotation_matrix, skew
 from engines import skeleton as sk
+from engines.articulation.euler import half_turn
 from engines.articulation.hierarchy import HINGE, LOWER, REST, UPPER
 
 _LITTLE = 1e-9
@@ -155,12 +156,12 @@ def next_turn(carried: Array | None, hinges: Hinges, elapsed: Array) -> tuple[Ar
         elapsed: (N, 1) seconds since the frame before.
     """
     start = np.zeros(()) if carried is None else carried
-    off = _half_turn(hinges.turn - start)
+    off = half_turn(hinges.turn - start)
     seen = hinges.tells * (1 - _rise(np.abs(off), _WRONG_WAY) * (1 - _rise(hinges.flexion, _WRONG_FLEXION)))
     if carried is None:
         return seen * off, seen
     share = 1 - (1 - seen) ** (_FPS * elapsed)
-    back = -_half_turn(start) * (1 - np.exp(-elapsed / _BACK_S)) * (1 - seen) * hinges.returns
+    back = -half_turn(start) * (1 - np.exp(-elapsed / _BACK_S)) * (1 - seen) * hinges.returns
     return start + np.clip(share * off + back, -_FASTEST * elapsed, _FASTEST * elapsed), seen
 
 
@@ -170,11 +171,6 @@ def flexed(hinges: Hinges, turn: Array) -> tuple[Array, Array]:
     sine = np.linalg.norm(hinges.normal, axis=-1, keepdims=True)
     axis = np.where(sine > _LITTLE, hinges.normal / np.maximum(sine, _LITTLE), (frames @ HINGE[..., None])[..., 0])
     return frames, rotation_matrix(axis * hinges.flexion[..., None]) @ frames
-
-
-def _half_turn(angle: Array) -> Array:
-    """The same angle in -pi..pi."""
-    return np.remainder(angle + np.pi, 2 * np.pi) - np.pi
 
 
 def swing(a: Array, b: Array) -> Array:
