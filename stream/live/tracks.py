@@ -6,6 +6,7 @@ Markov model. A state is likely where its own mixing coefficient is large *and* 
 can have moved to it; so evidence accumulates and the answer changes only when the evidence does.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from itertools import count
 
@@ -18,7 +19,7 @@ from stream.config import TrackConfig
 from stream.types import HypothesisTrack
 
 
-class _Filter:
+class _Filter(ABC):
     """What filters of a pose have in common."""
 
     def __init__(self, config: TrackConfig) -> None:
@@ -45,8 +46,9 @@ class _Filter:
         self._t = t
         return self._x
 
+    @abstractmethod
     def _next(self, pose: Array, dt: float) -> Array:
-        raise NotImplementedError
+        """The filtered pose dt seconds after the last one."""
 
 
 class OneEuro(_Filter):
