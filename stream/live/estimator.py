@@ -1,10 +1,8 @@
 """A frame set in, an estimate out: detect, lift, fuse, track. No threads, no queues; the same code live and offline."""
 
-import threading
 import time
-import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count, repeat
 from typing import Any, Protocol
 
@@ -30,15 +28,13 @@ from engines.types import (
     empty_detection,
 )
 from stream.config import DetectConfig, PeopleConfig, SyncConfig, TrackConfig
-from stream.live.cuts import Cuts
+from stream.live.eye import Eye, Look
 from stream.live.frame_checks import check_cameras, check_frames
-from stream.live.interpolation import interpolate_all
-from stream.live.known import followed
 from stream.live.people import Everybody, Identify, OnePerson
 from stream.live.roots import RootFilter
 from stream.live.tracks import Tracker, most_probable
 from stream.selection import select
-from stream.types import Estimate, Frame, FrameReference, FrameSet, KnownFrame, Person, StreamError, View
+from stream.types import Estimate, Frame, FrameReference, FrameSet, Person, View
 
 Each = Callable[..., Iterable[Any]]
 """``map``, or something that gives the same in the same order."""
@@ -56,22 +52,6 @@ class FuseViews(Protocol):
     def another(self) -> "FuseViews":
         """One with the same settings, for another person."""
         ...
-
-
-@dataclass(slots=True, eq=False)
-class _Eye:
-    """What the estimator keeps of one camera."""
-
-    session: CrowdSession
-    free: threading.Lock = field(default_factory=threading.Lock)
-    """Its frames are looked at one after another: a session takes no two at once."""
-    frame_index: int = -1
-    t: float = -np.inf
-    image: Callable[[], object] = lambda: None
-    """The image that was looked at last, while anybody else keeps it."""
-    cuts: Cuts = field(default_factory=Cuts)
-    seen: Seen | None = None
-    before: tuple[float, Seen] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,27 +76,12 @@ class _Followed:
             self.pasts[camera_index].reset()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Look:
-    """What one camera gave to one frame set."""
-
-    seen: Seen | None
-    fresh: bool = False
-    """Whether the frame had not been looked at before."""
-    anew: bool = False
-    """Whether its clock went back, so that nothing of before is of use."""
-    cut: bool = False
-    """Whether it shows another scene than before, so that nobody is who was there."""
-    start: float = np.inf
-    end: float = -np.inf
-
-
 @dataclass(slots=True, eq=False)
 class PendingFrameSet:
     """A frame set whose detection is under way."""
 
     frame_set: FrameSet
-    looks: Iterable[_Look]
+    looks: Iterable[Look]
     detect_s: float | None = None
     """None until all are in."""
 
@@ -165,21 +130,21 @@ class Estimator:
         self._tracks = tracks or TrackConfig()
         self._each = each
         self._clock = clock
-        self._max_interpolated_s = max_interpolated_s
         self._people = people or PeopleConfig(1)
         self._selected: int | None = None
         self._detector = detector
         self._track_ids = count()
         self._followed: dict[int, _Followed] = {}
+        self._watchers: list[Callable[[Frame, Seen], None]] = []
         self._identify: Identify
         if self._people.limit == 1:
-            self._eyes = [_Eye(OnePersonSession(detector.session())) for _ in cameras]
+            sessions: list[CrowdSession] = [OnePersonSession(detector.session()) for _ in cameras]
             self._identify = OnePerson(len(self._cameras))
         else:
-            self._eyes = [_Eye(crowd(detector, self._people.limit, count())) for _ in cameras]
+            sessions = [crowd(detector, self._people.limit, count()) for _ in cameras]
             placed = self._cameras if fuse else None
             self._identify = Everybody(placed, self._people.limit, identity)
-        self._watchers: list[Callable[[Frame, Seen], None]] = []
+        self._eyes = [Eye(one, self._people.limit, max_interpolated_s, self._watchers, clock) for one in sessions]
         self._pending: PendingFrameSet | None = None
         self._detected = -np.inf  # when the last look ended
 
@@ -207,7 +172,7 @@ class Estimator:
         with its next frame, and need not wait for the others.
         """
         check_frames(frame_set, self._cameras)
-        looks = self._each(self._look, self._eyes, frame_set.frames, repeat(frame_set.t))
+        looks = self._each(Eye.look, self._eyes, frame_set.frames, repeat(frame_set.t))
         self._pending = PendingFrameSet(frame_set, looks)
         return self._pending
 
@@ -261,7 +226,7 @@ class Estimator:
             self._selected = shown[0].person_id
         return shown
 
-    def _complete(self, pending: PendingFrameSet) -> tuple[Sequence[_Look], float]:
+    def _complete(self, pending: PendingFrameSet) -> tuple[Sequence[Look], float]:
         """All looks of a frame set, and the seconds they took that the moment before did not take too."""
         looks = pending.looks = list(pending.looks)
         if pending.detect_s is None:
@@ -274,50 +239,6 @@ class Estimator:
                 if look.fresh and pending is self._pending and isinstance(eye.session, TimedSession):
                     eye.session.report(pending.detect_s / fresh)
         return looks, pending.detect_s
-
-    def _look(self, eye: _Eye, frame: Frame | None, target: float) -> _Look:
-        with eye.free:
-            return self._look_at(eye, frame, target)
-
-    def _look_at(self, eye: _Eye, frame: Frame | None, target: float) -> _Look:
-        """Detect, once a frame, and interpolate to the target time where a frame before it is known."""
-        if frame is None:
-            return _Look(None)
-        start, anew, cut = self._clock(), False, False
-        # A slow camera's frame is in several frame sets.
-        fresh = (frame.index, frame.t) != (eye.frame_index, eye.t) or eye.seen is None
-        if not fresh and eye.image() is not frame.image:
-            raise StreamError(
-                f"camera {frame.camera}: two images are frame {frame.index} at {frame.t:g} s; give each its own index"
-            )
-        if fresh:
-            if eye.seen is not None:
-                eye.before = (eye.t, eye.seen)
-            if frame.t <= eye.t:
-                # A file that begins again, or a reconnected camera.
-                anew = True
-                eye.cuts.reset()
-            known = isinstance(frame, KnownFrame)
-            cut = not known and eye.cuts(frame.image, frame.t)
-            if anew or cut:
-                eye.session.reset()
-                eye.before = None
-            if isinstance(frame, KnownFrame):
-                eye.seen = followed(frame.seen, self._people.limit, None if anew else eye.seen)
-            else:
-                eye.seen = eye.session(frame.image, frame.t)
-            eye.frame_index, eye.t, eye.image = frame.index, frame.t, weakref.ref(frame.image)
-            for watcher in self._watchers:
-                watcher(frame, eye.seen)
-        before, now = eye.before, eye.seen
-        if (
-            now is not None
-            and before is not None
-            and before[0] < target < eye.t - 1e-6
-            and eye.t - before[0] <= self._max_interpolated_s + 1e-6  # 10 fps, give or take rounding
-        ):
-            now = interpolate_all(before[1], now, (target - before[0]) / (eye.t - before[0]))
-        return _Look(now, fresh, anew, cut, start, self._clock())
 
     def _lift(
         self, seen: Sequence[Seen | None]
