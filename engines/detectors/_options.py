@@ -1,5 +1,6 @@
 """What detectors are told, once and whole."""
 
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,8 @@ class DetectorOptions:
     """What executes its networks; int8 is that of those that have an int8 file, as not all have."""
     top_down: TopDownOptions = field(default_factory=TopDownOptions)
     """How one that needs a box finds the person and follows."""
+    beside: Executor | None = None
+    """Looks for others in the whole image while those who are followed are looked at, live; None: every frame waits."""
 
     def open_network(self, path: Path) -> Network:
         """Open one of its networks.

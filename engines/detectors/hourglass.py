@@ -1,6 +1,7 @@
 """The stacked hourglass (Newell et al. 2016): heatmaps of a crop, decoded here."""
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +33,8 @@ _FURTHER: Final = {MPII_FACE_FEET.name: FACE_AND_FEET}
 
 def load(name: str, options: DetectorOptions) -> "Hourglass":
     """Load the hourglass of engines/weights."""
-    return Hourglass(cards.WEIGHTS / WEIGHTS[name], options.open_network, options.top_down)
+    path = cards.WEIGHTS / WEIGHTS[name]
+    return Hourglass(path, options.open_network, options.top_down, beside=options.beside)
 
 
 class Hourglass:
@@ -53,6 +55,7 @@ class Hourglass:
         top_down: TopDownOptions = TopDownOptions(),
         *,
         flip: bool = False,
+        beside: Executor | None = None,
     ) -> None:
         self.name = "hourglass"
         card = cards.load_card(path)
@@ -72,7 +75,7 @@ class Hourglass:
             {-1: (1, len(MIRRORS[card.joints]), cells, cells)},
         )
         self._top_down = top_down
-        self._finder, self._flip = Finder(open_network, top_down), flip
+        self._finder, self._flip, self._beside = Finder(open_network, top_down), flip, beside
 
     def session(self) -> TopDownSession:
         """A new session, one a camera."""
@@ -80,7 +83,7 @@ class Hourglass:
 
     def crowd(self, most: int, tracks: Iterator[int]) -> TopDownCrowd:
         """A new session, one a camera, that follows up to ``most`` people."""
-        return TopDownCrowd(self.name, self.see, self._finder, most, tracks, self._top_down, self._rule)
+        return TopDownCrowd(self.name, self.see, self._finder, most, tracks, self._top_down, self._rule, self._beside)
 
     def describe(self) -> Mapping[str, str]:
         """What it is and runs on."""

@@ -37,7 +37,7 @@ class MoveNet:
         movenet_heads.expect(self._run, path, self._side, Single)
         values = cards.load_card(path).values
         self._calibration, self._rule = EllipseCalibration.of(values), PersonRule.of(values)
-        self._top_down = options.top_down
+        self._top_down, self._beside = options.top_down, options.beside
         self._finder = Finder(options.open_network, options.top_down)
 
     def session(self) -> TopDownSession:
@@ -46,7 +46,7 @@ class MoveNet:
 
     def crowd(self, most: int, tracks: Iterator[int]) -> TopDownCrowd:
         """A new session, one a camera, that follows up to ``most`` people."""
-        return TopDownCrowd(self.name, self.see, self._finder, most, tracks, self._top_down, self._rule)
+        return TopDownCrowd(self.name, self.see, self._finder, most, tracks, self._top_down, self._rule, self._beside)
 
     def describe(self) -> Mapping[str, str]:
         """What it is and runs on."""

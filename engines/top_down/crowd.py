@@ -1,6 +1,7 @@
 """A session that follows everybody: each by a box of their own, and none of them twice."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -66,6 +67,8 @@ class TopDownCrowd:
         tracks: numbers of the tracks, each used once.
         options: when somebody is found, followed and doubted.
         rule: what tells a person from an animal or a thing; None: whoever is found is believed.
+        beside: looks for others while the followed are looked at in the next frames, so that no frame waits for it;
+            None: every frame waits, and the same frames always give the same answers.
     """
 
     def __init__(
@@ -77,8 +80,9 @@ class TopDownCrowd:
         tracks: Iterator[int],
         options: TopDownOptions = TopDownOptions(),
         rule: PersonRule | None = None,
+        beside: Executor | None = None,
     ) -> None:
-        self._origin, self._see, self._finder = origin, see, finder
+        self._origin, self._see, self._finder, self._beside = origin, see, finder, beside
         self._most, self._numbers, self._options, self._rule = most, tracks, options, rule
         self.reset()
 
@@ -88,7 +92,9 @@ class TopDownCrowd:
         self._gone: list[_Track] = []
         """Lost so short a time ago that they are expected back where they were to be."""
         self._searched = self._lost = -np.inf
-        self._searches = self._left_out = self._unseen = 0
+        self._searches = self._left_out = 0
+        self._looking: Future[list[FoundPerson]] | None = None
+        """A search of the whole image that goes on beside."""
         self._first = True
         self._told: dict[int, float | None] = {}
         """MultiPose's score of who is in a box that it looked at in this frame; None of nobody. By the
@@ -101,10 +107,10 @@ class TopDownCrowd:
         self._told = {}
         poses, sure = self._look(image, t)
         again = self._look_again(image, t)
+        everybody = self._search(image, all(sure), t)
         found: list[FoundPerson] = []
-        if due(t, self._searched, self._interval(t) if all(sure) else 0.0):
-            found = self._search(image, dict(zip(map(id, self._tracks), sure, strict=True)), t)
-        self._left_out = self._left_out if self._searched < t else self._unseen
+        if everybody is not None:
+            found = self._sort_out(image, everybody, dict(zip(map(id, self._tracks), sure, strict=True)), t)
         looks = [self._see_found(image, person) for person in found]
         # Whoever is found may be somebody new; of the same seen in an old box that is not known.
         again = [pose for pose in again if not any(self._same(pose, other) for other, _ in looks)]
@@ -150,11 +156,10 @@ class TopDownCrowd:
         self._gone, self._tracks = [*self._gone, *self._tracks], []
         return []
 
-    def _interval(self, t: float) -> float:
-        """Seconds between two searches of the whole image."""
-        sure = bool(self._tracks) and all(track.proof.given for track in self._tracks)
-        missing = not sure or 0 <= t - self._lost < self._options.remember_s
-        return self._options.search_s if missing else self._options.others_s
+    def _missing(self, t: float) -> bool:
+        """Whether somebody was just lost, or has to prove that they are somebody."""
+        proven = bool(self._tracks) and all(track.proof.given for track in self._tracks)
+        return not proven or 0 <= t - self._lost < self._options.remember_s
 
     def _look(self, image: Image, t: float) -> tuple[list[Detection], list[bool]]:
         """What the box of each shows, of them alone; and whether that is surely them."""
@@ -252,22 +257,48 @@ class TopDownCrowd:
         track.shown = np.where(seen, t, track.shown)
         track.pose, track.t = pose, t
 
-    def _search(self, image: Image, sure: Mapping[int, bool], t: float) -> list[FoundPerson]:
-        """Look for others in the whole image, and whether somebody is in the boxes.
+    def _search(self, image: Image, sure: bool, t: float) -> list[FoundPerson] | None:
+        """Everybody in the whole image, of this frame or of one just before; None where it is not known now.
 
         Args:
             image: BGR.
+            sure: whether each box surely shows its person.
+            t: seconds.
+        """
+        missing = self._missing(t)
+        if self._looking is not None and sure and not missing:
+            if not self._looking.done():
+                return None
+            looked, self._looking = self._looking, None
+            return looked.result()
+        if not due(
+            t, self._searched, 0.0 if not sure else self._options.search_s if missing else self._options.others_s
+        ):
+            return None
+        self._searched, self._looking = t, None
+        small = () if self._tracks else (self._options.small_side,)
+        sides = (*self._options.search_sides, *small)
+        side = sides[self._searches % len(sides)]
+        self._searches += 1
+        if self._beside is None or missing or not sure:
+            return self._finder.everywhere(image, side)
+        self._looking = self._beside.submit(self._finder.everywhere, image, side)
+        return None
+
+    def _sort_out(
+        self, image: Image, found: Sequence[FoundPerson], sure: Mapping[int, bool], t: float
+    ) -> list[FoundPerson]:
+        """Of everybody in the image those who are to be looked at; and whether somebody is in the boxes.
+
+        Args:
+            image: BGR.
+            found: everybody.
             sure: whether a track (by its ``id``) surely shows its person.
             t: seconds.
 
         Returns:
-            Who is to be looked at: strangers, and those of whom a box does not surely show the right one.
+            Strangers, and those of whom a box does not surely show the right one.
         """
-        self._searched = t
-        small = () if self._tracks else (self._options.small_side,)
-        sides = (*self._options.search_sides, *small)
-        found = self._finder.everywhere(image, sides[self._searches % len(sides)])
-        self._searches += 1
         owner = self._owners(found)
         self._told = {track.number: found[k].score for k, track in owner.items()}
         self._check(image, list(owner.values()), t)
@@ -275,7 +306,7 @@ class TopDownCrowd:
         strangers = [person for k, person in enumerate(found) if k not in owner]
         strangers.sort(key=lambda person: -prominence(person.bounds, image))
         # Each costs a look or more: in a hall full of people those who stand out most come first.
-        self._unseen = len(strangers[self._options.looks :])
+        self._left_out = len(strangers[self._options.looks :])
         del strangers[self._options.looks :]
         return [*(found[k] for k in there), *strangers]
 

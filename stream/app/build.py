@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -118,7 +118,8 @@ def prepare(
         whose = "other computers" if any(o.info.source.startswith("node:") for o in opened) else "the files"
         _log.info(f"2D joints are those of {whose}: nothing is detected")
     else:
-        detector = load_detector(config, frame_set_rate(fps, config.detect.assumed_fps) if live else None)
+        rate = frame_set_rate(fps, config.detect.assumed_fps) if live else None
+        detector = load_detector(config, rate, _beside(stack) if live else None)
         _log.info(f"detector {runs_on(detector.describe())}")
     _log.info(f"lifter {runs_on(lifter.describe())}")
     if temporal is not None:
@@ -229,12 +230,22 @@ def frame_set_rate(fps: Sequence[float | None], assumed: float) -> float:
     return min((rate or assumed for rate in fps), default=assumed)
 
 
-def load_detector(config: Config, rate: float | None) -> fallback.Fallback:
+def _beside(stack: ExitStack) -> Executor | None:
+    """Looks for others while the followed are looked at; None where there is no second core to do that."""
+    if (os.cpu_count() or 1) == 1:
+        return None
+    pool = ThreadPoolExecutor(1, thread_name_prefix="find")
+    stack.callback(pool.shutdown, cancel_futures=True)
+    return pool
+
+
+def load_detector(config: Config, rate: float | None, beside: Executor | None = None) -> fallback.Fallback:
     """The detectors of a run, in their order.
 
     Args:
         config: the whole run.
         rate: frame sets a second of live sources, in each of which every view is detected; None for files.
+        beside: looks for others in live sources, beside the frames that come.
 
     Raises:
         EngineError: for an unknown name, or if none can be loaded.
@@ -242,7 +253,7 @@ def load_detector(config: Config, rate: float | None) -> fallback.Fallback:
     # Several views are detected side by side, a core each.
     share = max(1, (os.cpu_count() or 1) // max(1, len(config.sources)))
     threads = config.detect.threads or min(config.detect.most_threads, share)
-    options = DetectorOptions(replace(config.network, threads=threads), config.top_down)
+    options = DetectorOptions(replace(config.network, threads=threads), config.top_down, beside)
     return fallback.Fallback(config.detect.names, rate=rate, options=config.fallback, detector=options)
 
 

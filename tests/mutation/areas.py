@@ -72,7 +72,7 @@ AREAS: Final[dict[str, tuple[Part, ...]]] = {
         Part(("engines/cards.py",), ("test_cards", "test_lifter")),
     ),
     "top-down": (
-        Part(("engines/top_down/[!_]*.py",), ("test_top_down",)),
+        Part(("engines/top_down/[!_]*.py",), ("test_top_down", "test_top_down_crowd", "test_search_beside")),
         Part(("engines/preprocess.py",), ("test_preprocess",)),
     ),
     "fusion": (
