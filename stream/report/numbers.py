@@ -26,7 +26,7 @@ _AGREED = ("hypotheses", "map", "triangulate")
 _MOST_PEOPLE = 12
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CameraHealth:
     """One camera over the take."""
 
@@ -52,7 +52,7 @@ class CameraHealth:
     and of y, which is 0 where the calibration is right; None where nothing is fused so, or it is not calibrated."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PersonNumbers:
     """One person over the take."""
 

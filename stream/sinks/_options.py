@@ -55,7 +55,7 @@ class Looks:
     """Asks to be told, before the run begins."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Run:
     """What a sink may know of its run when it is made."""
 
