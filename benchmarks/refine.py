@@ -12,7 +12,7 @@ Live is what the program answers: the filtered answer of the most probable track
 import argparse
 import dataclasses
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,7 @@ from engines.training import metrics
 from engines.training.data import where
 from engines.training.data.mocap import VALIDATION_SUBJECTS, load_poses
 from engines.training.lifter import views as looks
-from engines.training.temporal.validate import jitter
+from engines.training.temporal.validate import before_a_camera, jitter, unbroken
 from engines.types import Detection, Mixture
 from stream.config import TrackConfig
 from stream.live.tracks import Tracker
@@ -45,30 +45,6 @@ FPS = 30.0
 UP = np.array([0.0, 0.0, 1.0])
 
 
-def sequences(path: Path, validation: bool) -> Iterator[Array]:
-    """Unbroken motions of at least a second, (F, 17, 3) mm, z up."""
-    poses = load_poses(path)
-    for name in np.unique(poses.sequence):
-        chosen = poses.sequence == name
-        if chosen.sum() >= FPS and (not validation or poses.subject[chosen][0] in VALIDATION_SUBJECTS):
-            yield poses.joints[chosen]
-
-
-def still_views(joints: Array, rng: np.random.Generator, noise: float) -> tuple[Array, Array, Array]:
-    """One still, level camera that sees a whole motion (F, 17, 3) mm, z up.
-
-    Returns:
-        Rays (F, 17, 2) with ``noise`` per cent, root-relative joints in camera axes (F, 17, 3) mm, and its rotation.
-    """
-    one = looks.sample_cameras(1, rng, looks.CameraSampling(pitch=(-5.0, 25.0)))
-    path = joints.mean(1)
-    middle = (path.min(0) + path.max(0)) / 2
-    # Far enough that nobody walks into the camera.
-    distance = rng.uniform(3000, 6000) + np.linalg.norm(path - middle, axis=-1).max()
-    local = (joints - middle) @ one.R[0].T + [0, 0, distance]
-    return looks.add_noise(local[..., :2] / local[..., 2:], noise, rng), local - local[:, :1], one.R[0]
-
-
 def covered(error: Array, cov: Array) -> dict[str, float]:
     """The share of errors (N, 3) mm that lie inside the regions of their covariances (N, 3, 3) mm2."""
     square = (error * np.linalg.solve(cov, error[..., None])[..., 0]).sum(-1)
@@ -79,7 +55,8 @@ def one_camera(
     joints: Array, lifter: MDNLifter, noise: float, rng: np.random.Generator, options: RefineOptions
 ) -> dict:
     """One sequence (F, 17, 3) mm before one camera: figures of the live answer and the refined one."""
-    rays, truth, R = still_views(joints, rng, noise)
+    local, R, _ = before_a_camera(joints, rng)
+    rays, truth = looks.add_noise(local[..., :2] / local[..., 2:], noise, rng), local - local[:, :1]
     K = camera_from_fov("camera", scenes.SIZE, 75).K
     camera = Camera("camera", scenes.SIZE, K, np.zeros(5), np.eye(3), np.zeros(3), R @ UP)
     times = np.arange(len(joints)) / FPS
@@ -198,7 +175,10 @@ def main(arguments: list[str] | None = None) -> int:
                 write_json(args.json, found)
             return 0
         name = "sequences_30fps_train.npz" if args.validation else "sequences_30fps_test.npz"
-        chosen = list(sequences(where.needed(args.data, "--data") / name, args.validation))[:: args.every]
+        poses = load_poses(where.needed(args.data, "--data") / name)
+        if args.validation:
+            poses = poses.select(np.isin(poses.subject, VALIDATION_SUBJECTS))
+        chosen = list(unbroken(poses))[:: args.every]
         chosen = [joints[: args.frames] for joints in chosen]
         wanted = args.cameras.split(";") if args.cameras else ["1", *LAYOUTS]
         lifter, results = MDNLifter(), {}

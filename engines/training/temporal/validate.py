@@ -29,6 +29,24 @@ def unbroken(poses: Poses, least: int = _LEAST) -> Iterator[Array]:
             yield poses.joints[chosen]
 
 
+def before_a_camera(joints: Array, rng: np.random.Generator) -> tuple[Array, Array, float]:
+    """One still, level camera that sees a whole motion.
+
+    Args:
+        joints: (F, 17, 3) mm, z up.
+        rng: where the camera stands.
+
+    Returns:
+        The motion (F, 17, 3) mm in the camera's axes, the rotation (3, 3) of these, and the camera's distance, mm.
+    """
+    one = views.sample_cameras(1, rng, views.CameraSampling(pitch=(-5.0, 25.0)))
+    path = joints.mean(1)
+    middle = (path.min(0) + path.max(0)) / 2
+    # Far enough that nobody walks into the camera.
+    distance = rng.uniform(3000, 6000) + np.linalg.norm(path - middle, axis=-1).max()
+    return (joints - middle) @ one.R[0].T + [0, 0, distance], one.R[0], distance
+
+
 def still_view(
     joints: Array, rng: np.random.Generator, noise: float, detector: float = 0.0, coco: bool = False,
     rate: float = motions.FPS,
@@ -43,12 +61,7 @@ def still_view(
         coco: without spine, neck and head.
         rate: frames a second of the motion.
     """
-    one = views.sample_cameras(1, rng, views.CameraSampling(pitch=(-5.0, 25.0)))
-    path = joints.mean(1)
-    middle = (path.min(0) + path.max(0)) / 2
-    # Far enough that nobody walks into the camera.
-    distance = rng.uniform(3000, 6000) + np.linalg.norm(path - middle, axis=-1).max()
-    local = (joints - middle) @ one.R[0].T + [0, 0, distance]
+    local, R, distance = before_a_camera(joints, rng)
     xy = views.add_noise(local[..., :2] / local[..., 2:], noise, rng)
     if detector:
         xy = detector_noise.displace(xy, np.full(len(xy), detector), rng)
@@ -56,7 +69,7 @@ def still_view(
     seen = np.ones((1, n, 17), bool)
     if coco:
         seen[:, :, [7, 9, 10]] = False
-    eye = motions.Seen(xy[None], (local - local[:, :1])[None], np.repeat(one.R, n, 0)[None], one.R[:, :, 2],
+    eye = motions.Seen(xy[None], (local - local[:, :1])[None], np.repeat(R[None], n, 0)[None], R[None, :, 2],
                        np.ones(1, bool), np.array([distance]))  # fmt: skip
     return motions.assemble(xy[None], seen, eye, np.arange(n)[None] / rate)
 
