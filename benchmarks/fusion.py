@@ -41,8 +41,6 @@ LAYOUTS = {
 }
 METHODS = ("plain", "triangulate", "hypotheses", "weighted", "map")
 HEADS = ("plain triangulation", "robust triangulation", "hypotheses", "hypotheses, weighted", "map")
-# Chi-square quantiles with 3 degrees of freedom.
-COVERAGE = {"50": 2.366, "80": 4.642, "95": 7.815}
 MIN_SCORE = 0.1
 UNEVEN = 0.7
 """Of the noise of each axis of a joint: two thirds are within a factor of 2."""
@@ -93,7 +91,7 @@ def measure(made: Sequence[scenes.Scene]) -> dict:
                 cov = np.stack([c for _, c in found if c is not None])
                 e = np.stack([joints for joints, _ in found]) - truth
                 square = (e * np.linalg.solve(cov, e[..., None])[..., 0]).sum(-1)[group]
-                out[method][f"{name}_coverage"] = {k: float((square < v).mean()) for k, v in COVERAGE.items()}
+                out[method][f"{name}_coverage"] = {k: float((square < v).mean()) for k, v in scenes.COVERAGE.items()}
         joints = np.stack([joints for joints, _ in found])
         if np.isfinite(joints).all():
             relative = joints - joints[:, :1]

@@ -37,8 +37,6 @@ from engines.types import Detection, Mixture
 from stream.config import TrackConfig
 from stream.live.tracks import Tracker
 
-COVERAGE = {"50": 2.366, "80": 4.642, "95": 7.815}
-"""Chi-square quantiles with 3 degrees of freedom."""
 LAYOUTS = {"2, 90 apart": (0, 90), "2, 20 apart": (0, 20), "4, 90 apart": (0, 90, 180, 270)}
 MIN_SCORE = 0.1
 FPS = 30.0
@@ -48,7 +46,7 @@ UP = np.array([0.0, 0.0, 1.0])
 def covered(error: Array, cov: Array) -> dict[str, float]:
     """The share of errors (N, 3) mm that lie inside the regions of their covariances (N, 3, 3) mm2."""
     square = (error * np.linalg.solve(cov, error[..., None])[..., 0]).sum(-1)
-    return {name: float((square < most).mean()) for name, most in COVERAGE.items()}
+    return {name: float((square < most).mean()) for name, most in scenes.COVERAGE.items()}
 
 
 def one_camera(

@@ -19,6 +19,8 @@ from engines.types import Detection, Mixture
 
 UP = np.array([0.0, 0.0, 1.0])
 SIZE = (1920, 1080)
+COVERAGE = {"50": 2.366, "80": 4.642, "95": 7.815}
+"""Chi-square quantiles with 3 degrees of freedom."""
 LENS = (-0.12, 0.03, 0.0005, -0.0005, 0.0)
 
 

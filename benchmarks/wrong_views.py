@@ -24,7 +24,6 @@ from engines.types import Detection, Mixture, Pose
 
 KINDS = ("nothing", "another", "mirrored", "exchanged", "moved", "late")
 LAYOUTS = {"2, 90 apart": (0, 90), "3, 60 apart": (0, 60, 120), "4, 90 apart": (0, 90, 180, 270)}
-COVERAGE = {"50": 2.366, "80": 4.642, "95": 7.815}
 LATE_FRAMES = 9
 MIN_SCORE = 0.1
 
@@ -112,7 +111,7 @@ def _figures(
         false.append(any(out[: len(rig) - wrong]))
     return {
         "median_mm": float(np.median(error)),
-        "coverage": {k: float((np.array(square) < v).mean()) for k, v in COVERAGE.items()},
+        "coverage": {k: float((np.array(square) < v).mean()) for k, v in scenes.COVERAGE.items()},
         "left_out": float(np.mean(left_out)),
         "false": float(np.mean(false)),
         "methods": methods,

@@ -163,24 +163,23 @@ def _body(runs: Sequence[Sequence[Moment]], options: RefineOptions) -> tuple[Arr
     """The bones' lengths of the whole recording, and how large its 2D errors are."""
     if not runs:
         return np.full(16, np.nan), 1.0
-    longest = max(runs, key=len)[: options.at_once]
-    first = Solver(longest, options)
-    first.fit()
+    first = Solver(max(runs, key=len)[: options.at_once], options)
+    first.descend()
     noise = float(np.clip(first.misfit(), 1.0, _MOST_NOISE))
-    parts = [_cut(run, options)[0][0] for run in runs]
-    weights, found = [], []
-    for part in parts:
-        fit = Solver(part, options, noise=noise).fit()
-        found.append(fit.lengths)
-        weights.append(len(part))
+    found, weights = [], []
+    for run in runs:
+        solver = Solver(run[: options.at_once], options, noise=noise)
+        solver.descend()
+        found.append(solver.lengths)
+        weights.append(min(len(run), options.at_once))
     return np.average(found, axis=0, weights=weights), noise
 
 
-def _cut(run: Sequence[Moment], options: RefineOptions) -> list[tuple[Sequence[Moment], int]]:
-    """A run in parts that overlap, and where in the run each begins."""
+def _cut(run: Sequence[Moment], options: RefineOptions) -> list[Sequence[Moment]]:
+    """A run in parts that overlap."""
     step = options.at_once - options.overlap
     begins = range(0, max(len(run) - options.overlap, 1), step)
-    return [(run[begin : begin + options.at_once], begin) for begin in begins]
+    return [run[begin : begin + options.at_once] for begin in begins]
 
 
 def _solve(
@@ -188,15 +187,16 @@ def _solve(
 ) -> tuple[Fit, Bools | None]:
     """Refine a run; parts that overlap meet in the middle of what they share."""
     fits, all_stands = [], []
-    parts = _cut(run, options)
-    for part, _ in parts:
-        fit, stands = Solver(part, options, lengths, noise=noise).fit(), None
+    for part in _cut(run, options):
+        solver, stands = Solver(part, options, lengths, noise=noise), None
+        solver.descend()
         if up is not None and len(part) > 2:
-            stands = standing(np.array([moment.t for moment in part]), fit.joints, up, options)
+            stands = standing(np.array([moment.t for moment in part]), solver.joints, up, options)
             if stands.any():
-                again = [replace(moment, start=joints) for moment, joints in zip(part, fit.joints, strict=True)]
-                fit = Solver(again, options, lengths, as_joints(stands), noise).fit()
-        fits.append(fit)
+                again = [replace(moment, start=pose) for moment, pose in zip(part, solver.joints, strict=True)]
+                solver = Solver(again, options, lengths, as_joints(stands), noise)
+                solver.descend()
+        fits.append(solver.fit())
         all_stands.append(stands)
     if len(fits) == 1:
         return fits[0], all_stands[0]
@@ -210,7 +210,7 @@ def _solve(
         relative.append(fit.relative_cov[begin:end])
         if one is not None:
             stands.append(one[begin : min(end, len(one))])
-    whole = Fit(np.concatenate(joints), np.concatenate(cov), np.concatenate(relative), lengths, fits[0].scale)
+    whole = Fit(np.concatenate(joints), np.concatenate(cov), np.concatenate(relative))
     return whole, np.concatenate(stands) if stands else None
 
 

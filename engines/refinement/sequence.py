@@ -57,10 +57,6 @@ class Fit:
     """(T, 17, 3, 3) mm2, world."""
     relative_cov: Array
     """(T, 17, 3, 3) mm2, of the joints relative to the root."""
-    lengths: Array
-    """(16,) mm of the bones, in the order of ``EDGES``."""
-    scale: float
-    """Logarithm of how much larger the body is than the lifter takes it for."""
 
 
 class Solver:
@@ -81,7 +77,7 @@ class Solver:
         self._options = options
         self._moments = moments
         self._times = np.array([moment.t for moment in moments])
-        self._given = lengths
+        self._measured = lengths is None
         self._standing = standing
         self._x = np.stack([moment.start[1:] for moment in moments]).astype(np.float64)
         self._scale = 0.0
@@ -89,13 +85,24 @@ class Solver:
         self._problems = [_problem(moment, fusion) for moment in moments]
         gaps = np.diff(self._times)
         self._usual = float(np.median(gaps)) if len(gaps) else 1.0
-        self._lengths = lengths if lengths is not None else lengths_of(self._x)
+        self.lengths = lengths if lengths is not None else lengths_of(self._x)
+        """(16,) mm of the bones, in the order of ``EDGES``."""
+
+    @property
+    def joints(self) -> Array:
+        """(T, 17, 3) mm, world: where the descent has come to."""
+        root = (self._x[:, [R_HIP - 1]] + self._x[:, [L_HIP - 1]]) / 2
+        return np.concatenate([root, self._x], 1)
 
     def fit(self) -> Fit:
-        """Descend, and say how sure the end is."""
+        """Where the descent has come to, and how sure that is."""
+        return Fit(self.joints, *self._covariance())
+
+    def descend(self) -> None:
+        """Go to the most probable motion."""
         for _ in range(self._options.rounds):
-            if self._given is None:
-                self._lengths = lengths_of(self._x)
+            if self._measured:
+                self.lengths = lengths_of(self._x)
             bands, right, corner, _ = self._system()
             found = solve(bands, right)
             away, along = found[:, 0], found[:, 1]
@@ -108,8 +115,6 @@ class Solver:
             self._scale -= float(np.clip(step, -0.1, 0.1))
             if np.sqrt((moved**2).mean()) < self._options.still_step_mm:
                 break
-        root = (self._x[:, [R_HIP - 1]] + self._x[:, [L_HIP - 1]]) / 2
-        return Fit(np.concatenate([root, self._x], 1), *self._covariance(), self._lengths, self._scale)
 
     def _share(self, seconds: float) -> float:
         """What a moment's evidence is worth where that of ``seconds`` is one."""
@@ -183,7 +188,7 @@ class Solver:
             coupling[k] += mixture * terms.coupling[0]
             scale[0] += mixture * float(terms.scale[0, 0])
             scale[1] += mixture * float(terms.scale[0, 1])
-        bones = bone_terms(self._x, self._lengths, self._options)
+        bones = bone_terms(self._x, self.lengths, self._options)
         chains = []
         if T > 2:
             chains.append(acceleration_terms(self._times, self._x, self._options))

@@ -15,6 +15,7 @@ from engines.fusion.views import Views, gather
 from engines.refinement import FILLED, Refined, RefineOptions, refine_person
 from engines.refinement.cameras import CameraChange, Observed, observed, refine_cameras
 from engines.types import Pose, empty_detection
+from stream.config import DetectConfig
 from stream.recordings.columns import any_fused
 from stream.recordings.reading import Reading
 from stream.recordings.replay import read_events, replay
@@ -25,8 +26,6 @@ from stream.recordings.segments import SegmentWriter
 from stream.recordings.takes import Take
 from stream.types import Estimate, Event, Person, StreamError, View
 
-MIN_SCORE: Final = 0.2
-"""A joint below it counts as not seen, where a take does not say what its run counted."""
 _AT_ONCE: Final = 256
 _UNSURE: Final = ("single", "disputed")
 """Methods of poses that are not made of views that agree: they stay what they are."""
@@ -84,17 +83,12 @@ class Refinery:
         self._cameras = [_camera_of(take.run_info, k, cameras or {}) for k in range(len(take.run_info.cameras))]
         self.times: NDArray[np.float64]
         """(T,) seconds of the take's moments."""
-        self.times, self._indexes, self._people = self._read()
+        self.times, self._people = self._read()
         if strangers := (set(self._joined) | set(self._joined.values())) - self._ids:
             who = ", ".join(map(str, sorted(self._ids))) or "nobody"
             raise StreamError(f"--join: there is no person {min(strangers)} in this take; it has {who}")
         if not self._people:
             raise StreamError(f"{take.folder}: nobody is in it who was lifted or fused, so there is nothing to refine")
-
-    @property
-    def people(self) -> list[int]:
-        """Everybody's ids."""
-        return sorted({person_id for person_id, _ in self._people})
 
     def solve(self) -> Iterator[RefinedPerson]:
         """Refine one after another."""
@@ -166,12 +160,11 @@ class Refinery:
             )
             yield replace(estimate, people=tuple(people))
 
-    def _read(self) -> tuple[NDArray[np.float64], dict[int, int], dict[tuple[int, int], _Seen]]:
-        times, indexes = [], {}
+    def _read(self) -> tuple[NDArray[np.float64], dict[tuple[int, int], _Seen]]:
+        times: list[float] = []
         people: dict[tuple[int, int], _Seen] = {}
         for row, estimate in enumerate(self._estimates()):
             times.append(estimate.t)
-            indexes[estimate.index] = row
             for person in estimate.people:
                 for k, views, start in self._of(person):
                     seen = people.setdefault((person.person_id, k), _Seen())
@@ -179,7 +172,7 @@ class Refinery:
                     seen.views.append(views)
                     seen.starts.append(start)
         lifted = {key: seen for key, seen in people.items() if any(v is not None and len(v.lifted) for v in seen.views)}
-        return np.array(times), indexes, lifted
+        return np.array(times), lifted
 
     def _of(self, person: Person) -> Iterator[tuple[int, Views | None, Array]]:
         """What is known of a person in a moment: for the world (-1), or for each camera that sees them."""
@@ -332,9 +325,10 @@ def _camera_of(info: RunInfo, k: int, instead: Mapping[str, Camera]) -> Camera:
 
 
 def _min_score(settings: Mapping[str, Any]) -> float:
+    """Below it a joint counts as not seen: what the run of the take counted, or where that is not said today's."""
     detect = settings.get("detect")
     value = detect.get("min_score") if isinstance(detect, dict) else None
-    return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else MIN_SCORE
+    return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else DetectConfig().min_score
 
 
 def filled_share(solved: Sequence[RefinedPerson]) -> float:
