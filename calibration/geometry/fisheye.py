@@ -29,6 +29,13 @@ def shown_at(theta: Array, dist: Array) -> Array:
     return theta * (1 + q * (k1 + q * (k2 + q * (k3 + q * k4))))
 
 
+def _slope(theta: Array, dist: Array) -> Array:
+    """(...,) the derivative of ``shown_at`` in theta."""
+    k1, k2, k3, k4 = dist * [3, 5, 7, 9]
+    q = theta * theta
+    return 1 + q * (k1 + q * (k2 + q * (k3 + q * k4)))
+
+
 def stretch(rays: Array, dist: Array) -> Array:
     """(..., 2, 2) what a displacement in the picture, in focal lengths, is on rays (..., 2) with z = 1.
 
@@ -36,10 +43,8 @@ def stretch(rays: Array, dist: Array) -> Array:
     """
     tangent = np.linalg.norm(rays, axis=-1)
     theta = np.arctan(tangent)
-    q = theta * theta
-    slope = 1 + q * (3 * dist[0] + q * (5 * dist[1] + q * (7 * dist[2] + q * 9 * dist[3])))
     with np.errstate(divide="ignore", invalid="ignore"):
-        along = (1 + tangent**2) / slope
+        along = (1 + tangent**2) / _slope(theta, dist)
         across = np.where(tangent > 1e-9, tangent / shown_at(theta, dist), 1.0)
         radial = np.where(tangent[..., None] > 1e-9, rays / tangent[..., None], 0.0)
     outer = radial[..., :, None] * radial[..., None, :]
@@ -90,12 +95,11 @@ def unproject(xy: Array, K: Array, dist: Array) -> Array:
     radius = np.where(radius <= shown_at(np.array(most), dist), radius, np.nan)
     low, high = np.zeros_like(radius), np.full_like(radius, most)
     theta = np.minimum(radius, most)
-    slope = dist * [3, 5, 7, 9]
     for _ in range(_STEPS):
-        miss, q = shown_at(theta, dist) - radius, theta * theta
+        miss = shown_at(theta, dist) - radius
         low, high = np.where(miss < 0, theta, low), np.where(miss > 0, theta, high)
         with np.errstate(divide="ignore", invalid="ignore"):
-            step = theta - miss / (1 + q * (slope[0] + q * (slope[1] + q * (slope[2] + q * slope[3]))))
+            step = theta - miss / _slope(theta, dist)
         theta = np.where(miss == 0, theta, np.where((step >= low) & (step <= high), step, (low + high) / 2))
     with np.errstate(divide="ignore", invalid="ignore"):
         factor = np.where(radius == 0, 1.0, np.tan(theta) / radius)
