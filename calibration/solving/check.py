@@ -20,6 +20,7 @@ from calibration.geometry.camera import (
 )
 from calibration.geometry.rotations import skew
 from calibration.geometry.triangulation import reprojection_error, triangulate_linear, triangulate_robust
+from calibration.geometry.upright import up_of
 from calibration.solving.board import Board, BoardView
 from calibration.solving.lengths import Lengths, corner_pixels, measure_lengths
 from calibration.solving.person import Body
@@ -173,10 +174,7 @@ def _text(
 
 
 def _map(image: NDArray[np.uint8], cameras: Sequence[Camera]) -> None:
-    up = cameras[0].up
-    # Without gravity the mean of the images' tops is the best guess of what is above.
-    top = up if up is not None else -np.mean([c.R[1] for c in cameras], axis=0)
-    top = top / np.linalg.norm(top)
+    top, known = up_of(cameras)
     x = cameras[0].R[0] - (cameras[0].R[0] @ top) * top
     x /= np.linalg.norm(x)
     plane = np.stack([x, np.cross(top, x)])
@@ -195,7 +193,7 @@ def _map(image: NDArray[np.uint8], cameras: Sequence[Camera]) -> None:
     metre = round(480 * 1000 / span)
     cv2.line(image, (20, 620), (20 + metre, 620), (0, 0, 0), 2)
     _text(image, "1 m", (24 + metre, 624))
-    _text(image, "from above" + ("" if up is not None else " (gravity unknown: by the images' tops)"), (16, 24))
+    _text(image, "from above" + ("" if known else " (gravity unknown: by the images' tops)"), (16, 24))
     _axes(image, [place(end) for end in axes])
     _text(image, "origin: x red, y green, z blue, half a metre each", (16, 44))
     for camera, centre, pair in zip(cameras, centres, ends, strict=True):
