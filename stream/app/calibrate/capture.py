@@ -218,14 +218,14 @@ def collect_joints(
         CalibrationError: if there are no frames.
     """
     found: list[dict[int, tuple[Array, Array]]] = []
-    start = None
+    start, both = None, 0
     for t, images in frame_sets(feeds, every):
         start = t if start is None else start
         if t - start > seconds:
             break
         seen = {v: sessions[v](images[feed.name], t) for v, feed in enumerate(feeds) if feed.name in images}
         found.append({v: (d.xy, d.score) for v, d in seen.items()})
-        both = sum(sum(score.max() > 0 for _, score in frame_set.values()) >= 2 for frame_set in found)
+        both += sum(d.score.max() > 0 for d in seen.values()) >= 2
         progress(f"{len(found)} moments, {both} with a person in two cameras or more")
     progress(None)
     joints = next((len(score) for frame_set in found for _, score in frame_set.values()), 0)

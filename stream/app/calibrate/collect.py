@@ -25,6 +25,25 @@ _SHARP = 3.0
 
 
 @dataclass(eq=False)
+class Missed:
+    """A few pictures in which the board was not found, from all over the recording: they tell why."""
+
+    most: int = 4
+    images: list[Image] = field(default_factory=list)
+    """(H, W) each."""
+    _count: int = 0
+    _step: int = 1
+
+    def add(self, image: Image) -> None:
+        """Keep it, if it is one of those that are kept."""
+        if self._count % self._step == 0:
+            self.images.append(as_grey(image))
+        self._count += 1
+        if len(self.images) > self.most:
+            self.images, self._step = self.images[::2], 2 * self._step
+
+
+@dataclass(eq=False)
 class LensCollector:
     """Keeps the sharp and different views of one camera; shows where the board has not been yet."""
 
@@ -37,7 +56,7 @@ class LensCollector:
     """As for ``find_board``."""
     views: list[BoardView] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
-    missed: "Missed" = field(default_factory=lambda: Missed())
+    missed: Missed = field(default_factory=Missed)
     """Pictures without the board."""
     looked: int = 0
     """Images looked at."""
@@ -73,25 +92,6 @@ class LensCollector:
         """One line of progress."""
         seen = (coverage(self.views, self.size) > 0).mean() if self.views else 0.0
         return f"{len(self.views)}/{self.wanted} views, {100 * seen:.0f} % of the image covered"
-
-
-@dataclass(eq=False)
-class Missed:
-    """A few pictures in which the board was not found, from all over the recording: they tell why."""
-
-    most: int = 4
-    images: list[Image] = field(default_factory=list)
-    """(H, W) each."""
-    _count: int = 0
-    _step: int = 1
-
-    def add(self, image: Image) -> None:
-        """Keep it, if it is one of those that are kept."""
-        if self._count % self._step == 0:
-            self.images.append(as_grey(image))
-        self._count += 1
-        if len(self.images) > self.most:
-            self.images, self._step = self.images[::2], 2 * self._step
 
 
 def movement(a: BoardView, b: BoardView) -> float:

@@ -50,9 +50,10 @@ def blind(seen: Together, cameras: Sequence[Camera], board: Board) -> list[str]:
     """A line for every camera that did not see the board in what is used, and why."""
     used = {name for frame in seen.frames for name in frame}
     saw = [c for c in cameras if c.name in used]
+    rest = [c for c in cameras if c.name not in used]
+    corners = board_in_world(saw, board, seen.frames) if rest else None
     lines = []
-    for camera in (c for c in cameras if c.name not in used):
-        corners = board_in_world(saw, board, seen.frames)
+    for camera in rest:
         reason = None if corners is None else expected_view(camera, board, corners)
         lines.append(
             f"camera {camera.name} does not see the board: {reason or why_unseen(board, _images(seen, camera))}"
