@@ -157,6 +157,8 @@ def test_own_kinds_by_registration():
         stream.register_source("a b", lambda text: False, make)
     with pytest.raises(stream.UserError, match="are no options of a sink"):
         stream.register_sink(Counter)
+    with pytest.raises(stream.UserError, match="are no options of a sink: they lack make"):
+        stream.register_sink(dataclass(frozen=True)(type("Unmade", (stream.SinkOptions,), {})))
     with pytest.raises(stream.UserError, match="is there already"):
         stream.register_detector("auto", lambda name, options: Known())
     with pytest.raises(stream.UserError, match="is no name"):

@@ -12,6 +12,7 @@ import importlib
 import pkgutil
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
+from inspect import isabstract
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -50,6 +51,8 @@ def _check(plugin: SimpleNamespace) -> None:
     kind = plugin.Options
     if not (isinstance(kind, type) and issubclass(kind, SinkOptions) and is_dataclass(kind)):
         raise StreamError(f"{kind!r} are no options of a sink: a dataclass that inherits SinkOptions")
+    if isabstract(kind):
+        raise StreamError(f"{kind!r} are no options of a sink: they lack make, which makes it")
 
 
 _PLUGINS: Final = Plugins(GROUP, ("Options",), _check)

@@ -1,5 +1,6 @@
 """How a kind of sink says its flags and how it is made."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,7 +79,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class SinkOptions:
+class SinkOptions(ABC):
     """The options of one kind of sink; a subclass is a frozen dataclass, each field a ``flag``.
 
     The role says when the sink is made: "output" at the start of the run, "viewer" when ``--view`` chooses it (it lives
@@ -99,13 +100,13 @@ class SinkOptions:
         """Why a viewer cannot be used here, or None when it can."""
         return None
 
-    def check(self, config: Config) -> None:
+    def check(self, config: Config) -> None:  # noqa: B027 - most kinds have nothing to find out
         """Find out before anything is opened what cannot be; raises StreamError."""
 
+    @abstractmethod
     def make(self, run: Run) -> Sink | None:
         """The sink, not open, or None where the options do not ask for one.
 
         Raises:
             StreamError: if it cannot be used. Nothing has been written then.
         """
-        raise NotImplementedError
