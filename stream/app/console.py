@@ -12,7 +12,8 @@ from typing import Final, TextIO
 
 from tqdm import tqdm
 
-from engines.argument_types import FAILED, MISTAKE
+from calibration.errors import UserError
+from engines.argument_types import FAILED, INTERRUPTED, MISTAKE
 from stream.app.install_hint import hint, shadowed
 
 PRINTED: Final = {"printed": True}
@@ -80,6 +81,24 @@ def tell(lines: Sequence[str]) -> bool:
             say(f"what is printed cannot be written: {error.strerror}")
             return False
     return True
+
+
+def ended(error: UserError | KeyboardInterrupt, stopped: str = "") -> int:
+    """Tell why a verb ends without what it was asked for.
+
+    Args:
+        error: what ended it.
+        stopped: what is said where Ctrl-C did; nothing when empty.
+
+    Returns:
+        The exit code.
+    """
+    if isinstance(error, UserError):
+        say(str(error))
+        return MISTAKE
+    if stopped:
+        say(stopped)
+    return INTERRUPTED
 
 
 def program() -> str:

@@ -3,25 +3,24 @@
 from pathlib import Path
 
 from calibration.errors import UserError
-from engines.argument_types import DONE, INTERRUPTED, MISTAKE, Parser, finite, positive
-from stream.app.console import say, tell
+from engines.argument_types import DONE, Parser, positive
+from stream.app.console import ended, tell
+from stream.app.take_arguments import add_part, add_take
 from stream.recordings.captured import must_hold_estimates
 from stream.recordings.export import FORMATS, export
 from stream.recordings.markers import NAMES
 from stream.recordings.people_files import PeopleOptions
 from stream.recordings.takes import open_take
-from stream.selection import METAVAR, Selection, selection
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Export a recording for other programs: tables, markers, skeletons, angles of joints, 2D joints."""
     parser = Parser(prog="python -m stream export", description=main.__doc__)
-    parser.add_argument("take", type=Path, metavar="DIR", help="the take, or the folder given to --record")
+    add_take(parser)
     parser.add_argument("--to", required=True, choices=FORMATS, help="format")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="file to write; pose2sim: a folder")
     parser.add_argument("--camera", metavar="NAME", help="files of people: this camera's answers, not the fused")
     parser.add_argument("--world", action="store_true", help="with --camera: put them where the calibration says")
-    parser.add_argument("--select", type=selection, metavar=METAVAR, default=Selection(), help="whom (default all)")
     people = parser.add_mutually_exclusive_group()
     people.add_argument("--per-person", action="store_true",
                         help="files of people: FILE.personID of each (default where there are several)")  # fmt: skip
@@ -31,8 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
                         help="bvh, glb: skeletons of one camera's hypotheses too, of the same bones")  # fmt: skip
     parser.add_argument("--names", default="own", choices=tuple(NAMES), help="trc, c3d: what markers are called")
     parser.add_argument("--rate", type=positive, metavar="HZ", help="files of people: resample to even times")
-    parser.add_argument("--start", type=finite, metavar="SECONDS", help="export from here on, after the first moment")
-    parser.add_argument("--end", type=finite, metavar="SECONDS", help="export up to here, after the first moment")
+    add_part(parser)
     parser.add_argument("--force", action="store_true", help="write over existing files")
     options = parser.parse_args(arguments)
     try:
@@ -46,11 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
                 options.hypotheses,
             ),
         )  # fmt: skip
-    except UserError as error:
-        say(str(error))
-        return MISTAKE
-    except KeyboardInterrupt:
-        say("stopped; nothing was written")
-        return INTERRUPTED
+    except (UserError, KeyboardInterrupt) as error:
+        return ended(error, "stopped; nothing was written")
     tell(notes)
     return DONE

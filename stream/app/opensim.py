@@ -5,10 +5,11 @@ from pathlib import Path
 
 from calibration import writing
 from calibration.errors import UserError
-from engines.argument_types import DONE, INTERRUPTED, MISTAKE, Parser, finite, positive
+from engines.argument_types import DONE, MISTAKE, Parser, positive
 from stream.app import demo
-from stream.app.console import say, tell
+from stream.app.console import ended, say, tell
 from stream.app.signals import leave_on_interrupt
+from stream.app.take_arguments import add_part, add_take
 from stream.recordings.captured import must_hold_estimates
 from stream.recordings.export import check_folder, finished, told_faults
 from stream.recordings.markers import markers_of
@@ -16,7 +17,6 @@ from stream.recordings.opensim import load_opensim, solve_person, write_extras
 from stream.recordings.reading import Reading
 from stream.recordings.resampling import resampled
 from stream.recordings.takes import open_take
-from stream.selection import METAVAR, Selection, selection
 from stream.types import StreamError
 
 _OURS = re.compile(r"person\d*\.(trc|osim|mot|json)|markers\.xml", re.ASCII)
@@ -26,17 +26,15 @@ _MASS = 70.0
 def main(arguments: list[str] | None = None) -> int:
     """Scale a model to each person of a recording and find its joint angles by inverse kinematics."""
     parser = Parser(prog="python -m stream opensim", description=main.__doc__)
-    parser.add_argument("take", type=Path, metavar="DIR", help="the take, or the folder given to --record")
+    add_take(parser)
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="folder to write")
     parser.add_argument("--model", type=Path, metavar="FILE.osim",
                         help="a model of Rajagopal's kind (default: Pose2Sim's, fetched once)")  # fmt: skip
     parser.add_argument("--mass", type=positive, default=_MASS, metavar="KG", help=f"of each (default {_MASS:g})")
     parser.add_argument("--camera", metavar="NAME", help="this camera's answers, not the fused people")
     parser.add_argument("--world", action="store_true", help="with --camera: put them where the calibration says")
-    parser.add_argument("--select", type=selection, metavar=METAVAR, default=Selection(), help="whom (default all)")
     parser.add_argument("--rate", type=positive, metavar="HZ", help="resample to even times")
-    parser.add_argument("--start", type=finite, metavar="SECONDS", help="from here on, after the first moment")
-    parser.add_argument("--end", type=finite, metavar="SECONDS", help="up to here, after the first moment")
+    add_part(parser)
     parser.add_argument("--force", action="store_true", help="replace an earlier folder")
     options = parser.parse_args(arguments)
     try:
@@ -60,14 +58,10 @@ def main(arguments: list[str] | None = None) -> int:
                 raise StreamError("nobody is long enough in this take, or in that part, for OpenSim")
             write_extras(folder)
         notes.append(f"wrote {options.out}: model, motion, markers and errors of each person")
-    except UserError as error:
-        say(str(error))
-        return MISTAKE
+    except (UserError, KeyboardInterrupt) as error:
+        return ended(error, "stopped; nothing was written")
     except OSError as error:
         say(f"cannot write {options.out}: {error.strerror or error}")
         return MISTAKE
-    except KeyboardInterrupt:
-        say("stopped; nothing was written")
-        return INTERRUPTED
     tell(finished(take, reading, notes))
     return DONE

@@ -12,10 +12,11 @@ from calibration.errors import UserError
 from calibration.formats import save_calibration
 from calibration.geometry.camera import Camera
 from calibration.types import Calibration
-from engines.argument_types import DONE, FAILED, INTERRUPTED, MISTAKE, Parser, positive
+from engines.argument_types import DONE, FAILED, Parser, positive
 from engines.refinement import RefineOptions
 from engines.refinement.cameras import CameraChange
-from stream.app.console import say, tell
+from stream.app.console import ended, say, tell
+from stream.app.take_arguments import add_take
 from stream.recordings.captured import must_hold_estimates
 from stream.recordings.reading import fault_line
 from stream.recordings.refined import RefinedPerson, Refinery, filled_share
@@ -47,7 +48,7 @@ def whose(groups: Sequence[Sequence[int]]) -> dict[int, int]:
 def main(arguments: list[str] | None = None) -> int:
     """Refine a take: every moment by those before and after it, with bones that keep their lengths."""
     parser = Parser(prog="python -m stream refine", description=main.__doc__)
-    parser.add_argument("take", type=Path, metavar="DIR", help="the take, or the folder given to --record")
+    add_take(parser)
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="new folder to write (default: DIR-refined)")
     parser.add_argument("--fill", type=positive, default=RefineOptions().fill_s, metavar="SECONDS",
                         help="longest gap to fill in (default: %(default)g)")  # fmt: skip
@@ -66,15 +67,11 @@ def main(arguments: list[str] | None = None) -> int:
         finally:
             for fault in faults.values():
                 say(fault_line(fault))
-    except UserError as error:
-        say(str(error))
-        return MISTAKE
+    except (UserError, KeyboardInterrupt) as error:
+        return ended(error, "stopped; nothing was written")
     except OSError as error:
         say(f"the refined take cannot be written: {error.strerror or error}; nothing is left of it")
         return FAILED
-    except KeyboardInterrupt:
-        say("stopped; nothing was written")
-        return INTERRUPTED
     tell(lines)
     return DONE
 

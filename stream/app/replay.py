@@ -4,16 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from calibration.errors import UserError
-from engines.argument_types import DONE, INTERRUPTED, MISTAKE, Parser, finite
+from engines.argument_types import DONE, Parser
 from engines.types import Pose
-from stream.app.console import say, shown
+from stream.app.console import ended, say, shown
 from stream.app.page import serve, write_snapshot
+from stream.app.take_arguments import add_part, add_take
 from stream.recordings.captured import frame_lines, must_hold_estimates
 from stream.recordings.reading import Reading
 from stream.recordings.replay import replay
 from stream.recordings.segments import Span
 from stream.recordings.takes import open_take
-from stream.selection import ALL, MEASURES, METAVAR, Selection, selection
+from stream.selection import ALL, MEASURES
 from stream.sinks import web
 from stream.types import Estimate, StreamError, View
 from stream.words import number_of
@@ -56,14 +57,12 @@ def _answer(view: View) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """List a take, a line a frame set, or a line a frame of a capture; or show it in the browser, or write its page."""
     parser = Parser(prog="python -m stream replay", description=main.__doc__)
-    parser.add_argument("take", type=Path, metavar="DIR", help="the take, or the folder given to --record")
-    parser.add_argument("--select", type=selection, metavar=METAVAR, default=Selection(), help="whom (default all)")
+    add_take(parser)
     show = parser.add_mutually_exclusive_group()
     show.add_argument("--web", nargs="?", const=web.parse(web.PORT), type=web.parse, metavar=web.METAVAR,
                       help=f"show it in the browser, with a time line; at port {web.PORT} if not said")  # fmt: skip
     show.add_argument("--snapshot", type=Path, metavar="HTML", help="write one file that any browser shows by itself")
-    parser.add_argument("--start", type=finite, metavar="SECONDS", help="from here on, after the first moment")
-    parser.add_argument("--end", type=finite, metavar="SECONDS", help="up to here, after the first moment")
+    add_part(parser)
     parser.add_argument("--no-pictures", action="store_true", help="of --snapshot: without what the cameras saw")
     parser.add_argument("--force", action="store_true", help="of --snapshot: write over an existing file")
     options = parser.parse_args(arguments)
@@ -98,11 +97,8 @@ def main(arguments: list[str] | None = None) -> int:
         if unverified:
             rows = number_of(sum(span.rows for span in unverified), "row has", "rows have")
             say(f"{rows} no line in the journal: read, but not verified")
-    except UserError as error:
-        say(str(error))
-        return MISTAKE
+    except (UserError, KeyboardInterrupt) as error:
+        return ended(error)
     except BrokenPipeError:
         pass  # the reader of our output (head, less) has seen enough
-    except KeyboardInterrupt:
-        return INTERRUPTED
     return DONE

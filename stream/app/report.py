@@ -7,8 +7,9 @@ import numpy as np
 from calibration import writing
 from calibration.arrays import Image
 from calibration.errors import UserError
-from engines.argument_types import DONE, INTERRUPTED, MISTAKE, Parser, finite
-from stream.app.console import say, tell
+from engines.argument_types import DONE, Parser
+from stream.app.console import ended, tell
+from stream.app.take_arguments import add_part, add_take
 from stream.drawing.compose import Status, compose
 from stream.drawing.scene import ViewState
 from stream.recordings.captured import must_hold_estimates
@@ -19,7 +20,6 @@ from stream.recordings.replay import read_frames, replay
 from stream.recordings.takes import Take, belongs_to, open_take
 from stream.report.numbers import Numbers, numbers_of
 from stream.report.page import page
-from stream.selection import METAVAR, Selection, selection
 from stream.types import Estimate, StreamError
 
 _SIZE = (1280, 720)
@@ -32,11 +32,9 @@ _MOST_DECODED_S = 120.0
 def main(arguments: list[str] | None = None) -> int:
     """Write a page about a take: cameras and their health, people, bones, joints over time, pictures."""
     parser = Parser(prog="python -m stream report", description=main.__doc__)
-    parser.add_argument("take", type=Path, metavar="DIR", help="the take, or the folder given to --record")
+    add_take(parser)
     parser.add_argument("--out", required=True, type=Path, metavar="FILE.html", help="file to write")
-    parser.add_argument("--select", type=selection, metavar=METAVAR, default=Selection(), help="whom (default all)")
-    parser.add_argument("--start", type=finite, metavar="SECONDS", help="from here on, after the first moment")
-    parser.add_argument("--end", type=finite, metavar="SECONDS", help="up to here, after the first moment")
+    add_part(parser)
     parser.add_argument("--force", action="store_true", help="write over an existing file")
     options = parser.parse_args(arguments)
     try:
@@ -56,12 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
         said = list(inspect_take(take.folder))
         pictures = _pictures(take, reading, numbers)
         writing.write_text(options.out, page(f"Take {take.folder.name}", said, take.run_info, numbers, pictures))
-    except UserError as error:
-        say(str(error))
-        return MISTAKE
-    except KeyboardInterrupt:
-        say("stopped; nothing was written")
-        return INTERRUPTED
+    except (UserError, KeyboardInterrupt) as error:
+        return ended(error, "stopped; nothing was written")
     notes = [f"{fault_line(fault)} (see python -m stream recover)" for fault in reading.faults]
     tell([*notes, f"wrote {options.out}"])
     return DONE
