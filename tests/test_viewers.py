@@ -285,6 +285,46 @@ def test_the_window_shows_the_picture_and_obeys_its_keys(display: tuple[str, Pat
         driven.end()
 
 
+@pytest.mark.parametrize("busy", [False, True])
+def test_every_one_of_many_keys_at_once_is_obeyed(display: tuple[str, Path], busy: bool) -> None:
+    driven = Driven(display[0], *(["busy"] if busy else []))
+    driven.wait_for("ready")
+    try:
+        driven.mouse("key", "--delay", "0", *["Right"] * 37, *["Up"] * 5, *["r"] * 7, "m", "h", "z", "q")
+        driven.wait_for("quit")
+        assert driven.heard.count("record True") + driven.heard.count("record False") == 7
+        turns = [line for line in driven.heard if line.startswith("turn")]
+        assert turns[-1] == f"turn {(30.0 + 37 * 5 + 180) % 360 - 180} 37.0"
+        for switch in ("mirror True", "keys True", "close True"):
+            assert switch in driven.heard
+        assert driven.end() == 0
+    finally:
+        driven.end()
+
+
+def test_keys_of_another_window_and_with_control_are_not_ours(display: tuple[str, Path]) -> None:
+    one = Driven(display[0], "crowd")
+    one.wait_for("ready")
+    other = Driven(display[0])
+    other.wait_for("ready")
+    try:
+        mine = [w for w in other.windows() if _process(w, other.env) == other.process.pid]
+        subprocess.run(["xdotool", "windowfocus", mine[-1]], env=other.env, check=True, capture_output=True)
+        subprocess.run(["xdotool", "key", "ctrl+q", "alt+m", "Right", "q"], env=other.env, check=True)
+        other.wait_for("quit")
+        assert other.heard == ["ready", "turn 35.0 12.0", "quit"]
+        assert one.process.poll() is None and one.lines.empty()
+    finally:
+        other.end()
+        one.end()
+
+
+def _process(number: str, env: dict[str, str]) -> int:
+    """Whose a window is."""
+    found = subprocess.run(["xdotool", "getwindowpid", number], env=env, capture_output=True, text=True).stdout
+    return int(found or 0)
+
+
 def test_a_click_chooses_and_a_drag_turns(display: tuple[str, Path]) -> None:
     driven = Driven(display[0], "crowd")
     driven.wait_for("ready")

@@ -6,7 +6,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
@@ -26,6 +26,7 @@ from stream.drawing.scene import STEP, ViewState
 from stream.drawing.sheet import text_scale
 from stream.recordings.run_info import RunInfo
 from stream.sinks import Role, Run, SinkOptions
+from stream.sinks._x11_keys import X11Keys
 from stream.types import Estimate, StreamError
 
 KEYS_HELP: Final = "h keys, q quit"
@@ -112,8 +113,9 @@ Picture = Callable[[Mapping[str, Image | None], Estimate, Status, ViewState], Im
 class Window:
     """Shows the composed picture and listens to keys and mouse. Every call comes from the main thread.
 
-    OpenCV keeps one key: of two that come while nobody listens the first is lost. So a picture is made in a thread of
-    its own, and keys are listened to meanwhile.
+    OpenCV's Qt keeps one key: of two that come while nobody listens the first is lost. So under X11 keys are taken from
+    the server itself; elsewhere, and for the mouse, a picture is made in a thread of its own, and they are listened to
+    meanwhile.
     """
 
     policy: Policy = "latest"
@@ -154,6 +156,8 @@ class Window:
         self._shown: tuple[Estimate, Mapping[str, Image | None]] | None = None
         self._open = self._full = False
         self._asked: deque[str | Mouse] = deque()
+        self._keys: X11Keys | None = None
+        """Tells the keys; None where the toolkit does."""
         self._down: tuple[int, int] | None = None
         self._drag: tuple[int, int] | None = None
         self._painter = ThreadPoolExecutor(1, thread_name_prefix="window-picture")
@@ -176,6 +180,9 @@ class Window:
         cv2.setMouseCallback(self._title, self._on_mouse)
         self._open = True
         self._listen(1)
+        if sys.platform.startswith("linux"):
+            with suppress(OSError):  # a window of Wayland
+                self._keys = X11Keys(self._title)
 
     def write(self, estimate: Estimate, images: Mapping[str, Image | None]) -> None:
         """Show a frame set, unless the picture is held, and act on keys; closing the window stops the run, too."""
@@ -211,6 +218,8 @@ class Window:
             self._draw()
             while self._open and self._control.ended:
                 self.poll(20)
+        if self._keys is not None:
+            self._keys.close()
         if self._open:
             cv2.destroyWindow(self._title)
             cv2.waitKeyEx(1)
@@ -231,6 +240,10 @@ class Window:
 
     def _listen(self, wait_ms: int) -> None:
         """Let the toolkit work, and keep what is pressed."""
+        if self._keys is not None:
+            cv2.waitKeyEx(wait_ms)
+            self._asked.extend(map(key_name, self._keys.pressed()))
+            return
         for _ in range(_AT_ONCE):
             code = cv2.waitKeyEx(wait_ms)
             if code < 0:
@@ -349,6 +362,9 @@ class Window:
         self._full = full
         kind = cv2.WINDOW_FULLSCREEN if full else cv2.WINDOW_NORMAL
         cv2.setWindowProperty(self._title, cv2.WND_PROP_FULLSCREEN, kind)
+        if self._keys is not None:
+            with suppress(OSError):  # a toolkit may make the window anew
+                self._keys.follow()
 
 
 @dataclass(frozen=True, slots=True)
