@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from dataclasses import fields
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from stream import sinks
 from stream.app import build
 from stream.app.flags import parser
 from stream.channel import Policy
+from stream.recordings.captured import held
+from stream.recordings.takes import open_take
 from tests import takes
 from tests.api import CLIP, Broken, image, opened
 from tests.known import KnownDetector, figure
@@ -42,8 +45,7 @@ def test_every_name_is_there_documented_and_costs_nothing_before_it_is_used():
 
 
 def test_every_flag_of_the_program_is_a_keyword_that_is_documented():
-    no_keyword = {"camera", "quiet", "verbose", "log_file", "list_cameras", "print_config", "capture", "live",
-                  "capture_codec", "start_at", "countdown", "seconds", "from", "make_keys"}  # fmt: skip
+    no_keyword = {"camera", "quiet", "verbose", "log_file", "list_cameras", "print_config", "from", "make_keys"}
     flags = set(vars(parser().parse_args([]))) - no_keyword
     of_sinks = {field.name for kind in sinks.kinds().values() for field in fields(kind)}
     documented = set(stream.Flags.__annotations__)
@@ -92,6 +94,21 @@ def test_a_live_camera_hands_out_the_newest():
         assert live.live and live.policy == "latest"
         estimates = [next(live) for _ in range(3)]
         assert all(0 <= time.monotonic() - e.t < 5 for e in estimates)
+
+
+def test_every_frame_is_captured_while_one_iterates(tmp_path):
+    with MjpegServer() as left, MjpegServer() as right:
+        cameras = f"left={left.url()}", f"right={right.url()}"
+        flags = {"capture": tmp_path / "takes", "record": tmp_path / "poses", "countdown": 1, "seconds": 0.7}
+        with opened(*cameras, **flags) as live:
+            with pytest.raises(stream.UserError, match="is being captured already, by process"):
+                opened(*cameras, capture=tmp_path / "others")
+            estimates = list(live)
+    take = stream.open_recording(tmp_path / "poses")
+    captured = held(open_take(tmp_path / "takes"))
+    assert 0 < len(list(take)) <= len(estimates)
+    for camera in captured.values():
+        assert camera.lost == {} and camera.frames >= 18, "0.7 s of 30 a second"
 
 
 @pytest.mark.parametrize("how", ["twice", "collected", "unused", "in another order", "by an error", "half way"])
@@ -162,7 +179,12 @@ def test_whatever_cannot_be_right_is_a_user_error(tmp_path):
         ({"size": (0, 3)}, "not a size"),
         ({"record": object()}, "give text, a path or a number"),
         ({"config": tmp_path / "no.toml"}, "cannot be read"),
-        ({"config": captures}, "capture, in .* is no keyword"),
+        ({"config": captures}, "--capture is for live cameras, and .* is drawn as it is asked for"),
+        ({"capture": tmp_path, "live": False}, "capture without live makes no estimates to iterate over"),
+        ({"live": True}, "--live is of --capture"),
+        ({"seconds": 1}, "are for live cameras, and .* is none; leave them out"),
+        ({"start_at": datetime(2020, 1, 1)}, "2020-01-01 00:00:00: that time is over"),
+        ({"countdown": 1.5}, "countdown: '1.5' is not a number of seconds such as 5"),
         ({"calibration": {"left": 1}}, "calibration is dict; give a file or a stream.Calibration"),
         ({"realtime": "yes"}, "realtime is 'yes'; give True or False"),
         ({"record_video": 1}, "record_video is 1; give True or False"),
@@ -221,7 +243,7 @@ class BadViewer:
 def test_a_fault_of_the_viewer_is_named_and_the_run_goes_on(monkeypatch, caplog):
     caplog.set_level("DEBUG", "stream")
     viewer, prepare = BadViewer(), build.prepare
-    monkeypatch.setattr(build, "prepare", lambda config, stack: (prepare(config, stack)[0], viewer))
+    monkeypatch.setattr(build, "prepare", lambda config, stack, clock: (prepare(config, stack, clock)[0], viewer))
     said, seen = "the viewer stopped by a fault of its own: KeyError: 'three'", []
     with pytest.raises(stream.SinkStoppedError, match=said), opened() as live:
         for estimate in live:

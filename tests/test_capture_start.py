@@ -61,7 +61,8 @@ def test_a_timed_start_prepares_begins_and_ends():
     assert len(began) == 1 and start <= now and until == pytest.approx(start + 0.2)
     assert told == ["1 ...", ""] and timed.note == ""
     newest[0] = until  # an estimate of the end is there
-    timed.join()
+    wait_until(lambda: control.stopping)
+    timed.close()
     assert control.stopping and noted == [("run", "start"), ("run", "end")] and timed.problem == ""
 
 
@@ -77,7 +78,7 @@ def test_a_timed_start_that_is_stopped_or_fails_begins_nothing():
     timed = TimedStart(StartConfig(seconds=1))
     timed.begins(full)
     timed.start(control, lambda: 0.0)
-    timed.join()
+    timed.close()
     assert timed.problem == "the disk is full" and control.stopping
 
 

@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, time
 from numbers import Real
 from os import PathLike
 from typing import Any, Final, NoReturn, TypedDict
@@ -18,25 +19,18 @@ from stream.app.flags import REPEATED, parser
 from stream.config import Config
 from stream.types import StreamError
 
-_OF_THE_PROGRAM: Final = (
-    {
-        "camera": "give sources as the first arguments",
-        "quiet": "nothing is printed here: the logger 'stream' tells what a run has to say",
-        "verbose": "give the logger 'stream' a level and a handler",
-        "log_file": "give the logger 'stream' a logging.FileHandler",
-        "list_cameras": "stream.list_cameras() lists them",
-        "from": 'give each of its cameras as a source, "node:GROUP/CAMERA"',
-        "make_keys": "hypothesis-stream --make-keys makes them",
-        "print_config": "hypothesis-stream --print-config prints it",
-        "help": "help(stream.Flags) lists them",
-        "version": "stream.__version__ says it",
-    }
-    | dict.fromkeys(
-        ("capture", "live", "capture_codec"),
-        "hypothesis-stream --capture keeps every frame; from_take=TAKE estimates it",
-    )
-    | dict.fromkeys(("start_at", "countdown", "seconds"), "begin to iterate when it is time; close it when it is over")
-)
+_OF_THE_PROGRAM: Final = {
+    "camera": "give sources as the first arguments",
+    "quiet": "nothing is printed here: the logger 'stream' tells what a run has to say",
+    "verbose": "give the logger 'stream' a level and a handler",
+    "log_file": "give the logger 'stream' a logging.FileHandler",
+    "list_cameras": "stream.list_cameras() lists them",
+    "from": 'give each of its cameras as a source, "node:GROUP/CAMERA"',
+    "make_keys": "hypothesis-stream --make-keys makes them",
+    "print_config": "hypothesis-stream --print-config prints it",
+    "help": "help(stream.Flags) lists them",
+    "version": "stream.__version__ says it",
+}
 """Flags that are no keywords, and what does the same here."""
 
 
@@ -57,6 +51,18 @@ class Flags(TypedDict, total=False):
     """Settings of local cameras, ``[CAMERA:]NAME=VALUE``, as ``--list-cameras`` lists them."""
     from_take: str | PathLike[str]
     """Every camera of a take, as it was captured."""
+    capture: str | PathLike[str]
+    """A folder; every frame of live cameras goes into a take in it, while what the machine manages is estimated."""
+    live: bool
+    """True goes without saying with ``capture``: estimates are what one iterates over."""
+    capture_codec: str
+    """"h264", "mjpeg" or "ffv1": what codes the images of cameras that do not themselves."""
+    start_at: datetime | str
+    """A time of day at which ``record`` and ``capture`` begin."""
+    countdown: int
+    """Seconds to wait before they begin; the logger ``stream`` counts them."""
+    seconds: float
+    """It ends so long after that by itself."""
     detections: str | PathLike[str]
     """A folder of 2D joints that another program has found, in place of images."""
     demo: bool | str
@@ -184,11 +190,12 @@ def config(sources: Iterable[object], keywords: Mapping[str, Any], *, needed: bo
         # For what the flags refuse together with it; the calibration itself takes its place below.
         words += _words("calibration", "given" if isinstance(calibration, Calibration) else calibration)
     args = merged(lambda about: parser(about, _Keywords), words)
-    if args.capture is not None:
-        raise StreamError(f"capture, in {given['config']}, is no keyword: {_OF_THE_PROGRAM['capture']}")
+    if args.capture is not None and given.get("live") is False:
+        raise StreamError(
+            "capture without live makes no estimates to iterate over; hypothesis-stream --capture does it"
+        )
+    args.live = args.live or args.capture is not None
     made = config_of(args, sources=needed, demo_files=False)
-    if made.start is not None:
-        raise StreamError(f"seconds and the like, in {given['config']}, are no keywords: {_OF_THE_PROGRAM['seconds']}")
     # The line of the terminal is the program's.
     outputs = tuple(o for o in made.output.sinks if getattr(o, "name", str)() != "terminal")
     made = replace(made, output=replace(made.output, sinks=outputs))
@@ -220,6 +227,8 @@ def _words(key: str, value: Any, switches: Collection[str] = ()) -> Iterator[str
 def _text(key: str, value: object) -> str:
     if isinstance(value, str | PathLike):
         return str(value)
+    if isinstance(value, datetime | time):
+        return value.isoformat()
     if isinstance(value, bool) or not isinstance(value, Real | np.generic):
         raise StreamError(f"{key}: {value!r} is {type(value).__name__}; give text, a path or a number")
     item = getattr(value, "item", None)

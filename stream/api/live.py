@@ -15,11 +15,14 @@ from stream.api.checks import check_sinks
 from stream.api.keywords import Flags, config
 from stream.api.tap import Tap
 from stream.app import build
+from stream.app.camera_locks import lock_cameras
 from stream.app.outputs import check
 from stream.channel import Closed, Policy
 from stream.control import Control
+from stream.live.capture import CaptureRun
 from stream.live.metrics import Summary
 from stream.live.pipeline import Pipeline
+from stream.live.timed_start import TimedStart
 from stream.sinks import MainSink, RunInfo, Sink
 from stream.types import Estimate, SinkStoppedError, StreamError
 from stream.words import own_fault
@@ -36,7 +39,10 @@ class Stream(Iterator[Estimate]):
     twice, in any order with other streams, or never (when it is garbage collected, or the program ends) is no error.
     """
 
-    def __init__(self, pipeline: Pipeline, viewer: MainSink | None, policy: Policy, images: bool, stack: ExitStack):
+    def __init__(
+        self, pipeline: Pipeline, viewer: MainSink | None, policy: Policy, images: bool, stack: ExitStack,
+        clock: CaptureRun | TimedStart | None,
+    ) -> None:  # fmt: skip
         self.run_info: RunInfo = pipeline.run_info
         """What is known of the run: cameras, networks, settings."""
         self.control: Control = pipeline.control
@@ -53,7 +59,7 @@ class Stream(Iterator[Estimate]):
         if viewer is not None:
             viewer.open(self.run_info)
         self._thread = threading.Thread(
-            target=_drive, args=(pipeline, self._tap, self._outcome, stack), name="stream", daemon=False
+            target=_drive, args=(pipeline, self._tap, self._outcome, stack, clock), name="stream", daemon=False
         )
         # Bound to nothing of this object, or it would never be collected.
         self._finalizer = weakref.finalize(self, _let_go, self._tap, self.control, self._thread, threading.get_ident())
@@ -173,9 +179,11 @@ class _Outcome:
         return error, lost
 
 
-def _drive(pipeline: Pipeline, tap: Tap, outcome: _Outcome, stack: ExitStack) -> None:
+def _drive(
+    pipeline: Pipeline, tap: Tap, outcome: _Outcome, stack: ExitStack, clock: CaptureRun | TimedStart | None
+) -> None:
     """Run to the end, in a thread of its own; a program that ends without closing is not held up."""
-    run = threading.Thread(target=_run, args=(pipeline, outcome), name="stream-run")
+    run = threading.Thread(target=_run, args=(pipeline, outcome, clock), name="stream-run")
     run.start()
     while run.is_alive():
         run.join(_WAKE_S)
@@ -187,12 +195,18 @@ def _drive(pipeline: Pipeline, tap: Tap, outcome: _Outcome, stack: ExitStack) ->
     tap.channel.close()
 
 
-def _run(pipeline: Pipeline, outcome: _Outcome) -> None:
+def _run(pipeline: Pipeline, outcome: _Outcome, clock: CaptureRun | TimedStart | None) -> None:
     try:
-        outcome.summary = pipeline.run()
+        outcome.summary = build.drive(pipeline, None, clock)
         outcome.lost += outcome.summary.failures
     except BaseException as error:  # told to whoever iterates
         outcome.error = error
+
+
+def _told(line: str) -> None:
+    """Tell of a countdown; a program that wants a tone makes its own."""
+    if line:
+        _log.info(line)
 
 
 def _let_go(tap: Tap, control: Control, thread: threading.Thread, owner: int) -> None:
@@ -242,11 +256,14 @@ def open_stream(
     stack = ExitStack()
     try:
         check(asked)
-        pipeline, viewer = build.prepare(asked, stack)
+        if asked.capture is not None:
+            stack.enter_context(lock_cameras(asked.sources))
+        clock = build.clock_of(asked, _told)
+        pipeline, viewer = build.prepare(asked, stack, clock)
         for sink in sinks:
             pipeline.add(sink)
         chosen: Policy = policy or ("latest" if pipeline.live else "every")
-        return Stream(pipeline, viewer, chosen, images or viewer is not None, stack)
+        return Stream(pipeline, viewer, chosen, images or viewer is not None, stack, clock)
     except BaseException:
         stack.close()
         raise

@@ -24,7 +24,7 @@ from stream.app import camera_setup, outputs
 from stream.app.signals import finish_on_interrupt, leave_on_interrupt
 from stream.app.tone import play_tone
 from stream.config import Config, SourceConfig
-from stream.live.capture import CaptureRun
+from stream.live.capture import CaptureEvents, CaptureRun
 from stream.live.doubts import Doubts
 from stream.live.estimator import Each, Estimator
 from stream.live.files import moment_count
@@ -32,7 +32,7 @@ from stream.live.known import NoDetector
 from stream.live.metrics import Meter, Summary
 from stream.live.pipeline import OpenSource, Pipeline
 from stream.live.starts import common_starts
-from stream.live.timed_start import TimedStart
+from stream.live.timed_start import TimedStart, Told
 from stream.recordings.run_info import up_in_words
 from stream.sinks import CameraInfo, MainSink, RunInfo
 from stream.sources import Source, SourceInfo, make_source, open_all
@@ -49,20 +49,38 @@ def run(config: Config) -> Summary:
         UserError: for everything the user can mend, in one line.
     """
     with ExitStack() as stack:
-        timed = TimedStart(config.start, told) if config.start else None
+        clock = clock_of(config, told)
         with leave_on_interrupt():
-            pipeline, viewer = prepare(config, stack, timed=timed)
+            pipeline, viewer = prepare(config, stack, clock)
         with finish_on_interrupt(pipeline.control):
-            if timed is None:
-                return pipeline.run(viewer)
-            pipeline.notes.append(lambda: timed.note)
-            timed.start(pipeline.control, lambda: pipeline.newest)
-            try:
-                summary = pipeline.run(viewer)
-            finally:
-                pipeline.control.stop()
-                timed.join()
-            return replace(summary, failures=(*summary.failures, *([timed.problem] if timed.problem else [])))
+            return drive(pipeline, viewer, clock)
+
+
+def clock_of(config: Config, told: Told) -> CaptureRun | TimedStart | None:
+    """What keeps a run to the clock: its capture, or its start and end alone; None where nothing is said of them.
+
+    Args:
+        config: the whole run.
+        told: hears the countdown.
+    """
+    if config.capture is not None:
+        return CaptureRun(config.capture, tuple(source.name for source in config.sources), "all", told)
+    return TimedStart(config.start, told) if config.start else None
+
+
+def drive(pipeline: Pipeline, viewer: MainSink | None, clock: CaptureRun | TimedStart | None) -> Summary:
+    """Run what is prepared, to its end, with a capture or a timed start beside it."""
+    if clock is None:
+        return pipeline.run(viewer)
+    pipeline.notes.append(lambda: clock.note)
+    if isinstance(clock, CaptureRun):
+        pipeline.add(CaptureEvents(clock), "capture")
+    clock.start(pipeline.control, lambda: pipeline.newest)
+    try:
+        summary = pipeline.run(viewer)
+    finally:
+        clock.close()
+    return replace(summary, failures=(*summary.failures, *([clock.problem] if clock.problem else [])))
 
 
 def told(line: str) -> None:
@@ -74,7 +92,7 @@ def told(line: str) -> None:
 
 
 def prepare(
-    config: Config, stack: ExitStack, capture: CaptureRun | None = None, timed: TimedStart | None = None
+    config: Config, stack: ExitStack, clock: CaptureRun | TimedStart | None = None
 ) -> tuple[Pipeline, MainSink | None]:
     """Everything of a run but the run: sources are open, networks are loaded, and no thread has been started.
 
@@ -83,8 +101,7 @@ def prepare(
     Args:
         config: the whole run.
         stack: closes the sources when it ends.
-        capture: gets every frame of them; it is made ready here, and not started.
-        timed: begins what is recorded; a capture does it itself.
+        clock: what keeps it to the clock; a capture, which gets every frame, is made ready here, and not started.
 
     Raises:
         UserError: for everything the user can mend, in one line.
@@ -92,8 +109,9 @@ def prepare(
     outputs.check(config)
     setup = camera_setup.load(config.setup, config.sources)
     config = replace(config, sources=setup.sized(config.sources))
+    capture = clock if isinstance(clock, CaptureRun) else None
     opened = open_sources(config, stack, capture.source if capture else make_source)
-    if timed is not None:
+    if clock is not None and capture is None:
         _must_be_live(opened)
     said: list[str] = []
     if capture is None:  # which is of every camera that was named
@@ -161,7 +179,7 @@ def prepare(
     doubts = None if setup.method == "none" else Doubts(lenses, config.detect.min_score)
     pipeline = Pipeline(opened, estimator, run_info, meter, sync, config.output.record_buffer_s, doubts=doubts)
     frames = None if live else _expected(opened, run_info.fps or 0.0, asked)
-    later = capture.begins if capture else timed.begins if timed else None
+    later = clock.begins if clock else None
     return pipeline, outputs.add(config.output, pipeline, meter, run_info.runtime, frames, stack, later)
 
 

@@ -22,7 +22,7 @@ from stream.drawing.facts import Status
 from stream.drawing.keys import draw_keys
 from stream.drawing.preview import draw_preview
 from stream.drawing.scene import ViewState
-from stream.live.capture import CaptureEvents, CaptureRun
+from stream.live.capture import CaptureRun
 from stream.live.heap import memory_given_back
 from stream.live.metrics import report
 from stream.live.pipeline import OpenSource
@@ -78,17 +78,10 @@ def _with_estimates(config: Config, capture: CaptureConfig, stack: ExitStack) ->
     run = _run(config, capture, "all")
     with leave_on_interrupt():
         pipeline, viewer = build.prepare(config, stack, run)
-    pipeline.notes.append(lambda: run.note)
-    pipeline.add(CaptureEvents(run), "capture")
     listen(pipeline.control, sys.stdin)
     with finish_on_interrupt(pipeline.control):
-        run.start(pipeline.control, lambda: pipeline.newest)
-        try:
-            summary = pipeline.run(viewer)
-        finally:
-            run.close()
-    failures = [*summary.failures, *([run.problem] if run.problem else [])]
-    return [*report(summary), *run.summary()], failures
+        summary = build.drive(pipeline, viewer, run)
+    return [*report(summary), *run.summary()], list(summary.failures)
 
 
 def _alone(config: Config, capture: CaptureConfig, stack: ExitStack) -> tuple[list[str], list[str]]:

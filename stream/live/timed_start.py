@@ -84,6 +84,7 @@ class TimedStart:
         self._start: float | None = None
         self.problem = ""
         """Why it did not come to it; empty otherwise."""
+        self._control = Control()
         self._thread: threading.Thread | None = None
 
     def begins(self, begin: Callable[[float, float], None]) -> None:
@@ -97,11 +98,13 @@ class TimedStart:
             control: of the run; is asked to stop at the end, and told of start and end as events.
             newest: time of the newest estimate, monotonic seconds.
         """
+        self._control = control
         self._thread = threading.Thread(target=self._watch, args=(control, newest), name="timed-start", daemon=True)
         self._thread.start()
 
-    def join(self) -> None:
-        """Wait for the end of its thread. The control stops."""
+    def close(self) -> None:
+        """Ask the run to stop, and wait for the end of its thread."""
+        self._control.stop()
         if self._thread is not None:
             self._thread.join()
 
