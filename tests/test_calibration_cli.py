@@ -25,9 +25,11 @@ from stream.app.calibrate import capture, judge, session, solve
 from stream.app.calibrate.arguments import board_of, parser
 from stream.app.calibrate.capture import Feed, collect_lens, collect_together, frame_sets
 from stream.app.calibrate.collect import LensCollector
+from stream.packed import Captured
 from stream.sinks import window
 from stream.sources import make_source
 from tests.calibration_scene import look_at, pose_errors, see
+from tests.captures import write_capture
 from tests.test_calibration_person import look, walker
 
 BOARD = Board("charuco", (7, 5), 80, 60)
@@ -142,6 +144,50 @@ def test_from_photographs_to_a_checked_calibration(shots, tmp_path, capsys):
     save_calibration(Calibration(tuple(turned)), tmp_path / "bad.toml")
     assert main([*check, str(tmp_path / "bad.toml")]) == 1
     assert "does not pass" in capsys.readouterr().out
+
+
+def take_of(shots, kind, folder, known, every=0.3):
+    """A capture of these photographs, by cameras that were calibrated so."""
+    frames = []
+    for camera in known:
+        for k, path in enumerate(sorted((shots / kind / camera.name).iterdir())):
+            t = 1000.0 + every * k
+            frames.append(Captured(camera.name, k, t, t, None, cv2.imread(str(path))))
+    names = [camera.name for camera in known]
+    return write_capture(folder, frames, names, cameras={c.name: c for c in known}, codec="mjpeg").folder
+
+
+def test_a_take_brings_what_it_was_captured_with(shots, tmp_path, capsys):
+    lenses = [replace(camera, R=np.eye(3), t=np.zeros(3), up=None) for camera in TRUE]
+    take = take_of(shots, "rig", tmp_path / "lenses", lenses)
+    rig = tmp_path / "rig.toml"
+    assert main(["extrinsics", "--from-take", str(take), *FLAGS, "--out", str(rig)]) == 0
+    said = capsys.readouterr().err
+    assert f"the calibration that {take} was captured with is used (--intrinsics FILE gives another)" in said
+    turn, move = pose_errors(load_calibration(rig).cameras, TRUE)
+    assert turn < 0.5 and move < 30
+    assert main(["check", "--from-take", str(take), *FLAGS]) == 2
+    assert "what the take was captured with: holds lenses only" in capsys.readouterr().err
+    person = ["from-person", "--from-take", str(take), "--height", "1750", "--out", str(tmp_path / "o.toml")]
+    assert main([*person, "--fov", "60"]) == 2
+    assert "the take has their calibration; leave it out" in capsys.readouterr().err
+
+    placed = take_of(shots, "rig", tmp_path / "placed", TRUE)
+    assert main(["check", "--from-take", str(placed), *FLAGS]) == 0
+    assert "(--calibration FILE gives another)" in capsys.readouterr().err
+    ground, lab = take_of(shots, "floor", tmp_path / "floor", TRUE), tmp_path / "lab.toml"
+    floor = ["floor", "--camera", f"{ground}/left", *FLOOR.describe().split(), "--out", str(lab)]
+    assert main(floor) == 0
+    made = load_calibration(lab)
+    assert made.names == ("left", "right"), "the one that was not looked through moves along"
+    for camera in TRUE:
+        assert made[camera.name].centre[2] == pytest.approx(camera.centre[2], abs=30)
+
+    for flags in (["extrinsics", *cameras(shots, "rig")], ["check", *cameras(shots, "rig")]):
+        out = [] if flags[0] == "check" else ["--out", str(tmp_path / "o.toml")]
+        assert main([*flags, *out]) == 2
+        assert "the following arguments are required: --" in capsys.readouterr().err
+    assert not (tmp_path / "o.toml").exists()
 
 
 LEFT = ["--camera", "a={}/lens/left"]

@@ -78,10 +78,17 @@ def rotation_of(source: str) -> int | None:
     return degrees if degrees in (90, 180, 270) else None
 
 
-def calibration_of_take(sources: Sequence[SourceConfig]) -> Calibration | None:
+def calibration_of_take(
+    sources: Sequence[SourceConfig], flag: str = "--calibration", whole: bool = False
+) -> Calibration | None:
     """The calibration that a take holds, of the cameras that are read from it; None where one of them has none there.
 
     Its cameras are named like the sources, and turned as their images will be.
+
+    Args:
+        sources: what is read.
+        flag: what would give another one, for the remark.
+        whole: with it come the take's other cameras, named as there, and turned as they were to be.
 
     Raises:
         CalibrationError: for a lens that cannot be turned.
@@ -93,16 +100,23 @@ def calibration_of_take(sources: Sequence[SourceConfig]) -> Calibration | None:
         take = open_take(folders.pop())
     except StreamError:
         return None  # opening it will say so
-    known = {camera.name: camera.calibration for camera in take.run_info.cameras}
+    stored = {camera.name: camera for camera in take.run_info.cameras}
+    read = [(source.name, stored.get(Path(source.source).name), source.rotate or 0) for source in sources]
+    if any(camera is None or camera.calibration is None for _, camera, _ in read):
+        return None
+    taken = {source.name for source in sources} | {Path(source.source).name for source in sources}
+    others = [c for c in stored.values() if whole and c.calibration is not None and c.name not in taken]
+    read += [(camera.name, camera, rotation_of(str(take.folder / camera.name)) or 0) for camera in others]
     cameras: list[Camera] = []
-    for source in sources:
-        camera = known.get(Path(source.source).name)
-        if camera is None:
-            return None
-        cameras.append(replace(turn_camera(camera, source.rotate or 0), name=source.name))
+    known: list[CameraInfo] = []
+    for name, camera, turn in read:
+        if camera is not None and camera.calibration is not None:
+            cameras.append(replace(turn_camera(camera.calibration, turn), name=name))
+            known.append(camera)
     placed = any(np.any(camera.t) or not np.array_equal(camera.R, np.eye(3)) for camera in cameras)
-    said = f"the calibration that {take.folder} was captured with is used (--calibration FILE gives another)"
-    return Calibration(tuple(cameras), placed or len(cameras) == 1, remarks=(said,))
+    said = f"the calibration that {take.folder} was captured with is used ({flag} FILE gives another)"
+    devices, serials = tuple(camera.device for camera in known), tuple(camera.serial for camera in known)
+    return Calibration(tuple(cameras), placed or len(cameras) == 1, devices, serials, remarks=(said,))
 
 
 class TakeSource(SequenceSource):

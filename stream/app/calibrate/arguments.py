@@ -56,6 +56,7 @@ def unit(text: str) -> float:
 
 ASSUMED_FOV: Final = 60.0
 """Degrees along the long side of a camera whose lens is not known."""
+_TAKE: Final = "(of a take: what it was captured with)"
 _SEVERAL = ("--sync-offset", "--letterbox", "--bind")
 _SOURCE_FLAGS: Mapping[str, Mapping[str, Any]] = {
     "--every": {"type": positive, "metavar": "S",
@@ -104,7 +105,7 @@ def parser() -> argparse.ArgumentParser:
 
     rig = _command(commands, "extrinsics", "where the cameras stand, from a board that several see at once")
     _sources(rig, *_SEVERAL, "--every", "--picture", "--no-window")
-    _calibration(rig, "--intrinsics", "the lenses, from `intrinsics` or any format read by `convert`")
+    _calibration(rig, "--intrinsics", f"the lenses, from `intrinsics` or any format read by `convert` {_TAKE}")
     _board(rig)
     rig.add_argument(
         "--count", type=at_least(MIN_SHARED), default=60, help="positions of the board to use (default 60)"
@@ -121,7 +122,7 @@ def parser() -> argparse.ArgumentParser:
 
     person = _command(commands, "from-person", "where the cameras stand, from one person walking about")
     _sources(person, *_SEVERAL, "--every", "--picture")
-    _calibration(person, "--intrinsics", "the lenses; without, --fov is assumed", required=False)
+    _calibration(person, "--intrinsics", f"the lenses; without, --fov is assumed {_TAKE}")
     person.add_argument(
         "--fov", type=positive, metavar="DEGREES",
         help=f"field of view along the long side, without --intrinsics (default {ASSUMED_FOV:g})",
@@ -135,7 +136,7 @@ def parser() -> argparse.ArgumentParser:
         commands, "floor", "up and the floor, from a board lying on it (face up) or from a person's ankles"
     )
     _sources(floor, *_SEVERAL, "--every", "--no-window")
-    _calibration(floor, "--calibration", "placed cameras")
+    _calibration(floor, "--calibration", f"placed cameras {_TAKE}")
     _board(floor)
     floor.add_argument("--thickness", type=finite, default=0.0, metavar="MM", help="of the plate under the board")
     floor.add_argument("--person", action="store_true", help="use a person walking about instead of a board")
@@ -144,7 +145,7 @@ def parser() -> argparse.ArgumentParser:
 
     check = _command(commands, "check", "is a calibration still good? exit code 1 when it is not")
     _sources(check, *_SEVERAL, "--every", "--picture", "--no-window")
-    _calibration(check, "--calibration", "placed cameras")
+    _calibration(check, "--calibration", f"placed cameras {_TAKE}")
     _board(check)
     check.add_argument(
         "--count", type=at_least(MIN_SHARED), help="positions of the board to use (10 live, 60 of recordings)"
@@ -154,7 +155,7 @@ def parser() -> argparse.ArgumentParser:
 
     sync = _command(commands, "sync", "how far cameras' clocks are apart, from a person who moves in all of them")
     _sources(sync, *_SEVERAL)
-    _calibration(sync, "--calibration", "placed cameras make it more precise", required=False)
+    _calibration(sync, "--calibration", f"placed cameras make it more precise {_TAKE}")
     sync.add_argument("--max-offset", type=positive, default=2.0, metavar="S", help="largest offset tried (2 seconds)")
     _person(sync, "movenet-lightning")
     _out(sync, "OFFSETS.toml", "also write the offsets to a file", required=False)
@@ -249,8 +250,8 @@ def _sources(parser: argparse.ArgumentParser, *flags: str) -> None:
         group.add_argument(flag, **_SOURCE_FLAGS[flag])
 
 
-def _calibration(parser: argparse.ArgumentParser, flag: str, text: str, required: bool = True) -> None:
-    parser.add_argument(flag, dest="calibration", type=Path, required=required, metavar="FILE", help=text)
+def _calibration(parser: argparse.ArgumentParser, flag: str, text: str) -> None:
+    parser.add_argument(flag, dest="calibration", type=Path, metavar="FILE", help=text)
 
 
 def _person(parser: argparse.ArgumentParser, detector: str = "movenet-thunder") -> None:

@@ -14,7 +14,7 @@ from engines.detectors import load as load_detector
 from stream.app.calibrate.arguments import board_of
 from stream.app.calibrate.reasons import blind
 from stream.app.calibrate.results import check_outputs, keep_picture, warn
-from stream.app.calibrate.session import boards_seen, bound, joints_seen, open_cameras
+from stream.app.calibrate.session import boards_seen, bound, calibration_of, joints_seen, needed, open_cameras
 from stream.app.calibrate.synchronise import by_timecode, collect_tracks, flags, synchronise, write_offsets
 from stream.live.plausibility import BODY
 
@@ -28,8 +28,9 @@ def check(args: argparse.Namespace) -> int:
     """Is it good? Exit code 1 when not."""
     made = None if args.person else board_of(args)
     check_outputs(args)
+    known = needed(args)
     with open_cameras(args, several=True) as opened:
-        _, cameras = bound(args, opened, placed=True)
+        _, cameras = bound(args, opened, known, placed=True)
         if made is None:
             xy, score = joints_seen(args, opened, cameras)
             result = check_person(cameras, xy, score, BODY)
@@ -49,8 +50,11 @@ def check(args: argparse.Namespace) -> int:
 def sync(args: argparse.Namespace) -> int:
     """How far the clocks are apart."""
     check_outputs(args)
+    known = calibration_of(args)
+    if args.calibration is None and known is not None and not known.placed:
+        known = None  # of a take's lenses alone nothing is gained
     with open_cameras(args, several=True) as opened:
-        cameras = bound(args, opened, placed=True)[1] if args.calibration is not None else None
+        cameras = None if known is None else bound(args, opened, known, placed=True)[1]
         detector = load_detector(args.detector)
         codes = by_timecode([one.info for one in opened])
         if codes is not None:

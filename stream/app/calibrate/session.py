@@ -22,10 +22,11 @@ from stream.app.calibrate.reasons import why
 from stream.app.calibrate.results import warn
 from stream.app.camera_setup import parse_offsets, source_id
 from stream.app.per_camera import with_settings
+from stream.config import SourceConfig
 from stream.live.starts import common_starts
 from stream.sinks import window
 from stream.sources import Source, SourceInfo, make_source, open_all, parse_sources
-from stream.sources.take import sources_of_take
+from stream.sources.take import calibration_of_take, sources_of_take
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +54,43 @@ class OpenCamera:
         return Feed(name, self.info.size, self.source.read, self.info.live, photographs, self.info.fps, self.offset)
 
 
+def sources_of(args: argparse.Namespace) -> tuple[SourceConfig, ...]:
+    """What is given to --camera or --from-take."""
+    cameras = sources_of_take(args.from_take) if args.from_take else args.camera
+    return with_settings(parse_sources(cameras), args.speed, args.rotate, args.times)
+
+
+def calibration_of(args: argparse.Namespace) -> Calibration | None:
+    """The calibration that is given, or what a take was captured with that the cameras are read from; None: neither.
+
+    Raises:
+        CalibrationError: if it cannot be read.
+    """
+    if args.calibration is not None:
+        return load_calibration(args.calibration)
+    return calibration_of_take(sources_of(args), _flag(args), whole=args.command == "floor")
+
+
+def needed(args: argparse.Namespace) -> Calibration:
+    """As ``calibration_of``, for a command that does nothing without.
+
+    Raises:
+        CalibrationError: if there is none.
+    """
+    known = calibration_of(args)
+    if known is None:
+        made = "intrinsics" if args.command in PLACES else "extrinsics"
+        raise CalibrationError(
+            f"the following arguments are required: {_flag(args)}; python -m calibration {made} makes the file, and "
+            "only a take that was captured with --calibration brings its own"
+        )
+    return known
+
+
+def _flag(args: argparse.Namespace) -> str:
+    return "--intrinsics" if args.command in PLACES else "--calibration"
+
+
 @contextmanager
 def open_cameras(args: argparse.Namespace, several: bool = False) -> Iterator[list[OpenCamera]]:
     """The sources of every --camera, closed in the end. Sets --no-window where no window can be opened, and says why.
@@ -60,8 +98,7 @@ def open_cameras(args: argparse.Namespace, several: bool = False) -> Iterator[li
     Raises:
         UserError: for one camera where ``several`` are needed, or one that cannot be opened.
     """
-    cameras = sources_of_take(args.from_take) if args.from_take else args.camera
-    configs = with_settings(parse_sources(cameras), args.speed, args.rotate, args.times)
+    configs = sources_of(args)
     if several and len(configs) < 2:
         raise CalibrationError(f"{args.command} compares cameras; give --camera at least twice")
     offsets = parse_offsets(getattr(args, "sync_offset", []), [config.name for config in configs])
@@ -92,18 +129,18 @@ def open_cameras(args: argparse.Namespace, several: bool = False) -> Iterator[li
 
 
 def bound(
-    args: argparse.Namespace, opened: Sequence[OpenCamera], placed: bool = False
+    args: argparse.Namespace, opened: Sequence[OpenCamera], calibration: Calibration, placed: bool = False
 ) -> tuple[Calibration, tuple[Camera, ...]]:
-    """The calibration file, and its cameras in the order of the sources, fitted to their frames.
+    """The calibration as it is to be used, and its cameras in the order of the sources, fitted to their frames.
 
     Raises:
-        CalibrationError: if it cannot be read, has no entry for a source, or only lenses where ``placed`` is asked for.
+        CalibrationError: if it has no entry for a source, or only lenses where ``placed`` is asked for.
     """
-    calibration = load_calibration(args.calibration)
     if not placed and args.command in PLACES:
         calibration = as_lenses(calibration)
     if placed and not calibration.placed:
-        raise CalibrationError(f"{args.calibration}: holds lenses only; place the cameras with `extrinsics` first")
+        whose = args.calibration or "what the take was captured with"
+        raise CalibrationError(f"{whose}: holds lenses only; place the cameras with `extrinsics` first")
     warn(calibration.remarks)
     binding = bind(calibration, [one.given for one in opened], args.bind)
     warn(binding.warnings)

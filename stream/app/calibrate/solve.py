@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from calibration.errors import CalibrationError
-from calibration.formats import load_calibration, save_calibration
+from calibration.formats import save_calibration
 from calibration.geometry.camera import camera_from_fov
 from calibration.geometry.triangulation import triangulate_robust
 from calibration.solving.board import Board
@@ -25,7 +25,16 @@ from stream.app.calibrate.capture import collect_lens
 from stream.app.calibrate.collect import overlay
 from stream.app.calibrate.reasons import blind, told, too_few
 from stream.app.calibrate.results import check_outputs, how_made, keep_picture, save_placed, warn
-from stream.app.calibrate.session import BOARD_EVERY_S, PERSON_EVERY_S, boards_seen, bound, joints_seen, open_cameras
+from stream.app.calibrate.session import (
+    BOARD_EVERY_S,
+    PERSON_EVERY_S,
+    boards_seen,
+    bound,
+    calibration_of,
+    joints_seen,
+    needed,
+    open_cameras,
+)
 from stream.app.calibrate.show import beside
 from stream.live.plausibility import BODY
 
@@ -79,10 +88,11 @@ def extrinsics(args: argparse.Namespace) -> int:
     """Where the cameras stand."""
     made = board_of(args)
     check_outputs(args)
+    lenses = needed(args)
     if not args.anyway:
-        _check_square(args, made)
+        _check_square(args, made, lenses)
     with open_cameras(args, several=True) as opened:
-        calibration, cameras = bound(args, opened)
+        calibration, cameras = bound(args, opened, lenses)
         seen = boards_seen(args, opened, cameras, made, args.count, least=2)
     result = solve_extrinsics(cameras, made, seen.frames, lens=args.lens)
     for name, rms in result.rms_px.items():
@@ -105,13 +115,13 @@ def extrinsics(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check_square(args: argparse.Namespace, board: Board) -> None:
+def _check_square(args: argparse.Namespace, board: Board, lenses: Calibration) -> None:
     """Whether a square measures what it did for the lenses, before anything is filmed: it is the scale of everything.
 
     Raises:
         CalibrationError: if it is another length.
     """
-    recorded = load_calibration(args.calibration).made.get("board")
+    recorded = lenses.made.get("board")
     found = re.search(r"--square (\d+(?:\.\d*)?)(?: |$)", str(recorded))
     if found is None or abs(board.square_mm / float(found[1]) - 1) <= _SAME_SQUARE:
         return
@@ -125,12 +135,14 @@ def _check_square(args: argparse.Namespace, board: Board) -> None:
 def from_person(args: argparse.Namespace) -> int:
     """Where the cameras stand, from a person."""
     check_outputs(args)
-    if args.calibration is None and args.letterbox:
+    lenses = calibration_of(args)
+    if lenses is None and args.letterbox:
         raise CalibrationError("--letterbox fits calibrated lenses to frames of another shape; give --intrinsics too")
-    if args.calibration is not None and args.fov is not None:
-        raise CalibrationError("--fov is for lenses that are not known; leave out it or --intrinsics")
+    if lenses is not None and args.fov is not None:
+        out = "leave out it or --intrinsics" if args.calibration else "the take has their calibration; leave it out"
+        raise CalibrationError(f"--fov is for lenses that are not known; {out}")
     with open_cameras(args, several=True) as opened:
-        if args.calibration is None:
+        if lenses is None:
             fov = ASSUMED_FOV if args.fov is None else args.fov
             cameras = tuple(camera_from_fov(o.info.name, o.info.size, fov) for o in opened)
             calibration = Calibration(
@@ -138,7 +150,7 @@ def from_person(args: argparse.Namespace) -> int:
             )
             warn([f"no --intrinsics: a field of view of {fov:g} degrees is assumed"])
         else:
-            calibration, cameras = bound(args, opened)
+            calibration, cameras = bound(args, opened, lenses)
         xy, score = joints_seen(args, opened, cameras)
     with told(cameras, xy, score):
         result = solve_from_person(cameras, xy, score, BODY, args.height, step_s=args.every or PERSON_EVERY_S)
@@ -178,8 +190,9 @@ def floor(args: argparse.Namespace) -> int:
     """The world frame."""
     check_outputs(args)
     made = None if args.person else board_of(args)
+    known = needed(args)
     with open_cameras(args, several=args.person) as opened:
-        calibration, cameras = bound(args, opened, placed=True)
+        calibration, cameras = bound(args, opened, known, placed=True)
         if made is None:
             xy, score = joints_seen(args, opened, cameras)
             joints = triangulate_robust(cameras, np.where((score > 0.3)[..., None], xy, np.nan), score).points
