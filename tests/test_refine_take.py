@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration.formats import load_calibration
+from calibration.formats import load_calibration, save_calibration
+from calibration.types import Calibration
 from engines.skeleton import EDGES
 from engines.types import Pose
 from stream.app.export import main as export
+from stream.app.recover import main as recover
 from stream.app.refine import main as refine
 from stream.app.refine import whose
 from stream.recordings import refined
@@ -179,6 +181,32 @@ def test_cameras_are_corrected_on_request(tmp_path: Path, capsys: pytest.Capture
         assert "cam0 moved" in said.out
         found = load_calibration(tmp_path / "out" / "calibration.toml")
         assert found.names == ("cam0", "cam1", "cam2", "cam3")
+        (tmp_path / "out" / "calibration.toml").unlink()
+        assert recover([str(tmp_path / "out")]) == 1
+        assert "calibration.toml: missing; the header has its cameras" in capsys.readouterr().out
+
+
+def test_a_take_refined_again_says_both_and_a_copy_keeps_its_calibration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    take = walked(tmp_path, count=30, others_from=20)
+    assert refine([str(take), "--out", str(tmp_path / "one"), "--fill", "0.1"]) == 0
+    assert refine([str(tmp_path / "one"), "--out", str(tmp_path / "two"), "--join", "3,4"]) == 0
+    once, twice = (open_take(tmp_path / name).run_info.settings["refine"] for name in ("one", "two"))
+    assert isinstance(once, dict) and isinstance(twice, dict)
+    assert (once["take"], once["fill_s"], once.get("before")) == ("take", 0.1, None)
+    assert (twice["take"], twice["fill_s"], twice["before"]) == ("one", 1.0, once)
+    capsys.readouterr()
+    cameras = Calibration(tuple(fusion_scene.ring((0, 90))))
+    save_calibration(cameras, tmp_path / "two" / "calibration.toml")
+    assert recover([str(tmp_path / "two"), "--out", str(tmp_path / "copy")]) == 0
+    assert load_calibration(tmp_path / "copy" / "calibration.toml").names == cameras.names
+    secret = tmp_path / "secret.toml"
+    secret.write_text("x = 1")
+    (tmp_path / "two" / "calibration.toml").unlink()
+    (tmp_path / "two" / "calibration.toml").symlink_to(secret)
+    assert recover([str(tmp_path / "two"), "--out", str(tmp_path / "other")]) == 0
+    assert not (tmp_path / "other" / "calibration.toml").exists(), "a link out of the take is not followed"
 
 
 @pytest.mark.parametrize(
@@ -231,7 +259,7 @@ def test_a_full_disk_leaves_nothing(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(refined.SegmentWriter, "append", full)
-    assert refine([str(take), "--out", str(tmp_path / "out")]) == 1
+    assert refine([str(take), "--out", str(tmp_path / "out")]) == 2
     assert "No space left on device; nothing is left of it" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["take"]
 

@@ -12,7 +12,7 @@ from calibration.errors import UserError
 from calibration.formats import save_calibration
 from calibration.geometry.camera import Camera
 from calibration.types import Calibration
-from engines.argument_types import DONE, FAILED, Parser, positive
+from engines.argument_types import DONE, MISTAKE, Parser, positive
 from engines.refinement import RefineOptions
 from engines.refinement.cameras import CameraChange
 from stream.app.console import ended, say, tell
@@ -21,7 +21,7 @@ from stream.recordings.captured import must_hold_estimates
 from stream.recordings.reading import fault_line
 from stream.recordings.refined import RefinedPerson, Refinery, filled_share
 from stream.recordings.segments import Span
-from stream.recordings.takes import Take, new_folder, open_take
+from stream.recordings.takes import CALIBRATION, Take, new_folder, open_take
 from stream.types import StreamError
 from stream.words import number_of
 
@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
         return ended(error, "stopped; nothing was written")
     except OSError as error:
         say(f"the refined take cannot be written: {error.strerror or error}; nothing is left of it")
-        return FAILED
+        return MISTAKE
     tell(lines)
     return DONE
 
@@ -94,18 +94,21 @@ def _refine(take: Take, out: Path, options: argparse.Namespace, faults: dict[tup
             refinery = Refinery(take, chosen, joined, {camera.name: camera for camera in cameras}, on_fault=fault)
             lines += [_change(change) for change in changes]
         solved = _solved(refinery, "refine")
-        said = asdict(chosen) | {"take": take.folder.name, "cameras": [asdict(change) for change in changes]}
+        said: dict[str, object] = asdict(chosen)
+        said |= {"take": take.folder.name, "cameras": [asdict(change) for change in changes]}
+        if (before := take.run_info.settings.get("refine")) is not None:
+            said["before"] = before
         moments = refinery.write(folder, solved, said)
         if cameras:
             made = {"by": "python -m stream refine --refine-cameras", "take": take.folder.name}
-            save_calibration(Calibration(cameras, made=made), folder / "calibration.toml")
+            save_calibration(Calibration(cameras, made=made), folder / CALIBRATION)
     lines += [_person(one) for one in solved]
     filled = filled_share(solved)
     lines.append(f"{number_of(moments, 'moment')}, {100 * filled:.1f} % of the joints filled in: {out}")
     if cameras:
         late = " ".join(f"--sync-offset {one.name}={-one.late_s:.3f}" for one in changes if abs(one.late_s) >= 0.001)
         lines.append(
-            f"the corrected calibration: {out / 'calibration.toml'}"
+            f"the corrected calibration: {out / CALIBRATION}"
             + (f"; times are as they were: a new run takes {late}" if late else "")
         )
     return lines

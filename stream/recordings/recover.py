@@ -16,7 +16,7 @@ from calibration.text import one_line
 from calibration.writing import scratch
 from stream.recordings.schema import ESTIMATES, EVENTS, FRAMES, MOMENTS
 from stream.recordings.segments import SegmentWriter, Span, is_ended, read_stream, segments
-from stream.recordings.takes import Take, video_of
+from stream.recordings.takes import CALIBRATION, Take, calibration_file, video_of
 from stream.types import StreamError
 from stream.words import number_of
 
@@ -177,6 +177,10 @@ def _recover(take: Take, out: Path | None) -> tuple[list[str], bool]:
             report = check(take, stream, out)
             lines += describe(report)
             whole &= not report.faults
+        refined = take.run_info.settings.get("refine")
+        if isinstance(refined, dict) and refined.get("cameras") and calibration_file(folder) is None:
+            lines.append(f"{CALIBRATION}: missing; the header has its cameras")
+            whole = False
         said, all_there = _check_videos(take)
         lines += said
         whole &= all_there
@@ -184,6 +188,8 @@ def _recover(take: Take, out: Path | None) -> tuple[list[str], bool]:
             for video in videos:
                 with suppress(ValueError, FileNotFoundError):  # said above
                     _copy(video_of(folder, video.name), out / video.name)
+            if calibration_file(folder) is not None:
+                _copy(folder / CALIBRATION, out / CALIBRATION)
     except OSError as error:
         if out is not None:
             raise

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 
@@ -29,6 +30,8 @@ from stream.types import StreamError
 
 _KINDS = (".arrows", ".journal", ".mkv")
 """Suffixes of the files in a take."""
+CALIBRATION: Final = "calibration.toml"
+"""In a refined take: its cameras, where they were refined too."""
 
 
 def new_take(directory: Path) -> Path:
@@ -149,6 +152,13 @@ def video_of(take: Path, name: str) -> Path:
     if path.resolve().parent != take.resolve():
         raise ValueError("it is a link out of the take; it is not opened")
     return path.resolve()
+
+
+def calibration_file(take: Path) -> Path | None:
+    """The calibration that a take was refined with; None where there is none, or what has its name is no such file."""
+    path = take / CALIBRATION
+    there = path.is_file() and path.resolve().parent == take.resolve()
+    return path if there else None
 
 
 def belongs_to(take: Path, path: Path) -> bool:
