@@ -4,15 +4,17 @@ import io
 import pickle
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas
 
 from calibration.text import one_line
 from stream.sources._pose_files._joint_sets import BY_COUNT, JointSet, by_names
 from stream.sources._pose_files._types import OnePose, PoseFile
 from stream.types import StreamError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 TITLE = "a csv or h5 of DeepLabCut; a csv with columns NAME_x, NAME_y and perhaps NAME_score, as of MediaPipe"
 _SCORES = ("likelihood", "score", "confidence", "conf", "visibility", "v", "c", "p")
@@ -37,6 +39,8 @@ def read(path: Path) -> PoseFile:
     Raises:
         StreamError: if it is damaged, or its joints have no names that are known.
     """
+    import pandas  # here, as it is slow to load and every source asks this module whether it is one of its files
+
     try:
         if path.suffix.lower() == ".h5":
             return _deeplabcut(path, _h5(path))
@@ -46,7 +50,7 @@ def read(path: Path) -> PoseFile:
             levels = 4 if lines[1].startswith("individuals") else 3
             return _deeplabcut(path, pandas.read_csv(path, header=list(range(levels)), index_col=0))
         return _wide(path, pandas.read_csv(path))
-    except (ValueError, KeyError, IndexError, pandas.errors.ParserError) as error:
+    except (ValueError, KeyError, IndexError) as error:
         raise StreamError(f"{path}: cannot be read as a table of 2D joints ({one_line(str(error), 100)})") from None
 
 
@@ -57,7 +61,7 @@ class _TextOnly(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it asks for {module_name}.{global_name}")
 
 
-def _h5(path: Path) -> pandas.DataFrame:
+def _h5(path: Path) -> "DataFrame":
     """The table that pandas writes for DeepLabCut, read without what pandas would run of it."""
     try:
         import h5py
@@ -75,11 +79,13 @@ def _h5(path: Path) -> pandas.DataFrame:
             values = np.asarray(table["values_block_0"], float)
     except (OSError, RuntimeError, TypeError, pickle.UnpicklingError, EOFError, AttributeError) as error:
         raise ValueError(str(error)) from error
+    import pandas
+
     columns = pandas.MultiIndex.from_tuples(names)
     return pandas.DataFrame(values, columns=columns)
 
 
-def _deeplabcut(path: Path, table: pandas.DataFrame) -> PoseFile:
+def _deeplabcut(path: Path, table: "DataFrame") -> PoseFile:
     columns = table.columns.to_frame(index=False)
     columns.columns = ["scorer", "individuals", "bodyparts", "coords"] if columns.shape[1] == 4 else [
         "scorer", "bodyparts", "coords"]  # fmt: skip
@@ -99,7 +105,7 @@ def _deeplabcut(path: Path, table: pandas.DataFrame) -> PoseFile:
     return PoseFile("deeplabcut", joints, _frames(np.stack(people), len(people) > 1))
 
 
-def _wide(path: Path, table: pandas.DataFrame) -> PoseFile:
+def _wide(path: Path, table: "DataFrame") -> PoseFile:
     found: dict[str, dict[str, Any]] = {}
     for name in table.columns:
         if match := _COLUMN.match(str(name).strip()):
