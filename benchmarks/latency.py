@@ -7,13 +7,16 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Final
 
 from benchmarks.camera_server import age, read_mark, sent
 from benchmarks.timing import Times, times
 from calibration.arrays import Image
 from calibration.errors import UserError
+from engines import detectors
 from engines.detectors import fallback
+from engines.types import CrowdSession
 from stream.app import build
 from stream.channel import Policy
 from stream.config import Config
@@ -72,6 +75,11 @@ def steady(config: Config) -> Config:
     return replace(config, detect=replace(config.detect, names=fallback.order(config.detect.names)[:1]))
 
 
+def following(config: Config) -> CrowdSession:
+    """What the pipeline's detector does with each image of a camera, and nothing else: it follows as many people."""
+    return detectors.crowd(build.load_detector(config, None), config.people.limit, count())
+
+
 def pipeline_watch(config: Config, stack: ExitStack, seconds: float) -> Callable[[], tuple[Summary, list[list[Seen]]]]:
     """Load everything; what is returned runs the pipeline on virtual cameras for a while."""
     pipeline, viewer = build.prepare(config, stack)
@@ -82,7 +90,7 @@ def pipeline_watch(config: Config, stack: ExitStack, seconds: float) -> Callable
 
 def detector_watch(config: Config, stack: ExitStack, seconds: float) -> Callable[[], list[list[Seen]]]:
     """Load the detector; what is returned reads the first camera and detects, for a while."""
-    session = build.load_detector(config, None).session()
+    session = following(config)
     source = build.open_sources(config, stack)[0].source
 
     def run() -> list[list[Seen]]:

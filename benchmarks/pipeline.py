@@ -31,7 +31,7 @@ from benchmarks.timing import Times
 from benchmarks.video import repeat
 from calibration.errors import UserError
 from engines.argument_types import Parser, at_least
-from engines.types import DetectorSession
+from engines.types import CrowdSession
 from stream.app import build
 from stream.app.demo import MULTI, SINGLE, fetch
 from stream.config import Config, OutputConfig
@@ -123,9 +123,9 @@ def run_case(case: Case, folder: Path) -> Result:
         return run_live(case, latency.steady(config))
     with ExitStack() as stack:
         if case.part == "detector":
-            detector = build.load_detector(config, None)
+            session = latency.following(config)
             opened = build.open_sources(config, stack)
-            (moments, busy, stages), usage = measure(lambda: detector_alone(opened[0], detector.session()))
+            (moments, busy, stages), usage = measure(lambda: detector_alone(opened[0], session))
         else:
             pipeline, viewer = build.prepare(config, stack)
             summary, usage = measure(lambda: pipeline.run(viewer))
@@ -133,7 +133,7 @@ def run_case(case: Case, folder: Path) -> Result:
     return Result(moments, busy, stages, usage)
 
 
-def detector_alone(opened: OpenSource, session: DetectorSession) -> tuple[int, float, dict[str, float]]:
+def detector_alone(opened: OpenSource, session: CrowdSession) -> tuple[int, float, dict[str, float]]:
     """Read and detect, one after the other: frames, seconds in the detector, milliseconds of both."""
     frames, busy, reading = 0, 0.0, 0.0
     while True:
