@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -49,10 +49,14 @@ FLAGS: Final[dict[str, tuple[list[str], str]]] = {
     "websocket": (["--websocket", "47802"], "47802"),
     "web": (["--web", "47804"], "47804"),
     "osc": (["--osc", "47803"], "47803"),
-    "lsl": (["--lsl", "latency", "--people", "1"], "latency"),
+    "lsl": (["--lsl", "latency"], "latency"),
     "ros2": (["--ros2"], "lo"),
 }
 """Flags of each case, and where its receiver listens."""
+PEOPLE: Final = {
+    "1": "One person followed (`--people 1`): each moment is as much work as the next",
+    "all": "Everybody (`--people all`, the default): in two thirds of the film there are two people",
+}
 MARKS: Final = ("<!-- outputs -->", "<!-- /outputs -->")
 """A document keeps the table between these."""
 LATER_MS: Final = 5.0
@@ -118,9 +122,10 @@ def screen() -> Iterator[None]:
         server.wait()
 
 
-def run_case(name: str, url: str, seconds: float) -> dict[str, Any]:
+def run_case(name: str, people: str, url: str, seconds: float) -> dict[str, Any]:
     """Run the program with one output in this process: milliseconds of each moment, and how busy the machine was."""
-    flags = ["--view", "none", "--quiet", "--detector", "movenet-lightning", *FLAGS[name][0]]
+    always = ["--view", "none", "--quiet", "--detector", "movenet-lightning", "--people", people]
+    flags = [*always, *FLAGS[name][0]]
     config = latency.steady(config_of(program().parse_args(["--camera", url, *flags])))
     with ExitStack() as stack:
         if name == "window":
@@ -137,9 +142,10 @@ def run_case(name: str, url: str, seconds: float) -> dict[str, Any]:
         }  # fmt: skip
 
 
-def measured(name: str, url: str, seconds: float) -> dict[str, Any]:
+def measured(name: str, people: str, url: str, seconds: float) -> dict[str, Any]:
     """Run a case in a fresh process, with its receiver in another."""
-    command = [sys.executable, "-m", "benchmarks.outputs", "--case", name, "--seconds", str(seconds)]
+    command = [sys.executable, "-m", "benchmarks.outputs", "--case", name, "--people", people,
+               "--seconds", str(seconds)]  # fmt: skip
     with ExitStack() as stack:
         receiver = None
         if name in KINDS:
@@ -199,10 +205,25 @@ def report(found: Mapping[str, list[dict[str, Any]]]) -> tuple[str, list[str], d
     return table(heads, rows), lines, figures
 
 
+def chosen(asked: str | None, known: Collection[str], what: str) -> list[str]:
+    """Those of the known names that are asked for, or all.
+
+    Raises:
+        UserError: for an unknown name.
+    """
+    names = asked.split(",") if asked else list(known)
+    if unknown := [name for name in names if name not in known]:
+        raise UserError(f"no {what} {', '.join(unknown)}; there are {', '.join(known)}")
+    return names
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Command line; see ``--help``."""
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="NAMES", help=f"some of {','.join(FLAGS)}")
+    parser.add_argument(
+        "--people", metavar="WHOM", help=f"some of {','.join(PEOPLE)}; a table each (default: all of them)"
+    )
     parser.add_argument("--seconds", type=positive, default=12.0, help="of each run (default: %(default)g)")
     parser.add_argument("--repeat", type=at_least(1), default=2, help="times, in turn (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE")
@@ -211,25 +232,26 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         if args.case:
-            print(json.dumps(run_case(args.case, sys.stdin.read().strip(), args.seconds)))
+            print(json.dumps(run_case(args.case, args.people, sys.stdin.read().strip(), args.seconds)))
             return 0
-        names = args.only.split(",") if args.only else list(FLAGS)
-        if unknown := [name for name in names if name not in FLAGS]:
-            raise UserError(f"no output {', '.join(unknown)}; there are {', '.join(FLAGS)}")
-        found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+        names, whom = chosen(args.only, FLAGS, "output"), chosen(args.people, PEOPLE, "choice of people")
+        found: dict[str, dict[str, list[dict[str, Any]]]] = {people: {name: [] for name in names} for people in whom}
         with Cameras([fetch(SINGLE) / "demo.mp4"], 30.0, 150, back=True) as cameras:
             for _ in range(args.repeat):
-                for name in names:
-                    found[name].append(measured(name, cameras.urls[0], args.seconds))
-        text, lines, figures = report(found)
+                for people in whom:
+                    for name in names:
+                        found[people][name].append(measured(name, people, cameras.urls[0], args.seconds))
         about = machine.describe()
-        print(machine.title(about), text, *lines, sep="\n\n")
+        parts, figures = [machine.title(about)], {}
+        for people in whom:
+            text, lines, times_of = report(found[people])
+            parts += [PEOPLE[people] + ":", text, "\n".join(f"- {line}" for line in lines)]
+            figures[people] = {name: asdict(t) for name, t in times_of.items()}
+        print(*parts, sep="\n\n")
         if args.out:
-            documents.put(
-                "\n\n".join([machine.title(about), text, "\n".join(f"- {line}" for line in lines)]), args.out, MARKS
-            )
+            documents.put("\n\n".join(parts), args.out, MARKS)
         if args.json:
-            write_json(args.json, {"machine": about, "times": {n: asdict(t) for n, t in figures.items()}})
+            write_json(args.json, {"machine": about, "times": figures})
     except UserError as error:
         print(f"benchmarks.outputs: {error}", file=sys.stderr)
         return 2
