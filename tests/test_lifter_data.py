@@ -13,7 +13,7 @@ from engines.models.mdn import MDN, MDNShape
 from engines.training.data import mocap
 from engines.training.data.mocap import PROXY_SUBJECTS, REPEATS, TRAIN_FILES, load_proxy, load_training
 from engines.training.evaluation import lifter as evaluation
-from engines.training.lifter import augment, bodies, compose, detector_noise, train, unfold
+from engines.training.lifter import augment, average, bodies, compose, detector_noise, train, unfold
 from engines.training.lifter.batches import Ingredients, TrainingSampler
 from tests.bodies import standing
 from tests.mistakes import refused
@@ -244,6 +244,36 @@ def test_a_training_starts_from_weights(tmp_path, capsys):
     ):
         other = [*flags[:-1], "32", *none, "--start", start, "--out", tmp_path / "3"]
         assert said in refused(capsys, train.main, "engines.training.lifter.train", *other)
+
+
+def test_an_average_lies_between_and_can_be_gone_on_from(tmp_path, capsys):
+    folder = folder_of(tmp_path, ["A", "CMU_07", "CMU_08"], ["x", "x", "x"])
+    flags = ["--data", folder, "--threads", "1", "--precision", "float32", "--samples", "2048", "--width", "64"]
+    assert train.main([str(f) for f in (*flags, "--composed", "0", "--out", tmp_path / "b")]) == 0
+    one, two = tmp_path / "a.onnx", tmp_path / "b" / "checkpoint.pt"
+    build_lifter.write_onnx(network(3), one)
+
+    def mixed(*shares, name):
+        of = [word for path, share in zip((one, two), shares, strict=True) for word in ("--of", path, share)]
+        return [str(f) for f in (*of, "--data", folder, "--out", tmp_path / name)]
+
+    assert average.main(mixed(1, 3, name="c")) == 0
+    settings, got = train.rebuild(torch.load(tmp_path / "c" / "checkpoint.pt", weights_only=True), tmp_path / "c")
+    assert settings.start == "average of a.onnx 0.25, checkpoint.pt 0.75"
+    other = train.rebuild(torch.load(two, weights_only=True), two)[1]
+    parts = zip(unfold.matrices(one), unfold.folded(other), unfold.folded(got), strict=True)
+    for a, b, c in parts:
+        for k in (0, 1):
+            np.testing.assert_allclose(c[k], 0.25 * a[k] + 0.75 * b[k], atol=1e-5, rtol=1e-4)
+    on = [*flags, "--composed", "0", "--start", tmp_path / "c" / "checkpoint.pt", "--out", tmp_path / "d"]
+    assert train.main([str(f) for f in on]) == 0
+    said = "engines.training.lifter.average"
+    capsys.readouterr()
+    assert "holds a training already" in refused(capsys, average.main, said, *mixed(1, 1, name="c"))
+    assert "above 0" in refused(capsys, average.main, said, *mixed(0, 1, name="e"))
+    assert "could not convert" in refused(capsys, average.main, said, *mixed("half", 1, name="e"))
+    build_lifter.write_onnx(network(3, 32), one)
+    assert "another one than that of" in refused(capsys, average.main, said, *mixed(1, 1, name="e"))
 
 
 def test_evaluation_of_the_proxies_and_with_a_detectors_errors(tmp_path, capsys):

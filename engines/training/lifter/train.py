@@ -99,7 +99,7 @@ PRESETS = {
     ),
 }  # fmt: skip
 VALIDATE_EVERY = 250_000  # samples
-_STATISTICS = 8192  # samples that the norms' statistics are measured on where a training starts from folded weights
+STATISTICS = 8192  # samples that the norms' statistics are measured on where a training starts from folded weights
 AVERAGE_EVERY = 4  # steps; averaging at each one costs a twentieth of the time
 
 
@@ -217,7 +217,7 @@ def begin_from(network: MDN, start: Path, source: PoseSource) -> None:
         UserError: if it cannot be read or is of another network.
     """
     if start.suffix == ".onnx":
-        unfold.unfold(network, start, torch.from_numpy(source.draw(_STATISTICS, 0).inputs))
+        unfold.unfold(network, start, torch.from_numpy(source.draw(STATISTICS, 0).inputs))
         return
     try:
         network.load_state_dict(rebuild(load_checkpoint(start), start)[1].state_dict())

@@ -10,12 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils import fusion
 
 from calibration.errors import UserError
 from engines.models.mdn import MDN
 
+Products = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
+"""Weight and bias of every matrix product, first to last."""
 
-def matrices(path: Path) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+
+def matrices(path: Path) -> Products:
     """Weight and bias of every matrix product of a file, first to last.
 
     Raises:
@@ -40,6 +44,17 @@ def matrices(path: Path) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 @torch.no_grad()
+def folded(network: MDN) -> Products:
+    """The same of a network in evaluation mode, its norms folded into the matrices."""
+    layers = [layer for layer in network.trunk.modules() if isinstance(layer, nn.Linear)]
+    norms = [layer for layer in network.trunk.modules() if isinstance(layer, nn.BatchNorm1d)]
+    plain = [fusion.fuse_linear_bn_eval(*both) for both in zip(layers, norms, strict=True)]
+    heads = [network.mean, network.sigma, network.weight]
+    products = [(layer.weight.numpy(), layer.bias.numpy()) for layer in plain]
+    last = (torch.cat([head.weight for head in heads]), torch.cat([head.bias for head in heads]))
+    return [*products, (last[0].numpy(), last[1].numpy())]
+
+
 def unfold(network: MDN, path: Path, inputs: Tensor) -> None:
     """Give a network the weights of a file.
 
@@ -51,14 +66,29 @@ def unfold(network: MDN, path: Path, inputs: Tensor) -> None:
     Raises:
         UserError: if the file cannot be read or is of another network.
     """
-    found = matrices(path)
+    fill(network, matrices(path), inputs, f"--start: the network in {path}")
+
+
+@torch.no_grad()
+def fill(network: MDN, found: Products, inputs: Tensor, whose: str) -> None:
+    """Give a network the weights of ``matrices`` or ``folded``; see ``unfold``.
+
+    Args:
+        network: of their shape.
+        found: the weights.
+        inputs: see ``unfold``.
+        whose: they are, in words, should they not fit.
+
+    Raises:
+        UserError: if they are of another network.
+    """
     layers = [layer for layer in network.trunk.modules() if isinstance(layer, nn.Linear)]
     norms = [layer for layer in network.trunk.modules() if isinstance(layer, nn.BatchNorm1d)]
     heads = [network.mean, network.sigma, network.weight]
     wanted = [tuple(layer.weight.shape) for layer in layers]
     wanted.append((sum(head.out_features for head in heads), heads[0].in_features))
     if [w.shape for w, _ in found] != wanted:
-        raise UserError(f"--start: the network in {path} is another one: {[w.shape for w, _ in found]}, not {wanted}")
+        raise UserError(f"{whose} is another one: {[w.shape for w, _ in found]}, not {wanted}")
     network.eval()
     for layer, norm, (weight, bias) in zip(layers, norms, found[:-1], strict=True):
         _set(layer, weight, bias)
