@@ -157,6 +157,8 @@ class CaptureConfig:
     """So much of the disk is left free: it ends before."""
     probe_s: float = 1.0
     """The cameras are looked at for so long, to know how much they send."""
+    directed: bool = False
+    """A take is begun and ended each time that is asked for, and not with the run."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,6 +13,7 @@ class Control:
         self._stopping = self._paused = self._ended = False
         self._on_record: Callable[[bool | None], None] | None = None
         self._on_event: Callable[[str, str, float | None], None] | None = None
+        self._followers: list[Callable[[str, str, float | None], None]] = []
 
     def connect(
         self,
@@ -28,6 +29,10 @@ class Control:
         """
         self._on_record = record or self._on_record
         self._on_event = event or self._on_event
+
+    def follow(self, event: Callable[[str, str, float | None], None]) -> None:
+        """Have events told to somebody else as well, as the method ``event``, in the thread that tells of them."""
+        self._followers.append(event)
 
     @property
     def stopping(self) -> bool:
@@ -76,3 +81,5 @@ class Control:
         """
         if self._on_event is not None:
             self._on_event(source, text, t)
+        for follower in self._followers:
+            follower(source, text, t)

@@ -45,6 +45,8 @@ class KnownFrame(Frame):
 
     seen: Seen
     """Everybody in it."""
+    picture: Image | None = None
+    """(h, w, 3) uint8 BGR, a small one to be shown, perhaps of a little earlier; None where ``image`` is shown."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -191,6 +193,26 @@ class Event:
     """Who says so, such as "user" or the name of a sink."""
     text: str
     """One line."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockReading:
+    """How far the clock of another computer of a group was ahead of the one that times are told by."""
+
+    t: float
+    """Seconds, in the time of ``Estimate.t``."""
+    clock: str
+    """Whose time that is: an id that no other process has."""
+    other: str
+    """Whose the other clock is."""
+    ahead: float
+    """Seconds: the other one minus this one."""
+    within: float
+    """Seconds: it is not further off than this."""
+
+
+Note = Event | ClockReading
+"""What a recording keeps besides estimates."""
 
 
 def _plain(value: Any) -> Any:

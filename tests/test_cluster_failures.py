@@ -18,6 +18,7 @@ for package in ("zenoh", "msgpack"):
     pytest.importorskip(package, reason=f"needs {package}, of requirements-cluster.txt")
 
 from stream.app.command_line import main  # noqa: E402
+from stream.cluster.wire import VERSION  # noqa: E402
 from stream.config import SourceConfig  # noqa: E402
 from stream.sources import open_all  # noqa: E402
 from stream.sources.node import NodeSource  # noqa: E402
@@ -240,7 +241,7 @@ def test_another_version_says_what_to_do(start, capsys):
     process = start(group, "left", fault="version")
     assert main(["--from", str(group), "--view", "none"]) == 2
     said = capsys.readouterr().err
-    assert f"{process.node} is not heard: it speaks version 77, this program 1; install the same version" in said
+    assert f"{process.node} is not heard: it speaks version 77, this program {VERSION}; install the same version" in said
 
 
 def test_one_that_begins_before_whoever_fuses_and_sees_it_come_back(start, fusion):

@@ -2,25 +2,30 @@
 
 import random
 
+import cv2
 import numpy as np
 import pytest
 
 msgpack = pytest.importorskip("msgpack", reason="needs msgpack, of requirements-cluster.txt")
 
 from engines.types import Detection, ExtraJoints, Seen, Sighting  # noqa: E402
-from stream.cluster.wire import (  # noqa: E402
-    MOST_BYTES,
-    VERSION,
+from stream.cluster.jpeg import jpeg_size  # noqa: E402
+from stream.cluster.messages import (  # noqa: E402
+    Ahead,
+    Ask,
     Batch,
     Card,
     Hello,
-    OtherVersionError,
+    Look,
+    Order,
+    Picture,
     Pull,
+    Recording,
+    Remark,
+    Remarks,
     SeenFrame,
-    WireError,
-    decode,
-    encode,
 )
+from stream.cluster.wire import MOST_BYTES, VERSION, OtherVersionError, WireError, decode, encode  # noqa: E402
 
 
 def person(rng, track=0, extra=True):
@@ -56,7 +61,21 @@ def same(a, b):
 
 
 HELLO = Hello("pc-1", "hypothesis-stream 1", True, (Card("left", (640, 480), 29.97, "A1", None, "no new frame"),),
-              1.0, 2.0, 3.0)  # fmt: skip
+              1.0, 2.0, 3.0, Recording(True, "20260102T030405Z", ""), 7, 5.0)  # fmt: skip
+ORDER = Order("pc-0", True, 12.5, (Remark(3, 11.5, "key", "mark"), Remark(9, 12.0, "page", "jump")), Ahead(-3.0, 4e-4))
+
+
+def jpeg(width=320, height=180, **settings):
+    image = np.random.default_rng(0).integers(0, 60, (height, width, 3), np.uint8)
+    params = [v for pair in settings.items() for v in (getattr(cv2, f"IMWRITE_JPEG_{pair[0].upper()}"), pair[1])]
+    return cv2.imencode(".jpg", image, params)[1].tobytes()
+
+
+OTHERS = (
+    Ask(1.5, "pc-0"), Look("left", -1), ORDER, Order("pc-0", None, 0.0, (), None), Remarks(ORDER.remarks), Remarks(()),
+    Recording(False, "", "the disk is full"),
+)  # fmt: skip
+PICTURE = Picture("left", 4, (320, 180), jpeg())
 
 
 def test_what_goes_in_comes_out():
@@ -65,7 +84,37 @@ def test_what_goes_in_comes_out():
     same(batch.frames[0], frame(1))
     same(batch.frames[1], frame(2, 0))
     assert batch.over and decode(encode(HELLO), Hello) == HELLO
-    assert decode(encode(Pull(-1, 64)), Pull) == Pull(-1, 64) and decode(encode(1.5), float) == 1.5
+    assert decode(encode(Pull(-1, 64)), Pull) == Pull(-1, 64)
+    for message in OTHERS:
+        assert decode(encode(message), type(message)) == message
+    got = decode(encode(PICTURE), Picture)
+    assert (got.camera, got.seq, got.size, got.jpeg) == ("left", 4, (320, 180), PICTURE.jpeg)
+
+
+def test_texts_are_cut_and_never_refused_by_whoever_gets_them():
+    long = Order("pc-0", None, 0.0, (Remark(0, 0.0, "s" * 900, "t" * 900),), None)
+    (remark,) = decode(encode(long), Order).remarks
+    assert len(remark.source) == 200 and len(remark.text) == 500
+
+
+def test_a_picture_is_a_small_plain_jpeg_or_nothing():
+    assert jpeg_size(PICTURE.jpeg) == (320, 180) and jpeg_size(jpeg(7, 5)) == (7, 5)
+    data = PICTURE.jpeg
+    grey = cv2.imencode(".jpg", np.zeros((180, 320), np.uint8))[1].tobytes()
+    exif = data[:2] + b"\xff\xe1\x00\x08Exif\0\0" + data[2:]
+    large = jpeg(1000, 20)
+    for other in (
+        b"", data[:-2], data[:200], b"\x89PNG" + data, grey, exif, jpeg(progressive=1), data[:3],
+        data.replace(b"\xff\xc0", b"\xff\xc1", 1), data[:2] + b"\xff\xdb\x00\x01" + data[2:],
+    ):  # fmt: skip
+        assert jpeg_size(other) is None
+        with pytest.raises(WireError):
+            decode(encode(Picture("left", 4, (320, 180), other)), Picture)
+    wrong = (Picture("left", 4, (180, 320), data), Picture("left", 4, (1000, 20), large),
+             Picture("left", 4, (320, 180), data[:-2] + bytes(96 << 10) + data[-2:]))  # fmt: skip
+    for picture in wrong:
+        with pytest.raises(WireError):
+            decode(encode(picture), Picture)
 
 
 def test_a_person_takes_about_a_kilobyte():
@@ -111,13 +160,33 @@ def test_each_field_is_held_to_its_bounds(fields):
         decode(b"HSN" + bytes([VERSION, 1]) + msgpack.packb(fields), SeenFrame)
 
 
+def wrong_orders():
+    """Each field of an order as it may not be."""
+    good = msgpack.unpackb(encode(ORDER)[5:])
+    remark = good[3][0]
+    for k, values in {
+        0: (None, "a\n", "a" * 201), 1: (1, "on"), 2: (None, float("inf")), 4: ([1.0], [1.0, -1.0], ["1", 0.0], 3.0),
+        3: (None, [remark] * 65, [remark, remark], [good[3][1], remark], [[*remark, 1]], [[-1, *remark[1:]]],
+            [[*remark[:3], "t" * 501]], [[*remark[:2], "s\0", "t"]]),
+    }.items():  # fmt: skip
+        for value in values:
+            yield [*good[:k], value, *good[k + 1 :]]
+    yield good[:-1]
+
+
+@pytest.mark.parametrize("fields", list(wrong_orders()))
+def test_each_field_of_an_order_is_held_to_its_bounds(fields):
+    with pytest.raises(WireError):
+        decode(b"HSN" + bytes([VERSION, 7]) + msgpack.packb(fields), Order)
+
+
 def test_whatever_comes_nothing_foreign_is_raised():
     rng = random.Random(0)
-    kinds = (SeenFrame, Hello, Pull, Batch, float)
-    whole = [encode(m) for m in (frame(), HELLO, Pull(5, 1), Batch((frame(),), False), 1.0)]
+    messages = (frame(), HELLO, Pull(5, 1), Batch((frame(),), False), *OTHERS, PICTURE)
+    whole, kinds = [encode(m) for m in messages], [type(m) for m in messages]
     refused = 0
-    for turn in range(4000):
-        data, kind = bytearray(whole[turn % 5]), kinds[turn % 5]
+    for turn in range(6000):
+        data, kind = bytearray(whole[turn % len(whole)]), kinds[turn % len(whole)]
         for _ in range(rng.randrange(1, 6)):
             how, at = rng.randrange(4), rng.randrange(4, len(data)) if len(data) > 4 else 0
             if how == 0:
@@ -132,7 +201,7 @@ def test_whatever_comes_nothing_foreign_is_raised():
             decode(bytes(data), kind)
         except WireError:
             refused += 1
-    assert refused > 2000
+    assert refused > 3000
     nested = b"HSN" + bytes([VERSION, 1]) + b"\x91" * 5000
     for data in (b"", b"HSN", b"\x80\x04K\x01.", nested, bytes(MOST_BYTES + 1), rng.randbytes(1000)):
         with pytest.raises(WireError):

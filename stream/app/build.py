@@ -25,6 +25,7 @@ from stream.app.signals import finish_on_interrupt, leave_on_interrupt
 from stream.app.tone import play_tone
 from stream.config import Config, SourceConfig
 from stream.live.capture import CaptureEvents, CaptureRun
+from stream.live.directed_capture import DirectedCapture, capture_of
 from stream.live.doubts import Doubts
 from stream.live.estimator import Each, Estimator
 from stream.live.files import moment_count
@@ -64,7 +65,7 @@ def clock_of(config: Config, told: Told) -> CaptureRun | TimedStart | None:
         told: hears the countdown.
     """
     if config.capture is not None:
-        return CaptureRun(config.capture, tuple(source.name for source in config.sources), "all", told)
+        return capture_of(config.capture, tuple(source.name for source in config.sources), "all", told)
     return TimedStart(config.start, told) if config.start else None
 
 
@@ -179,8 +180,9 @@ def prepare(
     doubts = None if setup.method == "none" else Doubts(lenses, config.detect.min_score)
     pipeline = Pipeline(opened, estimator, run_info, meter, sync, config.output.record_buffer_s, doubts=doubts)
     frames = None if live else _expected(opened, run_info.fps or 0.0, asked)
-    later = clock.begins if clock else None
-    return pipeline, outputs.add(config.output, pipeline, meter, run_info.runtime, frames, stack, later)
+    later = clock.begins if clock and not isinstance(clock, DirectedCapture) else None
+    return pipeline, outputs.add(config.output, pipeline, meter, run_info.runtime, frames, stack, later,
+                                 config.sources, capture)  # fmt: skip
 
 
 def _expected(opened: Sequence[OpenSource], rate: float, asked: float | None) -> int | None:

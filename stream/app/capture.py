@@ -23,6 +23,7 @@ from stream.drawing.keys import draw_keys
 from stream.drawing.preview import draw_preview
 from stream.drawing.scene import ViewState
 from stream.live.capture import CaptureRun
+from stream.live.directed_capture import capture_of
 from stream.live.heap import memory_given_back
 from stream.live.metrics import report
 from stream.live.pipeline import OpenSource
@@ -71,7 +72,7 @@ def _check(config: Config, capture: CaptureConfig) -> None:
 
 
 def _run(config: Config, capture: CaptureConfig, seen: str) -> CaptureRun:
-    return CaptureRun(capture, tuple(source.name for source in config.sources), seen, build.told)
+    return capture_of(capture, tuple(source.name for source in config.sources), seen, build.told)
 
 
 def _with_estimates(config: Config, capture: CaptureConfig, stack: ExitStack) -> tuple[list[str], list[str]]:

@@ -165,7 +165,12 @@ def _capture_of(args: argparse.Namespace, start: StartConfig | None) -> CaptureC
         return None
     if args.demo or args.realtime:
         raise UserError(f"--capture is for live cameras; leave out {'--demo' if args.demo else '--realtime'}")
-    return CaptureConfig(args.capture, args.live, args.capture_codec, start or StartConfig())
+    # What is published is detected; whoever fuses says when, unless that is said here.
+    published = args.publish is not None
+    return CaptureConfig(
+        args.capture, args.live or published, args.capture_codec, start or StartConfig(),
+        directed=published and start is None,
+    )  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -6,13 +6,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, cast
 
+from stream.app.nodes import command_nodes, looking
 from stream.app.record_switch import RecordSwitch, TakeSinks
+from stream.app.recordings import Recordings
 from stream.app.run_status import RunStatus
-from stream.config import Config, OutputConfig
+from stream.cluster.group import Group
+from stream.config import Config, OutputConfig, SourceConfig
 from stream.drawing.scene import ViewState
+from stream.live.capture import CaptureRun
 from stream.live.metrics import Meter
 from stream.live.pipeline import Pipeline
-from stream.sinks import MainSink, Run, SinkOptions, recorder
+from stream.sinks import MainSink, Run, SinkOptions, publish, recorder
 from stream.types import StreamError
 
 _log = logging.getLogger(__name__)
@@ -39,7 +43,8 @@ def check(config: Config) -> None:
 
 def add(
     config: OutputConfig, pipeline: Pipeline, meter: Meter, runtime: str, total: int | None, stack: ExitStack,
-    later: Callable[[Callable[[float, float], None]], None] | None = None,
+    later: Callable[[Callable[[float, float], None]], None] | None = None, sources: Sequence[SourceConfig] = (),
+    capture: CaptureRun | None = None,
 ) -> MainSink | None:  # fmt: skip
     """Make the sinks of a run, add them to its pipeline and connect its record switch.
 
@@ -51,6 +56,8 @@ def add(
         total: frame sets there will be, where a file tells.
         stack: ends with the run; an empty take goes then.
         later: is told what begins the take, where it begins later than the run; see ``TimedStart.begins``.
+        sources: of the run, open.
+        capture: goes on beside it.
 
     Returns:
         The viewer, which wants the main thread, if there is one.
@@ -66,21 +73,37 @@ def add(
     folder = next((o.record for o in options if isinstance(o, recorder.Options)), None)
     switch = RecordSwitch(pipeline, folder or RECORD_FOLDER, take_sinks)
     stack.callback(switch.close)
-    status = RunStatus(pipeline, meter, runtime, total, lambda: switch.take)
+    recording = Recordings(switch, folder is not None, capture)
+    status = RunStatus(pipeline, meter, runtime, total, lambda: recording.take)
     view = ViewState(mirror=config.mirror).seen_from(*config.viewpoint)
-    run = Run(status, pipeline.control, hypotheses=config.hypotheses, view=view, hold=config.hold, looks=pipeline.looks)
+    run = Run(status, pipeline.control, hypotheses=config.hypotheses, view=view, hold=config.hold, looks=pipeline.looks,
+              recording=recording.told, refuses=recording.refuses, tell=pipeline.tell,
+              look=looking(sources))  # fmt: skip
     # Everything that can be refused is made first, a take last, so that no empty one is left.
     made = _made([o for o in options if o.role == "output"], run)
     viewer = _viewer(config.view, [o for o in options if o.role == "viewer"], run)
     for name, sink in made:
         pipeline.add(sink, name)
-    pipeline.control.connect(record=switch.switch)
-    if folder and later:
+    pipeline.control.connect(record=recording.switch)
+    command_nodes(sources, pipeline, switch, stack)
+    waits = directed(config, pipeline.live) if later is None else None
+    if waits and not recording.refuses:
+        if folder:
+            switch.try_folder()
+        _log.info(f"recording: {waits} begins it there (--record, the key r, its page), or r here")
+        pipeline.facts.append(lambda: [] if recording.begun else [("recording", f"waits for {waits}")])
+        pipeline.endings.append(lambda: [] if recording.begun else [f"recording: {waits} never began one"])
+    elif folder and later:
         switch.try_folder()
         later(switch.begin_timed)
     elif folder:
         switch.begin()
     return viewer
+
+
+def directed(config: OutputConfig, live: bool) -> Group | None:
+    """Whoever says when takes begin and end: the group to which a live run is published; None: this run by itself."""
+    return next((o.publish for o in sink_options(config) if isinstance(o, publish.Options)), None) if live else None
 
 
 def sink_options(config: OutputConfig) -> list[SinkOptions]:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +30,10 @@ class RecordSwitch:
 
     def __init__(self, pipeline: Pipeline, folder: Path, make: Callable[[Path], TakeSinks]) -> None:
         self._pipeline, self._folder, self._make = pipeline, folder, make
+        self.changed: list[Callable[[bool, float], None]] = []
+        """Told whether it goes on from now on, and from which time on, monotonic seconds. They do not wait."""
+        self.problem = ""
+        """Why the last take could not be begun; empty where it was."""
         self._workers: list[SinkWorker] = []
         self._takes: list[Path] = []
         self._lock = threading.Lock()
@@ -47,6 +52,11 @@ class RecordSwitch:
         """The folder of the take that is being written; None where none is."""
         return self._takes[-1] if self._takes and self.recording else None
 
+    @property
+    def newest(self) -> Path | None:
+        """The folder of the newest take; None before there is one."""
+        return self._takes[-1] if self._takes else None
+
     def begin(self, span: Span = ALWAYS) -> None:
         """Begin a take.
 
@@ -56,13 +66,20 @@ class RecordSwitch:
         Raises:
             UserError: if it cannot be begun; then it leaves no folder.
         """
-        take = new_take(self._folder)
-        self._takes.append(take)
         try:
-            self._workers = [self._pipeline.add(sink, name, span) for name, sink in self._make(take)]
-        except UserError:
-            self.close()
+            take = new_take(self._folder)
+            self._takes.append(take)
+            try:
+                self._workers = [self._pipeline.add(sink, name, span) for name, sink in self._make(take)]
+            except UserError:
+                self.close()
+                raise
+        except UserError as error:
+            self.problem = str(error)
             raise
+        self.problem = ""
+        now = time.monotonic()
+        self._tell(True, span[0] if span[0] > now else now)
 
     def begin_timed(self, start: float, until: float) -> None:
         """Begin a take of what is seen from a time on and before another; one that a user has begun goes on.
@@ -99,6 +116,7 @@ class RecordSwitch:
                 self._pipeline.remove(worker)
             self._workers = []
             if recording or on is False:
+                self._tell(False, time.monotonic())
                 return
             try:
                 self.begin()
@@ -106,3 +124,7 @@ class RecordSwitch:
                 _log.error(str(error))
             else:
                 _log.info(f"recording into {self._takes[-1]}")
+
+    def _tell(self, on: bool, since: float) -> None:
+        for told in self.changed:
+            told(on, since)

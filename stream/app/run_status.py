@@ -40,6 +40,7 @@ class RunStatus:
             skew_ms=self._meter.skew_ms,
             done=self._meter.frame_sets,
             total=self._total,
+            more=tuple(fact for ask in self._pipeline.facts for fact in ask()),
             cameras=tuple(
                 CameraHealth(name, s.fps, s.dropped, s.corrupt, s.reconnects, s.stalled, s.note)
                 for name, s in self._pipeline.health

@@ -13,21 +13,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from stream.channel import Channel, Closed
-from stream.cluster.clock import OffsetFilter
+from stream.cluster.clock import Offset, OffsetFilter
 from stream.cluster.group import Group
-from stream.cluster.session import key, node_of, open_session
-from stream.cluster.wire import (
-    MOST_BATCH,
-    Batch,
-    Card,
-    Hello,
-    OtherVersionError,
-    Pull,
-    SeenFrame,
-    WireError,
-    decode,
-    encode,
-)
+from stream.cluster.messages import Ask, Batch, Card, Hello, Look, Order, Picture, Pull, SeenFrame
+from stream.cluster.session import key, new_id, node_of, open_session
+from stream.cluster.wire import MOST_BATCH, OtherVersionError, WireError, decode, encode
 from stream.types import StreamError
 
 if TYPE_CHECKING:
@@ -50,6 +40,25 @@ _MOST_APART: Final = 50_000
 _GONE_S: Final = 10.0
 """Of files: a node that answers nothing for so long is gone."""
 _MOST_STRANGERS: Final = 32
+_WANTED_S: Final = 2.0
+"""So long pictures are asked for after somebody looked at them."""
+_LOOK_S: Final = 0.02
+_LEFT: Final = 3.0
+"""How many times as long as a picture takes the way is left to what else there is."""
+_SILENT_S: Final = 3.0
+"""A node that is there and has not answered for so long is not of this version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """What others may know of a node."""
+
+    hello: Hello
+    """What it said last."""
+    here: bool
+    """Whether it answers."""
+    offset: Offset | None
+    """How far its clock is ahead; None where that is not known yet."""
 
 
 @dataclass(slots=True)
@@ -61,7 +70,11 @@ class _Peer:
     heard: float = float("-inf")
     """When it said hello last."""
     gone: bool = False
+    since: float = field(default_factory=time.monotonic)
+    """When it was heard of first."""
     pulling: bool = False
+    looking: bool = False
+    """Whether a thread asks it for pictures."""
     asked: float = float("-inf")
 
 
@@ -84,6 +97,10 @@ class Feed:
         """Frames that were not used, by the reason."""
         self.refused = ""
         """Who else publishes it, and is not heard."""
+        self.picture: tuple[float, Picture] | None = None
+        """The newest, and the monotonic seconds at which it came."""
+        self.looked = float("-inf")
+        """Monotonic seconds at which it was asked for one."""
         self.error: StreamError | None = None
 
 
@@ -96,6 +113,10 @@ class Listener:
 
     def __init__(self, group: Group) -> None:
         self._group = group
+        self.id = new_id()
+        """Another one each time; begins with what the computer is called."""
+        self._pictures_until = float("-inf")
+        """Pictures are wanted until then, monotonic seconds."""
         self._lock = threading.RLock()
         self._peers: dict[str, _Peer] = {}
         self._feeds: dict[str, Feed] = {}
@@ -157,8 +178,49 @@ class Listener:
 
     def problems(self) -> list[str]:
         """What is wrong with nodes that are not used, a line each."""
+        now = time.monotonic()
         with self._lock:
-            return [*self._strangers.values()]
+            silent = [n for n, p in self._peers.items() if p.hello is None and not p.gone and now - p.since > _SILENT_S]
+            return [*self._strangers.values(), *(
+                f"{self._group}: {node} is there and does not answer; is it of another version of this program?"
+                for node in silent if node not in self._strangers
+            )]  # fmt: skip
+
+    def peers(self) -> dict[str, Peer]:
+        """The nodes that were ever understood, by their ids."""
+        now = time.monotonic()
+        with self._lock:
+            return {
+                node: Peer(peer.hello, not peer.gone and now - peer.heard < 2 * _QUIET_S, peer.clock.at(now))
+                for node, peer in self._peers.items()
+                if peer.hello is not None
+            }
+
+    def ask(
+        self, node: str, what: str, message: Pull | Order, within_s: float, answered: Callable[[bytes], None]
+    ) -> None:
+        """Ask a node, without waiting for the answer.
+
+        Args:
+            node: its id.
+            what: what of it.
+            message: the question.
+            within_s: an answer that takes longer is none.
+            answered: takes the answer, in another thread; it may raise ``WireError``.
+        """
+        import zenoh
+
+        def take(reply: zenoh.Reply) -> None:
+            if reply.ok is not None:
+                try:
+                    answered(bytes(reply.ok.payload))
+                except WireError as error:
+                    self._stranger(node, error)
+
+        session = self._session
+        if session is not None:
+            with suppress(zenoh.ZError):  # closed meanwhile
+                session.get(key(self._group.name, node, what), take, payload=encode(message), timeout=within_s)
 
     def _heard(self) -> list[Hello]:
         now = time.monotonic()
@@ -187,8 +249,13 @@ class Listener:
             self._users += 1
         return feed, hello
 
+    def join(self) -> None:
+        """Keep it open until ``leave``, besides those who attached."""
+        with self._lock:
+            self._users += 1
+
     def leave(self) -> None:
-        """One who attached is done; it is closed after the last."""
+        """One who attached or joined is done; it is closed after the last."""
         with self._lock:
             self._users -= 1
         self.close_unused()
@@ -232,6 +299,51 @@ class Listener:
             said.append(f"{garbage} messages of {feed.owner} were none of this program")
         return "; ".join(said)
 
+    # pictures
+
+    def want_pictures(self) -> None:
+        """Somebody looks at pictures now; they are asked for as long as this is called."""
+        now = time.monotonic()
+        self._pictures_until = now + _WANTED_S
+        with self._lock:
+            found = [(n, p) for n, p in self._peers.items() if p.hello and p.hello.picture_fps and not p.looking]
+            for _, peer in found:
+                peer.looking = True
+        for node, peer in found:
+            self._start(lambda node=node, peer=peer: self._look_on(node, peer), "cluster-pictures")
+
+    def _look_on(self, node: str, peer: _Peer) -> None:
+        """Ask for pictures, one at a time: on a slow way there is never more of them between detections than one."""
+        try:
+            while not self._stop.is_set() and not peer.gone and time.monotonic() < self._pictures_until:
+                hello, wait = peer.hello, _LOOK_S
+                for feed in self._feeds_of(node, peer):
+                    every = 1 / hello.picture_fps if hello and hello.picture_fps else _WANTED_S
+                    begun = time.monotonic()
+                    if begun - feed.looked < every:
+                        continue
+                    feed.looked = begun
+                    self._look(node, feed)
+                    # As long as it took is left to detections three times over.
+                    wait = max(wait, _LEFT * (time.monotonic() - begun))
+                self._stop.wait(min(wait, _WANTED_S))
+        finally:
+            peer.looking = False
+
+    def _look(self, node: str, feed: Feed) -> None:
+        before = feed.picture
+        look = Look(feed.card.name, -1 if before is None else before[1].seq)
+        sample = self._get(node, "picture", look)
+        if sample is None:
+            return
+        try:
+            picture = decode(sample, Picture)
+        except WireError as error:
+            self._stranger(node, error)
+            return
+        if picture.camera == feed.card.name and feed.owner == node:
+            feed.picture = time.monotonic(), picture
+
     # nodes, heard in threads of zenoh's
 
     def _liveliness(self, sample: "zenoh.Sample") -> None:
@@ -270,7 +382,9 @@ class Listener:
                 self.close()
                 return
             with suppress(zenoh.ZError):  # closed meanwhile
-                session.get(key(self._group.name, "*", "hello"), self._answered, payload=encode(now), timeout=2.0)
+                session.get(
+                    key(self._group.name, "*", "hello"), self._answered, payload=encode(Ask(now, self.id)), timeout=2.0
+                )
             with self._lock:
                 young = any(p.clock.exchanges < _SETTLED and not p.gone for p in self._peers.values())
             self._wake.clear()
@@ -370,7 +484,7 @@ class Listener:
             feed.changes += 1
             _log.info("%s: %s comes from %s now", self._group, feed.card.name, node)
         feed.refused = "" if feed.refused == node else feed.refused
-        feed.owner, feed.seq = node, -1
+        feed.owner, feed.seq, feed.picture = node, -1, None
         return True
 
     # frames of files
@@ -414,22 +528,26 @@ class Listener:
             found = [self._feeds[card.name] for card in cards if card.name in self._feeds]
             return [feed for feed in found if feed.owner in ("", node)]
 
-    def _fetch(self, node: str, pull: Pull) -> Batch | None:
+    def _get(self, node: str, what: str, message: Pull | Look) -> bytes | None:
+        """The answer of a node, which is waited for; None where there is none."""
         import zenoh
 
         session = self._session
         if session is None:
             return None
         try:
-            replies = session.get(key(self._group.name, node, "pull"), payload=encode(pull), timeout=2.0)
-            sample = next((reply.ok for reply in replies if reply.ok is not None), None)
+            replies = session.get(key(self._group.name, node, what), payload=encode(message), timeout=2.0)
+            return next((bytes(reply.ok.payload) for reply in replies if reply.ok is not None), None)
         except zenoh.ZError:
             return None
-        if sample is None:
+
+    def _fetch(self, node: str, pull: Pull) -> Batch | None:
+        data = self._get(node, "pull", pull)
+        if data is None:
             self._stop.wait(0.1)
             return None
         try:
-            return decode(bytes(sample.payload), Batch)
+            return decode(data, Batch)
         except WireError as error:
             self.garbage[node] += 1
             raise StreamError(f"{self._group}: what {node} sends cannot be used: {error}") from None

@@ -1,18 +1,34 @@
 """A computer that publishes what it sees: live, the newest frame wins; of files each waits until it is fetched."""
 
-import secrets
-import socket
+import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Protocol
 
 from engines.types import Seen
 from stream.cluster.group import Group
-from stream.cluster.session import key, open_session
-from stream.cluster.wire import MOST_BATCH, Batch, Card, Hello, Pull, SeenFrame, WireError, decode, encode
+from stream.cluster.messages import (
+    Ask,
+    Batch,
+    Card,
+    Hello,
+    Look,
+    Order,
+    Picture,
+    Pull,
+    Recording,
+    Remark,
+    Remarks,
+    SeenFrame,
+)
+from stream.cluster.session import key, new_id, open_session
+from stream.cluster.wire import MOST_BATCH, MOST_REMARKS, OtherVersionError, WireError, decode, encode
+from stream.types import StreamError
 
 if TYPE_CHECKING:
     import zenoh
@@ -22,6 +38,28 @@ _QUEUE: Final = 256
 _WAIT_S: Final = 0.1
 GONE_S: Final = 10.0
 """Whoever fetched and has asked for nothing for so long is gone."""
+_KEPT: Final = 256
+"""Events that wait to be fetched; the oldest give way."""
+_ORDERS: Final = 16
+"""Orders that wait to be carried out; more are not answered."""
+_LOOKS: Final = 4
+"""The same of pictures."""
+_LATER_S: Final = 5.0
+"""An order is for no later time than this."""
+_COMMANDERS: Final = 16
+_CANNOT: Final = Recording(False, "", "it takes no orders")
+_log = logging.getLogger(__name__)
+
+
+class Pictures(Protocol):
+    """Makes the pictures that are asked for."""
+
+    fps: float
+    """A second and camera, at most."""
+
+    def __call__(self, look: Look) -> Picture | None:
+        """The picture; None where there is no new one, or it is too early for one."""
+        ...
 
 
 class Node:
@@ -33,16 +71,29 @@ class Node:
         live: whether frames have times of the clock and the newest wins.
         software: name and version of the program.
         clock: seconds, that of the frames where it is live.
+        recording: tells of its own recording.
+        obey: carries an order out, in a thread of its own; its events are such as were not heard before.
+        pictures: makes pictures, in a thread of its own; None: there are none.
     """
 
     def __init__(
         self, group: Group, cards: Callable[[], Sequence[Card]], *, live: bool, software: str,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.monotonic, recording: Callable[[], Recording] = lambda: _CANNOT,
+        obey: Callable[[Order], None] | None = None, pictures: Pictures | None = None,
     ) -> None:  # fmt: skip
         self._group, self._cards, self._live, self._software, self._clock = group, cards, live, software, clock
-        host = "".join(c if c.isascii() and (c.isalnum() or c in "-.") else "-" for c in socket.gethostname())[:60]
-        self.id = f"{host or 'node'}-{secrets.token_hex(4)}"
+        self._recording, self._obey, self._pictures = recording, obey, pictures
+        self.id = new_id()
         """Another one each time it starts; begins with what the computer is called."""
+        self._remarks: deque[Remark] = deque(maxlen=_KEPT)
+        self._remark_count = 0
+        self._heard: dict[str, int] = {}
+        """Number of the last event of each who commands."""
+        self._orders = ThreadPoolExecutor(1, thread_name_prefix="cluster-orders")
+        self._waiting_orders = 0
+        self._looks = ThreadPoolExecutor(1, thread_name_prefix="cluster-pictures")
+        self._looking = 0
+        self._stop = threading.Event()
         self._change = threading.Condition()
         self._waiting: deque[SeenFrame] = deque()
         self._seq = 0
@@ -59,8 +110,15 @@ class Node:
         import zenoh
 
         session = self._session = open_session("--publish", self._group, listen=False)
-        mine = {what: key(self._group.name, self.id, what) for what in ("hello", "pull", "frames", "alive")}
+        whats = ("hello", "pull", "frames", "alive", "order", "told", "picture")
+        mine = {what: key(self._group.name, self.id, what) for what in whats}
         session.declare_queryable(mine["hello"], lambda query: self._answer(query, mine["hello"], self._hello))
+        session.declare_queryable(mine["told"], lambda query: self._answer(query, mine["told"], self._tell))
+        # Nobody else may command: beyond this machine both sides have proved who they are, or there is no session.
+        if self._obey is not None and (self._group.loopback or self._group.keys is not None):
+            session.declare_queryable(mine["order"], lambda query: self._take_order(query, mine["order"]))
+        if self._pictures is not None:
+            session.declare_queryable(mine["picture"], lambda query: self._take_look(query, mine["picture"]))
         if self._live:
             self._publisher = session.declare_publisher(
                 mine["frames"], congestion_control=zenoh.CongestionControl.DROP, priority=zenoh.Priority.REAL_TIME,
@@ -99,6 +157,12 @@ class Node:
             publisher.put(encode(frame))
             self.sent += 1
 
+    def remark(self, t: float, source: str, text: str) -> None:
+        """Tell whoever fuses of an event at t seconds of its clock."""
+        with self._change:
+            self._remarks.append(Remark(self._remark_count, t, _line(source), _line(text)))
+            self._remark_count += 1
+
     def finish(self, given_up: Callable[[], bool]) -> int:
         """Wait until all was fetched, or it is given up; whoever fetched and is gone is not waited for.
 
@@ -121,6 +185,10 @@ class Node:
 
     def close(self) -> None:
         """Take it away."""
+        with self._change:
+            self._stop.set()
+        self._orders.shutdown(cancel_futures=True)
+        self._looks.shutdown(cancel_futures=True)
         session, self._session, self._publisher = self._session, None, None
         if session is not None:
             session.close()
@@ -136,9 +204,22 @@ class Node:
             query.drop()
 
     def _hello(self, data: bytes, received: float) -> bytes:
-        sent = decode(data, float)
-        hello = Hello(self.id, self._software, self._live, tuple(self._cards()), sent, received, 0.0)
+        try:
+            ask = decode(data, Ask)
+        except OtherVersionError:
+            ask = Ask(0.0, "")  # the answer tells that it is another one
+        fps = self._pictures.fps if self._pictures is not None else 0.0
+        hello = Hello(
+            self.id, self._software, self._live, tuple(self._cards()), ask.sent, received, 0.0, self._recording(),
+            self._remark_count, fps,
+        )  # fmt: skip
         return encode(replace(hello, answered=self._clock()))
+
+    def _tell(self, data: bytes, received: float) -> bytes:
+        pull = decode(data, Pull)
+        with self._change:
+            told = [remark for remark in self._remarks if remark.number > pull.after]
+        return encode(Remarks(tuple(told[: min(pull.most, MOST_REMARKS)])))
 
     def _pulled(self, data: bytes, received: float) -> bytes:
         pull = decode(data, Pull)
@@ -155,3 +236,81 @@ class Node:
             frames = tuple(frame for frame, _ in zip(self._waiting, range(min(pull.most, MOST_BATCH)), strict=False))
             over = self._over and len(frames) == len(self._waiting) and pull.most > 0
             return encode(Batch(frames, over))
+
+    # pictures
+
+    def _take_look(self, query: "zenoh.Query", mine: str) -> None:
+        """In a thread of zenoh's; what is coded meanwhile waits for no picture."""
+        try:
+            look = decode(bytes(query.payload or b""), Look)
+        except WireError:
+            query.drop()
+            return
+        with self._change:
+            if self._looking >= _LOOKS or self._stop.is_set():
+                query.drop()
+                return
+            self._looking += 1
+            self._looks.submit(self._show, query, mine, look)
+
+    def _show(self, query: "zenoh.Query", mine: str, look: Look) -> None:
+        import zenoh
+
+        try:
+            picture = None if self._pictures is None else self._pictures(look)
+            if picture is not None:
+                drop, last = zenoh.CongestionControl.DROP, zenoh.Priority.BACKGROUND
+                query.reply(mine, encode(picture), congestion_control=drop, priority=last)
+        except zenoh.ZError:
+            _log.debug("a picture could not be sent", exc_info=True)
+        finally:
+            query.drop()
+            with self._change:
+                self._looking -= 1
+
+    # orders
+
+    def _take_order(self, query: "zenoh.Query", mine: str) -> None:
+        """In a thread of zenoh's; it is answered when it is carried out."""
+        try:
+            order = decode(bytes(query.payload or b""), Order)
+        except WireError:
+            query.drop()
+            return
+        with self._change:
+            if self._waiting_orders >= _ORDERS or self._stop.is_set():
+                query.drop()
+                return
+            self._waiting_orders += 1
+            self._orders.submit(self._carry_out, query, mine, order)
+
+    def _carry_out(self, query: "zenoh.Query", mine: str, order: Order) -> None:
+        import zenoh
+
+        try:
+            if order.record is not None:
+                self._stop.wait(min(max(order.at - self._clock(), 0.0), _LATER_S))
+            if self._obey is not None and not self._stop.is_set():
+                self._obey(replace(order, remarks=self._new_of(order)))
+            query.reply(mine, encode(self._recording()))
+        except zenoh.ZError:
+            _log.debug("an order could not be answered", exc_info=True)  # whoever gave it is gone
+        except StreamError as error:
+            _log.error("%s", error)
+        finally:
+            query.drop()
+            with self._change:
+                self._waiting_orders -= 1
+
+    def _new_of(self, order: Order) -> tuple[Remark, ...]:
+        """Its events that were not heard before: an order whose answer was lost is given again."""
+        last = self._heard.pop(order.who, -1)
+        new = tuple(remark for remark in order.remarks if remark.number > last)
+        self._heard[order.who] = max((last, *(remark.number for remark in order.remarks)))
+        for who in list(islice(self._heard, max(len(self._heard) - _COMMANDERS, 0))):
+            del self._heard[who]
+        return new
+
+
+def _line(text: str) -> str:
+    return "".join(c for c in text if c.isprintable())

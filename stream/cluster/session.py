@@ -1,6 +1,8 @@
 """Opens zenoh so that it speaks to nobody but the computers that were named."""
 
 import json
+import secrets
+import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +16,12 @@ if TYPE_CHECKING:
 NEEDS: Final = "needs the packages eclipse-zenoh and msgpack: pip install eclipse-zenoh==1.10.2 msgpack==1.2.4"
 _LEASE_MS: Final = 3000
 _RETRY: Final = {"period_init_ms": 200, "period_max_ms": 500, "period_increase_factor": 1.5}
+
+
+def new_id() -> str:
+    """What a process of a group is called: what its computer is called, and something that no other has."""
+    host = "".join(c if c.isascii() and (c.isalnum() or c in "-.") else "-" for c in socket.gethostname())[:60]
+    return f"{host or 'node'}-{secrets.token_hex(4)}"
 
 
 def key(group: str, node: str, what: str) -> str:

@@ -7,18 +7,45 @@ Nothing that comes can make this raise anything but ``WireError``, run code, or 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final, TypeVar
 
 import numpy as np
 
 from calibration.arrays import Array
 from engines.types import Detection, ExtraJoints, Seen, Sighting
+from stream.cluster.jpeg import jpeg_size
+from stream.cluster.messages import (
+    Ahead,
+    Ask,
+    Batch,
+    Card,
+    Hello,
+    Look,
+    Order,
+    Picture,
+    Pull,
+    Recording,
+    Remark,
+    Remarks,
+    SeenFrame,
+)
 
-VERSION: Final = 1
+VERSION: Final = 2
 MOST_BYTES: Final = 256 << 10
 """Of one message; a person takes about 0.7 kB, 1.5 kB with feet, hands and face."""
 MOST_BATCH: Final = 64
 """Frames that are handed over at once."""
+MOST_REMARKS: Final = 64
+"""Events that are handed over at once."""
+MOST_REMARK: Final = 500
+"""Characters of one."""
+MOST_PICTURE: Final = 640
+"""Pixels of the longer side of a picture."""
+MOST_FPS: Final = 15.0
+"""Pictures a second of one camera."""
+MOST_JPEG: Final = 96 << 10
+"""Bytes of a picture."""
 _MAGIC: Final = b"HSN"
 _MOST_PEOPLE, _MOST_EXTRA, _MOST_CAMERAS, _MOST_TEXT = 100, 300, 64, 200
 _MOST_WHOLE: Final = 1 << 53
@@ -39,75 +66,11 @@ class OtherVersionError(WireError):
         self.version = version
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SeenFrame:
-    """What a node saw in one frame of a camera."""
-
-    camera: str
-    """Its name."""
-    seq: int
-    """Number of the message among all of the node, from 0."""
-    index: int
-    """``Frame.index``."""
-    t: float
-    """``Frame.t``, seconds of the node's clock."""
-    size: tuple[int, int]
-    """Width and height of the image, pixels."""
-    seen: Seen
-    """Everybody in it."""
+Message = SeenFrame | Hello | Pull | Batch | Ask | Order | Recording | Remarks | Look | Picture
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
-    """What is known of a camera of a node."""
-
-    name: str
-    size: tuple[int, int]
-    """Pixels."""
-    fps: float | None
-    serial: str | None
-    frames: int | None
-    """About how many will come; None where it is live, or not known."""
-    note: str = ""
-    """What is wrong with it, in a line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hello:
-    """What a node says of itself, and when by its clock."""
-
-    node: str
-    """Its id, another one each time it starts."""
-    software: str
-    live: bool
-    """Whether its times are of its monotonic clock and the newest frame wins; otherwise its frames are fetched."""
-    cards: tuple[Card, ...]
-    sent: float
-    """The asking clock's seconds, sent back as they came."""
-    received: float
-    """Seconds of its clock."""
-    answered: float
-    """Seconds of its clock."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pull:
-    """A request for frames: those after this number, so many."""
-
-    after: int
-    most: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Batch:
-    """Frames in order; with ``over`` there are no more after them."""
-
-    frames: tuple[SeenFrame, ...]
-    over: bool
-
-
-def encode(message: "SeenFrame | Hello | Pull | Batch | float") -> bytes:
-    """A message as bytes; a float is a question for a ``Hello``, asked at that time."""
+def encode(message: Message) -> bytes:
+    """A message as bytes."""
     from msgpack import packb
 
     kind = next(one for one in _KINDS.values() if isinstance(message, one.of))
@@ -160,7 +123,22 @@ def _bytes(values: Array) -> bytes:
 
 def _hello_fields(hello: Hello) -> list[Any]:
     cards = [[c.name, *c.size, c.fps, c.serial, c.frames, c.note[:_MOST_TEXT]] for c in hello.cards]
-    return [hello.node, hello.software, hello.live, cards, hello.sent, hello.received, hello.answered]
+    recording = _recording_fields(hello.recording)
+    times = [float(hello.sent), float(hello.received), float(hello.answered)]
+    return [hello.node, hello.software, hello.live, cards, *times, recording, hello.remarks, hello.picture_fps]
+
+
+def _recording_fields(recording: Recording) -> list[Any]:
+    return [recording.on, recording.take[:_MOST_TEXT], recording.why[:_MOST_TEXT]]
+
+
+def _remark_fields(remarks: Sequence[Remark]) -> list[Any]:
+    return [[r.number, float(r.t), r.source[:_MOST_TEXT], r.text[:MOST_REMARK]] for r in remarks]
+
+
+def _order_fields(order: Order) -> list[Any]:
+    ahead = None if order.ahead is None else [float(order.ahead.seconds), float(order.ahead.within)]
+    return [order.who, order.record, float(order.at), _remark_fields(order.remarks), ahead]
 
 
 # reading
@@ -187,6 +165,12 @@ def _text(value: object, most: int = _MOST_TEXT) -> str:
 def _whole(value: object, least: int = 0, most: int = _MOST_WHOLE) -> int:
     if type(value) is not int or not least <= value <= most:
         raise WireError("no whole number in its bounds")
+    return value
+
+
+def _flag(value: object) -> bool:
+    if type(value) is not bool:
+        raise WireError("no yes or no")
     return value
 
 
@@ -273,13 +257,59 @@ def _card(value: object) -> Card:
 
 
 def _hello(value: object) -> Hello:
-    node, software, live, cards, sent, received, answered = _parts(value, 7)
-    if type(live) is not bool:
-        raise WireError("no yes or no")
+    node, software, live, cards, sent, received, answered, recording, remarks, fps = _parts(value, 10)
     known = tuple(map(_card, _items(cards, _MOST_CAMERAS)))
     if len({card.name for card in known}) != len(known):
         raise WireError("one camera twice")
-    return Hello(_text(node), _text(software), live, known, *map(_number, (sent, received, answered)))
+    return Hello(
+        _text(node), _text(software), _flag(live), known, _number(sent), _number(received), _number(answered),
+        _recording(recording), _whole(remarks), _number(fps, 0.0, MOST_FPS),
+    )  # fmt: skip
+
+
+def _ask(value: object) -> Ask:
+    sent, who = _parts(value, 2)
+    return Ask(_number(sent), _text(who))
+
+
+def _recording(value: object) -> Recording:
+    on, take, why = _parts(value, 3)
+    return Recording(_flag(on), _text(take), _text(why))
+
+
+def _remarks(value: object) -> tuple[Remark, ...]:
+    found = []
+    for item in _items(value, MOST_REMARKS):
+        number, t, source, text = _parts(item, 4)
+        found.append(Remark(_whole(number), _number(t), _text(source), _text(text, MOST_REMARK)))
+    if any(b.number <= a.number for a, b in pairwise(found)):
+        raise WireError("events out of order")
+    return tuple(found)
+
+
+def _ahead(value: object) -> Ahead:
+    seconds, within = _parts(value, 2)
+    return Ahead(_number(seconds), _number(within, 0.0))
+
+
+def _order(value: object) -> Order:
+    who, record, at, remarks, ahead = _parts(value, 5)
+    return Order(_text(who), _or_none(record, _flag), _number(at), _remarks(remarks), _or_none(ahead, _ahead))
+
+
+def _look(value: object) -> Look:
+    camera, after = _parts(value, 2)
+    return Look(_text(camera), _whole(after, -1))
+
+
+def _picture(value: object) -> Picture:
+    camera, seq, width, height, jpeg = _parts(value, 5)
+    if not isinstance(jpeg, bytes) or len(jpeg) > MOST_JPEG:
+        raise WireError("no picture in its bounds")
+    size = _whole(width, 1, MOST_PICTURE), _whole(height, 1, MOST_PICTURE)
+    if jpeg_size(jpeg) != size:
+        raise WireError("no JPEG of its size")
+    return Picture(_text(camera), _whole(seq), size, jpeg)
 
 
 def _pull(value: object) -> Pull:
@@ -289,9 +319,7 @@ def _pull(value: object) -> Pull:
 
 def _batch(value: object) -> Batch:
     frames, over = _parts(value, 2)
-    if type(over) is not bool:
-        raise WireError("no yes or no")
-    return Batch(tuple(map(_frame, _items(frames, MOST_BATCH))), over)
+    return Batch(tuple(map(_frame, _items(frames, MOST_BATCH))), _flag(over))
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +341,13 @@ _KINDS: Final[dict[type, _Kind]] = {
         _Kind(Hello, 2, _hello_fields, _hello),
         _Kind(Pull, 3, lambda pull: [pull.after, pull.most], _pull),
         _Kind(Batch, 4, lambda batch: [list(map(_frame_fields, batch.frames)), batch.over], _batch),
-        _Kind(float, 5, float, _number),
+        _Kind(Ask, 6, lambda ask: [float(ask.sent), ask.who], _ask),
+        _Kind(Order, 7, _order_fields, _order),
+        _Kind(Recording, 8, _recording_fields, _recording),
+        _Kind(
+            Remarks, 9, lambda told: [_remark_fields(told.remarks)], lambda value: Remarks(_remarks(*_parts(value, 1)))
+        ),
+        _Kind(Picture, 10, lambda p: [p.camera, p.seq, *p.size, p.jpeg], _picture),
+        _Kind(Look, 11, lambda look: [look.camera, look.after], _look),
     )
 }

@@ -74,9 +74,11 @@ def _names(estimate: Estimate, view: ViewState) -> list[str]:
 
 def _shape(image: Image | None, frame: FrameReference | None, view: ViewState, index: int) -> tuple[int, int]:
     """Width and height of a camera's image, from whatever knows it, so that an absent frame keeps its place."""
+    if frame is not None:
+        return frame.size  # a picture of another computer is smaller
     if image is not None:
         return image.shape[1], image.shape[0]
-    known = frame.size if frame is not None else view.cameras[index].size if index < len(view.cameras) else None
+    known = view.cameras[index].size if index < len(view.cameras) else None
     return known or (16, 9)
 
 

@@ -64,6 +64,8 @@ class Status:
     """Frame sets there will be, where a file tells."""
     cameras: tuple[CameraHealth, ...] = ()
     """How each camera is doing, in their order."""
+    more: tuple[tuple[str, str], ...] = ()
+    """Further facts, as (what, value)."""
 
 
 def draw_facts_box(canvas: Image, box: Rect, people: Sequence[Figure], view: ViewState, status: Status) -> None:
@@ -202,7 +204,7 @@ def status_facts(status: Status) -> list[tuple[str, str]]:
     if status.skew_ms is not None:
         facts.append(("skew", "/".join(f"{ms:.1f}" for ms in status.skew_ms) + " ms"))
     facts += [("detector", status.detector or "–"), ("runtime", status.runtime or "–")]
-    return facts
+    return [*facts, *status.more]
 
 
 def _draw_status(sheet: Sheet, box: Rect, status: Status) -> None:

@@ -29,12 +29,13 @@ from stream.recordings.space import free_bytes, writing_speed
 from stream.recordings.takes import new_take
 from stream.recordings.video_files import coded_bytes
 from stream.sources import Source, SourceInfo, kind_of, make_source, turned
-from stream.types import Estimate, Event, StreamError
+from stream.types import ClockReading, Estimate, Event, Note, StreamError
 from stream.words import own_fault
 
 _log = logging.getLogger(__name__)
 
-_DISK_S: Final = 1.0
+DISK_S: Final = 1.0
+"""The disk is looked at this often."""
 _RATE_S: Final = 10.0
 """Bytes a second are those of the last so many seconds."""
 _LATE_S: Final = 2.0
@@ -102,10 +103,13 @@ class CaptureRun:
             kind = kind_of(config.source)
             what = "is drawn as it is asked for" if kind == "synthetic" else "is on disk already"
             raise StreamError(f"--capture is for live cameras, and {config.shown} {what}; leave out --capture")
-        source.tap(self.writer.tap(config.name), self._seen)
+        source.tap(self._tap_of(config.name), self._seen)
         self._tapped.append(source)
         self._rotate[config.name] = config.rotate or 0
         return turned(source, config.rotate or 0)
+
+    def _tap_of(self, camera: str) -> Tap:
+        return self.writer.tap(camera)
 
     def ready(
         self, run_info: RunInfo, infos: Sequence[SourceInfo], turns: Mapping[str, int] | None = None
@@ -218,7 +222,18 @@ class CaptureRun:
 
     def event(self, source: str, text: str, t: float | None = None) -> None:
         """Note in the take that something happened, at ``t`` monotonic seconds or now; also before the start."""
-        self.writer.event(Event(time.monotonic() if t is None else t, source, text))
+        self.keep(Event(time.monotonic() if t is None else t, source, text))
+
+    def keep(self, note: Note) -> None:
+        """Keep an event or a reading of a clock in the take; also before the start."""
+        if isinstance(note, Event):
+            self.writer.event(note)
+        else:
+            self.writer.clock(note)
+
+    def recording(self) -> tuple[bool, Path | None]:
+        """Whether a take is being written, and the folder of the newest; None before there is one."""
+        return self.take is not None and not self._control.stopping, self.take
 
     # what is told
 
@@ -250,10 +265,12 @@ class CaptureRun:
 
     def summary(self) -> list[str]:
         """What was captured, a line each."""
-        if self.take is None:
-            return ["capture: it had not begun"]
-        lines = [f"capture: {self.take}"]
-        for name, p in self.writer.progress.items():
+        return ["capture: it had not begun"] if self.take is None else self._summary_of(self.writer, self.take)
+
+    @staticmethod
+    def _summary_of(writer: CaptureWriter, take: Path | None) -> list[str]:
+        lines = [f"capture: {take}"]
+        for name, p in writer.progress.items():
             long = 0.0 if p.first is None or p.last is None else p.last - p.first
             sizes = " and ".join("{}x{}".format(*size) for size in p.sizes)
             lines.append(
@@ -266,19 +283,7 @@ class CaptureRun:
 
     def _watch(self) -> None:
         try:
-            if not self._begin():
-                return
-            start, until, looked = self._start or 0.0, self._until, 0.0
-            while not self._control.stopping and not self.writer.fault:
-                now = time.monotonic()
-                for source in self._tapped:
-                    source.look_after()
-                if now >= until and (self._all_ended(until) or now >= until + _LATE_S):
-                    break
-                if now - looked >= _DISK_S and now > start:
-                    looked = now
-                    self._look_at_disk(now)
-                time.sleep(LOOK_S)
+            self._follow()
         except StreamError as error:
             self.problem = str(error)
         except Exception as error:  # of this thread nobody else would hear
@@ -286,6 +291,21 @@ class CaptureRun:
             self.problem = own_fault("the capture", error)
         finally:
             self._control.stop()
+
+    def _follow(self) -> None:
+        if not self._begin():
+            return
+        start, until, looked = self._start or 0.0, self._until, 0.0
+        while not self._control.stopping and not self.writer.fault:
+            now = time.monotonic()
+            for source in self._tapped:
+                source.look_after()
+            if now >= until and (self._all_ended(until) or now >= until + _LATE_S):
+                break
+            if now - looked >= DISK_S and now > start:
+                looked = now
+                self._look_at_disk(now)
+            time.sleep(LOOK_S)
 
     def _begin(self) -> bool:
         """Wait for the start; whether there is one."""
@@ -326,16 +346,20 @@ class CaptureRun:
         if minutes < self.config.warn_minutes and minutes < self._warned / 2:
             self._warned = minutes
             _log.warning(f"{self.config.folder}: room for {max(minutes, 0.0):.1f} minutes of capture")
-        if room <= 2 * _DISK_S * max(rate, self._need):
+        if room <= 2 * DISK_S * max(rate, self._need):
             self.problem = (
                 f"capture ended because the disk is nearly full: {free / _MB:.0f} MB are free; all of it is written: "
                 "free some space and capture again"
             )
-            self._control.stop()
+            self._full()
+
+    def _full(self) -> None:
+        """Nothing more has room."""
+        self._control.stop()
 
 
 class CaptureEvents:
-    """A sink that estimates nothing of: the events of a run with estimates go into the take of its capture, too.
+    """A sink that keeps no estimates: what a run notes besides goes into the take of its capture, too.
 
     Args:
         run: gets them.
@@ -355,7 +379,11 @@ class CaptureEvents:
 
     def event(self, event: Event) -> None:
         """Keep it."""
-        self._run.writer.event(event)
+        self._run.keep(event)
+
+    def clock(self, reading: ClockReading) -> None:
+        """Keep it."""
+        self._run.keep(reading)
 
     def close(self) -> None:
         """Nothing is to be closed."""

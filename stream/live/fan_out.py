@@ -10,7 +10,7 @@ from collections.abc import Callable
 from stream.channel import Policy
 from stream.live.sink_worker import ALWAYS, Packet, SinkWorker, Span
 from stream.sinks import MainSink, RunInfo, Sink
-from stream.types import Event, StreamError
+from stream.types import Note, StreamError
 
 
 class FanOut:
@@ -72,8 +72,8 @@ class FanOut:
         for worker in list(self.workers):
             worker.put(packet, block=not self._live)
 
-    def event(self, event: Event) -> None:
-        """Hand an event to those that take them."""
+    def event(self, event: Note) -> None:
+        """Hand an event, or a reading of a clock, to those that take such."""
         for worker in list(self.workers):
             worker.event(event)
 

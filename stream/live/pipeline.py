@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from calibration.arrays import Image
 from calibration.errors import UserError
 from stream.channel import Channel, Closed
 from stream.config import SyncConfig
@@ -24,7 +25,7 @@ from stream.live.synchronise import frame_set as set_of_frames
 from stream.packed import UnseenFrame
 from stream.sinks import Looks, MainSink, RunInfo, Sink, SinkStoppedError
 from stream.sources import LazySource, Source, SourceInfo, SourceStatus, Turned
-from stream.types import Estimate, Event, Frame, FrameSet
+from stream.types import Estimate, Event, Frame, FrameSet, KnownFrame, Note
 from stream.words import own_fault
 
 _LOG = logging.getLogger(__name__)
@@ -87,8 +88,13 @@ class Pipeline:
         self._lock = threading.Lock()
         self._errors: list[BaseException] = []
         self._failures: list[str] = []
+        self._closing: list[str] = []
         self.notes: list[Callable[[], str]] = []
         """Asked for what else the user should know; they answer with nothing when all is well."""
+        self.facts: list[Callable[[], Sequence[tuple[str, str]]]] = []
+        """Asked for what else the status tells, as (what, value)."""
+        self.endings: list[Callable[[], Sequence[str]]] = []
+        """Called when all is written, before the summary, for which they give lines."""
         self._seen: set[str] = set()
         self._crowd = Crowding()
         self._t = 0.0
@@ -123,6 +129,10 @@ class Pipeline:
     def remove(self, worker: SinkWorker) -> None:
         """Let a sink write what it was given and close, which is not waited for; its line goes to the summary."""
         worker.channel.close()
+
+    def tell(self, note: Note) -> None:
+        """Hand something that a recording keeps to the sinks; any thread. Its time is that of the moments."""
+        self._sinks.event(note)
 
     @property
     def note(self) -> str:
@@ -207,6 +217,7 @@ class Pipeline:
                     thread.join()
             self._looks.shutdown()
             self._sinks.end()
+            self._closing = [line for ending in self.endings for line in ending()]
         if self._errors:
             for line in self._sinks.lines():
                 _LOG.info("%s", line)  # what was recorded so far is whole
@@ -214,7 +225,14 @@ class Pipeline:
         # A live camera's note is of the frame set; a file's, such as that it is cut off, is of the whole run.
         notes = [o.source.status().note for o in self._sources if not o.info.live]
         lines = filter(
-            None, (*notes, *self._sinks.lines(), *self._crowd.lines(), *(self._doubts.lines() if self._doubts else ()))
+            None,
+            (
+                *notes,
+                *self._sinks.lines(),
+                *self._closing,
+                *self._crowd.lines(),
+                *(self._doubts.lines() if self._doubts else ()),
+            ),
         )
         summary = self._meter.summary(self._drops(), self._sinks.lost("latest"), tuple(lines), tuple(self._failures))
         return replace(summary, lines=(*summary.lines, *self._timing_lines(summary)))
@@ -336,7 +354,7 @@ class Pipeline:
         for line in self._doubts(estimate) if self._doubts else ():
             self._event("calibration", line)
         self._measure(frame_set, estimate, time.perf_counter() - start)
-        self._sinks.put((estimate, {f.camera: f.image for f in frame_set.frames if f is not None}))
+        self._sinks.put((estimate, {f.camera: _shown(f) for f in frame_set.frames if f is not None}))
 
     def _file_frame_sets(self) -> Iterator[FrameSet]:
         try:
@@ -401,6 +419,10 @@ class Pipeline:
         for opened, unused in zip(self._sources, self._file_matcher.unused, strict=True):
             drops[f"frames of {opened.info.name} at the time of no moment"] = unused
         return drops | self._sinks.lost("every")
+
+
+def _shown(frame: Frame) -> Image:
+    return frame.picture if isinstance(frame, KnownFrame) and frame.picture is not None else frame.image
 
 
 def _seen(frame: Frame | None) -> Frame | None:

@@ -8,8 +8,8 @@ from typing import Final
 
 from calibration.arrays import Image
 from stream.channel import Channel, Closed, Policy
-from stream.sinks import EventSink, RunInfo, Sink
-from stream.types import Estimate, Event
+from stream.sinks import ClockSink, EventSink, RunInfo, Sink
+from stream.types import Estimate, Event, Note
 
 _POLL_S = 0.004  # how often a window gets to act on keys while no estimate comes: two within it are one to OpenCV
 _EVENT_S = 0.1  # how late an event may be while no estimate comes
@@ -55,7 +55,7 @@ class SinkWorker:
         """What the sink said of itself when it was closed."""
         self._run_info = run_info
         self._failed = failed
-        self._events: deque[Event] | None = deque() if isinstance(sink, EventSink) else None
+        self._events: deque[Note] | None = deque() if isinstance(sink, EventSink | ClockSink) else None
         self._drained = False
         self._thread = threading.Thread(target=self.run, name=f"sink-{name}")
 
@@ -85,8 +85,8 @@ class SinkWorker:
         with suppress(Closed):
             self.channel.put(packet if self._wants_images else (packet[0], {}), block=block)
 
-    def event(self, event: Event) -> None:
-        """Hand over an event, if the sink takes them; never waits."""
+    def event(self, event: Note) -> None:
+        """Hand over an event or a reading of a clock, if the sink takes such; never waits."""
         if self._events is not None and not self._drained:
             self._events.append(event)
 
@@ -137,5 +137,10 @@ class SinkWorker:
         self._pass_events(sink)
 
     def _pass_events(self, sink: Sink) -> None:
-        while self._events and isinstance(sink, EventSink):
-            sink.event(self._events.popleft())
+        while self._events:
+            note = self._events.popleft()
+            if isinstance(note, Event):
+                if isinstance(sink, EventSink):
+                    sink.event(note)
+            elif isinstance(sink, ClockSink):
+                sink.clock(note)

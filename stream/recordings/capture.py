@@ -9,16 +9,17 @@ from typing import Final
 
 from stream.packed import Tap
 from stream.recordings.camera_writer import CameraWriter, Progress
+from stream.recordings.clock_table import ClockTable
 from stream.recordings.frame_table import FrameTable
 from stream.recordings.losses import Loss, loss_event
 from stream.recordings.rows import encode_events
 from stream.recordings.run_info import RunInfo
-from stream.recordings.schema import EVENTS, FRAMES, schemas
+from stream.recordings.schema import CLOCKS, EVENTS, FRAMES, schemas
 from stream.recordings.segments import SegmentWriter
 from stream.recordings.takes import video_stem
 from stream.recordings.video_files import FAULTS
 from stream.recordings.writer import FLUSH_S, SYNC_S
-from stream.types import Event, StreamError
+from stream.types import ClockReading, Event, StreamError
 
 _TOLD_S: Final = 1.0
 """Losses are noted in the events this often."""
@@ -39,10 +40,12 @@ class CaptureWriter:
         self.fault = ""
         """Why nothing more is written; empty while all is well."""
         self._events: list[Event] = []
+        self._readings: list[ClockReading] = []
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._table: FrameTable | None = None
         self._said: SegmentWriter | None = None
+        self._clocks: ClockTable | None = None
         self._told: dict[str, Mapping[Loss, int]] = {}
         self._noted = 0.0
         # Two threads: a disk that others keep busy may take seconds to sync, and rows must be written meanwhile.
@@ -72,6 +75,7 @@ class CaptureWriter:
         try:
             self._said = SegmentWriter(take, EVENTS, columns[EVENTS])
             self._table = FrameTable(take, columns[FRAMES])
+            self._clocks = ClockTable(take, columns[CLOCKS])
         except OSError as error:
             raise StreamError(f"cannot record to {take}: {error.strerror or error}") from None
         rate = run_info.fps or 30.0
@@ -84,6 +88,11 @@ class CaptureWriter:
         """Take an event; it is on disk within a second."""
         with self._lock:
             self._events.append(event)
+
+    def clock(self, reading: ClockReading) -> None:
+        """Take a reading of another computer's clock; it is on disk within a second."""
+        with self._lock:
+            self._readings.append(reading)
 
     @property
     def progress(self) -> dict[str, Progress]:
@@ -101,7 +110,7 @@ class CaptureWriter:
         try:
             self._noted = 0.0
             self._flush()
-            for writer in (self._table, self._said):
+            for writer in (self._table, self._said, self._clocks):
                 if writer is not None:
                     writer.close()
         except OSError as error:
@@ -128,13 +137,18 @@ class CaptureWriter:
             self._note_losses()
         with self._lock:
             events, self._events = self._events, []
+            readings, self._readings = self._readings, []
         if self._table is not None and self._said is not None:
             self._table.flush()
             if events:
                 self._said.append(encode_events(self._said.schema, events))
+        if self._clocks is not None:
+            for reading in readings:
+                self._clocks.add(reading)
+            self._clocks.flush()
 
     def _sync(self) -> None:
-        for writer in (self._table, self._said, *self.cameras.values()):
+        for writer in (self._table, self._said, self._clocks, *self.cameras.values()):
             if writer is not None:
                 # A video that ends at this moment was closed by its own thread.
                 with contextlib.suppress(FileNotFoundError):

@@ -7,7 +7,7 @@ from pathlib import Path
 from stream.recordings.captured import captured_lines
 from stream.recordings.people import People
 from stream.recordings.recover import check
-from stream.recordings.schema import ESTIMATES, EVENTS, FRAMES, MOMENTS
+from stream.recordings.schema import ESTIMATES, FRAMES, MOMENTS, STREAMS
 from stream.recordings.segments import segments
 from stream.recordings.takes import Take, holds, open_take
 from stream.types import StreamError
@@ -100,7 +100,7 @@ def _people(everybody: People, moments: int, first_t: float) -> Iterator[str]:
 def _faults(take: Take) -> Iterator[str]:
     """What `recover` finds of the tables."""
     found = False
-    for stream in (ESTIMATES, MOMENTS, EVENTS, FRAMES):
+    for stream in STREAMS:
         if not segments(take.folder, stream):
             if stream in take.streams:
                 found = True

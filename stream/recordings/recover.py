@@ -14,7 +14,7 @@ from av.error import FFmpegError
 
 from calibration.text import one_line
 from calibration.writing import scratch
-from stream.recordings.schema import ESTIMATES, EVENTS, FRAMES, MOMENTS
+from stream.recordings.schema import FRAMES, STREAMS
 from stream.recordings.segments import SegmentWriter, Span, is_ended, read_stream, segments
 from stream.recordings.takes import CALIBRATION, Take, calibration_file, video_of
 from stream.types import StreamError
@@ -26,7 +26,7 @@ class StreamReport:
     """What one stream of a take is like."""
 
     stream: str
-    """"estimates", "moments", "events" or "frames"."""
+    """"estimates", "moments", "events", "frames" or "clocks"."""
     rows: int
     """Rows that can be read, those without a journal line included."""
     unverified: int
@@ -168,7 +168,7 @@ def _recover(take: Take, out: Path | None) -> tuple[list[str], bool]:
     lines, whole = [f"take {folder}"], True
     try:
         videos = sorted(folder.glob(f"{FRAMES}-*.mkv"))
-        for stream in (ESTIMATES, MOMENTS, EVENTS, FRAMES):
+        for stream in STREAMS:
             if not segments(folder, stream):
                 if stream in take.streams or (stream == FRAMES and videos):
                     lines.append(f"{stream}: missing")

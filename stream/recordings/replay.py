@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from calibration.arrays import Array
 from calibration.text import one_line
-from stream.recordings.rows import PoseRow, ViewRow, decode_estimates, decode_events, decode_moments
-from stream.recordings.schema import ESTIMATES, EVENTS, FRAMES, MOMENTS, array_of
+from stream.recordings.rows import PoseRow, ViewRow, decode_clocks, decode_estimates, decode_events, decode_moments
+from stream.recordings.schema import CLOCKS, ESTIMATES, EVENTS, FRAMES, MOMENTS, array_of
 from stream.recordings.segments import Span
 from stream.recordings.takes import Take, video_of
 from stream.sources._upright import ToBGR
-from stream.types import Estimate, Event, Frame, Person, StreamError
+from stream.types import ClockReading, Estimate, Event, Frame, Person, StreamError
 
 
 def replay(
@@ -88,6 +88,11 @@ def _estimate(cameras: Sequence[str], seen: Sequence[ViewRow], fused: Sequence[P
 def read_events(take: Take, on_fault: Callable[[Span], None] = lambda _: None) -> Iterator[Event]:
     """The events of a take, in the order in which they came; none in one of version 1."""
     return (event for batch in take.batches(EVENTS, on_fault) for event in decode_events(batch))
+
+
+def read_clocks(take: Take, on_fault: Callable[[Span], None] = lambda _: None) -> Iterator[ClockReading]:
+    """The readings of other computers' clocks in a take; none where it is of one computer."""
+    return (reading for batch in take.batches(CLOCKS, on_fault) for reading in decode_clocks(batch))
 
 
 def read_frames(take: Take, camera: str, on_fault: Callable[[Span], None] = lambda _: None) -> Iterator[Frame]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from engines.types import Detection, Mixture, Pose, empty_detection
 from stream.recordings.extra_joints import decode_image, decode_world, encode_extra
 from stream.recordings.schema import array_of
-from stream.types import Estimate, Event, FrameReference, HypothesisTrack, View
+from stream.types import ClockReading, Estimate, Event, FrameReference, HypothesisTrack, View
 
 
 def _column(field: pa.Field, values: Sequence[Any]) -> pa.Array:
@@ -96,6 +96,11 @@ def encode_moments(schema: pa.Schema, estimates: Sequence[Estimate], missed: Seq
 def encode_events(schema: pa.Schema, events: Sequence[Event]) -> pa.RecordBatch:
     """Events to rows of the ``events`` stream."""
     return _batch(schema, [(event.t, event.source, event.text) for event in events])
+
+
+def encode_clocks(schema: pa.Schema, readings: Sequence[ClockReading]) -> pa.RecordBatch:
+    """Readings to rows of the ``clocks`` stream."""
+    return _batch(schema, [(r.t, r.clock, r.other, r.ahead, r.within) for r in readings])
 
 
 def encode_frames(schema: pa.Schema, frames: Sequence[Sequence[Any]]) -> pa.RecordBatch:
@@ -198,6 +203,11 @@ def decode_moments(batch: pa.RecordBatch) -> Iterator[PoseRow]:
         stages = None if row["stages"] is None else dict(row["stages"])
         left_out = max(row["left_out"], 0)
         yield PoseRow(row["moment"], row["time"], row["spread_s"], stages, row["person_id"], pose, left_out)
+
+
+def decode_clocks(batch: pa.RecordBatch) -> list[ClockReading]:
+    """Rows of the ``clocks`` stream."""
+    return [ClockReading(r["time"], r["clock"], r["other"], r["ahead"], r["within"]) for r in batch.to_pylist()]
 
 
 def decode_events(batch: pa.RecordBatch) -> list[Event]:

@@ -1,9 +1,9 @@
 """The format of a recording: its header and its tables.
 
 A take is a folder with streams of segments (``stream.recordings.segments``): ``estimates``, one row a moment, camera
-and person; ``moments``, one row a moment and fused person; ``events``; and, where images are recorded, ``frames``, one
-row an image. The header is JSON in the metadata of every segment's schema. ``docs/recording.md`` tells a stranger how
-to read it. ``stream.recordings.rows`` turns estimates into rows and back.
+and person; ``moments``, one row a moment and fused person; ``events``; where images are recorded, ``frames``, one row
+an image; and in a group of computers ``clocks``. The header is JSON in the metadata of every segment's schema.
+``docs/recording.md`` tells a stranger how to read it. ``stream.recordings.rows`` turns estimates into rows and back.
 
 Version 2 added ``events`` and the columns in ``_SINCE_2``; version 1 is read as if they said nothing.
 """
@@ -29,7 +29,8 @@ from stream.types import StreamError
 _MOST_CAMERAS, _MOST_KERNELS = 1000, 1000
 FORMAT = "hypothesis-stream"
 VERSION = 2
-ESTIMATES, MOMENTS, EVENTS, FRAMES = "estimates", "moments", "events", "frames"
+ESTIMATES, MOMENTS, EVENTS, FRAMES, CLOCKS = "estimates", "moments", "events", "frames", "clocks"
+STREAMS = (ESTIMATES, MOMENTS, EVENTS, FRAMES, CLOCKS)
 _SINCE_2 = {ESTIMATES: ("person_id", "cov", "extra", "root_raw"), MOMENTS: ("person_id", "pose_extra", "left_out")}
 
 
@@ -201,13 +202,20 @@ def schemas(run_info: RunInfo, version: int = VERSION) -> dict[str, pa.Schema]:
         _field("arrival", f64, unit="s", what="when it came, by the clock of time; NaN where that is not known"),
         _field("device_time", f64, unit="s", what="by the clock of the device; NaN where it has none"),
     ]
+    clocks = [
+        _field("time", f64, unit="s", what="in the time of the moments"),
+        _field("clock", text, what="whose time that is"),
+        _field("other", text, what="whose the other clock is"),
+        _field("ahead", f64, unit="s", what="the other clock minus this one"),
+        _field("within", f64, unit="s", what="it is not further off than this"),
+    ]
     if run_info.refined:
         state = {"what": "0 measured, 1 filled in, 2 extrapolated; -1 = nobody"}
         estimates.append(_field("answer_cov", f32, (17, 3, 3), **camera | {"unit": "mm2"}))
         estimates.append(_field("answer_state", pa.int8(), (17,), **state))
         frame_sets.append(_field("pose_state", pa.int8(), (17,), **state))
     metadata = {FORMAT: run_info_to_json(run_info, version)}
-    tables = {ESTIMATES: estimates, MOMENTS: frame_sets, EVENTS: events, FRAMES: frames}
+    tables = {ESTIMATES: estimates, MOMENTS: frame_sets, EVENTS: events, FRAMES: frames, CLOCKS: clocks}
     if version < 2:
         tables |= {stream: [f for f in tables[stream] if f.name not in new] for stream, new in _SINCE_2.items()}
     return {stream: pa.schema(fields, metadata) for stream, fields in tables.items()}

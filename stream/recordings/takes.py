@@ -19,6 +19,7 @@ from stream.recordings.schema import (
     EVENTS,
     FRAMES,
     MOMENTS,
+    STREAMS,
     believed,
     completed,
     holds_nulls,
@@ -190,7 +191,7 @@ class Take:
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """The streams that every take of its version has; ``frames`` comes with recorded images only."""
+        """The streams that every take of its version has; ``frames`` are there with images, ``clocks`` in a group."""
         if self.captured:
             return (EVENTS, FRAMES)
         return (ESTIMATES, MOMENTS) if self.version < 2 else (ESTIMATES, MOMENTS, EVENTS)
@@ -209,7 +210,7 @@ class Take:
         """The batches of a stream, one in memory at a time, with all columns of today's version.
 
         Args:
-            stream: "estimates", "moments", "events" or "frames"; one that was not recorded has no batches.
+            stream: "estimates", "moments", "events", "frames" or "clocks"; one that was not recorded has no batches.
             on_fault: called with each span that cannot be read or is missing; its rows are left out.
             on_unverified: called with each span that is read though no journal line vouches for it.
         """
@@ -238,7 +239,7 @@ def open_take(path: Path) -> Take:
         StreamError: if there is none, or its header cannot be read.
     """
     folder = find_take(path)
-    for stream in (ESTIMATES, MOMENTS, EVENTS, FRAMES):
+    for stream in STREAMS:
         try:
             schema = read_schema(segments(folder, stream))
         except StreamError:

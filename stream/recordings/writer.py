@@ -8,11 +8,12 @@ from pathlib import Path
 
 from calibration.arrays import Image
 from stream.channel import Policy
+from stream.recordings.clock_table import ClockTable
 from stream.recordings.rows import encode_estimates, encode_events, encode_moments
 from stream.recordings.run_info import RunInfo
-from stream.recordings.schema import ESTIMATES, EVENTS, MOMENTS, schemas
+from stream.recordings.schema import CLOCKS, ESTIMATES, EVENTS, MOMENTS, schemas
 from stream.recordings.segments import SegmentWriter
-from stream.types import Estimate, Event, SinkStoppedError, StreamError
+from stream.types import ClockReading, Estimate, Event, SinkStoppedError, StreamError
 from stream.words import number_of
 
 # Rows are batched for this long, so that a kill loses less than a second even when writing takes a while.
@@ -50,6 +51,8 @@ class Recorder:
         """Runs of missed moments."""
         self._limits = {"max_bytes": max_bytes, "max_s": max_s}
         self._writers: tuple[SegmentWriter, ...] = ()
+        self._clocks: ClockTable | None = None
+        self._clock_waits = False
         self._assumed: dict[str, bool] = {}
         self._pending: list[tuple[Estimate, int]] = []
         self._events: list[Event] = []
@@ -78,6 +81,7 @@ class Recorder:
                 writer.close()
             raise StreamError(f"cannot record to {self.take}: {error.strerror or error}") from None
         self._writers = tuple(writers)
+        self._clocks = ClockTable(self.take, schemas(run_info)[CLOCKS], **self._limits)
         self._keeper.start()
 
     def write(self, estimate: Estimate, images: Mapping[str, Image | None]) -> None:
@@ -109,6 +113,19 @@ class Recorder:
             self._begin_waiting()
             self._events.append(event)
 
+    def clock(self, reading: ClockReading) -> None:
+        """Take a reading of another computer's clock; it is on disk within a second.
+
+        Raises:
+            SinkStoppedError: as ``write``.
+        """
+        with self._lock:
+            self._raise_fault()
+            self._begin_waiting()
+            if self._clocks is not None:
+                self._clocks.add(reading)
+                self._clock_waits = True
+
     def close(self) -> str:
         """Write what is left and end the files.
 
@@ -119,7 +136,7 @@ class Recorder:
         self._keeper.join()
         with self._lock:
             self._flush()
-            for writer in self._writers:
+            for writer in self._all:
                 try:
                     writer.close()
                 except OSError as error:
@@ -130,19 +147,24 @@ class Recorder:
             self._remove()
             return "recording: no moment came to be recorded, and no take is kept"
         gaps = f", {self.missed} missed in {number_of(self.gaps, 'gap')}" if self.gaps else ""
-        size = sum(writer.bytes for writer in self._writers) / 1e6
+        size = sum(writer.bytes for writer in self._all) / 1e6
         return f"recording: {self.take} ({number_of(self.frame_sets, 'moment')}{gaps}, {size:.1f} MB)"
+
+    @property
+    def _all(self) -> tuple[SegmentWriter | ClockTable, ...]:
+        return (*self._writers, *([] if self._clocks is None else [self._clocks]))
 
     def _remove(self) -> None:
         """Leave nothing of a take in which there is nothing: beside other files it would seem to be one."""
         with suppress(OSError):
-            for path in [path for writer in self._writers for path in self.take.glob(f"{writer.stem}-*")]:
+            stems = [*(writer.stem for writer in self._writers), CLOCKS]
+            for path in [path for stem in stems for path in self.take.glob(f"{stem}-*")]:
                 path.unlink(missing_ok=True)
             self.take.rmdir()  # unless something else is in it, such as images
 
     def _begin_waiting(self) -> None:
         """Something is about to wait for the disk; the lock is held."""
-        if not self._pending and not self._events:
+        if not self._pending and not self._events and not self._clock_waits:
             self._oldest = time.monotonic()
 
     def _keep(self) -> None:
@@ -151,10 +173,11 @@ class Recorder:
         try:
             while not self._stop.wait(FLUSH_S / 2):
                 with self._lock:
-                    if (self._pending or self._events) and time.monotonic() - self._oldest >= FLUSH_S:
+                    waits = self._pending or self._events or self._clock_waits
+                    if waits and time.monotonic() - self._oldest >= FLUSH_S:
                         self._flush()
                 if time.monotonic() - synced >= SYNC_S:
-                    for writer in self._writers:
+                    for writer in self._all:
                         writer.sync()
                     synced = time.monotonic()
         except OSError as error:
@@ -172,7 +195,10 @@ class Recorder:
         said, self._events = self._events, []
         self._pending.clear()
         views, frame_sets, events = self._writers
+        self._clock_waits = False
         try:
+            if self._clocks is not None:
+                self._clocks.flush()
             if said:
                 events.append(encode_events(events.schema, said))
                 self._noted += len(said)

@@ -19,12 +19,13 @@ from typing import Any, Final
 from engines.plugins import Plugins
 from stream.recordings.run_info import CameraInfo, RunInfo
 from stream.sinks._options import Looks, Role, Run, SinkOptions, Watcher, flag
-from stream.sinks._sink import EventSink, MainSink, Sink
+from stream.sinks._sink import ClockSink, EventSink, MainSink, Sink
 from stream.types import SinkStoppedError, StreamError
 
 __all__ = [
     "GROUP",
     "CameraInfo",
+    "ClockSink",
     "EventSink",
     "Looks",
     "MainSink",

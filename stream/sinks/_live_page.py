@@ -57,6 +57,7 @@ class LivePage:
         now = time.monotonic()
         if now - self._pictured >= _PICTURES_S and self.server.wanted("pictures"):
             self._pictured = now
+            self._run.look()
             for slot, picture in _pictures(estimate, view, images):
                 self.server.publish({slot: picture}, "pictures", paced=True)
 

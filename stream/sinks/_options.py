@@ -4,9 +4,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from engines.types import Seen
+from stream.cluster.messages import Recording
 from stream.config import Config
 from stream.control import Control
 from stream.drawing.facts import Status
@@ -14,9 +15,10 @@ from stream.drawing.scene import ViewState
 from stream.sinks._sink import Sink
 from stream.sinks._token import Token
 from stream.sources import SourceInfo
-from stream.types import Frame
+from stream.types import Frame, Note
 
 Role = Literal["output", "viewer", "take"]
+NOT_RECORDING: Final = Recording(False, "", "there is nothing to record")
 Watcher = Callable[[Frame, Seen], None]
 """Is told what was seen in a frame, in the thread that looked at it, of each camera in order. Of files it may wait."""
 
@@ -76,6 +78,14 @@ class Run:
     """Whether a window keeps the last picture of files until the user ends it."""
     looks: Looks | None = None
     """What the cameras see; None where there are no cameras, as of a take that is replayed."""
+    recording: Callable[[], Recording] = lambda: NOT_RECORDING
+    """What is to be said of the recording of the run, to whoever may command it."""
+    refuses: str = "there is nothing to record"
+    """Why it records nothing for whoever may command it; empty where it does."""
+    look: Callable[[], None] = lambda: None
+    """Says that somebody looks at images now: those of other computers are asked for as long as it is called."""
+    tell: Callable[[Note], None] = lambda note: None
+    """Hands something to the recording, at its own time, from any thread."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from typing import Protocol, runtime_checkable
 from calibration.arrays import Image
 from stream.channel import Policy
 from stream.recordings.run_info import RunInfo
-from stream.types import Estimate, Event
+from stream.types import ClockReading, Estimate, Event
 
 
 class Sink(Protocol):
@@ -68,6 +68,15 @@ class MainSink(Sink, Protocol):
 
     def poll(self) -> None:
         """Let its toolkit work; called when no estimate comes."""
+        ...
+
+
+@runtime_checkable
+class ClockSink(Sink, Protocol):
+    """A sink that also takes readings of other computers' clocks."""
+
+    def clock(self, reading: ClockReading) -> None:
+        """Take one, in the sink's thread and before what is written after it. Raises as ``write`` does."""
         ...
 
 

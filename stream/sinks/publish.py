@@ -4,21 +4,29 @@ import logging
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from calibration.arrays import Image
 from engines.types import Seen
 from stream.channel import Policy
 from stream.cluster.group import Group, group
+from stream.cluster.messages import Card, Order
 from stream.cluster.node import Node
 from stream.cluster.session import check
-from stream.cluster.wire import Card
+from stream.config import Config
 from stream.recordings.run_info import RunInfo
 from stream.sinks import Run, SinkOptions, flag
-from stream.types import Estimate, Frame
+from stream.sinks._inbox import RATE, Rate
+from stream.sinks._thumbnails import PictureLimits, Thumbnails, picture_limits
+from stream.types import ClockReading, Estimate, Event, Frame, StreamError
+from stream.words import number_of
 
 _log = logging.getLogger(__name__)
+
+_RECENT: Final = 64
 
 
 class Publish:
@@ -27,9 +35,16 @@ class Publish:
     policy: Policy = "every"
     wants_images = False
 
-    def __init__(self, to: Group, run: Run) -> None:
-        """Nothing is opened yet; raises StreamError for packages or keys that are missing."""
+    def __init__(self, to: Group, run: Run, pictures: PictureLimits | None = None) -> None:
+        """Nothing is opened yet; raises StreamError for packages or keys that are missing.
+
+        Args:
+            to: the group.
+            run: whose cameras are published.
+            pictures: of what size and how often they may be asked for; None: not at all.
+        """
         check("--publish", to)
+        self._thumbnails = None if pictures is None else Thumbnails(pictures)
         self._to, self._run = to, run
         self._node: Node | None = None
         self._ready = threading.Event()
@@ -37,6 +52,9 @@ class Publish:
         self._base = math.inf
         """Seconds from the times of a file that is played in real time to the clock's."""
         self._monotonic = True
+        self._foreign: deque[Event] = deque(maxlen=_RECENT)
+        """Events that came from whoever fuses: it has them already."""
+        self._rate = Rate(RATE)
         if run.looks is not None:
             self._monotonic = all(info.clock == "monotonic" for info in run.looks.cameras)
             run.looks.watch(self._seen)
@@ -45,7 +63,10 @@ class Publish:
         """Announce the cameras; raises StreamError."""
         live = self._run.looks is None or self._run.looks.live
         try:
-            node = Node(self._to, self._cards, live=live, software=run_info.software)
+            node = Node(
+                self._to, self._cards, live=live, software=run_info.software, recording=self._run.recording,
+                obey=self._obey if live else None, pictures=self._thumbnails if live else None,
+            )  # fmt: skip
             node.open()
             self._node = node
         finally:
@@ -54,6 +75,11 @@ class Publish:
 
     def write(self, estimate: Estimate, images: Mapping[str, Image | None]) -> None:
         """Nothing is left to do: its frames are published."""
+
+    def event(self, event: Event) -> None:
+        """Tell whoever fuses of it, unless it came from there."""
+        if self._node is not None and not any(event is one for one in self._foreign):
+            self._node.remark(event.t + self._ahead, event.source, event.text)
 
     def close(self) -> str | None:
         """Wait until all frames of files were fetched; how many went out."""
@@ -64,7 +90,8 @@ class Publish:
             _log.info(f"publish: waiting until {self._to} fetches what there is (--from {self._to} there; Ctrl-C ends)")
         left = node.finish(lambda: not self._run.control.ended)
         node.close()
-        return f"publish: {node.sent} frames to {self._to}" + (f", {left} were not fetched" if left else "")
+        shown = f", {number_of(self._thumbnails.count, 'picture')}" if self._thumbnails is not None else ""
+        return f"publish: {node.sent} frames{shown} to {self._to}" + (f", {left} were not fetched" if left else "")
 
     def _seen(self, frame: Frame, seen: Seen) -> None:
         """In the thread that looked at it."""
@@ -79,9 +106,45 @@ class Publish:
             return
         if looks.live and not self._monotonic:
             self._base = min(self._base, time.monotonic() - frame.t)
-            t += self._base
+            t += self._ahead
+        if self._thumbnails is not None:
+            self._thumbnails.put(frame)
         height, width = frame.image.shape[:2]
         node.put(frame.camera, frame.index, t, (width, height), seen, lambda: self._run.control.stopping)
+
+    @property
+    def _ahead(self) -> float:
+        """Seconds by which the clock is ahead of the times of the run."""
+        return 0.0 if self._monotonic or not math.isfinite(self._base) else self._base
+
+    def _obey(self, order: Order) -> None:
+        """Carry out what whoever fuses wants, in the thread of its orders."""
+        node, run = self._node, self._run
+        if node is None:
+            return
+        now = time.monotonic() - self._ahead
+        reading = None
+        if order.ahead is not None:
+            reading = ClockReading(now, node.id, order.who, order.ahead.seconds + self._ahead, order.ahead.within)
+        before = run.recording()
+        if reading is not None and order.record is not True:
+            run.tell(reading)  # while there is still a take
+        if order.record is not None and not run.refuses and order.record != before.on:
+            run.control.record(order.record)
+            after = run.recording()
+            if after.on != before.on:
+                what = f"begins a recording: {after.take}" if after.on else f"ends the recording {before.take}"
+                _log.info(f"publish: {order.who} {what}")
+                self._note(Event(now, order.who, "began this take" if after.on else "ended the take"))
+        if reading is not None and order.record is True:
+            run.tell(reading)
+        for remark in order.remarks:
+            if self._rate():
+                self._note(Event(remark.t - self._ahead, f"{order.who}: {remark.source}", remark.text))
+
+    def _note(self, event: Event) -> None:
+        self._foreign.append(event)
+        self._run.tell(event)
 
     def _cards(self) -> Sequence[Card]:
         looks = self._run.looks
@@ -107,6 +170,16 @@ class Options(SinkOptions):
         metavar="GROUP[@HOST[:PORT]]", parse=group, example="lab",
     )  # fmt: skip
 
+    publish_images: PictureLimits | None = flag(
+        None, "let whoever fuses ask for small pictures, so often and so large: 5fps,320px",
+        metavar="FPS,PX", parse=picture_limits, example="5fps,320px",
+    )  # fmt: skip
+
+    def check(self, config: Config) -> None:
+        """Refuse pictures for nobody."""
+        if self.publish_images and not self.publish:
+            raise StreamError("--publish-images is of --publish GROUP, which is not given")
+
     def make(self, run: Run) -> Publish | None:
         """The publisher."""
-        return Publish(self.publish, run) if self.publish else None
+        return Publish(self.publish, run, self.publish_images) if self.publish else None

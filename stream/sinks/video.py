@@ -93,6 +93,7 @@ class VideoSink:
         *,
         size: tuple[int, int] = (1280, 720),
         view: ViewState | None = None,
+        look: Callable[[], None] = lambda: None,
     ) -> None:
         """Check that the files can be written.
 
@@ -103,6 +104,7 @@ class VideoSink:
             status: gives the facts to show.
             size: of the picture, pixels; made even, as 4:2:0 colour needs it.
             view: from where one looks.
+            look: called with every frame set.
 
         Raises:
             StreamError: if a file cannot be written.
@@ -110,7 +112,7 @@ class VideoSink:
         self._video = None if video is None else _writable(video, ".mp4", "video")
         self._part = None if video is None else _writable(video.with_suffix(f".part{video.suffix}"), ".mp4", "video")
         self._still = None if still is None else _writable(still, ".png", "still")
-        self._status = status
+        self._status, self._look = status, look
         self._view = replace(view or ViewState(), size=(size[0] // 2 * 2, size[1] // 2 * 2))
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
@@ -148,6 +150,7 @@ class VideoSink:
     def write(self, estimate: Estimate, images: Mapping[str, Image | None]) -> None:
         """Add a frame set. Raises SinkStoppedError when the file cannot take it."""
         self._view = follow(self._view, estimate)
+        self._look()
         picture = compose(images, estimate, self._status(), self._view)
         if self._still is not None:
             value = representative(estimate)
@@ -267,7 +270,7 @@ class Options(SinkOptions):
         """The writer of both."""
         if self.video_out is None and self.still_out is None:
             return None
-        return VideoSink(self.video_out, self.still_out, run.status, view=run.view)
+        return VideoSink(self.video_out, self.still_out, run.status, view=run.view, look=run.look)
 
 
 def _why(error: Exception) -> str:

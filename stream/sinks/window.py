@@ -131,6 +131,7 @@ class Window:
         picture: Picture = compose,
         view: ViewState | None = None,
         hold: bool = False,
+        look: Callable[[], None] = lambda: None,
     ) -> None:
         """Check that there is a display.
 
@@ -142,6 +143,7 @@ class Window:
             picture: draws it.
             view: from where one looks at first.
             hold: keep the last picture when the sources are at their end, until the user ends it.
+            look: called with every moment that is shown.
 
         Raises:
             StreamError: if no window can be opened.
@@ -149,7 +151,7 @@ class Window:
         reason = available()
         if reason is not None:
             raise StreamError(f"no window: {reason}; use --view none, and --video-out FILE.mp4 to see the result")
-        self._picture, self._hold = picture, hold
+        self._picture, self._hold, self._look = picture, hold, look
         self._status, self._control, self._title = status, control or Control(), title
         self._first = self._view = replace(view or ViewState(), size=size)
         self._room = size
@@ -191,6 +193,7 @@ class Window:
         if not self._control.paused:
             self._view = follow(self._view, estimate)
             self._shown = (estimate, images)
+            self._look()
             self._draw()
         self.poll(1)
 
@@ -423,4 +426,4 @@ class Options(SinkOptions):
 
     def make(self, run: Run) -> Window:
         """The window."""
-        return Window(run.status, run.control, view=run.view, hold=run.hold)
+        return Window(run.status, run.control, view=run.view, hold=run.hold, look=run.look)

@@ -6,17 +6,19 @@
 import argparse
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import cv2
 import numpy as np
 
 from calibration.arrays import Image
 from stream.channel import Closed
 from stream.cluster.group import Group, group
 from stream.cluster.listener import Feed, Listener
-from stream.cluster.wire import SeenFrame
+from stream.cluster.messages import Picture, SeenFrame
 from stream.config import SourceConfig
 from stream.sources._clock import RateMeter
 from stream.sources._source import SourceInfo, SourceStatus
@@ -28,6 +30,8 @@ HEARD_S: Final = 5.0
 _SETTLED_S: Final = 1.5
 """None that is new came for so long: all are heard."""
 _KEYS: Final = "?keys="
+_OLD_PICTURE_S: Final = 3.0
+"""A picture that is older is no longer shown."""
 
 
 def claims(source: str) -> bool:
@@ -43,14 +47,19 @@ def make(config: SourceConfig) -> "NodeSource":
     """
     if config.rotate:
         raise StreamError(f"{config.shown}: its images are elsewhere; give --rotate on the computer that has them")
-    where, _, camera = config.source.removeprefix(PREFIX).partition("/")
-    camera, _, keys = camera.partition(_KEYS)
     try:
-        if not camera:
-            raise argparse.ArgumentTypeError(f"{config.source!r} names no camera, as node:lab/left does")
-        return NodeSource(config, group(where).with_keys(Path(keys) if keys else None), camera)
+        return NodeSource(config, *_named(config.source))
     except argparse.ArgumentTypeError as error:
         raise StreamError(str(error)) from None
+
+
+def _named(source: str) -> tuple[Group, str]:
+    """The group and the camera that a source names; raises argparse.ArgumentTypeError."""
+    where, _, camera = source.removeprefix(PREFIX).partition("/")
+    camera, _, keys = camera.partition(_KEYS)
+    if not camera:
+        raise argparse.ArgumentTypeError(f"{source!r} names no camera, as node:lab/left does")
+    return group(where).with_keys(Path(keys) if keys else None), camera
 
 
 def sources_of_group(of: Group, within_s: float = HEARD_S, fewest: int = 1) -> tuple[str, ...]:
@@ -115,6 +124,12 @@ def _shared(of: Group) -> Listener:
         return listener
 
 
+def listeners(sources: Iterable[SourceConfig]) -> list[Listener]:
+    """Those through which cameras of groups are heard now, one a group."""
+    groups = {_named(one.source)[0] for one in sources if claims(one.source)}
+    return [found for of in groups if (found := _SHARED.get(of)) is not None and not found.closed]
+
+
 class NodeSource:
     """Frames whose people another computer has found, at times of this computer's clock. All share one black image."""
 
@@ -135,6 +150,8 @@ class NodeSource:
         self._read = self._other_size = 0
         self._opened = 0.0
         self._closed = False
+        self._shown_picture: Picture | None = None
+        self._picture: Image | None = None
 
     def open(self) -> SourceInfo:
         """See ``Source.open``."""
@@ -185,7 +202,18 @@ class NodeSource:
         self._before = frame.index
         people = tuple(replace(one, track=self._first_track + one.track) for one in frame.seen.people)
         self._last_track = max((self._last_track, *(one.track for one in people)))
-        return KnownFrame(self.name, self._index, frame.t, self._image, replace(frame.seen, people=people))
+        seen = replace(frame.seen, people=people)
+        return KnownFrame(self.name, self._index, frame.t, self._image, seen, picture=self._pictured())
+
+    def _pictured(self) -> Image | None:
+        """The newest picture; None where there is none, or it is old."""
+        found = None if self._feed is None else self._feed.picture
+        if found is None or time.monotonic() - found[0] > _OLD_PICTURE_S:
+            return None
+        if found[1] is not self._shown_picture:
+            self._shown_picture = found[1]
+            self._picture = _decoded(found[1], (self._image.shape[1], self._image.shape[0]))
+        return self._picture
 
     def status(self) -> SourceStatus:
         """See ``Source.status``."""
@@ -210,3 +238,17 @@ class NodeSource:
             self._feed.frames.close()
         if self._listener is not None and self._feed is not None:
             self._listener.leave()
+
+
+def _decoded(picture: Picture, of: tuple[int, int]) -> Image | None:
+    """(h, w, 3) BGR, read-only; None for what cannot be decoded or has another shape than the camera's images."""
+    width, height = picture.size
+    if abs(width * of[1] - height * of[0]) > max(of):  # a pixel of rounding
+        return None
+    # No orientation: the header was read without it.
+    image = cv2.imdecode(np.frombuffer(picture.jpeg, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if image is None or image.shape != (height, width, 3):
+        return None
+    image = np.asarray(image, np.uint8)
+    image.flags.writeable = False
+    return image
