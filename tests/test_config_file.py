@@ -202,7 +202,7 @@ def test_settings_go_down_only() -> None:
         f"stream/app/{name}.py" for name in ("build", "capture", "command_line", "config_file", "demo", "outputs")
     }
     program |= {"stream/api/keywords.py"}  # makes one of keywords, as the command line does of flags
-    assert knows - program == {f"stream/sinks/{name}.py" for name in ("_options", "video", "frames")}
+    assert knows - program == {f"stream/sinks/{name}.py" for name in ("_options", "video", "frames", "publish")}
     config = replace(
         read("--camera", "synthetic:frames=1", "--view", "none", "--detector", "movenet-lightning"),
         top_down=TopDownOptions(keep=0.125), fallback=FallbackOptions(sample=7), network=NetworkOptions("onnx", "fp32"),

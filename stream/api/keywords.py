@@ -139,6 +139,8 @@ class Flags(TypedDict, total=False):
     """The interface in whose network people are published to ROS 2; True for this machine alone."""
     publish: str
     """``GROUP[@HOST[:PORT]]`` to which what the cameras see is published, for another computer that fuses."""
+    publish_images: str
+    """How often and how large whoever fuses may ask for pictures, such as ``5fps,320px``."""
     keys: str | PathLike[str]
     """The folder of the keys of a group beyond this computer."""
     udp: str | int
