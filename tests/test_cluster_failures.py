@@ -241,7 +241,7 @@ def test_another_version_says_what_to_do(start, capsys):
     process = start(group, "left", fault="version")
     assert main(["--from", str(group), "--view", "none"]) == 2
     said = capsys.readouterr().err
-    assert f"{process.node} is not heard: it speaks version 77, this program {VERSION}; install the same version" in said
+    assert f"{process.node} is not heard: it speaks version 77, this program {VERSION}; install the same" in said
 
 
 def test_one_that_begins_before_whoever_fuses_and_sees_it_come_back(start, fusion):
