@@ -22,6 +22,7 @@ from stream.cluster.keys import make_keys  # noqa: E402
 from stream.config import SourceConfig  # noqa: E402
 from stream.sources.node import make  # noqa: E402
 from tests.cluster_node import free_group, publishing  # noqa: E402
+from tests.faults.fault import row  # noqa: E402
 
 EXACT = {"runtime": "onnx", "precision": "fp32"}
 FRAMES = 20
@@ -125,6 +126,23 @@ def test_files_wait_for_whoever_fuses_and_nothing_is_lost(publish, monkeypatch):
     assert not publisher.is_alive()
 
 
+@row("a computer that publishes files ends before all of them were fetched", MISTAKE,
+     "NODE ended before all of its frames were fetched", "what was recorded until then")  # fmt: skip
+def test_files_whose_publisher_ends_too_early_end_the_run(publish, monkeypatch):
+    monkeypatch.setattr("stream.cluster.node._QUEUE", 4)
+    monkeypatch.setattr("stream.cluster.listener._AHEAD", 1)
+    group = free_group()
+    publisher = publish("cam01", group)
+    with (
+        pytest.raises(stream.UserError, match=r"lab.*: .* ended before all of its frames were fetched"),
+        stream.open_stream(f"cam01=node:{group}/cam01", **EXACT) as live,
+    ):
+        for estimate in live:
+            assert estimate.index < FRAMES - 4, "it read to the end"
+            publisher.live.close()
+            time.sleep(0.2)  # so that no more is fetched than there was
+
+
 def test_who_stops_does_not_wait_to_be_fetched(publish):
     publisher = publish("cam01", free_group())
     publisher.live.close()
@@ -145,6 +163,8 @@ def test_from_takes_every_camera_of_the_group(project, publish, tmp_path, monkey
         assert not publisher.is_alive()
 
 
+@row("--from a group that nobody is in", MISTAKE, "is heard within 5 s, other groups are heard there: lab",
+     "nothing was begun", process=True)  # fmt: skip
 def test_a_group_that_nobody_is_in_lists_those_there_are(publish, capsys):
     group = free_group("lab")
     publish("cam01", group)
@@ -154,6 +174,8 @@ def test_a_group_that_nobody_is_in_lists_those_there_are(publish, capsys):
     assert f"--from {other}: no camera of it is heard within 5 s, other groups are heard there: lab" in said, said
 
 
+@row("two computers publish one camera from the start", MISTAKE, "two computers publish a camera called cam01",
+     "nobody fetched from them", process=True)  # fmt: skip
 def test_two_who_publish_one_camera_are_refused_and_named(publish, capsys):
     group = free_group()
     both = [publish("cam01", group) for _ in range(2)]
@@ -196,6 +218,13 @@ def test_a_package_that_is_missing_is_named(package, monkeypatch, capsys):
     assert "pip install eclipse-zenoh==" in capsys.readouterr().err
 
 
+@row(
+    "--from at a port that is taken",
+    MISTAKE,
+    "is taken, perhaps by another run that fuses",
+    "nothing was begun",
+    process=True,
+)
 def test_a_port_that_is_taken_is_said(capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -102,6 +102,7 @@ class Node:
         """Seconds of the monotonic clock at which frames were asked for last."""
         self._session: zenoh.Session | None = None
         self._publisher: zenoh.Publisher | None = None
+        self._token: zenoh.LivelinessToken | None = None
         self.sent = 0
         """Frames that were handed to the network, live, or fetched."""
 
@@ -126,7 +127,7 @@ class Node:
             )  # fmt: skip
         else:
             session.declare_queryable(mine["pull"], lambda query: self._answer(query, mine["pull"], self._pulled))
-        session.liveliness().declare_token(mine["alive"])
+        self._token = session.liveliness().declare_token(mine["alive"])  # which ends with what holds it
 
     def put(self, camera: str, index: int, t: float, size: tuple[int, int], seen: Seen,
             given_up: Callable[[], bool] = lambda: False) -> None:  # fmt: skip
@@ -189,7 +190,7 @@ class Node:
             self._stop.set()
         self._orders.shutdown(cancel_futures=True)
         self._looks.shutdown(cancel_futures=True)
-        session, self._session, self._publisher = self._session, None, None
+        session, self._session, self._publisher, self._token = self._session, None, None, None
         if session is not None:
             session.close()
 
