@@ -83,6 +83,13 @@ def decode(
     return out_mean, out_sigma, weight / weight.sum(-1, keepdims=True)
 
 
+def rays_of(detections: Sequence[Detection], camera: Camera) -> list[Array]:
+    """The rays (17, 3) of each of several people in one camera, z = 1; of all at once."""
+    if not detections:
+        return []
+    return list(image_to_ray(camera, np.stack([detection.xy for detection in detections])))
+
+
 def lifter_input(detection: Detection, camera: Camera, min_score: float) -> LifterInput:
     """Carry a detection to the person's virtual camera.
 
@@ -94,11 +101,26 @@ def lifter_input(detection: Detection, camera: Camera, min_score: float) -> Lift
     Returns:
         LifterInput; joints that are not seen are 0 and their visible bit is False.
     """
-    rays = image_to_ray(camera, detection.xy)
+    return lifter_inputs([detection], [camera], rays_of([detection], camera), min_score)[0]
+
+
+def lifter_inputs(
+    detections: Sequence[Detection], cameras: Sequence[Camera], rays: Sequence[Array], min_score: float
+) -> list[LifterInput]:
+    """``lifter_input`` of N people, each with its camera and its rays (17, 3)."""
+    if not detections:
+        return []
+    score, lines = np.stack([detection.score for detection in detections]), np.stack(rays)
     # A fisheye also shows what is beside the camera, of which there is no ray.
-    seen = (detection.score >= min_score) & (detection.score > 0) & np.isfinite(rays).all(-1)
-    view = virtual.look(rays, seen, camera.up_in_camera)
-    return LifterInput(view.xy.astype(np.float32), seen, float(view.pitch), view.R_virtual_to_camera)
+    seen = (score >= min_score) & (score > 0) & np.isfinite(lines).all(-1)
+    up = [camera.up_in_camera for camera in cameras]
+    known = np.array([one is not None for one in up])
+    view = virtual.look(lines, seen, np.stack([virtual.IMAGE_UP if one is None else one for one in up]))
+    pitch = np.where(known, view.pitch, np.nan)
+    return [
+        LifterInput(*parts)
+        for parts in zip(view.xy.astype(np.float32), seen, pitch.tolist(), view.R_virtual_to_camera, strict=True)
+    ]
 
 
 def place_root(pose: Array, detection: Detection, camera: Camera, min_score: float) -> Array:
@@ -113,28 +135,36 @@ def place_root(pose: Array, detection: Detection, camera: Camera, min_score: flo
     Returns:
         (3,) mm in camera axes; NaN where fewer than two joints are left or the answer lies behind the camera.
     """
-    rays = image_to_ray(camera, detection.xy)
-    known = (detection.score >= min_score) & ~detection.derived & np.isfinite(rays).all(-1)
-    root = virtual.place(pose, np.nan_to_num(rays), np.where(known, detection.score, 0.0))
-    return root if root[2] > 0 else np.full(3, np.nan)
+    return place_roots(pose[None], [detection], np.stack(rays_of([detection], camera)), min_score)[0]
 
 
-def root_covariance(
-    pose: Array, sigma: Array, root: Array, detection: Detection, camera: Camera, min_score: float
-) -> Array:
-    """How sure ``place_root`` is: (3, 3) mm2 in camera axes; NaN where root is.
+def place_roots(poses: Array, detections: Sequence[Detection], rays: Array, min_score: float) -> Array:
+    """``place_root`` (N, 3) of poses (N, 17, 3) by rays (N, 17, 3)."""
+    score, derived = np.stack([d.score for d in detections]), np.stack([d.derived for d in detections])
+    known = (score >= min_score) & ~derived & np.isfinite(rays).all(-1)
+    root = virtual.place(poses, np.nan_to_num(rays), np.where(known, score, 0.0))
+    return np.where(root[:, 2:] > 0, root, np.nan)
+
+
+def root_covariances(
+    poses: Array, sigma: Array, roots: Array, detections: Sequence[Detection], cameras: Sequence[Camera], rays: Array,
+    min_score: float,
+) -> Array:  # fmt: skip
+    """How sure ``place_roots`` is: (N, 3, 3) mm2 in camera axes; NaN where the root is.
 
     Args:
-        pose: (17, 3) mm, root-relative, camera axes.
-        sigma: (17,) mm, one standard deviation an axis of each of its joints.
-        root: (3,) what ``place_root`` gave.
-        detection: 2D joints in pixels.
-        camera: its intrinsics.
+        poses: (N, 17, 3) mm, root-relative, camera axes.
+        sigma: (N, 17) mm, one standard deviation an axis of each of its joints.
+        roots: (N, 3) what ``place_roots`` gave.
+        detections: N of them.
+        cameras: of each, its own.
+        rays: (N, 17, 3) of its joints.
         min_score: as of ``place_root``.
     """
-    weight = np.where((detection.score >= min_score) & ~detection.derived, detection.score, 0.0)
-    rays = image_to_ray(camera, detection.xy)
-    return virtual.place_covariance(pose, rays, weight, root, sigma, _PIXELS / float(camera.K[0, 0]))
+    score, derived = np.stack([d.score for d in detections]), np.stack([d.derived for d in detections])
+    weight = np.where((score >= min_score) & ~derived, score, 0.0)
+    pixel = np.array([_PIXELS / float(camera.K[0, 0]) for camera in cameras])
+    return virtual.place_covariance(poses, rays, weight, roots, sigma, pixel)
 
 
 class MDNLifter:

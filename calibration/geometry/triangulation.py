@@ -148,6 +148,21 @@ def triangulate_linear(cameras: Sequence[Camera], xy: Array, weight: Array | Non
     return _linear(R, t, _focal(cameras, uv), uv, w).reshape(*np.shape(xy)[1:-1], 3)
 
 
+def triangulate_rays(cameras: Sequence[Camera], rays: Array, weight: Array) -> Array:
+    """``triangulate_linear`` of rays that are known already.
+
+    Args:
+        cameras: the V cameras.
+        rays: (V, N, 2) undistorted ``x / z, y / z``, 0 where not seen.
+        weight: (V, N) weights >= 0, 0 where not seen.
+
+    Returns:
+        (N, 3) mm, as above.
+    """
+    R, t = _pose(cameras)
+    return _linear(R, t, _focal(cameras, rays), rays, weight)
+
+
 def triangulate_robust(
     cameras: Sequence[Camera],
     xy: Array,

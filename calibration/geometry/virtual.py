@@ -14,7 +14,7 @@ import numpy as np
 from calibration.arrays import Array, Bools
 
 # Where gravity is not known the camera is taken to be held upright: up is the image's up.
-_IMAGE_UP = np.array([0.0, -1.0, 0.0])
+IMAGE_UP = np.array([0.0, -1.0, 0.0])
 
 
 class VirtualView(NamedTuple):
@@ -44,7 +44,7 @@ def aim(rays: Array, seen: Bools, up: Array | None = None) -> tuple[Array, Array
     z = np.where(seen[..., None], unit, 0).sum(-2)
     z = np.where(seen.any(-1, keepdims=True), z, [0.0, 0.0, 1.0])
     z /= np.linalg.norm(z, axis=-1, keepdims=True)
-    gravity = np.broadcast_to(_IMAGE_UP if up is None else up, z.shape)
+    gravity = np.broadcast_to(IMAGE_UP if up is None else up, z.shape)
     x = np.cross(z, gravity)
     length = np.linalg.norm(x, axis=-1, keepdims=True)
     # Looking straight up or down leaves no level; keep the real camera's x then.
@@ -114,29 +114,34 @@ def place(points: Array, rays: Array, weight: Array) -> Array:
     return T
 
 
-def place_covariance(points: Array, rays: Array, weight: Array, root: Array, sigma: Array, pixel: float) -> Array:
+def place_covariance(
+    points: Array, rays: Array, weight: Array, root: Array, sigma: Array, pixel: float | Array
+) -> Array:
     """How sure ``place`` is, to first order: wide along the ray, as a pose that is too large looks nearer.
 
     Args:
-        points: (J, 3) as of ``place``.
-        rays: (J, 3) as of ``place``.
-        weight: (J,) as of ``place``.
-        root: (3,) what it gave.
-        sigma: (J,) mm, one standard deviation an axis of each point.
-        pixel: one standard deviation an axis of a ray's x and y.
+        points: (..., J, 3) as of ``place``.
+        rays: (..., J, 3) as of ``place``.
+        weight: (..., J) as of ``place``.
+        root: (..., 3) what it gave.
+        sigma: (..., J) mm, one standard deviation an axis of each point.
+        pixel: (...,) one standard deviation an axis of a ray's x and y.
 
     Returns:
-        (3, 3) mm2; NaN where root is.
+        (..., 3, 3) mm2; NaN where root is, or fewer than two joints have a weight.
     """
     usable = (weight > 0) & np.isfinite(rays).all(-1) & np.isfinite(points).all(-1)
-    if usable.sum() < 2 or not np.isfinite(root).all():
-        return np.full((3, 3), np.nan)
-    X, w, s = points[usable] + root, weight[usable], sigma[usable]
-    z = np.maximum(X[:, 2], 100.0)
+    known = (usable.sum(-1) >= 2) & np.isfinite(root).all(-1)
+    w = np.where(usable & known[..., None], weight, 0.0)
+    X = np.where(w[..., None] > 0, points + root[..., None, :], [0.0, 0.0, 1.0])
+    z = np.maximum(X[..., 2], 100.0)
     # The image of a joint moves by J with the root, and by the same with the joint itself.
-    J = np.zeros((len(X), 2, 3))
-    J[:, 0, 0] = J[:, 1, 1] = 1 / z
-    J[:, :, 2] = -X[:, :2] / z[:, None] ** 2
-    A = np.linalg.pinv(np.einsum("j,jki,jkl->il", w, J, J))
-    noise = s[:, None, None] ** 2 * (J @ J.transpose(0, 2, 1)) + pixel**2 * np.eye(2)
-    return A @ np.einsum("j,jki,jkl,jlm->im", w**2, J, noise, J) @ A
+    J = np.zeros((*z.shape, 2, 3))
+    J[..., 0, 0] = J[..., 1, 1] = 1 / z
+    J[..., 2] = -X[..., :2] / z[..., None] ** 2
+    Jt = J.swapaxes(-1, -2)
+    A = np.linalg.pinv((w[..., None, None] * (Jt @ J)).sum(-3))
+    s = np.where(w > 0, sigma, 0.0)[..., None, None]
+    noise = s**2 * (J @ Jt) + np.asarray(pixel)[..., None, None, None] ** 2 * np.eye(2)
+    cov = A @ ((w**2)[..., None, None] * (Jt @ noise @ J)).sum(-3) @ A
+    return np.where(known[..., None, None], cov, np.nan)

@@ -37,6 +37,7 @@ def fuse(
     min_score: float = 0.2,
     weighted: bool = False,
     options: FusionOptions = FusionOptions(),
+    rays: Sequence[Array | None] | None = None,
 ) -> Pose | None:
     """Fuse the views of one frame set.
 
@@ -49,6 +50,7 @@ def fuse(
         min_score: a joint below it counts as not seen.
         weighted: average by mixing coefficient and inverse variance instead of plainly ("hypotheses").
         options: every threshold.
+        rays: of each detection (17, 3), z = 1, where somebody has them already; None: they are made.
 
     Returns:
         The person, or None where no view has one. ``cameras`` of the pose are those that it does not contradict, and
@@ -62,7 +64,7 @@ def fuse(
     """
     if method not in METHODS:
         raise EngineError(f"unknown fusion {method!r}; there are {', '.join(METHODS)}")
-    views = gather(detections, mixtures, cameras, min_score, options)
+    views = gather(detections, mixtures, cameras, min_score, options, rays)
     if views is None:
         return None
     if len(views.cameras) == 1:
@@ -129,9 +131,10 @@ class Fuser:
         return Fuser(self._cameras, self._method, self._min_score, self._options)
 
     def __call__(
-        self, detections: Sequence[Detection | None], mixtures: Sequence[Mixture | None], t: float
-    ) -> Pose | None:
-        """The person at ``t`` seconds, or None where no view has one."""
+        self, detections: Sequence[Detection | None], mixtures: Sequence[Mixture | None], t: float,
+        rays: Sequence[Array | None] | None = None,
+    ) -> Pose | None:  # fmt: skip
+        """The person at ``t`` seconds, or None where no view has one; ``rays`` as of ``fuse``."""
         # Also when time does not go on: a file that begins again.
         if self._last is not None and not 0 < t - self._last[0] <= self._options.gap_s:
             self._last = None
@@ -144,6 +147,7 @@ class Fuser:
             previous=previous,
             min_score=self._min_score,
             options=self._options,
+            rays=rays,
         )
         if pose is not None:
             self._last = (t, pose)

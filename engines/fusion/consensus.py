@@ -18,7 +18,7 @@ from calibration.arrays import Array, Bools
 from calibration.geometry.triangulation import facing_pairs, triangulate_linear
 from engines.fusion.objective import NEAR_MM
 from engines.fusion.options import FusionOptions
-from engines.fusion.views import Views
+from engines.fusion.views import Views, medians
 from engines.skeleton import HEAD, LIMBS, NECK, PELVIS, SPINE, THORAX
 
 Fit = tuple[Array, Array]
@@ -38,6 +38,8 @@ class Consensus(NamedTuple):
     """Those views."""
     rivals: tuple[Fit, ...]
     """Poses that as many other views agree on, so that nothing outvotes either; empty when all is well."""
+    misfit: Array | None = None
+    """(V,) ``reprojection_misfit`` of these views, where that is known already."""
 
 
 def reprojection_misfit(views: Views, joints: Array, used: Sequence[int], options: FusionOptions) -> Array:
@@ -66,7 +68,7 @@ def reprojection_misfit(views: Views, joints: Array, used: Sequence[int], option
     square = away[..., None, :] @ np.linalg.solve(noise + J @ pose @ Jt, away[..., None])
     # A joint behind the camera is as far off as can be.
     misfit = np.where(local[..., 2] > NEAR_MM, np.sqrt(square[..., 0, 0]), np.inf)
-    return _median(misfit, _compared(views) & np.isfinite(joints).all(-1))
+    return medians(misfit, _compared(views) & np.isfinite(joints).all(-1))
 
 
 def lifted_misfit(views: Views, joints: Array) -> Array:
@@ -93,18 +95,12 @@ def _compared(views: Views) -> Bools:
     return seen
 
 
-def _median(values: Array, known: Bools) -> Array:
-    out = np.full(len(values), np.nan)
-    for k, (row, there) in enumerate(zip(values, known, strict=True)):
-        if there.any():
-            out[k] = np.median(row[there])
-    return out
-
-
-def contradicted(views: Views, joints: Array, used: Sequence[int], options: FusionOptions) -> Bools:
-    """(V,) which views a pose, made of those ``used``, contradicts."""
+def contradicted(
+    views: Views, joints: Array, used: Sequence[int], options: FusionOptions, misfit: Array | None = None
+) -> Bools:
+    """(V,) which views a pose, made of those ``used``, contradicts; ``misfit`` where it is known."""
     with np.errstate(invalid="ignore"):
-        misfit = reprojection_misfit(views, joints, used, options)
+        misfit = reprojection_misfit(views, joints, used, options) if misfit is None else misfit
         wrong = misfit >= options.contradicts
         if len(used) == 2:
             pair = np.isin(np.arange(len(views.cameras)), used)
@@ -132,9 +128,11 @@ def agree(
     fit = reference(views)
     if fit is None:
         return None
-    wrong = contradicted(views, fit[0], everybody, options)
+    misfit = reprojection_misfit(views, fit[0], everybody, options)
+    wrong = contradicted(views, fit[0], everybody, options, misfit)
     if not wrong.any():
-        return _answer(views, everybody, fit, solve, reference)
+        answer = _answer(views, everybody, fit, solve, reference)
+        return answer._replace(misfit=misfit) if answer is not None and answer.fit is fit else answer
     groups = [[k for k in everybody if not wrong[k]]]
     if len(groups[0]) < 3 or len(groups[0]) <= len(everybody) / 2:
         groups += _of_pairs(views, options)  # a majority has no rival
@@ -157,7 +155,7 @@ def doubted(agreed: Consensus, options: FusionOptions) -> Fit:
     """The pose with the covariance that its views' misfit asks for: half a contradiction is no certainty either."""
     joints, cov = agreed.fit
     used = range(len(agreed.views.cameras))
-    misfit = reprojection_misfit(agreed.views, joints, used, options)
+    misfit = reprojection_misfit(agreed.views, joints, used, options) if agreed.misfit is None else agreed.misfit
     square = float(np.nan_to_num(np.nanmean(misfit**2))) if np.isfinite(misfit).any() else 0.0
     grown = max(1.0, square)
     if len(used) == 2:

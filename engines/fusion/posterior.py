@@ -7,7 +7,7 @@ import numpy as np
 from calibration.arrays import Array
 from engines.fusion.objective import NEAR_MM, MixtureTerms, Problem, pose_problem, sight, system
 from engines.fusion.options import FusionOptions
-from engines.fusion.views import Views
+from engines.fusion.views import Views, medians
 from engines.skeleton import L_HIP, N_JOINTS, R_HIP
 
 _N = N_JOINTS - 1
@@ -95,5 +95,4 @@ def maximise(views: Views, starts: Array, options: FusionOptions = FusionOptions
     x, scale = x[best], float(s[best])
     joints = np.concatenate([(x[[R_HIP - 1]] + x[[L_HIP - 1]]) / 2, x])
     residual = np.sqrt(sight(p, x[None]).square[0])
-    misfit = np.array([np.median(view[seen]) for view, seen in zip(residual, p.seen, strict=True)])
-    return Posterior(joints, _covariance(p, scale, H[best], one), misfit)
+    return Posterior(joints, _covariance(p, scale, H[best], one), medians(residual, p.seen))

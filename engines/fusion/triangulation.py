@@ -3,7 +3,7 @@
 import numpy as np
 
 from calibration.arrays import Array
-from calibration.geometry.triangulation import triangulate_linear, triangulate_robust
+from calibration.geometry.triangulation import triangulate_rays, triangulate_robust
 from engines.fusion.views import Views
 from engines.lifter import place_root
 from engines.skeleton import DERIVED_FROM, L_HIP, R_HIP
@@ -37,7 +37,7 @@ def triangulate(views: Views, noise_size: float) -> tuple[Array, Array]:
 
 def triangulate_fast(views: Views) -> Array:
     """Linear triangulation (17, 3) mm: a start for something that is robust itself; NaN as above."""
-    return triangulate_linear(views.cameras, views.xy, views.trust)
+    return triangulate_rays(views.cameras, views.ray, views.trust)
 
 
 def root_of(pose: Array, joints: Array, views: Views, *, hips: bool = True) -> Array:

@@ -76,56 +76,72 @@ class Views:
         return np.linalg.norm(high - low, axis=-1)
 
 
+def medians(values: Array, known: Bools) -> Array:
+    """(V,) median of the known of each row of (V, N); NaN where none is known, or one of them is NaN."""
+    count = known.sum(-1)
+    ordered = np.sort(np.where(known, values, np.inf), -1)  # the others are behind the known, NaN behind all
+    rows = np.arange(len(ordered))
+    low, high = ordered[rows, np.maximum(count - 1, 0) // 2], ordered[rows, count // 2]
+    with np.errstate(invalid="ignore"):
+        middle = (low + high) / 2
+    return np.where((count > 0) & ~(np.isnan(values) & known).any(-1), middle, np.nan)
+
+
 def gather(
     detections: Sequence[Detection | None],
     mixtures: Sequence[Mixture | None],
     cameras: Sequence[Camera],
     min_score: float,
     options: FusionOptions = FusionOptions(),
+    rays: Sequence[Array | None] | None = None,
 ) -> Views | None:
     """Collect the usable views: a person of whom at least ``options.min_joints`` are seen.
 
-    Values that are not finite count as not seen; a mixture that holds one counts as absent.
+    Values that are not finite count as not seen; a mixture that holds one counts as absent. ``rays`` are those (17, 3)
+    of the detections, where somebody has them.
 
     Raises:
         ValueError: if there is not one detection and one mixture a camera.
     """
     if not len(detections) == len(mixtures) == len(cameras):
         raise ValueError(f"{len(cameras)} cameras, {len(detections)} detections and {len(mixtures)} mixtures")
-    chosen: list[tuple[Camera, Detection, Array, Bools]] = []
-    kept: list[Mixture] = []
-    lifted: list[int] = []
-    for camera, detection, mixture in zip(cameras, detections, mixtures, strict=True):
-        if detection is None:
-            continue
-        with np.errstate(invalid="ignore"):
-            seen = (detection.score >= min_score) & (detection.score > 0) & ~detection.derived
-        seen &= np.isfinite(detection.xy).all(-1)
-        seen[PELVIS] = False
-        if seen.sum() < options.min_joints:
-            continue
-        if mixture is not None and all(np.isfinite(a).all() for a in (mixture.mean, mixture.sigma, mixture.weight)):
-            lifted.append(len(chosen))
-            kept.append(mixture)
-        chosen.append((camera, detection, np.where(seen[:, None], detection.xy, 0.0), seen))
-    if not chosen:
+    there = [k for k, detection in enumerate(detections) if detection is not None]
+    if not there:
         return None
-    seen = np.stack([view[3] for view in chosen])
-    ray = np.stack([image_to_ray(camera, xy)[:, :2] for camera, _, xy, _ in chosen])
+    some = [one for one in detections if one is not None]
+    xy, score = np.stack([one.xy for one in some]), np.stack([one.score for one in some])
+    with np.errstate(invalid="ignore"):
+        seen = (score >= min_score) & (score > 0) & ~np.stack([one.derived for one in some])
+    seen &= np.isfinite(xy).all(-1)
+    seen[:, PELVIS] = False
+    rows = np.flatnonzero(seen.sum(-1) >= options.min_joints)
+    if not len(rows):
+        return None
+    xy, score, seen, which = xy[rows], score[rows], seen[rows], [there[row] for row in rows]
+    chosen = [(cameras[k], some[row]) for k, row in zip(which, rows, strict=True)]
+    with_mixture = [(n, mixture) for n, k in enumerate(which) if (mixture := mixtures[k]) is not None]
+    sound = _finite([mixture for _, mixture in with_mixture])
+    lifted = [n for (n, _), good in zip(with_mixture, sound, strict=True) if good]
+    kept = [mixture for (_, mixture), good in zip(with_mixture, sound, strict=True) if good]
+    known = [None] * len(detections) if rays is None else rays
+    ray = np.stack([
+        image_to_ray(cameras[k], np.where(seen[n][:, None], xy[n], 0.0)) if (own := known[k]) is None else own
+        for n, k in enumerate(which)
+    ])[..., :2]  # fmt: skip
     seen &= np.isfinite(ray).all(-1)
     ray = np.where(seen[..., None], ray, 0.0)
-    score = np.where(seen, np.stack([detection.score for _, detection, _, _ in chosen]), 0.0)
-    noise = relative_noise([detection for _, detection, _, _ in chosen], seen, score, options)
+    score = np.where(seen, score, 0.0)
+    noise = relative_noise([detection for _, detection in chosen], seen, score, options)
     trust = seen * 2 * options.good_score / np.trace(noise, axis1=-2, axis2=-1)
-    for k, (camera, *_) in enumerate(chosen):
+    for k, (camera, _) in enumerate(chosen):
         if camera.fisheye:  # towards its rim a pixel is a longer and longer piece of the ray's plane
             stretch = ray_stretch(camera, ray[k])
             noise[k] = stretch @ noise[k] @ stretch.swapaxes(-1, -2)
     empty = np.zeros((0, 1, N_JOINTS))
     return Views(
-        tuple(camera for camera, *_ in chosen),
-        tuple(detection for _, detection, _, _ in chosen),
-        np.where(seen[..., None], np.stack([xy for _, _, xy, _ in chosen]), np.nan),
+        tuple(camera for camera, _ in chosen),
+        tuple(detection for _, detection in chosen),
+        np.where(seen[..., None], xy, np.nan),
         ray,
         seen,
         score,
@@ -138,6 +154,19 @@ def gather(
         np.stack([m.sigma for m in kept]).astype(np.float64) if kept else empty,
         np.stack([m.weight for m in kept]).astype(np.float64) if kept else empty[..., 0],
     )
+
+
+def _finite(mixtures: Sequence[Mixture]) -> list[bool]:
+    """Which of them are numbers throughout."""
+    if len({m.mean.shape for m in mixtures}) > 1:
+        return [all(np.isfinite(a).all() for a in (m.mean, m.sigma, m.weight)) for m in mixtures]
+    if not mixtures:
+        return []
+    parts = (
+        np.stack(part).reshape(len(mixtures), -1)
+        for part in zip(*((m.mean, m.sigma, m.weight) for m in mixtures), strict=True)
+    )
+    return np.logical_and.reduce([np.isfinite(part).all(-1) for part in parts]).tolist()
 
 
 def relative_noise(
@@ -160,9 +189,8 @@ def relative_noise(
     known = [detection.cov is not None for detection in detections]
     if not any(known):
         return by_score
-    cov = np.stack(
-        [by_score[k] if d.cov is None else _in_sizes(d.cov, d.xy, seen[k]) for k, d in enumerate(detections)]
-    )
+    cov = np.stack([by_score[k] if d.cov is None else d.cov for k, d in enumerate(detections)]).astype(np.float64)
+    cov[known] /= _areas(np.stack([d.xy for d in detections]), seen)[known, None, None, None]
     cov = (cov + cov.swapaxes(-1, -2)) / 2  # else one that is not symmetric would pass as positive definite
     usable = seen & np.array(known)[:, None] & np.isfinite(cov).all((-1, -2))
     cov = np.where(usable[..., None, None], cov, np.eye(2))
@@ -176,7 +204,9 @@ def relative_noise(
     return out
 
 
-def _in_sizes(cov: Array, xy: Array, seen: Bools) -> Array:
-    """Covariances (17, 2, 2) px2 by the size of the person, so that near and far cameras compare."""
-    size = np.ptp(xy[seen], axis=0)
-    return np.asarray(cov, np.float64) / max(float(size @ size), 1.0)
+def _areas(xy: Array, seen: Bools) -> Array:
+    """(V,) px2 by the size of the person, at least 1, so that near and far cameras compare."""
+    high = np.where(seen[..., None], xy, -np.inf).max(1)
+    low = np.where(seen[..., None], xy, np.inf).min(1)
+    size = np.where(np.isfinite(high - low), high - low, 0.0)
+    return np.maximum((size * size).sum(-1), 1.0)

@@ -11,7 +11,7 @@ import numpy as np
 from calibration.geometry.camera import Camera
 from engines.identity.doubts import alone_since, doubtful
 from engines.identity.many_cameras import Links, link, place
-from engines.identity.one_camera import match, spot
+from engines.identity.one_camera import again, match, spots
 from engines.identity.types import Belonging, IdentityOptions, Known, Placed, Spotted, State
 from engines.types import Mixture, Pose, Seen
 
@@ -46,7 +46,7 @@ def step(
         links = _each_by_itself(before, seen, t, options)
     else:
         links = link(before, seen, mixtures, cameras, t, options)
-    people = [_seen_again(person, mine, seen, t) for person, mine in zip(links.people, links.members, strict=True)]
+    people = _seen_again(links, seen, t)
     alone: tuple[float | None, ...] = (None,) * len(seen)
     if cameras is not None and len(cameras) > 1:
         since = state.alone or alone
@@ -106,13 +106,20 @@ def _each_by_itself(people: list[Known], seen: Sequence[Seen | None], t: float, 
     return Links(people, members)
 
 
-def _seen_again(person: Known, mine: Sequence[int | None], seen: Sequence[Seen | None], t: float) -> Known:
-    views = list(person.views)
-    for camera, k in enumerate(mine):
-        answer = seen[camera]
-        if k is not None and answer is not None:
-            views[camera] = spot(answer.people[k], views[camera], t)
-    return replace(person, views=tuple(views))
+def _seen_again(links: Links, seen: Sequence[Seen | None], t: float) -> list[Known]:
+    """Everybody with how each camera sees them now."""
+    found = [
+        (row, camera, k) for row, mine in enumerate(links.members) for camera, k in enumerate(mine) if k is not None
+    ]
+    if links.spots:
+        now = [links.spots[camera][k] for _, camera, k in found]
+    else:
+        now = spots([answer.people[k] for _, camera, k in found if (answer := seen[camera]) is not None], t)
+    kept = again(now, [links.people[row].views[camera] for row, camera, _ in found], t)
+    views = [list(person.views) for person in links.people]
+    for (row, camera, _), one in zip(found, kept, strict=True):
+        views[row][camera] = one
+    return [replace(person, views=tuple(theirs)) for person, theirs in zip(links.people, views, strict=True)]
 
 
 def _within(

@@ -5,16 +5,17 @@ shows them; one assignment a camera. What is left over, and who is known to one 
 (``pairs``) and joined (``grouping``). A group is somebody who was lost near there, or somebody new.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from calibration.arrays import Array
-from calibration.geometry.camera import Camera, world_to_camera, world_to_image
+from calibration.geometry.camera import Camera, camera_to_image, world_to_camera
 from engines.identity.grouping import groups
-from engines.identity.one_camera import away, spot
+from engines.identity.one_camera import away
+from engines.identity.one_camera import spots as spots_of
 from engines.identity.pairs import Node, compare, node
 from engines.identity.types import IdentityOptions, Known, Placed, Spotted
 from engines.skeleton import LIMBS
@@ -33,6 +34,8 @@ class Links(NamedTuple):
     """Those of before, in their order, then new ones without an id (-1)."""
     members: list[list[int | None]]
     """Of each of them, one a camera: number of the sighting."""
+    spots: Sequence[Sequence[Spotted]] = ()
+    """Of each camera what is kept of its sightings; empty where nobody needed it."""
 
 
 def carried(placed: Placed, t: float, options: IdentityOptions = IdentityOptions()) -> Array:
@@ -63,15 +66,15 @@ def link(
 ) -> Links:
     """Say who each sighting of one frame set is."""
     kept = list(people)
-    spots = [[spot(s, None, t) for s in answer.people] if answer else [] for answer in seen]
+    every = iter(spots_of([s for answer in seen if answer for s in answer.people], t))
+    spots = [[next(every) for _ in answer.people] if answer else [] for answer in seen]
     members: list[list[int | None]] = [[None] * len(seen) for _ in kept]
-    for camera_index, camera in enumerate(cameras):
-        for row, k in _followed(kept, camera_index, camera, spots[camera_index], t, options).items():
-            members[row][camera_index] = k
+    for camera_index, row, k in _followed(kept, cameras, spots, t, options):
+        members[row][camera_index] = k
     kept, members = _without_taken(kept, members, spots)
     nodes, rows = _left_over(kept, members, seen, mixtures, cameras)
     if not nodes:
-        return Links(kept, members)
+        return Links(kept, members, spots)
     found = _grouped(nodes, rows, options)
     gone: set[int] = set()
     new: list[list[int]] = []
@@ -95,46 +98,52 @@ def link(
         for k in group:
             members[row][nodes[k].camera] = nodes[k].sighting
     stay = [row for row in range(len(kept)) if row not in gone]
-    return Links([kept[row] for row in stay], [members[row] for row in stay])
+    return Links([kept[row] for row in stay], [members[row] for row in stay], spots)
 
 
 def _followed(
-    people: Sequence[Known], camera_index: int, camera: Camera, spots: Sequence[Spotted], t: float,
+    people: Sequence[Known], cameras: Sequence[Camera], spots: Sequence[Sequence[Spotted]], t: float,
     options: IdentityOptions,
-) -> dict[int, int]:  # fmt: skip
-    """Row of the person -> number of the sighting, for one camera."""
-    if not people or not spots:
-        return {}
-    xy, shown = np.stack([s.joints for s in spots]), np.stack([s.seen for s in spots])
-    height = np.array([max(s.height, 1.0) for s in spots])
-    cost = np.full((len(people), len(spots)), _FAR)
+) -> Iterator[tuple[int, int, int]]:  # fmt: skip
+    """Camera, row of the person and number of the sighting; one assignment a camera, of costs made together."""
+    flat = [s for theirs in spots for s in theirs]
+    if not people or not flat:
+        return
+    first = np.cumsum([0, *map(len, spots)])
+    own = np.repeat(np.arange(len(spots)), np.diff(first))
+    cost = np.full((len(people), len(flat)), _FAR)
     shared = {
         row: placed for row, person in enumerate(people) if (placed := person.placed) is not None and placed.shared
     }
-    if shared:
+    # Who was not fused for a while may have gone anywhere: they are looked for in the world, not here.
+    fresh = np.array([t - placed.t <= _LATE_S for placed in shared.values()], bool)
+    if fresh.any():
         joints = np.stack([carried(placed, t, options) for placed in shared.values()])
-        ahead = np.all(world_to_camera(camera, joints)[..., 2] > 100, axis=-1)
-        off = np.linalg.norm(world_to_image(camera, joints)[:, None] - xy[None], axis=-1)
-        count = (shown[None] & np.isfinite(off)).sum(-1)
-        enough = count >= 3
+        local = [world_to_camera(camera, joints) for camera in cameras]
+        ahead = np.stack([(one[..., 2] > 100).all(-1) for one in local])[own].T
+        shows = np.stack([camera_to_image(camera, one) for camera, one in zip(cameras, local, strict=True)])
+        xy, shown = np.stack([s.joints for s in flat]), np.stack([s.seen for s in flat])
+        off = np.linalg.norm(shows[own].swapaxes(0, 1) - xy, axis=-1)
+        compared = shown & np.isfinite(off)
+        count = compared.sum(-1)
         # The median of those that are shown: the rest are sorted behind them.
-        ordered = np.sort(np.where(shown[None] & np.isfinite(off), off, np.inf), -1)
-        share = np.take_along_axis(ordered, np.maximum(count - 1, 0)[..., None] // 2, -1)[..., 0] / height
-        # Who was not fused for a while may have gone anywhere: they are looked for in the world, not here.
-        fresh = np.array([t - placed.t <= _LATE_S for placed in shared.values()])
-        fits = enough & ahead[:, None] & fresh[:, None] & (share <= options.reprojection)
+        ordered = np.sort(np.where(compared, off, np.inf), -1)
+        median = np.take_along_axis(ordered, np.maximum(count - 1, 0)[..., None] // 2, -1)[..., 0]
+        share = median / [max(s.height, 1.0) for s in flat]
+        fits = (count >= 3) & ahead & fresh[:, None] & (share <= options.reprojection)
         cost[list(shared)] = np.where(fits, share, _FAR)
     for row, person in enumerate(people):
-        before = person.views[camera_index]
-        if before is None:
-            continue
-        for k, s in enumerate(spots):
-            if s.track == before.track:
-                # A little less for a track that goes on: of two who stand in one line each keeps theirs.
-                told = person.placed is not None and person.placed.shared and t - person.placed.t <= _LATE_S
+        # A little less for a track that goes on: of two who stand in one line each keeps theirs.
+        told = person.placed is not None and person.placed.shared and t - person.placed.t <= _LATE_S
+        for k, (camera_index, s) in enumerate(zip(own.tolist(), flat, strict=True)):
+            before = person.views[camera_index]
+            if before is not None and s.track == before.track:
                 cost[row, k] = cost[row, k] - 0.03 if told else options.held
-    pairs = zip(*linear_sum_assignment(cost), strict=True)
-    return {int(row): int(k) for row, k in pairs if cost[row, k] < _FAR / 2}
+    for camera_index in range(len(spots)):
+        mine = cost[:, first[camera_index] : first[camera_index + 1]]
+        for row, k in zip(*linear_sum_assignment(mine), strict=True):
+            if mine[row, k] < _FAR / 2:
+                yield camera_index, int(row), int(k)
 
 
 def _without_taken(

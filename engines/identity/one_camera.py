@@ -19,21 +19,44 @@ _SHRINKS_S: Final = 2.0
 
 def spot(sighting: Sighting, before: Spotted | None, t: float) -> Spotted:
     """What is kept of a sighting at t seconds; ``before`` is the last one of the same person in the same camera."""
-    detection = sighting.detection
-    xy, seen = detection.xy[_LIMBS].astype(np.float64), seen_limbs(detection.score)
-    shown = xy[seen]
-    height = float((shown.max(0) - shown.min(0)).max()) if len(shown) else 0.0
-    if before is None or t <= before.t:
-        return Spotted(sighting.track, t, np.where(seen[:, None], xy, 0), seen, seen, height, np.zeros(2))
-    dt, both = t - before.t, seen & before.seen
-    velocity = before.velocity
-    if both.any():
-        speed = (xy - before.joints)[both].mean(0) / dt
-        velocity = velocity + (1 - np.exp(-dt / _MOTION_S)) * (speed - velocity)
-    joints = np.where(seen[:, None], xy, before.joints + velocity * dt)
-    # Half a body is no smaller body: the height shrinks slowly.
-    height = max(height, before.height * float(np.exp(-dt / _SHRINKS_S)))
-    return Spotted(sighting.track, t, joints, seen | before.known, seen, height, velocity)
+    return again(spots([sighting], t), [before], t)[0]
+
+
+def spots(sightings: Sequence[Sighting], t: float) -> list[Spotted]:
+    """What is kept of sightings at t seconds of people who were not seen before."""
+    if not sightings:
+        return []
+    xy = np.stack([one.detection.xy for one in sightings])[:, _LIMBS].astype(np.float64)
+    seen = seen_limbs(np.stack([one.detection.score for one in sightings]))
+    low, high = np.where(seen[..., None], xy, np.inf).min(1), np.where(seen[..., None], xy, -np.inf).max(1)
+    height = np.where(seen.any(-1), (high - low).max(-1), 0.0)
+    xy = np.where(seen[..., None], xy, 0)
+    return [
+        Spotted(one.track, t, xy[k], seen[k], seen[k], float(height[k]), np.zeros(2)) for k, one in enumerate(sightings)
+    ]
+
+
+def again(now: Sequence[Spotted], before: Sequence[Spotted | None], t: float) -> list[Spotted]:
+    """What is kept of sightings (``spots``) at t seconds, each with the last one of its person in the same camera."""
+    out = list(now)
+    known = [(k, old) for k, old in enumerate(before) if old is not None and t > old.t]
+    if not known:
+        return out
+    rows, olds = [k for k, _ in known], [old for _, old in known]
+    dt = np.array([t - old.t for old in olds])[:, None]
+    xy, seen = np.stack([now[k].joints for k in rows]), np.stack([now[k].seen for k in rows])
+    joints, velocity = np.stack([old.joints for old in olds]), np.stack([old.velocity for old in olds])
+    both = seen & np.stack([old.seen for old in olds])
+    count = both.sum(-1)[:, None]
+    speed = np.where(both[..., None], xy - joints, 0.0).sum(1) / np.maximum(count, 1) / dt
+    velocity = np.where(count > 0, velocity + (1 - np.exp(-dt / _MOTION_S)) * (speed - velocity), velocity)
+    joints = np.where(seen[..., None], xy, joints + (velocity * dt)[:, None])
+    known_now = seen | np.stack([old.known for old in olds])
+    for n, (k, old) in enumerate(known):
+        # Half a body is no smaller body: the height shrinks slowly.
+        height = max(now[k].height, old.height * float(np.exp(-(t - old.t) / _SHRINKS_S)))
+        out[k] = Spotted(now[k].track, t, joints[n], known_now[n], seen[n], height, velocity[n])
+    return out
 
 
 def expected(spotted: Spotted, t: float, options: IdentityOptions = IdentityOptions()) -> Array:

@@ -58,6 +58,8 @@ class _Case:
 
     evidence: deque[tuple[float, bool, bool]] = field(default_factory=deque)
     """Time, whether it contradicts, whether only by an absence; of the last seconds."""
+    bad: int = 0
+    """How many of these contradict."""
     moments: int = 0
     contradicted: int = 0
     cause: Cause | None = None
@@ -89,6 +91,7 @@ class Contradictions:
             self._kept.clear()
             for case in self._cases.values():
                 case.evidence.clear()
+                case.bad = 0
         self._t = estimate.t
         now = self._moment(estimate)
         if not self._kept or now.t - self._kept[-1].t >= 1 / _KEPT_FPS:
@@ -101,9 +104,11 @@ class Contradictions:
             case.moments += 1
             case.contradicted += contradicts
             case.evidence.append((now.t, contradicts, absent))
+            case.bad += contradicts
             while now.t - case.evidence[0][0] > _APART_S:
-                case.evidence.popleft()
-            said += self._judge(key, case, now.t)
+                case.bad -= case.evidence.popleft()[1]
+            if case.bad or case.cause is not None:  # of most there is nothing to judge
+                said += self._judge(key, case, now.t)
         return said
 
     @property

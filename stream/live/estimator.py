@@ -4,15 +4,16 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, repeat
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 
+from calibration.arrays import Array
 from calibration.geometry.camera import Camera
 from engines.detectors import OnePersonSession, crowd
 from engines.detectors.fallback import Fallback
 from engines.identity import Belonging, IdentityOptions
-from engines.lifter import lifter_input, place_root, root_covariance
+from engines.lifter import lifter_inputs, place_roots, rays_of, root_covariances
 from engines.skeleton import LIMBS
 from engines.temporal import Past, Sight, TemporalLifter
 from engines.types import (
@@ -31,11 +32,12 @@ from stream.config import DetectConfig, PeopleConfig, SyncConfig, TrackConfig
 from stream.live.eye import Eye, Look
 from stream.live.frame_checks import check_cameras, check_frames
 from stream.live.people import Everybody, Identify, OnePerson
-from stream.live.roots import RootFilter
-from stream.live.tracks import Tracker, most_probable
+from stream.live.roots import RootFilter, filtered
+from stream.live.tracks import Tracker, follow, most_probable
 from stream.selection import select
 from stream.types import Estimate, Frame, FrameReference, FrameSet, Person, View
 
+_LIMBS: Final = np.array(LIMBS)
 Each = Callable[..., Iterable[Any]]
 """``map``, or something that gives the same in the same order."""
 
@@ -44,9 +46,10 @@ class FuseViews(Protocol):
     """Fuses the views of one frame set; may keep what it needs to start warm."""
 
     def __call__(
-        self, detections: Sequence[Detection | None], mixtures: Sequence[Mixture | None], t: float
-    ) -> Pose | None:
-        """The person in the world, or None where no view has one."""
+        self, detections: Sequence[Detection | None], mixtures: Sequence[Mixture | None], t: float,
+        rays: Sequence[Array | None] | None = None,
+    ) -> Pose | None:  # fmt: skip
+        """The person in the world, or None where no view has one; ``rays`` (17, 3) of the detections, where known."""
         ...
 
     def another(self) -> "FuseViews":
@@ -181,7 +184,9 @@ class Estimator:
         frame_set, looks, detect_s = pending.frame_set, *self._complete(pending)
         seen = [look.seen for look in looks]
         start = self._clock()
-        mixtures, given = self._lift(seen)
+        rays = [rays_of([s.detection for s in answer.people], camera) if answer else []
+                for answer, camera in zip(seen, self._cameras, strict=True)]  # fmt: skip
+        mixtures, given, too_small = self._lift(seen, rays)
         lifted = self._clock()
         for camera_index, look in enumerate(looks):
             if look.cut:
@@ -196,10 +201,10 @@ class Estimator:
         # Views are fused as they are at this moment: what each said before is no evidence of its own.
         alone, mixtures = mixtures, self._remember(who, mixtures, given, frame_set.t)
         remembered = self._clock()
-        fused_of = [self._fused(one, seen, alone, frame_set.t) for one in who]
+        fused_of = [self._fused(one, seen, alone, rays, frame_set.t) for one in who]
         self._identify.fused({one.person_id: pose for one, pose in zip(who, fused_of, strict=True)}, frame_set.t)
         fused = self._clock()
-        people = [self._person(one, frame_set.t, seen, mixtures, pose) for one, pose in zip(who, fused_of, strict=True)]
+        people = self._everybody(who, frame_set.t, seen, mixtures, rays, fused_of)
         frames = tuple(_reference(*pair) for pair in zip(frame_set.frames, seen, strict=True))
         stages = {
             "detect": detect_s, "lift": lifted - start + remembered - told,
@@ -211,12 +216,12 @@ class Estimator:
             index=frame_set.index,
             t=frame_set.t,
             frames=frames,
-            people=self._shown([person for person in people if person is not None], frames),
+            people=self._shown(people, frames),
             spread_s=frame_set.spread_s,
             stages=stages,
             left_out=max((answer.left_out for answer in seen if answer is not None), default=0)
             + self._identify.left_out,
-            too_small=sum(self._too_small(s.detection) for answer in seen if answer for s in answer.people),
+            too_small=too_small,
             strays=_strays(seen, who),
         )
 
@@ -241,22 +246,25 @@ class Estimator:
         return looks, pending.detect_s
 
     def _lift(
-        self, seen: Sequence[Seen | None]
-    ) -> tuple[list[list[Mixture | None]], dict[tuple[int, int], LifterInput]]:
+        self, seen: Sequence[Seen | None], rays: Sequence[Sequence[Array]]
+    ) -> tuple[list[list[Mixture | None]], dict[tuple[int, int], LifterInput], int]:
         """All people in all views in one batch; None for one of whom there is too little to lift.
 
-        And what the lifter was given, by camera and sighting.
+        And what the lifter was given, by camera and sighting; and how many were too small.
         """
         mixtures: list[list[Mixture | None]] = [[None] * len(answer.people) if answer else [] for answer in seen]
-        chosen, inputs = [], []
-        for camera_index, answer in enumerate(seen):
-            for k, sighting in enumerate(answer.people if answer else ()):
-                if self._may_be_lifted(sighting.detection):
-                    chosen.append((camera_index, k))
-                    inputs.append(lifter_input(sighting.detection, self._cameras[camera_index], self._detect.min_score))
+        every = [(c, k) for c, answer in enumerate(seen) for k in range(len(answer.people) if answer else 0)]
+        found = [sighting.detection for answer in seen if answer for sighting in answer.people]
+        usable, small = self._worth(found)
+        chosen = [one for one, good in zip(every, usable, strict=True) if good]
+        detections = [detection for detection, good in zip(found, usable, strict=True) if good]
+        inputs = lifter_inputs(
+            detections, [self._cameras[camera_index] for camera_index, _ in chosen],
+            [rays[camera_index][k] for camera_index, k in chosen], self._detect.min_score,
+        )  # fmt: skip
         for (camera_index, k), mixture in zip(chosen, self._lifter(inputs), strict=True):
             mixtures[camera_index][k] = mixture
-        return mixtures, dict(zip(chosen, inputs, strict=True))
+        return mixtures, dict(zip(chosen, inputs, strict=True)), small
 
     def _remember(
         self,
@@ -279,13 +287,17 @@ class Estimator:
             better[camera_index][k] = mixture
         return better
 
-    def _may_be_lifted(self, detection: Detection) -> bool:
-        seen = (detection.score[list(LIMBS)] >= self._detect.min_score).sum()
-        return detection.person and seen >= self._detect.min_joints and not self._too_small(detection)
-
-    def _too_small(self, detection: Detection) -> bool:
-        limbs = detection.xy[list(LIMBS)][detection.score[list(LIMBS)] > 0]
-        return len(limbs) > 0 and bool(np.ptp(limbs, axis=0).max() < self._detect.min_px)
+    def _worth(self, detections: Sequence[Detection]) -> tuple[list[bool], int]:
+        """Which of them may be lifted, and how many are too small for that."""
+        if not detections:
+            return [], 0
+        whole = np.stack([one.score for one in detections])
+        score, xy = whole[:, _LIMBS], np.stack([one.xy for one in detections])[:, _LIMBS]
+        there = score > 0
+        low, high = np.where(there[..., None], xy, np.inf).min(1), np.where(there[..., None], xy, -np.inf).max(1)
+        small = there.any(-1) & ((high - low).max(-1) < self._detect.min_px)
+        enough = (score >= self._detect.min_score).sum(-1) >= self._detect.min_joints
+        return ((whole > 0).any(-1) & enough & ~small).tolist(), int(small.sum())
 
     def _of(self, person_id: int) -> _Followed:
         """What is kept of a person; begun where there is nothing yet."""
@@ -300,8 +312,9 @@ class Estimator:
         return self._followed[person_id]
 
     def _fused(
-        self, one: Belonging, seen: Sequence[Seen | None], mixtures: Sequence[Sequence[Mixture | None]], t: float
-    ) -> Pose | None:
+        self, one: Belonging, seen: Sequence[Seen | None], mixtures: Sequence[Sequence[Mixture | None]],
+        rays: Sequence[Sequence[Array]], t: float,
+    ) -> Pose | None:  # fmt: skip
         """The person in the world, from what each camera saw of them."""
         fuse = self._of(one.person_id).fuse
         if fuse is None:
@@ -313,41 +326,78 @@ class Estimator:
             ],
             [None if k is None else theirs[k] for theirs, k in zip(mixtures, one.views, strict=True)],
             t,
+            [None if k is None else theirs[k] for theirs, k in zip(rays, one.views, strict=True)],
         )
 
-    def _person(
+    def _everybody(
         self,
-        one: Belonging,
+        who: Sequence[Belonging],
         t: float,
         seen: Sequence[Seen | None],
         mixtures: Sequence[Sequence[Mixture | None]],
-        pose: Pose | None,
-    ) -> Person | None:
-        """The person, from what each camera saw of them and what was fused of it; None where no camera did."""
-        followed = self._of(one.person_id)
-        views = tuple(
-            None
-            if k is None or (detection := _detection(seen[camera_index], k)) is None
-            else self._view(followed, camera_index, t, detection, mixtures[camera_index][k])
-            for camera_index, k in enumerate(one.views)
-        )
-        if pose is None and not any(views):
-            return None
-        return Person(person_id=followed.person_id, views=views, pose=pose)
+        rays: Sequence[Sequence[Array]],
+        poses: Sequence[Pose | None],
+    ) -> list[Person]:
+        """Everybody, from what each camera saw of them and what was fused of it; but those whom no camera saw."""
+        found: list[list[View | None]] = [[None] * len(self._cameras) for _ in who]
+        lifted: list[_Lifted] = []
+        for row, one in enumerate(who):
+            for camera_index, k in enumerate(one.views):
+                detection = _detection(seen[camera_index], k)
+                if k is None or detection is None:
+                    continue
+                mixture = mixtures[camera_index][k]
+                if mixture is None:
+                    found[row][camera_index] = View(detection=detection)
+                else:
+                    lifted.append(_Lifted(row, camera_index, detection, mixture, rays[camera_index][k]))
+        for one, view in zip(lifted, self._views([who[one.row] for one in lifted], lifted, t), strict=True):
+            found[one.row][one.camera_index] = view
+        return [
+            Person(person_id=one.person_id, views=tuple(views), pose=pose)
+            for one, views, pose in zip(who, found, poses, strict=True)
+            if pose is not None or any(views)
+        ]
 
-    def _view(self, followed: _Followed, k: int, t: float, detection: Detection, mixture: Mixture | None) -> View:
-        if mixture is None:
-            return View(detection=detection)
+    def _views(self, whose: Sequence[Belonging], lifted: Sequence["_Lifted"], t: float) -> list[View]:
+        """What each of these says, followed from frame to frame: all of them in one go."""
+        if not lifted:
+            return []
+        followed = [self._of(one.person_id) for one in whose]
+        trackers = [theirs.trackers[one.camera_index] for theirs, one in zip(followed, lifted, strict=True)]
+        filters = [theirs.roots[one.camera_index] for theirs, one in zip(followed, lifted, strict=True)]
         # At the frame set's time: a slow camera's frame is in several frame sets, and its joints are brought to each.
-        tracks, raw, answer = followed.trackers[k](mixture, t)
-        camera, least = self._cameras[k], self._detect.min_score
-        root_raw = place_root(raw, detection, camera, least)
-        sigma = mixture.sigma[most_probable(tracks)]
-        cov = root_covariance(raw, sigma, root_raw, detection, camera, least)
-        return View(
-            detection=detection, mixture=mixture, tracks=tracks, answer_raw=raw, answer=answer, root_raw=root_raw,
-            root=followed.roots[k](root_raw, cov, t),
-        )  # fmt: skip
+        said = follow(trackers, [one.mixture for one in lifted], t)
+        detections, rays = [one.detection for one in lifted], np.stack([one.rays for one in lifted])
+        raw = np.stack([raw for _, raw, _ in said])
+        sigma = np.stack(
+            [one.mixture.sigma[most_probable(tracks)] for one, (tracks, _, _) in zip(lifted, said, strict=True)]
+        )
+        least = self._detect.min_score
+        root_raw = place_roots(raw, detections, rays, least)
+        cameras = [self._cameras[one.camera_index] for one in lifted]
+        cov = root_covariances(raw, sigma, root_raw, detections, cameras, rays, least)
+        roots = filtered(filters, root_raw, cov, t)
+        return [
+            View(
+                detection=one.detection, mixture=one.mixture, tracks=tracks, answer_raw=pose, answer=answer,
+                root_raw=root_raw[k], root=roots[k],
+            )
+            for k, (one, (tracks, pose, answer)) in enumerate(zip(lifted, said, strict=True))
+        ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Lifted:
+    """One person in one camera, to be followed."""
+
+    row: int
+    """Of the person in the frame set."""
+    camera_index: int
+    detection: Detection
+    mixture: Mixture
+    rays: Array
+    """(17, 3) of the joints."""
 
 
 def _detection(answer: Seen | None, k: int | None) -> Detection | None:

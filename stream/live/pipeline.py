@@ -381,7 +381,9 @@ class Pipeline:
 
     def _seen_set(self, found: FrameSet) -> FrameSet | None:
         """A frame set with its images decoded, those of several cameras side by side; None where all are damaged."""
-        frames = tuple(self._looks.map(_seen, found.frames))
+        frames = found.frames
+        if any(isinstance(frame, UnseenFrame) for frame in frames):
+            frames = tuple(self._looks.map(_seen, frames))
         if not any(frames):
             return None
         index = self._seen_sets  # those of damaged images alone have no number: nothing is missing in a recording
