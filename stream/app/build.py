@@ -30,6 +30,7 @@ from stream.live.doubts import Doubts
 from stream.live.estimator import Each, Estimator
 from stream.live.files import moment_count
 from stream.live.known import NoDetector
+from stream.live.lags import Lags
 from stream.live.metrics import Meter, Summary
 from stream.live.pipeline import OpenSource, Pipeline
 from stream.live.starts import common_starts
@@ -148,8 +149,8 @@ def prepare(
     one = next(iter(taken)) if len(taken) == 1 else None
     start_utc, start_monotonic = one or (datetime.now(UTC), time.monotonic())
     lenses = [fitted.camera for fitted in cameras]
-    estimator = make_estimator(config, lenses, setup.method, detector, lifter, side_by_side(len(opened), stack),
-                               temporal)  # fmt: skip
+    each = map if isinstance(detector, NoDetector) else side_by_side(len(opened), stack)
+    estimator = make_estimator(config, lenses, setup.method, detector, lifter, each, temporal)
     infos = tuple(camera_info(o, f, config.lift.fov_degrees) for o, f in zip(opened, cameras, strict=True))
     if not any(up_in_words(infos) in line for line in lines):
         _log.info(up_in_words(infos))
@@ -177,7 +178,8 @@ def prepare(
     if capture is not None:
         for line in capture.ready(run_info, [o.info for o in opened], turns):
             _log.info(line)
-    doubts = None if setup.method == "none" else Doubts(lenses, config.detect.min_score)
+    lags = Lags(lenses, [o.offset_s for o in opened], config.detect.min_score) if live else None
+    doubts = None if setup.method == "none" else Doubts(lenses, config.detect.min_score, lags)
     pipeline = Pipeline(opened, estimator, run_info, meter, sync, config.output.record_buffer_s, doubts=doubts)
     frames = None if live else _expected(opened, run_info.fps or 0.0, asked)
     later = clock.begins if clock and not isinstance(clock, DirectedCapture) else None
