@@ -33,6 +33,8 @@ class SourceConfig:
     """Requested rate of a local camera; the rate of an image folder (30 when None) and of a file without times."""
     realtime: bool = False
     """Play a file at its own pace, as if it were live, instead of at the pace of processing."""
+    system_clock: bool = False
+    """Of a camera of another computer: rely on the clocks of the systems where PTP or NTP keeps them right."""
     speed: float = 1.0
     """How many times slower than life a file plays: true seconds are its own divided by this."""
     rotate: int | None = None

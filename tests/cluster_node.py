@@ -13,6 +13,7 @@ from engines.types import Detection, Seen, Sighting
 from stream.cluster.group import Group, group
 from stream.cluster.node import Node
 from stream.cluster.session import key
+from stream.cluster.system_clock import SystemClock
 from stream.cluster.wire import Card
 
 FPS = 30.0
@@ -59,6 +60,8 @@ def main(argv=None):
     p.add_argument("group", type=group)
     p.add_argument("cameras", nargs="+")
     p.add_argument("--offset", type=float, default=0.0)
+    p.add_argument("--kept", type=float, help="seconds within which its system's clock is said to be right")
+    p.add_argument("--wrong", type=float, default=0.0, help="seconds by which that is wrong")
     p.add_argument("--fault", choices=["twice", "garbage", "version", ""], default="")
     args = p.parse_args(argv)
 
@@ -66,7 +69,8 @@ def main(argv=None):
         return time.monotonic() + args.offset
 
     cards = [Card(name, (640, 480), FPS, None, None) for name in args.cameras]
-    node = Node(args.group, lambda: cards, live=True, software="test", clock=clock)
+    node = Node(args.group, lambda: cards, live=True, software="test", clock=clock,
+                system=SystemClock(lambda: time.time() + args.wrong, lambda: args.kept))  # fmt: skip
     if args.fault == "version":
         setattr(sys.modules["stream.cluster.wire"], "VERSION", 77)  # noqa: B010
     node.open()

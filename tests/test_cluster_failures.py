@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -18,11 +19,13 @@ for package in ("zenoh", "msgpack"):
     pytest.importorskip(package, reason=f"needs {package}, of requirements-cluster.txt")
 
 from stream.app.command_line import main  # noqa: E402
+from stream.cluster.system_clock import SystemClock  # noqa: E402
 from stream.cluster.wire import VERSION  # noqa: E402
 from stream.config import SourceConfig  # noqa: E402
 from stream.sources import open_all  # noqa: E402
 from stream.sources.node import NodeSource  # noqa: E402
 from tests.cluster_node import free_group  # noqa: E402
+from tests.faults.fault import row  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_S = 60.0
@@ -85,9 +88,10 @@ def cable():
 class Fusion:
     """Cameras of a group, read as a run reads them."""
 
-    def __init__(self, group, *names):
+    def __init__(self, group, *names, by_system=False):
         self.stack, self.group = ExitStack(), group
-        self.sources = {n: NodeSource(SourceConfig(f"node:{group}/{n}", n, open_s=PATIENCE_S), group, n) for n in names}
+        configs = [SourceConfig(f"node:{group}/{n}", n, open_s=PATIENCE_S, system_clock=by_system) for n in names]
+        self.sources = {config.name: NodeSource(config, group, config.name) for config in configs}
         open_all(list(self.sources.values()), self.stack)
         self.frames = {name: [] for name in names}
         self.threads = [threading.Thread(target=self._read, args=(n,), daemon=True) for n in names]
@@ -145,8 +149,8 @@ def start():
 def fusion():
     opened = []
 
-    def fusion(*args):
-        opened.append(Fusion(*args))
+    def fusion(*args, **options):
+        opened.append(Fusion(*args, **options))
         return opened[-1]
 
     yield fusion
@@ -163,6 +167,8 @@ def true(frames):
     assert times == sorted(set(times)) and numbers == sorted(set(numbers))
 
 
+@row("clocks of computers that differ by 1000 s",
+     intact="each frame is where it belongs")  # fmt: skip
 def test_clocks_of_others_are_known(start, fusion):
     group = free_group()
     start(group, "left", offset=3.0)
@@ -173,6 +179,28 @@ def test_clocks_of_others_are_known(start, fusion):
         assert run.sources[name].status().note == ""
 
 
+@row("--clock system, and a clock that is wrong by 0.5 s though it is said to be right",
+     words="its system's clock is 500.0 ms ahead of that",
+     intact="each frame is where it belongs")  # fmt: skip
+def test_clocks_of_systems_are_used_and_checked(start, fusion, monkeypatch):
+    monkeypatch.setattr("stream.cluster.listener.SystemClock", lambda: SystemClock(kept=lambda: 1e-3))
+    group = free_group()
+    start(group, "left", offset=3.0, kept=0.002)
+    start(group, "right", offset=-1000.0, kept=0.002, wrong=0.5)
+    start(group, "third", offset=7.0)
+    run = fusion(group, "left", "right", "third", by_system=True)
+    for name in ("left", "right", "third"):
+        true(run.new(name, 20)[0])
+    notes = {name: source.status().note for name, source in run.sources.items()}
+    assert notes["left"] == ""
+    ahead = re.search(r"its system's clock is ([\d.]+) ms ahead of that of this computer", notes["right"])
+    assert ahead is not None and float(ahead[1]) == pytest.approx(500, abs=20)
+    assert notes["third"].startswith("nothing keeps its clock right (PTP or NTP), so that messages compare them")
+
+
+@row("a computer with cameras dies, and is started again with another clock",
+     words="does not answer; it is used again when it comes back",
+     intact="the others go on; no id is used twice")  # fmt: skip
 def test_one_that_dies_comes_back_with_another_clock_and_nothing_wrong_is_used(start, fusion):
     group = free_group()
     dies = start(group, "left", offset=2.0)
@@ -191,6 +219,8 @@ def test_one_that_dies_comes_back_with_another_clock_and_nothing_wrong_is_used(s
     assert len({one.track for one in frames[0].seen.people} | {0}) == 2, "nobody is taken for who was there before"
 
 
+@row("a computer with cameras hangs", words="does not answer; it is used again when it comes back",
+     intact="the others go on; nothing old is used")  # fmt: skip
 def test_one_that_hangs_is_used_again_when_it_goes_on(start, fusion):
     group = free_group()
     hangs = start(group, "left", offset=1.0)
@@ -206,6 +236,8 @@ def test_one_that_hangs_is_used_again_when_it_goes_on(start, fusion):
     true([frame for _, frame in run.frames["left"]])
 
 
+@row("a computer sends each frame twice",
+     intact="each is used once; the rest is counted")  # fmt: skip
 def test_what_is_sent_twice_is_used_once(start, fusion):
     group = free_group()
     start(group, "left", fault="twice")
@@ -214,6 +246,8 @@ def test_what_is_sent_twice_is_used_once(start, fusion):
     assert run.sources["left"].status().dropped >= 30
 
 
+@row("a computer sends what is no message", words="messages of NODE were none of this program",
+     intact="the frames between them")  # fmt: skip
 def test_garbage_is_counted_and_goes_nowhere(start, fusion):
     group = free_group()
     start(group, "left", fault="garbage")
@@ -223,6 +257,9 @@ def test_garbage_is_counted_and_goes_nowhere(start, fusion):
     assert status.corrupt >= 20 and "none of this program" in status.note
 
 
+@row("a second computer publishes a camera while the first one does",
+     words="NODE publishes a camera of this name, too, and is not heard",
+     intact="the first one is used until it is gone")  # fmt: skip
 def test_a_second_publisher_of_a_camera_is_refused_and_named(start, fusion):
     group = free_group()
     first = start(group, "left")
@@ -236,6 +273,9 @@ def test_a_second_publisher_of_a_camera_is_refused_and_named(start, fusion):
     true(run.new("left", 20)[0])
 
 
+@row("a computer of another version publishes to the group",
+     2, "it speaks version 77, this program VERSION; install the same",
+     "nothing was begun", process=True)  # fmt: skip
 def test_another_version_says_what_to_do(start, capsys):
     group = free_group()
     process = start(group, "left", fault="version")
@@ -244,6 +284,8 @@ def test_another_version_says_what_to_do(start, capsys):
     assert f"{process.node} is not heard: it speaks version 77, this program {VERSION}; install the same" in said
 
 
+@row("the computer that fuses ends, and is started again",
+     intact="those with cameras go on")  # fmt: skip
 def test_one_that_begins_before_whoever_fuses_and_sees_it_come_back(start, fusion):
     group = free_group()
     start(group, "left")
@@ -254,6 +296,8 @@ def test_one_that_begins_before_whoever_fuses_and_sees_it_come_back(start, fusio
     true(run.new("left", 20)[0])
 
 
+@row("a slow way between computers, 0 to 80 ms more each way",
+     intact="each frame is where it belongs")  # fmt: skip
 def test_over_a_slow_cable_each_frame_is_where_it_belongs(start, fusion, cable):
     group = free_group()
     start(cable(group, 0.08).group, "left", offset=5.0)
@@ -262,6 +306,8 @@ def test_over_a_slow_cable_each_frame_is_where_it_belongs(start, fusion, cable):
 
 
 @pytest.mark.slow
+@row("a way between computers that is cut for 10 s", words="does not answer; it is used again when it comes back",
+     intact="the others go on; it is used again by itself")  # fmt: skip
 def test_a_cable_that_was_cut_for_ten_seconds_is_used_again_by_itself(start, fusion, cable):
     group = free_group()
     between = cable(group)

@@ -1,6 +1,7 @@
 """What travels between computers: it comes out as it went in, and what is anything else is refused."""
 
 import random
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -84,6 +85,8 @@ def test_what_goes_in_comes_out():
     same(batch.frames[0], frame(1))
     same(batch.frames[1], frame(2, 0))
     assert batch.over and decode(encode(HELLO), Hello) == HELLO
+    kept = replace(HELLO, system=(1.7e9, 0.002))
+    assert decode(encode(kept), Hello) == kept
     assert decode(encode(Pull(-1, 64)), Pull) == Pull(-1, 64)
     for message in OTHERS:
         assert decode(encode(message), type(message)) == message

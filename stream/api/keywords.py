@@ -143,6 +143,8 @@ class Flags(TypedDict, total=False):
     """How often and how large whoever fuses may ask for pictures, such as ``5fps,320px``."""
     keys: str | PathLike[str]
     """The folder of the keys of a group beyond this computer."""
+    clock: str
+    """"messages", or "system": the clocks of the computers of a group are kept by PTP or NTP, which messages check."""
     udp: str | int
     """``[HOST:]PORT`` that gets every moment as JSON in a datagram."""
     websocket: str | int | bool

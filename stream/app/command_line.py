@@ -17,6 +17,7 @@ from stream.app.flags import parser
 from stream.app.logs import lines_shown
 from stream.app.own_nodes import detection_flags, published, spread
 from stream.app.per_camera import with_controls, with_settings
+from stream.cluster import system_clock
 from stream.cluster.group import Group
 from stream.cluster.keys import make_keys
 from stream.cluster.session import check
@@ -32,7 +33,7 @@ from stream.config import (
 )
 from stream.live.heap import limit_arenas
 from stream.live.metrics import report
-from stream.sources import controls_of, list_cameras, parse_sources
+from stream.sources import controls_of, list_cameras, node, parse_sources
 from stream.sources.detections import sources_of_detections
 from stream.sources.node import sources_of_group
 from stream.sources.take import calibration_of_take, sources_of_take
@@ -73,6 +74,8 @@ def config_of(args: argparse.Namespace, *, sources: bool = True, demo_files: boo
     if args.fov is not None and (args.calibration or args.demo in demo.CALIBRATED):
         lens = "--calibration" if args.calibration else f"the calibration of --demo {args.demo}"
         raise UserError(f"--fov is for lenses that are not known, and {lens} knows them; leave out --fov")
+    if args.clock == "system":
+        _check_clock(args)
     default = demo.WALKER_FOV if args.demo == "single" else LiftConfig().fov_degrees
     cameras = parse_sources(_cameras_of(args))
     if args.fov is not None and calibration_of_take(cameras) is not None:
@@ -106,7 +109,7 @@ def config_of(args: argparse.Namespace, *, sources: bool = True, demo_files: boo
     config = replace(config, capture=_capture_of(args, start), start=None if args.capture else start)
     if args.demo:
         config = demo.configure(config, args.demo, files=demo_files)
-    asked = {"size": args.size, "fps": args.fps, "realtime": args.realtime}
+    asked = {"size": args.size, "fps": args.fps, "realtime": args.realtime, "system_clock": args.clock == "system"}
     settled = with_settings(config.sources, args.speed, args.rotate, args.times)
     config = replace(config, sources=with_controls([replace(source, **asked) for source in settled], args.control))
     return with_thresholds(config, getattr(args, "thresholds", {}))
@@ -134,6 +137,18 @@ def _publish_of(args: argparse.Namespace) -> Group | None:
     to = args.publish.with_keys(args.keys)
     check("--publish", to)  # before networks are loaded
     return to
+
+
+def _check_clock(args: argparse.Namespace) -> None:
+    """Refuse what cannot be relied upon.
+
+    Raises:
+        UserError: where nothing keeps the clock of this computer, or there is no other one.
+    """
+    others = getattr(args, "from") or any(node.PREFIX in camera for camera in args.camera)
+    if not (args.publish or others):
+        raise UserError("--clock is for --from and --publish, and neither is given")
+    system_clock.check("--clock system")
 
 
 def _start_of(args: argparse.Namespace) -> StartConfig | None:

@@ -45,6 +45,9 @@ def parser(about: str = "", kind: type[Parser] = Parser) -> Parser:
                         help="every camera that other computers --publish to this group; this one fuses")  # fmt: skip
     source.add_argument("--keys", type=Path, metavar="FOLDER",
                         help="keys of a group beyond this computer, for --from and --publish")  # fmt: skip
+    source.add_argument("--clock", choices=["messages", "system"], default="messages",
+                        help="how the clocks of the computers of a group are compared: by messages, or (system) as PTP "
+                             "or NTP keeps them, which messages then check")  # fmt: skip
     source.add_argument("--make-keys", type=Path, metavar="FOLDER",
                         help="make the keys of a group beyond this computer, for --keys, and stop")  # fmt: skip
     source.add_argument("--list-cameras", action="store_true", help="list the local cameras and stop")

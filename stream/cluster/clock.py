@@ -62,3 +62,22 @@ class OffsetFilter:
             return float("-inf"), float("inf")
         older = DRIFT * abs(t - self._at)
         return self._low - older, self._high + older
+
+
+def by_systems(measured: Offset, said: Offset) -> Offset | None:
+    """The offset as the systems' clocks have it, which is right only if the exchanges do not prove otherwise.
+
+    Args:
+        measured: what the exchanges prove.
+        said: the difference of the systems' clocks, and how far both are off at most.
+
+    Returns:
+        The one nearest to what is said that the exchanges allow, as sure as both together; None where they contradict
+        each other.
+    """
+    low, high = measured.seconds - measured.uncertainty, measured.seconds + measured.uncertainty
+    if said.seconds + said.uncertainty < low or said.seconds - said.uncertainty > high:
+        return None
+    seconds = min(max(said.seconds, low), high)
+    allowed = said.uncertainty + abs(seconds - said.seconds)
+    return Offset(seconds, min(allowed, max(high - seconds, seconds - low)))

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from stream.channel import Channel, Closed
-from stream.cluster.clock import Offset, OffsetFilter
+from stream.cluster.clock import Offset
 from stream.cluster.group import Group
 from stream.cluster.messages import Ask, Batch, Card, Hello, Look, Order, Picture, Pull, SeenFrame
+from stream.cluster.peer_clock import PeerClock
 from stream.cluster.session import key, new_id, node_of, open_session
+from stream.cluster.system_clock import SystemClock
 from stream.cluster.wire import MOST_BATCH, OtherVersionError, WireError, decode, encode
 from stream.types import StreamError
 
@@ -66,7 +68,7 @@ class _Peer:
     """What is known of a node."""
 
     hello: Hello | None = None
-    clock: OffsetFilter = field(default_factory=OffsetFilter)
+    clock: PeerClock = field(default_factory=PeerClock)
     heard: float = float("-inf")
     """When it said hello last."""
     gone: bool = False
@@ -132,6 +134,9 @@ class Listener:
         self._threads: list[threading.Thread] = []
         self._session: zenoh.Session | None = None
         self._users = 0
+        self.by_system = False
+        """Whether the systems' clocks are used where PTP or NTP keeps them; else exchanges of messages alone."""
+        self._system = SystemClock()
 
     def open(self) -> None:
         """Begin to listen; raises StreamError as ``open_session``."""
@@ -293,6 +298,8 @@ class Listener:
             offset = peer.clock.at(time.monotonic())
             if card is not None and card.note:
                 said.append(card.note)
+            if peer.clock.problem:
+                said.append(peer.clock.problem)
             if feed.live and offset is not None and offset.uncertainty > _UNSURE_S:
                 said.append(f"its clock is known to {1e3 * offset.uncertainty:.0f} ms only")
         if garbage := self.garbage[feed.owner]:
@@ -413,9 +420,12 @@ class Listener:
             if peer.hello is None:
                 _log.debug("%s: %s is heard: %s", self._group, node, ", ".join(c.name for c in hello.cards))
             peer.hello, peer.heard, peer.gone = hello, back, False
-            peer.clock.add(hello.sent, hello.received, hello.answered, back)
+            ours = self._system.ahead_of(time.monotonic) if self.by_system else None
+            line = peer.clock.add(hello, back, ours, self.by_system and hello.live)
             fetch = not hello.live and not peer.pulling and self._reading
             peer.pulling = peer.pulling or fetch
+        if line:
+            _log.log(logging.WARNING if peer.clock.problem else logging.INFO, "%s: %s: %s", self._group, node, line)
         if fetch:
             self._start(lambda: self._fetch_on(node, peer), "cluster-fetch")
 

@@ -151,6 +151,8 @@ class Hello:
     """How many events there were so far."""
     picture_fps: float
     """Pictures a second and camera that may be asked for; 0 where there are none."""
+    system: tuple[float, float] | None = None
+    """Seconds by which its system's clock is ahead of its own, and is off at most; None where nothing keeps it."""
 
 
 @dataclass(frozen=True, slots=True)

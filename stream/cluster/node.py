@@ -27,6 +27,7 @@ from stream.cluster.messages import (
     SeenFrame,
 )
 from stream.cluster.session import key, new_id, open_session
+from stream.cluster.system_clock import OF_THIS_COMPUTER, SystemClock
 from stream.cluster.wire import MOST_BATCH, MOST_REMARKS, OtherVersionError, WireError, decode, encode
 from stream.types import StreamError
 
@@ -74,15 +75,17 @@ class Node:
         recording: tells of its own recording.
         obey: carries an order out, in a thread of its own; its events are such as were not heard before.
         pictures: makes pictures, in a thread of its own; None: there are none.
+        system: the clock of the computer, of which it tells how right it is.
     """
 
     def __init__(
         self, group: Group, cards: Callable[[], Sequence[Card]], *, live: bool, software: str,
         clock: Callable[[], float] = time.monotonic, recording: Callable[[], Recording] = lambda: _CANNOT,
         obey: Callable[[Order], None] | None = None, pictures: Pictures | None = None,
+        system: SystemClock = OF_THIS_COMPUTER,
     ) -> None:  # fmt: skip
         self._group, self._cards, self._live, self._software, self._clock = group, cards, live, software, clock
-        self._recording, self._obey, self._pictures = recording, obey, pictures
+        self._recording, self._obey, self._pictures, self._system = recording, obey, pictures, system
         self.id = new_id()
         """Another one each time it starts; begins with what the computer is called."""
         self._remarks: deque[Remark] = deque(maxlen=_KEPT)
@@ -212,7 +215,7 @@ class Node:
         fps = self._pictures.fps if self._pictures is not None else 0.0
         hello = Hello(
             self.id, self._software, self._live, tuple(self._cards()), ask.sent, received, 0.0, self._recording(),
-            self._remark_count, fps,
+            self._remark_count, fps, self._system.ahead_of(self._clock),
         )  # fmt: skip
         return encode(replace(hello, answered=self._clock()))
 

@@ -125,7 +125,8 @@ def _hello_fields(hello: Hello) -> list[Any]:
     cards = [[c.name, *c.size, c.fps, c.serial, c.frames, c.note[:_MOST_TEXT]] for c in hello.cards]
     recording = _recording_fields(hello.recording)
     times = [float(hello.sent), float(hello.received), float(hello.answered)]
-    return [hello.node, hello.software, hello.live, cards, *times, recording, hello.remarks, hello.picture_fps]
+    system = None if hello.system is None else list(hello.system)
+    return [hello.node, hello.software, hello.live, cards, *times, recording, hello.remarks, hello.picture_fps, system]
 
 
 def _recording_fields(recording: Recording) -> list[Any]:
@@ -257,14 +258,19 @@ def _card(value: object) -> Card:
 
 
 def _hello(value: object) -> Hello:
-    node, software, live, cards, sent, received, answered, recording, remarks, fps = _parts(value, 10)
+    node, software, live, cards, sent, received, answered, recording, remarks, fps, system = _parts(value, 11)
     known = tuple(map(_card, _items(cards, _MOST_CAMERAS)))
     if len({card.name for card in known}) != len(known):
         raise WireError("one camera twice")
     return Hello(
         _text(node), _text(software), _flag(live), known, _number(sent), _number(received), _number(answered),
-        _recording(recording), _whole(remarks), _number(fps, 0.0, MOST_FPS),
+        _recording(recording), _whole(remarks), _number(fps, 0.0, MOST_FPS), _or_none(system, _system),
     )  # fmt: skip
+
+
+def _system(value: object) -> tuple[float, float]:
+    ahead, within = _parts(value, 2)
+    return _number(ahead), _number(within, 0.0)
 
 
 def _ask(value: object) -> Ask:

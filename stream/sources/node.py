@@ -158,6 +158,7 @@ class NodeSource:
         if self._listener is not None:
             raise RuntimeError(f"source {self.name!r} was opened twice")
         listener = self._listener = _shared(self._group)
+        listener.by_system = self.config.system_clock
         try:
             self._feed, hello = listener.attach(self._camera, self.config.open_s)
         except BaseException:
