@@ -1,0 +1,149 @@
+"""Whether many cameras are detected sooner by several processes of one machine than by the threads of one.
+
+    python -m benchmarks.processes                                  # the four-camera demo, fp32 and int8, by turns
+    python -m benchmarks.processes --paced --rounds 3 --json processes.json
+
+"threads" is one run of all cameras. "processes" are as many that publish a part of the cameras each, over the same path
+as between computers, and one that fuses. Both are run on short and on long recordings (the demo's, one after another),
+and the long less the short is what is told: what loading takes is in both.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from benchmarks import machine
+from benchmarks.table import table
+from stream.app import demo
+from stream.app.own_nodes import spread
+from stream.config import SourceConfig
+
+FRAMES: Final = 100
+"""Of one of the demo's videos."""
+NAMES: Final = ("cam01", "cam02", "cam03", "cam04")
+PROGRAM: Final = "from calibration.programs import stream; raise SystemExit(stream())"
+PATIENCE_S: Final = 900
+
+
+def cameras(copies: int) -> list[tuple[str, str]]:
+    """Name and source of each camera: its video so many times."""
+    folder = demo.fetch(demo.MULTI) / "videos"
+    return [(name, "+".join([str(folder / f"{name}.mp4")] * copies)) for name in NAMES]
+
+
+def calibration() -> list[str]:
+    """The flags of the demo's calibration."""
+    path = demo.fetch(demo.MULTI) / "calibration" / "Calib.qca.txt"
+    letterboxes = [f"--letterbox={name}={demo.LETTERBOX}" for name in ("cam01", "cam02")]
+    return [f"--calibration={path}", "--up=0,0,1", *letterboxes]
+
+
+def start(flags: Sequence[str]) -> subprocess.Popen[str]:
+    """The program, with its lines to be read."""
+    command = [sys.executable, "-c", PROGRAM, "--view", "none", *flags]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[str, float]:
+    """What it said, and the seconds of processor time that it took."""
+    said = process.stdout.read() if process.stdout else ""
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(said)
+    return said, usage.ru_utime + usage.ru_stime
+
+
+def run(count: int, copies: int, flags: Sequence[str], paced: bool) -> dict[str, float]:
+    """One run with so many processes that detect; 0: one process does everything."""
+    flags = [*flags, *(["--realtime"] if paced else [])]
+    begun = time.monotonic()
+    if not count:
+        fuses, nodes = start([f"--camera={n}={s}" for n, s in cameras(copies)] + calibration() + [*flags]), []
+    else:
+        nodes_of, group, parts = spread(tuple(SourceConfig(s, n) for n, s in cameras(copies)), count)
+        given = [[f"--camera={c.name}={c.source}" for c in part] for part in parts]
+        nodes = [start([*part, f"--publish={group}", *flags]) for part in given]
+        for node in nodes:
+            while node.stdout and not node.stdout.readline().startswith("publish: "):
+                pass
+        quiet = [flag for flag in flags if flag != "--realtime"]
+        fuses = start([f"--camera={c.name}={c.source}" for c in nodes_of] + calibration() + quiet)
+    said, cpu = ended(fuses)
+    cpu += sum(ended(node)[1] for node in nodes)
+    moments = re.search(r"(\d+) moments in ([\d.]+) s", said)
+    late = re.search(r"latency, ms: p50 (\d+), p95 (\d+)", said)
+    if moments is None:
+        raise SystemExit(said)
+    return {
+        "wall": time.monotonic() - begun, "cpu": cpu, "moments": float(moments[1]), "seconds": float(moments[2]),
+        "p50_ms": float(late[1]) if late else np.nan, "p95_ms": float(late[2]) if late else np.nan,
+    }  # fmt: skip
+
+
+def told(short: Sequence[dict[str, float]], long: Sequence[dict[str, float]], paced: bool) -> dict[str, float]:
+    """Of runs by turns: moments a second, and processor seconds a moment."""
+    if paced:
+        moments = np.array([r["moments"] for r in long])
+        return {
+            "moments_s": float(np.median(moments / [r["seconds"] for r in long])),
+            "cores": float(np.median([(b["cpu"] - a["cpu"]) / (b["wall"] - a["wall"])
+                                      for a, b in zip(short, long, strict=True)])),
+            "p50_ms": float(np.median([r["p50_ms"] for r in long])),
+            "p95_ms": float(np.median([r["p95_ms"] for r in long])),
+        }  # fmt: skip
+    rates = [(b["moments"] - a["moments"]) / (b["wall"] - a["wall"]) for a, b in zip(short, long, strict=True)]
+    costs = [(b["cpu"] - a["cpu"]) / (b["moments"] - a["moments"]) for a, b in zip(short, long, strict=True)]
+    return {"moments_s": float(np.median(rates)), "least": min(rates), "most": max(rates),
+            "cpu_ms": 1e3 * float(np.median(costs))}  # fmt: skip
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure by turns and print a table."""
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--precision", default="fp32,int8", help="those to measure")
+    p.add_argument("--detector", default="auto")
+    p.add_argument("--runtime", default="auto")
+    p.add_argument("--processes", default="2", help="how many detect; several separated by commas")
+    p.add_argument("--copies", default="3,9", help="how often the videos are played, in a short run and in a long one")
+    p.add_argument("--rounds", type=int, default=2)
+    p.add_argument(
+        "--paced", action="store_true", help="at the videos' own pace, as cameras are, and not as fast as it goes"
+    )
+    p.add_argument("--json", type=Path)
+    args = p.parse_args(arguments)
+    counts = [0, *map(int, args.processes.split(","))]
+    short, long = map(int, args.copies.split(","))
+    rows: list[dict[str, Any]] = []
+    for precision in args.precision.split(","):
+        flags = [f"--precision={precision}", f"--detector={args.detector}", f"--runtime={args.runtime}"]
+        found: dict[int, list[list[dict[str, float]]]] = {count: [[], []] for count in counts}
+        for turn in range(args.rounds):
+            for count in counts if turn % 2 == 0 else counts[::-1]:
+                for kept, copies in zip(found[count], (short, long), strict=True):
+                    kept.append(run(count, copies, flags, args.paced))
+                    print(precision, count or "threads", copies, kept[-1], file=sys.stderr, flush=True)
+        for count in counts:
+            rows.append({"precision": precision, "processes": count, **told(*found[count], args.paced)})
+    keys = [key for key in rows[0] if key not in ("precision", "processes")]
+    cells = []
+    for row in rows:
+        who = f"{row['processes']} processes" if row["processes"] else "threads"
+        cells.append([row["precision"], who, *(f"{row[key]:.2f}" for key in keys)])
+    print(table(("precision", "detects", *keys), cells))
+    if args.json:
+        args.json.write_text(json.dumps({"machine": machine.describe(), "rows": rows}, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
