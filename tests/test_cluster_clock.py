@@ -7,9 +7,9 @@ from engines.argument_types import MISTAKE
 from stream.app.command_line import main
 from stream.cluster import system_clock
 from stream.cluster.clock import DRIFT, Offset, OffsetFilter, by_systems
+from stream.cluster.messages import Hello, Recording
 from stream.cluster.peer_clock import PeerClock
 from stream.cluster.system_clock import SystemClock, kept_within
-from stream.cluster.messages import Hello, Recording
 
 DRIFTS = (-50e-6, 0.0, 50e-6)
 
