@@ -16,6 +16,7 @@ VERBS: Final = {
     "replay": "a take, a line a frame set",
     "inspect": "what is made of a video, a camera or a take, without running anything",
     "refine": "the best of a whole take: smooth, with constant bones, gaps filled in, cameras corrected",
+    "gather": "the takes of several computers as one, on one clock",
     "report": "a take as one page: cameras and their health, people, bones, pictures",
     "recover": "what of a take is readable, and a clean copy",
 }
