@@ -546,7 +546,9 @@ class Listener:
         if session is None:
             return None
         try:
-            replies = session.get(key(self._group.name, node, what), payload=encode(message), timeout=2.0)
+            # Pictures wait behind all else, on the way back, too.
+            last = {"priority": zenoh.Priority.BACKGROUND} if isinstance(message, Look) else {}
+            replies = session.get(key(self._group.name, node, what), payload=encode(message), timeout=2.0, **last)
             return next((bytes(reply.ok.payload) for reply in replies if reply.ok is not None), None)
         except zenoh.ZError:
             return None

@@ -30,6 +30,7 @@ from stream.cluster.session import key, new_id, open_session
 from stream.cluster.system_clock import OF_THIS_COMPUTER, SystemClock
 from stream.cluster.wire import MOST_BATCH, MOST_REMARKS, OtherVersionError, WireError, decode, encode
 from stream.types import StreamError
+from stream.words import own_fault
 
 if TYPE_CHECKING:
     import zenoh
@@ -263,10 +264,12 @@ class Node:
         try:
             picture = None if self._pictures is None else self._pictures(look)
             if picture is not None:
-                drop, last = zenoh.CongestionControl.DROP, zenoh.Priority.BACKGROUND
-                query.reply(mine, encode(picture), congestion_control=drop, priority=last)
+                query.reply(mine, encode(picture))
         except zenoh.ZError:
             _log.debug("a picture could not be sent", exc_info=True)
+        except Exception as error:  # of this thread nobody else would hear
+            _log.debug("a picture could not be made", exc_info=True)
+            _log.error("%s", own_fault("a picture", error))
         finally:
             query.drop()
             with self._change:
@@ -301,6 +304,9 @@ class Node:
             _log.debug("an order could not be answered", exc_info=True)  # whoever gave it is gone
         except StreamError as error:
             _log.error("%s", error)
+        except Exception as error:  # of this thread nobody else would hear
+            _log.debug("an order could not be carried out", exc_info=True)
+            _log.error("%s", own_fault("an order", error))
         finally:
             query.drop()
             with self._change:

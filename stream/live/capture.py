@@ -101,6 +101,11 @@ class CaptureRun:
         source = make_source(replace(config, rotate=None))
         if not isinstance(source, _Tapped):
             kind = kind_of(config.source)
+            if kind == "node":
+                raise StreamError(
+                    f"--capture is for cameras of this computer, and {config.shown} is on another one; give it there, "
+                    "beside --publish, and leave it out here"
+                )
             what = "is drawn as it is asked for" if kind == "synthetic" else "is on disk already"
             raise StreamError(f"--capture is for live cameras, and {config.shown} {what}; leave out --capture")
         source.tap(self._tap_of(config.name), self._seen)

@@ -8,7 +8,7 @@ from pathlib import Path
 from calibration.arrays import Image
 from stream.channel import Policy
 from stream.recordings.frame_table import FrameTable
-from stream.recordings.run_info import RunInfo
+from stream.recordings.run_info import NODE, RunInfo
 from stream.recordings.schema import FRAMES, schemas
 from stream.recordings.takes import video_stem
 from stream.recordings.video_files import FAULTS, EncodedFile
@@ -40,6 +40,7 @@ class FrameRecorder:
         self._flushed = self._synced = 0.0
         self._start: float | None = None
         self._rate = 30.0
+        self._elsewhere: set[str] = set()
         self._stopped = False
 
     def open(self, run_info: RunInfo) -> None:
@@ -53,6 +54,8 @@ class FrameRecorder:
         except OSError as error:
             raise StreamError(f"cannot record frames to {self.take}: {error.strerror or error}") from None
         self._rate = run_info.fps or 30.0
+        # Of them there are at most small pictures here; the images are kept where they are taken.
+        self._elsewhere = {camera.name for camera in run_info.cameras if camera.source.startswith(NODE)}
         self._stems = {camera.name: video_stem(number, camera.name) for number, camera in enumerate(run_info.cameras)}
         self._flushed = self._synced = time.monotonic()
 
@@ -67,6 +70,8 @@ class FrameRecorder:
                 image = None if frame is None else images.get(frame.camera)
                 if frame is None or image is None or self._last.get(frame.camera) == frame.frame_index:
                     continue  # a slow camera's image is in several moments
+                if frame.camera in self._elsewhere:
+                    continue
                 self._last[frame.camera] = frame.frame_index
                 if self._start is None:
                     self._start = frame.t

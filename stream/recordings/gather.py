@@ -17,11 +17,10 @@ from stream.recordings.common_time import Shift, common_time
 from stream.recordings.gathered_frames import FrameColumns, frame_columns
 from stream.recordings.reading import fault_line
 from stream.recordings.replay import read_clocks
-from stream.recordings.run_info import CameraInfo, RunInfo
+from stream.recordings.run_info import NODE, CameraInfo, RunInfo
 from stream.recordings.schema import MOMENTS, array_of
 from stream.recordings.segments import Span
 from stream.recordings.takes import Take
-from stream.sources.node import PREFIX
 from stream.types import StreamError
 
 FEWEST: Final = 2
@@ -115,7 +114,7 @@ def _fusing(takes: Sequence[Take]) -> int | None:
     """The number of the take of whoever fused."""
     found = [
         k for k, take in enumerate(takes)
-        if not take.captured and any(camera.source.startswith(PREFIX) for camera in take.run_info.cameras)
+        if not take.captured and any(camera.source.startswith(NODE) for camera in take.run_info.cameras)
     ]  # fmt: skip
     if len(found) > 1:
         names = " and ".join(str(takes[k].folder) for k in found[:2])

@@ -12,6 +12,8 @@ from engines.skeleton import JOINTS
 
 LIVE_KINDS = ("camera", "network", "node")
 """Kinds of source whose times are those of the monotonic clock."""
+NODE = "node:"
+"""The source of a camera of another computer begins with it."""
 UNITS = {"length": "mm", "time": "s", "image": "px", "covariance": "mm2"}
 AXES = {
     "camera": "OpenCV: x right, y down, z forward",

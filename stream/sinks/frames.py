@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from stream.config import Config
 from stream.recordings.frames import FrameRecorder
+from stream.recordings.run_info import NODE
 from stream.sinks import Role, Run, SinkOptions, flag, recorder
 from stream.types import StreamError
 
@@ -21,6 +22,11 @@ class Options(SinkOptions):
         recorders = [other for other in config.output.sinks if isinstance(other, recorder.Options)]
         if self.record_video and not any(other.record for other in recorders):
             raise StreamError("--record-video needs --record DIR")
+        if self.record_video and config.sources and all(one.source.startswith(NODE) for one in config.sources):
+            raise StreamError(
+                "--record-video: the images of these cameras stay on their computers; give it there, beside --publish, "
+                "and python -m stream gather puts them beside the estimates of this one"
+            )
 
     def make(self, run: Run) -> FrameRecorder | None:
         """The frame recorder of a take."""

@@ -1,0 +1,274 @@
+"""What whoever fuses tells the computers of a group, and they it: takes, events, clocks, pictures. On loopback."""
+
+import argparse
+import threading
+import time
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+for package in ("zenoh", "msgpack"):
+    pytest.importorskip(package, reason=f"needs {package}, of requirements-cluster.txt")
+
+from stream.cluster.keys import make_keys  # noqa: E402
+from stream.cluster.listener import Listener  # noqa: E402
+from stream.cluster.messages import Card, Look, Order, Recording, Remark  # noqa: E402
+from stream.cluster.node import Node  # noqa: E402
+from stream.cluster.orders import Orders  # noqa: E402
+from stream.config import SourceConfig  # noqa: E402
+from stream.sinks._thumbnails import PictureLimits, Thumbnails, picture_limits  # noqa: E402
+from stream.sources.node import make  # noqa: E402
+from stream.types import ClockReading, Event, Frame  # noqa: E402
+from tests.cluster_node import free_group, somebody  # noqa: E402
+
+PATIENCE_S = 30.0
+AHEAD_S = 1000.0
+"""Of the nodes' clocks."""
+NEAR_S = 0.25
+"""Beyond the jitter of a loaded machine."""
+
+
+def until(told):
+    end = time.monotonic() + PATIENCE_S
+    while not (found := told()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return found
+
+
+class Computer:
+    """A node that does as it is told, unless it refuses."""
+
+    def __init__(self, group, why="", camera="left", **settings):
+        self.orders, self.on, self.takes, self.why = [], False, 0, why
+        cards = [Card(camera, (640, 480), 30.0, None, None)]
+        self.node = Node(
+            group, lambda: cards, live=True, software="test", clock=self.clock, recording=self.recording,
+            obey=self.obey, **settings,
+        )  # fmt: skip
+        self.node.open()
+
+    def clock(self):
+        return time.monotonic() + AHEAD_S
+
+    def recording(self):
+        return Recording(self.on, f"take-{self.takes}" if self.takes else "", self.why)
+
+    def obey(self, order):
+        self.orders.append((self.clock(), order))
+        if order.record is not None and not self.why:
+            self.takes += order.record and not self.on
+            self.on = order.record
+
+    def asked(self):
+        return [order.record for _, order in self.orders if order.record is not None]
+
+    def remarks(self):
+        return [remark for _, order in self.orders for remark in order.remarks]
+
+
+@pytest.fixture
+def computer():
+    made = []
+
+    def computer(*args, **settings):
+        made.append(Computer(*args, **settings))
+        return made[-1]
+
+    yield computer
+    for one in made:
+        one.node.close()
+
+
+@contextmanager
+def fusing(group):
+    """Orders of whoever fuses, and what it is told."""
+    listener, told = Listener(group), []
+    listener.open()
+    orders = Orders(listener, told.append)
+    try:
+        yield orders, told, listener
+    finally:
+        orders.finish()
+        listener.close()
+
+
+def test_takes_are_begun_and_ended_and_what_was_answered_is_said(computer, monkeypatch):
+    monkeypatch.setattr("stream.cluster.orders._PATIENT_S", 0.0)
+    group = free_group()
+    one, other = computer(group), computer(group, "the disk is full", "right")
+    with fusing(group) as (orders, told, _):
+        assert orders.facts() == [] and orders.note == "", "nothing was asked of anybody"
+        until(lambda: len(orders._told) == 2)
+        orders.record(True, time.monotonic())
+        until(lambda: one.on and other.asked())
+        assert orders.facts() == [("nodes", "1 of 2 record")] or until(lambda: orders.facts()[0][1] == "1 of 2 record")
+        assert until(lambda: orders.note) == f"{other.node.id} does not record: the disk is full"
+        lines = orders.finish()
+    assert one.asked() == [True, False] and one.takes == 1, "it was told that it is over"
+    assert f"{one.node.id}: recorded there: take-1" in lines
+    assert f"{other.node.id}: nothing was recorded there: the disk is full" in lines
+    readings = [note for note in told if isinstance(note, ClockReading)]
+    assert {r.other for r in readings} == {one.node.id, other.node.id} and len({r.clock for r in readings}) == 1
+    assert all(abs(r.ahead - AHEAD_S) <= r.within < NEAR_S for r in readings)
+    ahead = [order.ahead for _, order in one.orders if order.ahead]
+    assert ahead and all(abs(one.seconds + AHEAD_S) <= one.within for one in ahead)
+
+
+def test_a_take_begins_at_the_time_that_was_said_by_the_clock_of_the_node(computer):
+    group = free_group()
+    one = computer(group)
+    with fusing(group) as (orders, _, _):
+        until(lambda: orders._told)
+        at = time.monotonic() + 0.4
+        orders.record(True, at)
+        until(lambda: one.on)
+        (t, order), *_ = [(t, o) for t, o in one.orders if o.record]
+        assert abs(order.at - at - AHEAD_S) < 0.05 and t >= order.at - 0.05
+
+
+def test_one_that_joins_later_is_told_the_present_state(computer):
+    group = free_group()
+    with fusing(group) as (orders, told, _):
+        orders.record(True, time.monotonic())
+        orders.event("key", "before it was there")
+        late = computer(group)
+        until(lambda: late.on)
+        late.node.close()
+        until(lambda: any(getattr(note, "text", "") == "does not answer" for note in told))
+        orders.record(False, time.monotonic())
+        again = computer(group)
+        until(lambda: again.asked() == [False])
+        assert late.remarks() == again.remarks() == []
+
+
+def test_nodes_that_nobody_commanded_do_as_they_did(computer):
+    group = free_group()
+    one = computer(group)
+    one.on = True
+    with fusing(group) as (orders, _, _):
+        until(lambda: orders._told)
+        assert orders.facts() == [("nodes", "1 of 1 record")]
+    assert one.asked() == [] and one.on
+
+
+def test_events_go_both_ways_at_the_time_of_whoever_gets_them(computer):
+    group = free_group()
+    one = computer(group)
+    with fusing(group) as (orders, told, _):
+        one.node.remark(one.clock() - 100, "key", "long before")
+        until(lambda: orders._told)
+        t = time.monotonic() - 0.7
+        for k in range(100):
+            orders.event("key", f"mark {k}", t + k / 1000)
+        got = until(lambda: len(one.remarks()) == 100 and one.remarks())
+        assert [r.text for r in got] == [f"mark {k}" for k in range(100)], "in order, each once"
+        assert all(abs(r.t - AHEAD_S - t - k / 1000) < NEAR_S for k, r in enumerate(got))
+        there = one.clock()
+        for k in range(100):
+            one.node.remark(there, "page", f"here {k}")
+        name = f"{one.node.id}: page"
+        events = until(lambda: len(found := [e for e in told if getattr(e, "source", "") == name]) == 100 and found)
+        assert [e.text for e in events] == [f"here {k}" for k in range(100)]
+        assert all(abs(e.t - there + AHEAD_S) < NEAR_S for e in events)
+        assert not any(isinstance(e, Event) and e.text == "long before" for e in told)
+
+
+def test_an_order_that_is_given_again_notes_nothing_twice():
+    node = Node(free_group(), list, live=True, software="test")
+    first, second = Remark(0, 1.0, "key", "one"), Remark(1, 2.0, "key", "two")
+    assert node._new_of(Order("pc", None, 0.0, (first,), None)) == (first,)
+    assert node._new_of(Order("pc", None, 0.0, (first, second), None)) == (second,)
+    assert node._new_of(Order("other", None, 0.0, (first,), None)) == (first,)
+    for k in range(50):
+        node._new_of(Order(f"pc-{k}", None, 0.0, (first,), None))
+    assert len(node._heard) <= 16
+
+
+def test_with_keys_only_who_has_them_commands(computer, tmp_path):
+    pytest.importorskip("cryptography", reason="needs cryptography, of requirements-cluster.txt")
+    make_keys(tmp_path / "lab")
+    make_keys(tmp_path / "other")
+    group = free_group()
+    ours = computer(group.with_keys(tmp_path / "lab"))
+    stranger = computer(group.with_keys(tmp_path / "other"), camera="right")
+    with fusing(group.with_keys(tmp_path / "lab")) as (orders, _, _):
+        orders.record(True, time.monotonic())
+        until(lambda: ours.on)
+    assert ours.asked() == [True, False] and stranger.orders == []
+
+
+# pictures
+
+
+def scene(number, size=(640, 480)):
+    image = np.zeros((size[1], size[0], 3), np.uint8)
+    image[:, : size[0] // 2] = (40, 120, 200)
+    return Frame("left", number, time.monotonic(), image)
+
+
+def test_pictures_come_while_somebody_looks_and_at_no_other_time(computer):
+    group = free_group()
+    thumbnails = Thumbnails(PictureLimits(15.0, 320))
+    one = computer(group, pictures=thumbnails)
+    source = make(SourceConfig(f"node:{group}/left", "left", open_s=PATIENCE_S))
+    over = threading.Event()
+
+    def publish():
+        number = 0
+        while not over.wait(1 / 30):
+            thumbnails.put(scene(number))
+            one.node.put("left", number, one.clock(), (640, 480), somebody(0.0))
+            number += 1
+
+    thread = threading.Thread(target=publish, daemon=True)
+    thread.start()
+    try:
+        source.open()
+        listener = source._listener
+        assert source.read().picture is None
+        for _ in range(10):
+            source.read()
+        assert thumbnails.count == 0, "nobody looks"
+
+        def looked():
+            listener.want_pictures()
+            frame = source.read()
+            return frame.picture is not None and frame
+
+        frame = until(looked)
+        assert frame.picture.shape == (240, 320, 3) and frame.image.shape == (480, 640, 3) and not frame.image.any()
+        assert np.abs(frame.picture[120, 80].astype(int) - (40, 120, 200)).max() < 12
+        assert frame.picture[120, 240].max() < 12
+    finally:
+        over.set()
+        thread.join()
+        source.close()
+
+
+def test_pictures_are_small_and_seldom(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("stream.sinks._thumbnails.time.monotonic", lambda: now[0])
+    thumbnails = Thumbnails(PictureLimits(5.0, 320))
+    assert thumbnails(Look("left", -1)) is None, "there is none"
+    thumbnails.put(scene(7, (1920, 1080)))
+    picture = thumbnails(Look("left", -1))
+    assert picture.size == (320, 180) and picture.seq == 7 and len(picture.jpeg) < 20_000
+    thumbnails.put(scene(8))
+    assert thumbnails(Look("left", 7)) is None, "too early"
+    now[0] += 0.2
+    assert thumbnails(Look("left", 8)) is None, "whoever asks has it"
+    assert thumbnails(Look("right", -1)) is None and thumbnails(Look("left", 7)).seq == 8
+
+
+@pytest.mark.parametrize(
+    "text", ["", "5fps", "320px", "5,320", "0fps,320px", "60fps,320px", "5fps,4000px", "nanfps,9px"]
+)
+def test_what_is_no_size_of_pictures_is_refused(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="pictures"):
+        picture_limits(text)
+
+
+def test_a_size_of_pictures_is_read():
+    assert picture_limits("5fps,320px") == PictureLimits(5.0, 320) == picture_limits(" 5 fps, 320 px ")
