@@ -17,6 +17,7 @@ from stream.recordings.space import free_bytes
 from stream.recordings.takes import Take, new_take, open_take
 from stream.sinks import CameraInfo, RunInfo
 from stream.sources._packets import coding_of
+from stream.types import Event
 from tests.reading import FAST
 from tests.servers import write_video
 
@@ -47,12 +48,14 @@ def frames_of(path, name, size, start=1000.0, step=0.033):
     ]
 
 
-def write_capture(folder, frames, names=("left",), start=1000.0, cameras=None, **settings) -> Take:
-    """A take of these frames, closed."""
+def write_capture(folder, frames, names=("left",), start=1000.0, cameras=None, notes=(), **settings) -> Take:
+    """A take of these frames, closed; with events, and readings of clocks."""
     take = new_take(Path(folder))
     writer = CaptureWriter(tuple(names), **settings)
     writer.expect(start, max(frame.t for frame in frames) + 1e-3)
     writer.begin(take, info_of(names, frames[0].size, cameras))
+    for note in notes:
+        writer.event(note) if isinstance(note, Event) else writer.clock(note)
     for frame in frames:
         writer.tap(frame.camera)(frame)
     writer.close()

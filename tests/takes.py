@@ -1,5 +1,6 @@
 """Takes to record and to damage, for the tests of what writes and reads them."""
 
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from engines.types import Detection, ExtraJoints, ExtraPoints, Mixture, Pose
 from stream.recordings.takes import new_take
 from stream.recordings.writer import Recorder
 from stream.sinks import CameraInfo, RunInfo
-from stream.types import Estimate, FrameReference, HypothesisTrack, Person, View
+from stream.types import Estimate, Event, FrameReference, HypothesisTrack, Note, Person, View
 
 M = 5
 
@@ -132,12 +133,15 @@ def same(a: object, b: object) -> bool:
 
 
 def record(
-    directory: Path, estimates: list[Estimate], run_info: RunInfo | None = None, every: int = 10, **limits: Any
-) -> Path:
-    """A finished take of the estimates, in batches of some moments."""
+    directory: Path, estimates: list[Estimate], run_info: RunInfo | None = None, every: int = 10,
+    notes: Sequence[Note] = (), **limits: Any,
+) -> Path:  # fmt: skip
+    """A finished take of the estimates, in batches of some moments; with events, and readings of clocks."""
     take = new_take(directory)
     recorder = Recorder(take, **limits)
     recorder.open(run_info or make_run_info())
+    for note in notes:
+        recorder.event(note) if isinstance(note, Event) else recorder.clock(note)
     for number, estimate in enumerate(estimates):
         recorder.write(estimate, {})
         if number % every == every - 1:

@@ -18,8 +18,8 @@ from stream.recordings.gathered_frames import FrameColumns, frame_columns
 from stream.recordings.reading import fault_line
 from stream.recordings.replay import read_clocks
 from stream.recordings.run_info import NODE, CameraInfo, RunInfo
-from stream.recordings.schema import MOMENTS, array_of
-from stream.recordings.segments import Span
+from stream.recordings.schema import FRAMES, MOMENTS, array_of
+from stream.recordings.segments import Span, segments
 from stream.recordings.takes import Take
 from stream.types import StreamError
 
@@ -87,6 +87,8 @@ def plan(takes: Sequence[Take], offsets: Mapping[str, float]) -> Plan:
     """
     _check_given(takes)
     fusing = _fusing(takes)
+    if not any(segments(take.folder, FRAMES) for take in takes):
+        raise StreamError(_nothing(takes, fusing))
     given = _offsets(takes, fusing, offsets)
     shifts, common = common_time(takes, fusing, given)
     parts = []
@@ -160,7 +162,11 @@ def _check_overlap(parts: Sequence[Part]) -> None:
         others = [(other, span) for other, span in spans if other is not part]
         if others and not any(first <= end and begin <= last for _, (begin, end) in others):
             other, (begin, end) = min(others, key=lambda one: max(one[1][0] - last, first - one[1][1]))
-            when = f"begins {first - end:.1f} s after the end" if first > end else f"ends {begin - last:.1f} s before"
+            when = (
+                f"begins {first - end:.1f} s after the end"
+                if first > end
+                else f"ends {begin - last:.1f} s before the start"
+            )
             raise StreamError(
                 f"{part.take.folder} has no time in common with another one: it {when} of {other.take.folder}; are "
                 "these takes of one recording? --offset moves one"
