@@ -5,6 +5,7 @@ python run_stream.py --camera walk.mp4 --record takes --video-out walk-3d.mp4
 python run_stream.py --camera left=0 --camera right=1 --calibration lab.toml
 """
 
+import gc
 import sys
 
 from stream.app.install_hint import hint, limited, shadowed
@@ -23,4 +24,6 @@ except KeyboardInterrupt:
     sys.exit(130)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    gc.freeze()  # as in stream/app/program.py
+    sys.exit(code)

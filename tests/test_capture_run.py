@@ -1,9 +1,11 @@
 """A capture at work: the disk, its start and end, the estimates beside it, and how lost frames are told."""
 
 import logging
+import os
 import resource
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -21,14 +23,18 @@ from stream.config import StartConfig
 from stream.drawing.preview import draw_preview
 from stream.live.timed_start import span_of
 from stream.packed import Captured
+from stream.recordings import camera_writer
 from stream.recordings.camera_writer import CameraWriter
 from stream.recordings.capture import CaptureWriter
 from stream.recordings.gaps import GapCounter
 from stream.recordings.replay import read_events, read_frames
+from stream.recordings.rows import encode_events
+from stream.recordings.schema import EVENTS, schemas
+from stream.recordings.segments import SegmentWriter
 from stream.recordings.space import free_bytes, writing_speed
 from stream.recordings.takes import new_take, open_take
 from stream.sources import _packets
-from stream.types import StreamError
+from stream.types import Event, StreamError
 from tests.captures import capturing, coded_frames, ended, info_of, write_capture
 from tests.faults.fault import row
 from tests.mistakes import refused
@@ -221,6 +227,34 @@ def test_memory_that_waits_is_bounded():
         writer.put(Captured("left", k, float(k), time.monotonic(), None, coded(k)))
     progress = writer.progress
     assert progress.waiting <= 200_000 and progress.lost["queue"] == 30 - progress.waiting // coded(0).nbytes
+
+
+def test_many_large_images_are_written_before_they_wait_for_others(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(camera_writer, "_BATCH_S", 1000.0)
+    writer = CameraWriter("left", queue_bytes=10 * coded(0).nbytes)
+    writer.expect(0.0, float("inf"))
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(writer._batch)
+        try:
+            for k in range(2):
+                writer.put(Captured("left", k, float(k), time.monotonic(), None, coded(k)))
+            assert waiting.result(30)
+        finally:
+            writer.close()
+
+
+def test_what_is_on_the_disk_already_is_not_waited_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    synced, real = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(fd), real(fd)))
+    writer = SegmentWriter(tmp_path, EVENTS, schemas(info_of(("left",)))[EVENTS])
+    writer.sync()
+    assert len(synced) == 2, "the segment and its journal"
+    writer.sync()
+    assert len(synced) == 2
+    writer.append(encode_events(writer.schema, [Event(1.0, "user", "jump")]))
+    writer.sync()
+    assert len(synced) == 4
+    writer.close()
 
 
 @pytest.mark.slow

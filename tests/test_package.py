@@ -117,3 +117,12 @@ def test_the_commands_say_who_they_are(command: str, given: list[str], code: int
                           capture_output=True, text=True, timeout=60)  # fmt: skip
     assert done.returncode == code and words in done.stdout + done.stderr, done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_end_of_a_command_does_not_look_through_all_that_was_imported() -> None:
+    code = (
+        "import gc; from stream.app import program; before = gc.get_freeze_count(); program._until_stopped(lambda: 0)\n"
+        "print(before, gc.get_freeze_count() > 1000)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.split() == ["0", "True"], done.stderr

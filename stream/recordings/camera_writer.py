@@ -16,8 +16,10 @@ from stream.recordings.video_files import FAULTS, CopiedFile, EncodedFile, Video
 
 QUEUE_BYTES: Final = 96 << 20
 """So much of one camera may wait for the disk: 3 s of 720p images that are not coded, minutes of those that are."""
-_BATCH_S: Final = 0.1
-"""So long a frame may wait to be written with others."""
+_BATCH_S: Final = 0.25
+"""So long a frame may wait to be written with others: a thread that wakes up costs more than what it writes then."""
+_FULL: Final = 1 / 8
+"""Of the bytes that may wait: so many are written at once."""
 FILE_S: Final = 600.0
 """Age at which a new video begins, seconds."""
 
@@ -146,6 +148,8 @@ class CameraWriter:
         else:
             self._waiting.append((frame, counted))
             self._waiting_bytes += frame.bytes
+            if self._waiting_bytes > _FULL * self._limit:
+                self._change.notify()
 
     # from any thread
 
@@ -228,10 +232,13 @@ class CameraWriter:
             while not self._waiting:
                 if self._closing:
                     return []
-                self._change.wait_for(lambda: self._closing, _BATCH_S)
+                self._change.wait_for(self._urgent, _BATCH_S)
             batch = list(self._waiting)
             self._waiting.clear()
             return batch
+
+    def _urgent(self) -> bool:
+        return self._closing or self._waiting_bytes > _FULL * self._limit
 
     def _count(self, reason: Loss, counted: bool) -> None:
         with self._lock:

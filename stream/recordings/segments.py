@@ -65,7 +65,7 @@ class SegmentWriter:
         """Rows written so far, all segments."""
         self.bytes = 0
         """Bytes written so far, all segments."""
-        self._number = 0
+        self._number = self._synced = 0
         self._fd = self._journal = -1
         self._size = self._journal_size = 0
         self._began = 0.0
@@ -85,7 +85,8 @@ class SegmentWriter:
     def sync(self) -> None:
         """Wait until everything written is on the disk itself, not only in the system's memory."""
         with self._files:
-            if self._fd < 0:
+            written = self.bytes
+            if self._fd < 0 or written == self._synced:
                 return
             # Duplicates, so that a slow disk holds up this thread and not the one that appends.
             copies = [os.dup(self._fd), os.dup(self._journal)]
@@ -95,6 +96,7 @@ class SegmentWriter:
         finally:
             for fd in copies:
                 os.close(fd)
+        self._synced = written
 
     def close(self) -> None:
         """End the last segment. Does nothing the second time, or after an error."""
