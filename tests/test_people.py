@@ -145,6 +145,23 @@ def test_more_than_the_most_are_counted_and_the_larger_stay() -> None:
     assert {s.track for s in seen.people} == {0, 2}, "the smallest makes room"
 
 
+def test_those_who_come_back_are_not_more_than_the_most() -> None:
+    everybody = [Sighting(k, pose(200 + 250 * k, height=90)) for k in range(4)]
+    state, found = State(), []
+    for k, there in enumerate((everybody[:2], [], everybody[2:], everybody)):
+        state, who = step(state, [Seen("known", tuple(there))], [[None] * len(there)], k / FPS, most=2)
+        found.append([one.person_id for one in who])
+    assert found == [[0, 1], [], [2, 3], [0, 1]] and state.left_out == 2
+
+
+def test_cameras_that_are_not_calibrated_follow_the_most_each() -> None:
+    there = tuple(Sighting(k, pose(200 + 250 * k)) for k in range(4))
+    state, who = step(State(), [Seen("known", there)] * 3, [[None] * 4] * 3, 0.0, most=4)
+    assert len(who) == 12 and state.left_out == 0
+    state, who = step(state, [Seen("known", there)] * 3, [[None] * 4] * 3, 1 / FPS, most=3)
+    assert len(who) == 9 and state.left_out == 3
+
+
 def test_a_session_begins_anew() -> None:
     known = KnownCrowd()
     session = TopDownCrowd("known", known.see, known, 6, count())

@@ -35,7 +35,7 @@ def step(
         mixtures: one a camera and sighting; None for one that is not lifted.
         t: seconds.
         cameras: one a view, where their place in the world is known; None: each camera has people of its own.
-        most: people who are followed at a time.
+        most: people who are followed at a time; in each camera, where it has people of its own.
         options: when somebody is still the same.
 
     Returns:
@@ -53,7 +53,7 @@ def step(
         alone = alone_since(since, people, links.members, seen, cameras, t)
         wait = doubtful(people, links.members, seen, mixtures, cameras, alone, t, options)
         people = [replace(p, shown=not w) for p, w in zip(people, wait, strict=True)]
-    people, left_out = _within(people, links.members, most)
+    people, left_out = _within(people, links.members, most if cameras is not None else most * len(seen))
     next_id, named = state.next_id, []
     for person in people:
         if person is not None and person.shown and person.person_id < 0:
@@ -125,12 +125,16 @@ def _seen_again(links: Links, seen: Sequence[Seen | None], t: float) -> list[Kno
 def _within(
     people: Sequence[Known], members: Sequence[Sequence[int | None]], most: int
 ) -> tuple[list[Known | None], int]:
-    """Everybody, but of those who are new only the largest for whom there is room; and how many are left out."""
+    """So many of those who are there: who was there before stays, then the larger; and how many are left out."""
     there = [row for row, mine in enumerate(members) if people[row].shown and any(k is not None for k in mine)]
-    new = [row for row in there if people[row].person_id < 0]
-    room = max(0, most - (len(there) - len(new)))
-    new.sort(key=lambda row: -max(view.height for view in people[row].views if view is not None))
-    out = set(new[room:])
+
+    def rank(row: int) -> tuple[bool, float]:
+        person = people[row]
+        new = person.person_id < 0
+        return new, -max(view.height for view in person.views if view is not None) if new else person.person_id
+
+    there.sort(key=rank)
+    out = set(there[most:])
     return [None if row in out else person for row, person in enumerate(people)], len(out)
 
 
