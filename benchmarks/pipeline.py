@@ -31,10 +31,11 @@ from benchmarks.timing import Times
 from benchmarks.video import repeat
 from calibration.errors import UserError
 from engines.argument_types import Parser, at_least
+from engines.runtimes import NetworkOptions
 from engines.types import CrowdSession
 from stream.app import build
 from stream.app.demo import MULTI, SINGLE, fetch
-from stream.config import Config, OutputConfig
+from stream.config import Config, DetectConfig, OutputConfig
 from stream.live.pipeline import OpenSource
 from stream.sinks import recorder, terminal, video
 from stream.sources import parse_sources
@@ -76,6 +77,9 @@ class Case:
     """Whether the composed picture is written."""
     seconds: float = LIVE_S
     """How long virtual cameras are watched, the warm-up included."""
+    detector: str = "auto"
+    runtime: str = "auto"
+    precision: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,9 @@ def run_case(case: Case, folder: Path) -> Result:
         recorder.Options(folder / "takes" if case.record else None),
     )
     output = OutputConfig("none", sinks)
-    config = Config(parse_sources(case.videos), output=output)
+    network = NetworkOptions(case.runtime, case.precision)
+    detect = DetectConfig(names=(case.detector,))
+    config = Config(parse_sources(case.videos), detect=detect, network=network, output=output)
 
     if case.part.startswith("live"):
         return run_live(case, latency.steady(config))
