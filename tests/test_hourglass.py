@@ -61,6 +61,14 @@ def test_targets_decode_to_the_joints_they_were_made_of() -> None:
         assert (height > 0.8).all()
 
 
+def test_a_joint_is_where_most_of_the_heatmap_is_and_not_its_highest_cell() -> None:
+    heatmap = targets(torch.tensor([[[40.0, 20.0]]]), 64)[0].numpy().astype(np.float64)
+    heatmap[0, 50, 10] = 1.3  # one cell, higher than the top of what is nine times as much
+    uv, height = decode(heatmap)
+    assert uv[0] * 64 == pytest.approx([40.0, 20.0], abs=0.05)
+    assert height[0] == 1  # as high as it is anywhere, clipped
+
+
 def test_the_loss_counts_every_stack_and_no_unknown_joint() -> None:
     target = targets(torch.full((2, 16, 2), 4.0), 8)
     weight = torch.zeros(2, 16)

@@ -5,6 +5,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +28,8 @@ MIRRORS: Final = {
     LSP.name: [5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 7, 6, 12, 13],
 }
 """The heatmap that each becomes in the mirror image."""
+NEAR: Final = 2.0
+"""Cells: standard deviation of what counts as near, see ``decode``; 1.5 to 3 are as good."""
 _FURTHER: Final = {MPII_FACE_FEET.name: FACE_AND_FEET}
 """Joints beyond the 17 that a set ends with."""
 
@@ -150,20 +153,23 @@ def surety(height: Array, middle: float, slope: float) -> Array:
 
 
 def decode(heatmaps: Array) -> tuple[Array, Array]:
-    """Peaks of heatmaps (K, h, w), between cells where a Gaussian through the neighbours has its top.
+    """Where joints most probably are within a cell or two, of heatmaps (K, h, w); between cells by a Gaussian.
 
-    Newell et al. move a peak by a quarter of a cell towards the higher neighbour; the parabola through the logarithms
-    of three cells is exact for a Gaussian (Zhang et al. 2020, "Distribution-Aware Coordinate Representation", an axis
-    at a time).
+    A heatmap is a distribution, and a joint that is nearly right is right: so the cell is sought around which most of
+    it lies (a Gaussian of ``NEAR`` cells), not the highest, which may stand alone. Newell et al. move a peak by a
+    quarter of a cell towards the higher neighbour; the parabola through the logarithms of three cells is exact for a
+    Gaussian, and smoothing leaves it one (Zhang et al. 2020, "Distribution-Aware Coordinate Representation", an axis at
+    a time).
 
     Returns:
-        uv (K, 2) in 0..1 across the crop (0 = its edge), and score (K,), the peak's height in 0..1; a map that is not
-        finite gives NaN.
+        uv (K, 2) in 0..1 across the crop (0 = its edge), and score (K,), the highest cell's height in 0..1; a map that
+        is not finite gives NaN.
     """
     K, h, w = heatmaps.shape
     flat = heatmaps.reshape(K, -1)
-    row, column = np.divmod(flat.argmax(1), w)
-    padded = np.pad(heatmaps, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    smooth = np.stack([cv2.GaussianBlur(m, (0, 0), NEAR, borderType=cv2.BORDER_CONSTANT) for m in heatmaps])
+    row, column = np.divmod(smooth.reshape(K, -1).argmax(1), w)
+    padded = np.pad(smooth, ((0, 0), (1, 1), (1, 1)), mode="edge")
     k, r, c = np.arange(K), row + 1, column + 1
     right = _top(padded[k, r, c - 1], padded[k, r, c], padded[k, r, c + 1])
     down = _top(padded[k, r - 1, c], padded[k, r, c], padded[k, r + 1, c])
