@@ -8,6 +8,10 @@ import numpy as np
 from calibration.arrays import Array, Image
 
 
+_LEAST = 192
+"""The smallest side of a network's input, pixels."""
+
+
 class Box(NamedTuple):
     """A rectangle of whole pixels: columns left..left+width-1, rows top..top+height-1. May reach outside the image."""
 
@@ -20,6 +24,7 @@ class Box(NamedTuple):
 def square(centre: Array, side: float) -> Box:
     """The square Box of about ``side`` pixels around a point (2,) in pixels."""
     n = max(int(round(side)), 8)
+    n += n % 2 * (n > 2 * _LEAST)  # so that it can be halved
     left, top = np.round(np.asarray(centre) + 0.5 - n / 2).astype(int)
     return Box(int(left), int(top), n, n)
 
@@ -50,7 +55,8 @@ def cut(image: Image, box: Box, size: tuple[int, int]) -> Image:
         size: width and height of the result, pixels.
 
     Returns:
-        (height, width, 3) uint8 RGB, resized by cv2.resize, which keeps the half-pixel rule.
+        (height, width, 3) uint8 RGB, resized by cv2.resize, which keeps the half-pixel rule. What shrinks to less than half
+        is halved first, by the mean of four pixels, as long as it can be: half the time for two levels of grey at most.
     """
     height, width = image.shape[:2]
     x0, y0 = np.clip((box.left, box.top), 0, (width, height))
@@ -64,6 +70,8 @@ def cut(image: Image, box: Box, size: tuple[int, int]) -> Image:
         )
     # Averaging when shrinking: bilinear sampling of a 1000 px crop at 192 px sees one pixel in 27.
     shrinks = size[0] < box.width
+    while all(n % 2 == 0 and n >= 2 * least for n, least in zip(part.shape, (size[1], size[0]), strict=False)):
+        part = cv2.resize(part, (part.shape[1] // 2, part.shape[0] // 2), interpolation=cv2.INTER_AREA)
     small = cv2.resize(part, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2RGB), np.uint8)
 

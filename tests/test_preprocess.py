@@ -1,5 +1,6 @@
 """Boxes cut out of images and brought back: which pixel becomes which, and what is black."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -77,3 +78,17 @@ def test_a_joint_outside_the_image_is_doubted_from_the_edge_on():
     kept = np.array([0, 3, 5, 7])
     np.testing.assert_array_equal(found[kept], 0.8)
     assert (np.delete(found, kept) < 0.4).all() and (score == 0.8).all()
+
+
+def test_what_is_halved_first_is_nearly_the_same_and_exactly_in_the_same_place(rng):
+    image = np.clip(rng.normal(0, 40, (600, 900, 3)).cumsum(0).cumsum(1) / 60 + 128, 0, 255).astype(np.uint8)
+    for box, size in ((Box(40, 20, 560, 560), (192, 192)), (Box(40, 20, 561, 561), (192, 192))):
+        want = cv2.resize(image[20 : 20 + box.height, 40 : 40 + box.width], size, interpolation=cv2.INTER_AREA)
+        assert np.abs(cut(image, box, size).astype(int) - want[..., ::-1]).mean() < 1
+    twice = cut(image, Box(0, 0, 800, 600), (100, 75)).astype(int)
+    np.testing.assert_allclose(twice, image[:600, :800].reshape(75, 8, 100, 8, 3).mean((1, 3))[..., ::-1], atol=2)
+
+
+def test_a_large_square_can_be_halved(rng):
+    sides = rng.uniform(400, 1500, 50)
+    assert all(square(np.zeros(2), side).width % 2 == 0 for side in sides)
