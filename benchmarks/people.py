@@ -4,6 +4,7 @@
     python -m benchmarks.people --speed
     python -m benchmarks.people --cost
     python -m benchmarks.people --live --json live.json
+    python -m benchmarks.people --demo --detector hourglass --precision fp32
 
 Somebody counts where the detector sees at least six limb joints of theirs: in the picture, not hidden by anybody else,
 and not among those that it misses. Who shows fewer is neither missed nor invented. An answer is somebody's in 2D whose
@@ -246,17 +247,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--speed", action="store_true", help="the cost of telling people apart instead")
     parser.add_argument("--cost", action="store_true", help="what each person more costs in one camera instead")
     parser.add_argument("--live", action="store_true", help="how many people keep up at 30 frames a second instead")
+    parser.add_argument("--demo", action="store_true", help="the four-camera recording of two people instead")
     parser.add_argument("--seconds", type=float, default=20.0, help="that each case of --live is watched (default: 20)")
-    parser.add_argument("--detector", default="auto", help="of --live and --cost (default: auto)")
-    parser.add_argument("--precision", nargs="+", default=["fp32", "int8"], help="of both (default: fp32 int8)")
+    parser.add_argument("--detector", default="auto", help="of --live, --cost and --demo (default: auto)")
+    parser.add_argument("--precision", nargs="+", default=["fp32", "int8"], help="of the same (default: fp32 int8)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures")
     args = parser.parse_args(arguments)
     try:
-        if args.live or args.cost:
+        if args.live or args.cost or args.demo:
             # They need the demo's films and a video decoder; the synthetic rooms need neither.
-            from benchmarks import people_cost, people_live
+            from benchmarks import people_cost, people_demo, people_live
 
-            if args.live:
+            if args.demo:
+                name = fallback.order(args.detector.split(","))[0]
+                found = {precision: people_demo.run(name, precision) for precision in args.precision}
+                for precision, one in found.items():
+                    print(f"{name}, {precision}:\n\n{people_demo.markdown(one)}\n")
+            elif args.live:
                 found = people_live.run(args.detector, args.precision, args.seconds, people_live.ONE, people_live.FOUR)
                 print(people_live.markdown(found))
             else:
