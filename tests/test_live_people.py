@@ -80,7 +80,7 @@ def test_two_people_over_two_rtsp_streams(rtsp_python: str, tmp_path: Path) -> N
         for e in kept.estimates[3:]
     ]
     both = [(t, ids) for t, ids in shared if len(ids) == 2]
-    assert len(both) >= 0.7 * len(shared), "both are seen by both cameras"
+    assert len(both) >= 0.9 * len(shared), "both are seen by both cameras"
     # A machine that is busy for seconds leaves gaps, after which somebody is new.
     soon = [(before, ids) for (then, before), (t, ids) in pairwise(both) if t - then < 1.5]
     assert soon and all(before == ids for before, ids in soon), "and each has one id, the same in both"
