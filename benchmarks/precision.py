@@ -54,8 +54,8 @@ def saved(found: Mapping[str, Sequence[Result]]) -> dict[str, float]:
 
 def markdown(rows: Mapping[str, Mapping[str, float]]) -> str:
     """The figures as Markdown."""
-    heads = ("views, detector, runtime", "frame sets a second: fp32, int8", "int8 / fp32", "ms of processor time: fp32, "
-             "int8", "fp32 / int8", "goal", "", "others' cores")  # fmt: skip
+    heads = ("views, detector, runtime", "frame sets a second: fp32, int8", "int8 / fp32", "CPU ms: fp32, int8",
+             "fp32 / int8", "goal", "", "others' cores")  # fmt: skip
     lines = []
     for name, row in rows.items():
         goal = GOALS[name.rsplit(", ", 1)[1]]

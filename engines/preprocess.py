@@ -7,7 +7,6 @@ import numpy as np
 
 from calibration.arrays import Array, Image
 
-
 _LEAST = 192
 """The smallest side of a network's input, pixels."""
 
@@ -55,8 +54,8 @@ def cut(image: Image, box: Box, size: tuple[int, int]) -> Image:
         size: width and height of the result, pixels.
 
     Returns:
-        (height, width, 3) uint8 RGB, resized by cv2.resize, which keeps the half-pixel rule. What shrinks to less than half
-        is halved first, by the mean of four pixels, as long as it can be: half the time for two levels of grey at most.
+        (height, width, 3) uint8 RGB, resized by cv2.resize, which keeps the half-pixel rule. What shrinks to less than
+        half is halved first, by the mean of four pixels, as often as it can be: that takes half the time.
     """
     height, width = image.shape[:2]
     x0, y0 = np.clip((box.left, box.top), 0, (width, height))
