@@ -95,6 +95,8 @@ class Node:
         """Number of the last event of each who commands."""
         self._orders = ThreadPoolExecutor(1, thread_name_prefix="cluster-orders")
         self._waiting_orders = 0
+        self.heard: float | None = None
+        """Seconds of the monotonic clock at which whoever fuses asked last; None before it did."""
         self._looks = ThreadPoolExecutor(1, thread_name_prefix="cluster-pictures")
         self._looking = 0
         self._stop = threading.Event()
@@ -213,6 +215,7 @@ class Node:
             ask = decode(data, Ask)
         except OtherVersionError:
             ask = Ask(0.0, "")  # the answer tells that it is another one
+        self.heard = time.monotonic()
         fps = self._pictures.fps if self._pictures is not None else 0.0
         hello = Hello(
             self.id, self._software, self._live, tuple(self._cards()), ask.sent, received, 0.0, self._recording(),

@@ -27,6 +27,8 @@ from stream.words import number_of
 _log = logging.getLogger(__name__)
 
 _RECENT: Final = 64
+_ALONE_S: Final = 5.0
+"""Whoever fused and has asked for nothing for so long is gone."""
 
 
 class Publish:
@@ -55,6 +57,7 @@ class Publish:
         self._foreign: deque[Event] = deque(maxlen=_RECENT)
         """Events that came from whoever fuses: it has them already."""
         self._rate = Rate(RATE)
+        self._alone = False
         if run.looks is not None:
             self._monotonic = all(info.clock == "monotonic" for info in run.looks.cameras)
             run.looks.watch(self._seen)
@@ -109,6 +112,8 @@ class Publish:
             t += self._ahead
         if self._thumbnails is not None:
             self._thumbnails.put(frame)
+        if looks.live:
+            self._look_after(node)
         height, width = frame.image.shape[:2]
         node.put(frame.camera, frame.index, t, (width, height), seen, lambda: self._run.control.stopping)
 
@@ -116,6 +121,18 @@ class Publish:
     def _ahead(self) -> float:
         """Seconds by which the clock is ahead of the times of the run."""
         return 0.0 if self._monotonic or not math.isfinite(self._base) else self._base
+
+    def _look_after(self, node: Node) -> None:
+        """Say when whoever fuses is gone, and when it is back."""
+        alone = node.heard is not None and time.monotonic() - node.heard > _ALONE_S
+        if alone == self._alone:
+            return
+        self._alone = alone
+        if alone:
+            goes_on = "; what is recorded here goes on" if self._run.recording().on else ""
+            _log.warning(f"publish: {self._to} does not ask any more{goes_on}")
+        else:
+            _log.info(f"publish: {self._to} asks again")
 
     def _obey(self, order: Order) -> None:
         """Carry out what whoever fuses wants, in the thread of its orders."""
