@@ -3,7 +3,7 @@
 import argparse
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ from stream.sinks._thumbnails import PictureLimits, Thumbnails, picture_limits  
 from stream.sources.node import make  # noqa: E402
 from stream.types import ClockReading, Event, Frame  # noqa: E402
 from tests.cluster_node import free_group, somebody  # noqa: E402
+from tests.test_cluster_failures import Cable  # noqa: E402
 
 PATIENCE_S = 30.0
 AHEAD_S = 1000.0
@@ -251,15 +252,83 @@ def test_pictures_are_small_and_seldom(monkeypatch):
     now = [100.0]
     monkeypatch.setattr("stream.sinks._thumbnails.time.monotonic", lambda: now[0])
     thumbnails = Thumbnails(PictureLimits(5.0, 320))
-    assert thumbnails(Look("left", -1)) is None, "there is none"
+    most = 90_000
+    assert thumbnails(Look("left", -1, most)) is None, "there is none"
     thumbnails.put(scene(7, (1920, 1080)))
-    picture = thumbnails(Look("left", -1))
+    picture = thumbnails(Look("left", -1, most))
     assert picture.size == (320, 180) and picture.seq == 7 and len(picture.jpeg) < 20_000
     thumbnails.put(scene(8))
-    assert thumbnails(Look("left", 7)) is None, "too early"
+    assert thumbnails(Look("left", 7, most)) is None, "too early"
     now[0] += 0.2
-    assert thumbnails(Look("left", 8)) is None, "whoever asks has it"
-    assert thumbnails(Look("right", -1)) is None and thumbnails(Look("left", 7)).seq == 8
+    assert thumbnails(Look("left", 8, most)) is None, "whoever asks has it"
+    assert thumbnails(Look("right", -1, most)) is None and thumbnails(Look("left", 7, most)).seq == 8
+
+
+def test_a_picture_takes_no_more_bytes_than_there_is_way(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("stream.sinks._thumbnails.time.monotonic", lambda: now[0])
+    thumbnails, noise = Thumbnails(PictureLimits(5.0, 640)), np.random.default_rng(0).integers(0, 255, (720, 1280, 3))
+    sizes = []
+    for most in (96 << 10, 20_000, 8_000, 3_000, 100):
+        now[0] += 1
+        thumbnails.put(Frame("left", int(now[0]), now[0], noise.astype(np.uint8)))
+        picture = thumbnails(Look("left", -1, most))
+        assert picture is None or len(picture.jpeg) <= most
+        sizes.append(picture and picture.size)
+    assert sizes[0] == (640, 360) and sizes[3] == (320, 180) and sizes[4] is None, sizes
+
+
+class Slow(Cable):
+    """A cable through which go so many bytes a second, all one after the other."""
+
+    rate = 60_000.0
+
+    def _carry(self, one, other):
+        with suppress(OSError):
+            while data := one.recv(2048):
+                time.sleep(len(data) / self.rate)
+                other.sendall(data)
+        for end in (one, other):
+            end.close()
+
+
+def test_on_a_slow_way_pictures_are_fewer_and_no_detection_is_lost(computer):
+    group = free_group()
+    cable = Slow(group)
+    thumbnails = Thumbnails(PictureLimits(15.0, 640))
+    one = computer(cable.group, pictures=thumbnails)
+    noise = np.random.default_rng(0).integers(0, 255, (480, 640, 3)).astype(np.uint8)
+    source = make(SourceConfig(f"node:{group}/left", "left", open_s=PATIENCE_S))
+    over = threading.Event()
+
+    def publish():
+        number = 0
+        while not over.wait(1 / 30):
+            thumbnails.put(Frame("left", number, 0.0, noise))
+            one.node.put("left", number, one.clock(), (640, 480), somebody(0.0))
+            number += 1
+
+    thread = threading.Thread(target=publish, daemon=True)
+    thread.start()
+    try:
+        source.open()
+        source.read()
+        late, shown = [], set()
+        while len(shown) < 6 or len(late) < 90:
+            source._listener.want_pictures()
+            frame = source.read()
+            late.append(time.monotonic() - frame.t)
+            if frame.picture is not None:
+                shown.add(id(source._shown_picture))
+            assert len(late) < 3000
+        # At 15 a second they would take eight times what the cable carries.
+        assert source._feed.lost["old"] == 0 and np.median(late) < 0.5, (np.median(late), source._feed.lost)
+        assert source._feed.most < 20_000
+    finally:
+        over.set()
+        thread.join()
+        source.close()
+        cable.close()
 
 
 @pytest.mark.parametrize(

@@ -73,8 +73,8 @@ def jpeg(width=320, height=180, **settings):
 
 
 OTHERS = (
-    Ask(1.5, "pc-0"), Look("left", -1), ORDER, Order("pc-0", None, 0.0, (), None), Remarks(ORDER.remarks), Remarks(()),
-    Recording(False, "", "the disk is full"),
+    Ask(1.5, "pc-0"), Look("left", -1, 2000), ORDER, Order("pc-0", None, 0.0, (), None),
+    Remarks(ORDER.remarks), Remarks(()), Recording(False, "", "the disk is full"),
 )  # fmt: skip
 PICTURE = Picture("left", 4, (320, 180), jpeg())
 

@@ -19,7 +19,7 @@ from stream.cluster.messages import Ask, Batch, Card, Hello, Look, Order, Pictur
 from stream.cluster.peer_clock import PeerClock
 from stream.cluster.session import key, new_id, node_of, open_session
 from stream.cluster.system_clock import SystemClock
-from stream.cluster.wire import MOST_BATCH, OtherVersionError, WireError, decode, encode
+from stream.cluster.wire import MOST_BATCH, MOST_JPEG, OtherVersionError, WireError, decode, encode
 from stream.types import StreamError
 
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ _WANTED_S: Final = 2.0
 _LOOK_S: Final = 0.02
 _LEFT: Final = 3.0
 """How many times as long as a picture takes the way is left to what else there is."""
+_HELD_UP_S: Final = 0.15
+"""A picture may hold up detections for so long."""
+_FIRST_BYTES, _LEAST_BYTES = 8 << 10, 2 << 10
 _SILENT_S: Final = 3.0
 """A node that is there and has not answered for so long is not of this version."""
 
@@ -103,6 +106,8 @@ class Feed:
         """The newest, and the monotonic seconds at which it came."""
         self.looked = float("-inf")
         """Monotonic seconds at which it was asked for one."""
+        self.most = _FIRST_BYTES
+        """Of the next picture: what the way takes in ``_HELD_UP_S``."""
         self.error: StreamError | None = None
 
 
@@ -338,11 +343,15 @@ class Listener:
             peer.looking = False
 
     def _look(self, node: str, feed: Feed) -> None:
-        before = feed.picture
-        look = Look(feed.card.name, -1 if before is None else before[1].seq)
+        before, begun = feed.picture, time.monotonic()
+        look = Look(feed.card.name, -1 if before is None else before[1].seq, feed.most)
         sample = self._get(node, "picture", look)
+        took = time.monotonic() - begun
         if sample is None:
+            if took > _HELD_UP_S:
+                feed.most = max(feed.most // 4, _LEAST_BYTES)
             return
+        feed.most = min(max(int(len(sample) / took * _HELD_UP_S), _LEAST_BYTES), MOST_JPEG)
         try:
             picture = decode(sample, Picture)
         except WireError as error:

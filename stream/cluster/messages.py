@@ -113,6 +113,8 @@ class Look:
     """Its name."""
     after: int
     """-1 where there was none."""
+    most: int
+    """Bytes: a larger one would hold up what else there is on the way."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -98,6 +98,8 @@ def _settings(group: Group, listen: bool) -> Mapping[str, Any]:
         "scouting/multicast/enabled": False,  # nobody is looked for who was not named
         "scouting/gossip/enabled": False,
         "listen/endpoints": [endpoint] if listen else [],
+        # What is on this machine goes the way that all goes, and a process that is killed leaves no memory behind.
+        "transport/shared_memory/enabled": False,
         # A cable that was pulled is noticed, and tried again, in seconds and not in ten.
         "transport/link/tx/lease": _LEASE_MS,
         "transport/unicast/open_timeout": _LEASE_MS,

@@ -304,8 +304,8 @@ def _order(value: object) -> Order:
 
 
 def _look(value: object) -> Look:
-    camera, after = _parts(value, 2)
-    return Look(_text(camera), _whole(after, -1))
+    camera, after, most = _parts(value, 3)
+    return Look(_text(camera), _whole(after, -1), _whole(most, most=MOST_JPEG))
 
 
 def _picture(value: object) -> Picture:
@@ -354,6 +354,6 @@ _KINDS: Final[dict[type, _Kind]] = {
             Remarks, 9, lambda told: [_remark_fields(told.remarks)], lambda value: Remarks(_remarks(*_parts(value, 1)))
         ),
         _Kind(Picture, 10, lambda p: [p.camera, p.seq, *p.size, p.jpeg], _picture),
-        _Kind(Look, 11, lambda look: [look.camera, look.after], _look),
+        _Kind(Look, 11, lambda look: [look.camera, look.after, look.most], _look),
     )
 }

@@ -15,6 +15,8 @@ from stream.cluster.wire import MOST_FPS, MOST_JPEG, MOST_PICTURE
 from stream.types import Frame
 
 _QUALITIES: Final = (70, 40, 15)
+_HALVES: Final = 3
+"""A picture that has to take fewer bytes is coded more coarsely, then half as large, and a quarter as large."""
 _LEAST_PX: Final = 32
 _EARLY: Final = 0.8
 """A request that comes after so much of the time between two is not too early: clocks and ways jitter."""
@@ -74,17 +76,17 @@ class Thumbnails:
             if frame is None or frame.index == look.after or early:
                 return None
             self._made[look.camera] = now
-        image = self._reduced(frame.image)
-        size = image.shape[1], image.shape[0]
-        for quality in _QUALITIES:
+        for px, quality in ((self._px >> half, quality) for half in range(_HALVES) for quality in _QUALITIES):
+            image = _reduced(frame.image, px)
             done, coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-            if done and len(coded) <= MOST_JPEG:
+            if done and len(coded) <= min(look.most, MOST_JPEG):
                 self.count += 1
-                return Picture(frame.camera, frame.index, size, coded.tobytes())
+                return Picture(frame.camera, frame.index, (image.shape[1], image.shape[0]), coded.tobytes())
         return None
 
-    def _reduced(self, image: Image) -> Image:
-        height, width = image.shape[:2]
-        scale = min(self._px / max(width, height), 1.0)
-        size = max(round(width * scale), 1), max(round(height * scale), 1)
-        return image if scale == 1.0 else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+def _reduced(image: Image, px: int) -> Image:
+    height, width = image.shape[:2]
+    scale = min(px / max(width, height), 1.0)
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    return image if scale == 1.0 else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
