@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import pandas
 import pytest
 
 import stream
-from calibration.formats import load_calibration
+from calibration.formats import load_calibration, save_calibration
+from calibration.geometry.turning import turn_camera
 from engines import skeleton as sk
 from stream.app.command_line import main
 from stream.config import SourceConfig
@@ -366,3 +368,27 @@ def test_a_program_reads_them_too(project: tuple[Path, Path]) -> None:
     with stream.open_stream(detections=project[1], calibration=project[1] / "calibration" / "Calib.toml") as live:
         estimates = list(live)
     assert len(estimates) == 12 and estimates[0].people[0].pose is not None
+
+
+def test_turned_joints_of_others_fuse_with_a_calibration_of_turned_pictures(
+    project: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """--rotate turns what another program found as it turns pictures."""
+    _, out = project
+    lab = load_calibration(out / "calibration" / "Calib.toml")
+    turned = replace(lab, cameras=(lab.cameras[0], turn_camera(lab.cameras[1], 90)))
+    save_calibration(turned, tmp_path / "turned.toml")
+    plain, how = out / "calibration" / "Calib.toml", "triangulate"
+    with stream.open_stream(detections=out, calibration=plain, fusion=how) as live:
+        before = list(live)
+    with stream.open_stream(
+        detections=out, calibration=tmp_path / "turned.toml", rotate=["cam02=90"], fusion=how
+    ) as live:
+        after = list(live)
+    size = lab.cameras[1].size
+    old, new = only_view(before[3], 1).detection, only_view(after[3], 1).detection
+    seen = old.score > 0
+    there = np.stack([size[1] - 1 - old.xy[:, 1], old.xy[:, 0]], -1)
+    np.testing.assert_allclose(new.xy[seen], there[seen], atol=1e-3)
+    apart = np.linalg.norm(only_pose(after[3]).joints - only_pose(before[3]).joints, axis=1)
+    assert np.median(apart[LIMBS]) < 1

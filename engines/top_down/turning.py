@@ -53,10 +53,19 @@ def see_turned(see: See, image: Image, box: Box, quarter: int) -> Detection:
     right, bottom = w - left - box.width, h - top - box.height
     left, top = {1: (top, right), 2: (right, bottom), 3: (bottom, left)}[quarter % 4]
     found = see(np.ascontiguousarray(np.rot90(part, quarter)), Box(left, top, box.width, box.height))
-    return _turned_back(found, quarter % 4, (w, h), np.array([x0, y0], np.float32))
+    return turned_clockwise(found, quarter % 4, (w, h), np.array([x0, y0], np.float32))
 
 
-def _turned_back(found: Detection, quarter: int, size: tuple[int, int], corner: Array) -> Detection:
+def turned_clockwise(found: Detection, quarter: int, size: tuple[int, int], corner: Array | None = None) -> Detection:
+    """Joints of a picture in the picture turned clockwise.
+
+    Args:
+        found: in the picture as it is.
+        quarter: 1 to 3 quarter turns.
+        size: width and height of the turned picture.
+        corner: (2,) pixels of a larger picture at which the turned one begins; None for 0.
+    """
+    corner = np.zeros(2, np.float32) if corner is None else corner
     xy = np.where(found.score[:, None] > 0, _points(found.xy, quarter, size) + corner, 0).astype(np.float32)
     cov = None if found.cov is None else _covariances(found.cov, quarter)
     extra = found.extra
@@ -68,7 +77,7 @@ def _turned_back(found: Detection, quarter: int, size: tuple[int, int], corner: 
 
 
 def _points(xy: Array, quarter: int, size: tuple[int, int]) -> Array:
-    """Pixels of the turned part (..., 2) to pixels of the part as it was, (width, height) large."""
+    """Pixels (..., 2) of a picture to those of the picture turned clockwise, (width, height) large."""
     x, y = xy[..., 0], xy[..., 1]
     w, h = size
     back = {1: (w - 1 - y, x), 2: (w - 1 - x, h - 1 - y), 3: (y, h - 1 - x)}[quarter]

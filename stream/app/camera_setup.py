@@ -68,7 +68,9 @@ class CameraSetup:
                 raise
             return tuple(sources)  # others are found by what is only known once they are open
         return tuple(
-            replace(source, size=source.size or camera.size) if kind == "detections" else source
+            replace(source, size=source.size or _unturned(camera.size, source.rotate))
+            if kind == "detections"
+            else source
             for source, kind, camera in zip(sources, kinds, bound, strict=True)
         )
 
@@ -161,6 +163,11 @@ class CameraSetup:
                 "floor finds it"
             ]
         return []
+
+
+def _unturned(size: tuple[int, int], degrees: int | None) -> tuple[int, int]:
+    """The size of pictures that --rotate turns to what they were calibrated as."""
+    return (size[1], size[0]) if degrees in (90, 270) else size
 
 
 def _upright(camera: Camera, info: SourceInfo, done: int, asked: int | None) -> tuple[Camera, list[str]]:

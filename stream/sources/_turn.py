@@ -1,4 +1,4 @@
-"""Cameras that hang on their side or upside down: their pictures turned upright."""
+"""Cameras that hang on their side or upside down: their pictures turned upright, and people that are known in them."""
 
 from dataclasses import replace
 from functools import partial
@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 
 from calibration.arrays import Image
+from engines.top_down.turning import turned_clockwise
 from stream.packed import UnseenFrame
 from stream.sources._source import LazySource, Source, SourceInfo, SourceStatus
-from stream.types import Frame
+from stream.types import Frame, KnownFrame
 
 _CLOCKWISE: Final = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
@@ -24,6 +25,7 @@ class Turned:
     def __init__(self, source: Source, degrees: int) -> None:
         self._source = source
         self._code = _CLOCKWISE[degrees]
+        self._quarter = degrees // 90
         self._sides = degrees in (90, 270)
         self.kind = source.kind
         self.name = source.name
@@ -42,7 +44,7 @@ class Turned:
     def read(self) -> Frame | None:
         """See ``Source.read``."""
         frame = self._source.read()
-        return None if frame is None else replace(frame, image=self._rotated(frame.image))
+        return None if frame is None else self._turned(frame)
 
     def read_unseen(self) -> Frame | None:
         """As that of a live source."""
@@ -51,7 +53,17 @@ class Turned:
             return None
         if isinstance(frame, UnseenFrame):
             return replace(frame, look=partial(self._look, frame))
-        return replace(frame, image=self._rotated(frame.image))
+        return self._turned(frame)
+
+    def _turned(self, frame: Frame) -> Frame:
+        image = self._rotated(frame.image)
+        if not isinstance(frame, KnownFrame):
+            return replace(frame, image=image)
+        size = (image.shape[1], image.shape[0])
+        people = tuple(
+            replace(one, detection=turned_clockwise(one.detection, self._quarter, size)) for one in frame.seen.people
+        )
+        return replace(frame, image=image, seen=replace(frame.seen, people=people))
 
     def _look(self, frame: UnseenFrame) -> Image | None:
         image = frame.look()
