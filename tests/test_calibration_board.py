@@ -1,15 +1,17 @@
 import shutil
 import struct
 import subprocess
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
+from calibration.__main__ import main
 from calibration.errors import CalibrationError
 from calibration.solving.board import Board
 from calibration.solving.find import find_board
-from calibration.solving.print_board import PIXELS_PER_MM, draw, lay_out, write_pdf, write_png
+from calibration.solving.print_board import PIXELS_PER_MM, back_of, draw, lay_out, write_pdf, write_png
 
 CHARUCO = Board("charuco", (7, 5), 35, 26)
 CHESS = Board("chessboard", (8, 5), 30)
@@ -65,7 +67,7 @@ def test_no_board_no_view():
 @pytest.mark.parametrize("board", BOARDS[:2], ids=["charuco", "chessboard"])
 def test_the_pdf_prints_in_exact_size(tmp_path, board):
     sheet = lay_out(board)
-    write_pdf(sheet, tmp_path / "b.pdf")
+    write_pdf(tmp_path / "b.pdf", sheet)
     command = ["pdftoppm", "-r", "254", "-gray", "-png", "-singlefile", str(tmp_path / "b.pdf"), str(tmp_path / "b")]
     subprocess.run(command, check=True, timeout=60)
     page = cv2.imread(str(tmp_path / "b.png"), cv2.IMREAD_GRAYSCALE)
@@ -79,6 +81,36 @@ def test_the_pdf_prints_in_exact_size(tmp_path, board):
     x, y, length = (round(10 * v) for v in sheet.ruler)
     dark = np.flatnonzero(page[y + 1, x - 20 : x + length + 20] < 128)
     assert abs(np.ptp(dark) + 1 - 1000) <= 1
+
+
+def test_the_back_has_every_corner_behind_itself():
+    board = replace(CHARUCO, double_sided=True)
+    sheet = lay_out(board)
+    image = cv2.resize(draw(back_of(sheet)), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    view = find_board(board, image)
+    assert view is not None and len(view.ids) == len(board.points)
+    front = expected_xy(board, sheet, PIXELS_PER_MM / 2)[view.ids]
+    np.testing.assert_allclose(view.xy, np.column_stack([image.shape[1] - 1 - front[:, 0], front[:, 1]]), atol=0.3)
+    assert find_board(CHARUCO, image) is None
+
+
+@pytest.mark.skipif(shutil.which("pdftoppm") is None, reason="pdftoppm (apt poppler-utils) is not installed")
+def test_a_double_sided_board_is_printed_on_two_pages(tmp_path, capsys):
+    words = ["board", "--squares", "5x7", "--square", "30", "--marker", "22", "--double-sided"]
+    assert main([*words, "--out", str(tmp_path / "b.pdf")]) == 0
+    assert "its second page is the back" in capsys.readouterr().out
+    command = ["pdftoppm", "-r", "127", "-gray", "-png", str(tmp_path / "b.pdf"), str(tmp_path / "page")]
+    subprocess.run(command, check=True, timeout=60)
+    board = Board("charuco", (5, 7), 30, 22, double_sided=True)
+    front, back = (find_board(board, cv2.imread(str(tmp_path / f"page-{k}.png"))) for k in (1, 2))
+    assert front is not None and back is not None
+    width = cv2.imread(str(tmp_path / "page-1.png")).shape[1]
+    there = np.column_stack([width - 1 - front.xy[:, 0], front.xy[:, 1]])
+    np.testing.assert_allclose(
+        back.xy[np.argsort(back.ids)], there[np.argsort(front.ids)], atol=1.5
+    )  # the paper is no whole number of pixels wide
+    picture = find_board(board, cv2.imread(str(tmp_path / "b-back.png")))
+    assert picture is not None and len(picture.ids) == len(board.points)
 
 
 def test_png_states_its_resolution(tmp_path):

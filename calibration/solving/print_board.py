@@ -6,7 +6,7 @@ is a vector at its exact place, and no library stands between the number and the
 
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -69,6 +69,17 @@ def lay_out(board: Board, paper: str = "auto") -> Sheet:
     return Sheet((float(page[0]), float(page[1])), rectangles, ruler, caption)
 
 
+def back_of(sheet: Sheet) -> Sheet:
+    """The back of a double-sided board: its mirror image, so that every corner lies behind itself."""
+    rectangles = sheet.rectangles.copy()
+    rectangles[:, 0] = sheet.page[0] - sheet.rectangles[:, 0] - sheet.rectangles[:, 2]
+    caption = (
+        "The back of it: the mirror image. Print both pages on one sheet, turned over about its upright edge,",
+        "or glue the sheets back to back, corner behind corner (hold them against the light).",
+    )
+    return replace(sheet, rectangles=rectangles, caption=caption)
+
+
 def _squares(board: Board) -> list[list[float]]:
     across, down = board.squares
     # OpenCV's ChArUco boards start black, the old ones with an even number of rows white.
@@ -93,9 +104,37 @@ def _markers(board: Board) -> list[list[float]]:
     return out
 
 
-def write_pdf(sheet: Sheet, path: Path) -> None:
-    """Write the sheet as a one-page PDF 1.4 with vector graphics in exact size."""
-    width, height = (v * _POINTS_PER_MM for v in sheet.page)
+def write_pdf(path: Path, *sheets: Sheet) -> None:
+    """Write sheets as the pages of a PDF 1.4 with vector graphics in exact size."""
+    font, first = 3, 4
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R /ViewerPreferences << /PrintScaling /None >> >>",
+        b"<< /Type /Pages /Kids [%s] /Count %d >>"
+        % (b" ".join(b"%d 0 R" % (first + 2 * k) for k in range(len(sheets))), len(sheets)),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
+    for k, sheet in enumerate(sheets):
+        width, height = (v * _POINTS_PER_MM for v in sheet.page)
+        stream = _page(sheet)
+        objects += [
+            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 {width:.6f} {height:.6f}] /Resources << /Font << /F1 "
+            f"{font} 0 R >> >> /Contents {first + 2 * k + 1} 0 R >>".encode(),
+            f"<< /Length {len(stream)} /Filter /FlateDecode >>\nstream\n".encode() + stream + b"\nendstream",
+        ]
+    out, offsets = b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n", []
+    for i, body in enumerate(objects):
+        offsets.append(len(out))
+        out += f"{i + 1} 0 obj\n".encode() + body + b"\nendobj\n"
+    table = f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n" + "".join(f"{o:010d} 00000 n \n" for o in offsets)
+    out += (
+        table.encode() + f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{len(out)}\n%%EOF\n".encode()
+    )
+    write_bytes(path, out)
+
+
+def _page(sheet: Sheet) -> bytes:
+    """What is drawn on a page, compressed."""
+    height = sheet.page[1] * _POINTS_PER_MM
     scale = f"{_POINTS_PER_MM:.9f}"
     # Millimetres with y down from here on.
     rows = [f"{scale} 0 0 -{scale} 0 {height:.6f} cm", "0 g"]
@@ -106,24 +145,7 @@ def write_pdf(sheet: Sheet, path: Path) -> None:
     for i, line in enumerate(sheet.caption):
         safe = line.replace("\\", "\\\\").replace("(", "\\(").replace(")", "\\)")
         rows.append(f"BT /F1 2.8 Tf 1 0 0 -1 {x:.4f} {y + 4 + 3.6 * i:.4f} Tm ({safe}) Tj ET")
-    stream = zlib.compress("\n".join(rows).encode("latin-1", "replace"))
-    objects = [
-        b"<< /Type /Catalog /Pages 2 0 R /ViewerPreferences << /PrintScaling /None >> >>",
-        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-        f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 {width:.6f} {height:.6f}] "
-        "/Resources << /Font << /F1 5 0 R >> >> /Contents 4 0 R >>".encode(),
-        f"<< /Length {len(stream)} /Filter /FlateDecode >>\nstream\n".encode() + stream + b"\nendstream",
-        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
-    ]
-    out, offsets = b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n", []
-    for i, body in enumerate(objects):
-        offsets.append(len(out))
-        out += f"{i + 1} 0 obj\n".encode() + body + b"\nendobj\n"
-    table = f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n" + "".join(f"{o:010d} 00000 n \n" for o in offsets)
-    out += (
-        table.encode() + f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{len(out)}\n%%EOF\n".encode()
-    )
-    write_bytes(path, out)
+    return zlib.compress("\n".join(rows).encode("latin-1", "replace"))
 
 
 def draw(sheet: Sheet) -> NDArray[np.uint8]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from calibration.errors import CalibrationError
 from calibration.formats import load_calibration, save_calibration
-from calibration.solving.print_board import lay_out, write_pdf, write_png
+from calibration.solving.print_board import back_of, lay_out, write_pdf, write_png
 from calibration.types import with_up
 from stream.app.calibrate.arguments import board_of
 from stream.app.calibrate.results import check_outputs, check_writable, warn
@@ -19,11 +19,20 @@ def board(args: argparse.Namespace) -> int:
     if args.out.suffix.lower() != ".pdf":
         raise CalibrationError(f"--out {args.out}: give a name that ends in .pdf; a .png is written beside it")
     pixels = args.out.with_suffix(".png")
-    check_writable(args.out, pixels, force=args.force)
+    back = args.out.with_name(f"{args.out.stem}-back.png") if made.double_sided else None
+    check_writable(args.out, pixels, back, force=args.force)
     sheet = lay_out(made, args.paper)
-    write_pdf(sheet, args.out)
+    write_pdf(args.out, sheet, *([back_of(sheet)] if back else []))
     write_png(sheet, pixels)
-    print(f"{args.out} and {pixels}: {sheet.page[0]:g} x {sheet.page[1]:g} mm. Print at 100 %.")
+    if back is not None:
+        write_png(back_of(sheet), back)
+    pages = f"{args.out} (two pages), {pixels} and {back}" if back else f"{args.out} and {pixels}"
+    print(f"{pages}: {sheet.page[0]:g} x {sheet.page[1]:g} mm. Print at 100 %.")
+    if back is not None:
+        print(
+            "its second page is the back: print both on one sheet, turned over about its upright edge, or glue back "
+            "to back, corner behind corner"
+        )
     print(f"measure a square on the print, and name the board with: {made.describe()}")
     return 0
 
