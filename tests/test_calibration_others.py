@@ -364,6 +364,14 @@ def test_the_older_config_of_caliscope(tmp_path):
     np.testing.assert_allclose(found["10"].R, rotation_matrix(np.array([0, 0, np.pi / 2])), atol=1e-9)
 
 
+@pytest.mark.parametrize(("count", "said"), [("1", "1 by 1, 10 by 1 quarter turns"), ("-1", "1 by -1"), ("0", "")])
+def test_pictures_that_caliscope_shows_turned_are_said(tmp_path, count, said):
+    path = tmp_path / "config.toml"
+    path.write_text(old_caliscope({1: PLACE, 10: PLACE}).replace("rotation_count = 1", f"rotation_count = {count}"))
+    lines = [line for line in load_calibration(path).remarks if "rotation_count" in line]
+    assert len(lines) == bool(said) and all(said in line and "as they are saved, unturned" in line for line in lines)
+
+
 def test_the_oldest_config_of_caliscope_has_lenses_with_other_words(tmp_path):
     path = tmp_path / "config.toml"
     path.write_text(

@@ -14,7 +14,7 @@ from calibration import text
 from calibration.errors import CalibrationError
 from calibration.formats._fields import peek
 from calibration.formats.pose2sim import from_tables
-from calibration.text import shown
+from calibration.text import one_line, shown
 from calibration.types import Calibration
 
 FORMAT = "caliscope"
@@ -62,10 +62,27 @@ def read(path: Path, *, unit: float | None = None, size: tuple[int, int] | None 
     if not known:
         raise CalibrationError(f"{path}: no lens in it is calibrated yet ({', '.join(unknown)}); do that in caliscope")
     found = from_tables(path, known, unit, size, "caliscope TOML", usual="m")
-    if not unknown:
-        return found
-    line = f"{path}: left out, as its lens is not calibrated yet: {', '.join(used[key]['cam_id'] for key in unknown)}"
-    return replace(found, remarks=(*found.remarks, line))
+    lines = _turned(path, known)
+    if unknown:
+        left = ", ".join(used[key]["cam_id"] for key in unknown)
+        lines = (*lines, f"{path}: left out, as its lens is not calibrated yet: {left}")
+    return replace(found, remarks=(*found.remarks, *lines))
+
+
+def _turned(path: Path, tables: dict[str, dict[str, Any]]) -> tuple[str, ...]:
+    """What is said of cameras that caliscope shows turned."""
+    counts = {table["cam_id"]: table.get("rotation_count", 0) for table in tables.values()}
+    turned = [f"{name} by {shown(count)}" for name, count in counts.items() if count not in (0, "0")]
+    if not turned:
+        return ()
+    return (
+        one_line(
+            f"{path}: caliscope shows pictures turned (rotation_count: {', '.join(turned)} quarter turns); the lenses "
+            "in the file are those of the pictures as they are saved, unturned, and so used; with --up X,Y,Z pictures "
+            "of cameras that hang turned are turned upright, the calibration along with them",
+            most=600,
+        ),
+    )
 
 
 def _nothing(value: Any) -> bool:
