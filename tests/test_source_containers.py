@@ -81,7 +81,7 @@ def numbers(sets: list[FrameSet]) -> list[set[int]]:
     return [{decode(frame.image) for frame in one.frames if frame is not None} for one in sets]
 
 
-@pytest.mark.parametrize("other", ["late.ts", "fragments.mp4", "a.flv"])
+@pytest.mark.parametrize("other", ["late.ts", "fragments.mp4", "a.flv", "a.nut", "a.f4v"])
 def test_one_file_in_another_container_fuses_as_before(other, tmp_path, source, late_ts, caplog):
     path = late_ts
     if other != "late.ts":
@@ -100,6 +100,22 @@ def test_one_file_in_another_container_fuses_as_before(other, tmp_path, source, 
 def info(name: str, habit: float, container: str = "mpegts", t: float | None = None) -> SourceInfo:
     start = Start(habit if t is None else t, habit, container)
     return SourceInfo(name, "file", name, (4, 4), 30.0, 9, False, "media", start=start)
+
+
+@pytest.mark.parametrize("codec", ["h264-b", "mpeg4-b", "mpeg2-b"])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_times_of_decoding_in_place_of_those_of_presentation(codec, suffix, tmp_path):
+    """As an AVI is that was put into another container without encoding it anew."""
+    made = grid.write(tmp_path / f"s.{suffix}", grid.Case(suffix, codec))
+
+    def as_decoded(packet, number):
+        packet.pts = packet.dts = round(number / 30 / packet.time_base)
+        return True
+
+    with opened(file_source(copied(tmp_path / f"a.{suffix}", made, as_decoded))) as reader:
+        frames = read_all(reader)
+    assert [decode(frame.image) for frame in frames] == list(range(grid.COUNT))
+    assert np.allclose(np.diff([frame.t for frame in frames]), 1 / 30, atol=1.1e-3)
 
 
 def test_clocks_of_one_kind_may_be_one_clock_and_are_only_named():

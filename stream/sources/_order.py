@@ -41,7 +41,7 @@ class PresentationOrder:
         self._patient = patient
         self._number = self._newest = 0
         self._inside: dict[int, int | None] = {}
-        """Number in decoding order -> time, of each packet whose image is not out yet."""
+        """Number in decoding order -> time, of each packet whose image is not out yet; of some codecs, never comes."""
         self._times: list[int] = []
         """The times that went in and were not handed out."""
         self._rising = True
@@ -64,8 +64,7 @@ class PresentationOrder:
             if self._patient or self._decoding:
                 heapq.heappush(self._times, time)
         packet.opaque = self._number
-        if self._counts:
-            self._inside[self._number] = time
+        self._inside[self._number] = time
         self._number += 1
         return self._counts
 
@@ -95,13 +94,17 @@ class PresentationOrder:
         yield frame, self._own(frame.pts)
 
     def failed(self) -> None:
-        """A packet gave an error instead of an image."""
+        """The last packet gave an error instead of an image."""
+        self._inside.pop(self._number - 1, None)
+        self._forget()
+
+    def _forget(self) -> None:
         if self._decoding and self._times:
             heapq.heappop(self._times)
 
     def end(self) -> Iterator[tuple[VideoFrame, int | None]]:
         """Nothing more comes out of the decoder; what was held back."""
-        self.count += len(self._inside)
+        self.count += len(self._inside) if self._counts else 0
         self._inside.clear()
         yield from self._release()
 
@@ -131,5 +134,7 @@ class PresentationOrder:
 
     def _lost(self, number: int, frame: VideoFrame) -> None:
         del self._inside[number]
-        self.count += not frame.interlaced_frame  # which may come as two packets, one a field
-        self.failed()
+        # Where B-frames are packed, a packet holds two images and the next one none: nothing is lost.
+        if self._counts:
+            self.count += not frame.interlaced_frame  # which may come as two packets, one a field
+            self._forget()

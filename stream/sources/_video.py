@@ -36,6 +36,10 @@ _TOLD = 8
 """So many tracks that are not used are named."""
 _LEADING = 300
 """After so many packets without a keyframe they are decoded all the same: some files mark none."""
+_ROUNDED_S = 0.0015
+"""A time nearer to 0 was 0 before a container that counts milliseconds rounded it."""
+_DELAY = 4
+"""Frames by which B-frames usually move times at most."""
 _IN_VAIN = "no answer in time"
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (av.error.HTTPUnauthorizedError, "user name or password refused (401); write them as scheme://user:password@host"),
@@ -116,6 +120,8 @@ class OpenVideo:
         self.shown = shown
         self.end = 0.0
         """Seconds from its start up to which there were packets, of any track, so far."""
+        self.read_to = 0
+        """Bytes from its beginning up to which there were packets, of any track, so far."""
         self._late: float | None = None
         self._patience, self._between = timeout or (float("inf"), float("inf"))
         self._since = time.monotonic()
@@ -214,7 +220,11 @@ class OpenVideo:
         # below 0 (FLV, MP4 in fragments), B-frames move all times of presentation.
         if self.format in ANYWHERE:
             return self.stream.start_time if self.stream.start_time is not None else pts
-        return pts if dts == 0 else 0
+        rate, base = self.stream.average_rate, self.stream.time_base or 0
+        if dts is None and self.format == "nut":  # it stores none
+            early = rate is not None and self.stream.codec_context.has_b_frames and pts * base * rate <= _DELAY
+            return pts if early else 0
+        return pts if dts is not None and abs(dts * base) < _ROUNDED_S else 0
 
     @property
     def timecode(self) -> str | None:
@@ -272,6 +282,7 @@ class OpenVideo:
             if not live and packet.pts is not None and (base := bases.get(stream.index)) is not None:
                 end = (packet.pts + (packet.duration or 0)) * base
                 self.end = max(self.end, end - (self.container.start_time or 0) / av.time_base)
+                self.read_to = max(self.read_to, (packet.pos or 0) + packet.size)
             if stream is chosen or stream.index == chosen.index:
                 yield packet, arrival
 

@@ -12,7 +12,7 @@ from stream.config import SourceConfig
 from stream.sources._clock import MediaClock
 from stream.sources._sequence import SequenceSource, Shot
 from stream.sources._source import NAME, NAME_IN_WORDS, SourceInfo, Start
-from stream.sources._truncation import missing_bytes
+from stream.sources._truncation import joined_bytes, missing_bytes, never_finished
 from stream.sources._video import OpenVideo
 from stream.types import StreamError
 
@@ -65,7 +65,15 @@ class FileSource(SequenceSource):
         if status.st_size == 0:
             raise StreamError(f"{shown}: the file is empty")
         options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
-        self._video = OpenVideo(f"file:{path.resolve()}", shown, options)
+        try:
+            self._video = OpenVideo(f"file:{path.resolve()}", shown, options)
+        except StreamError:
+            if not never_finished(path):
+                raise
+            problem = "its index (moov) is missing: the recording was cut off before it was finished; a repair tool "
+            problem += "such as untrunc makes one by a good file of the same camera"
+        if self._video is None:
+            raise StreamError(f"{shown}: {problem}")
         return self._run(self._video)
 
     def _fps(self, video: OpenVideo) -> float:
@@ -97,6 +105,11 @@ class FileSource(SequenceSource):
             )
         if not self.note and (missing := self._missing(video)):
             self.note = f"{shown}: ends after {index} frames: {missing}; is the file cut off?"
+        if not self.note and (behind := joined_bytes(Path(self.config.source), video.read_to)):
+            self.note = (
+                f"{shown}: ends after {index} frames; behind them another file begins ({behind} bytes), which is not "
+                "read: files joined as bytes are to be split again and given as A+B"
+            )
 
     def _missing(self, video: OpenVideo) -> str:
         """What is missing at the end: FFmpeg takes the end of a truncated file for the end of the video."""
