@@ -8,8 +8,11 @@ from calibration.geometry.camera import world_to_image
 from calibration.geometry.rotations import angle_degrees, rotation_matrix
 from calibration.solving import person
 from calibration.solving.beside import at_times
+from calibration.solving.body import Body, body_up, bone_spread
+from calibration.solving.bones import bone_terms
 from calibration.solving.floor import floor_from_ankles, floor_from_board, move_world
-from calibration.solving.person import Body, body_up, solve_from_person
+from calibration.solving.person import solve_from_person
+from calibration.solving.sureness import pair_errors
 from tests.calibration_scene import BOARD, aligned_errors, board_walk, pose_errors, room, see, unplaced
 
 BODY = Body(hips=(1, 4), knees=(2, 5), ankles=(3, 6), shoulders=(14, 11), elbows=(15, 12), wrists=(16, 13))
@@ -210,9 +213,9 @@ def test_who_leans_into_the_walk_still_tells_up(lean):
 
 def test_limbs_that_change_their_length_are_refused():
     joints = walker(60)
-    assert person.bone_spread(joints, BODY) < 0.01
+    assert bone_spread(joints, BODY) < 0.01
     wild = joints + np.random.default_rng(0).normal(0, 250, joints.shape)
-    assert person.bone_spread(wild, BODY) > 0.25
+    assert bone_spread(wild, BODY) > 0.25
 
 
 def test_up_is_the_bodys_and_a_leaning_body_is_refused():
@@ -269,6 +272,54 @@ def test_lenses_of_another_camera_are_refused():
     except CalibrationError:
         return
     assert result.problems
+
+
+def test_what_a_walk_does_not_tell_is_refused_and_the_prediction_holds():
+    true = room(2, arc=80.0)
+    errors, predicted, said = [], [], []
+    for seed, (frames, noise) in enumerate(((90, 3.0), (90, 3.0), (90, 3.0), (66, 9.0))):
+        xy, score = look(true, walker(frames)[::6], np.random.default_rng(seed), noise=noise, outliers=0.0, missing=0.0)
+        result = solve_from_person(unplaced(true), xy, score, BODY, HEIGHT, step_s=0.2)
+        turn = result.cameras[1].R @ result.cameras[0].R.T
+        errors.append(float(angle_degrees(turn, true[1].R @ true[0].R.T)))
+        predicted.append(float(result.pair_degrees[0, 1]))
+        said.append([problem for problem in result.problems if "may be turned to each other by" in problem])
+    assert (np.array(errors) < predicted).all() and predicted[-1] > 3 > 2 * max(predicted[:3])
+    assert said[:3] == [[], [], []]
+    assert "cameras c0 and c1" in said[3][0] and "let the person walk longer" in said[3][0]
+
+
+def test_the_predicted_error_of_a_pair_is_that_of_95_of_100_cases():
+    rng = np.random.default_rng(0)
+    true = room(2, arc=80.0)
+    A = rng.normal(0, 0.02, (14, 14)) * np.where(np.arange(14) % 7 == 0, 3.0, 1.0)[:, None]
+    (_, told), _ = pair_errors(true, A @ A.T, 7)
+    drawn = rng.normal(size=(4000, 14)) @ A.T
+    R = [rotation_matrix(drawn[:, 7 * v : 7 * v + 3]) @ camera.R for v, camera in enumerate(true)]
+    errors = angle_degrees(R[1] @ R[0].transpose(0, 2, 1), true[1].R @ true[0].R.T)
+    assert np.mean(errors < told) == pytest.approx(0.95, abs=0.015)
+
+
+def test_bones_pull_points_to_their_length():
+    bones = BODY.tied(HEIGHT)
+    rng = np.random.default_rng(0)
+    X = walker(8)[:, BODY.limbs].reshape(-1, 3) + rng.normal(0, 30, (96, 3))
+    seen, change = rng.random(96) > 0.1, rng.normal(0, 0.05, len(bones.pairs))
+
+    def cost(X, change):
+        at = X.reshape(-1, bones.joints, 3)
+        length = np.linalg.norm(at[:, bones.pairs[:, 0]] - at[:, bones.pairs[:, 1]], axis=-1)
+        there = seen.reshape(-1, bones.joints)[:, bones.pairs].all(-1)
+        r = (length - bones.lengths * np.exp(change)) / bones.sigma_mm
+        return float((2 * np.log(3 + r**2))[there].sum())
+
+    terms = bone_terms(bones, X, seen, change)
+    for way in rng.normal(size=(4, *X.shape)):
+        slope = (cost(X + 1e-4 * way, change) - cost(X - 1e-4 * way, change)) / 2e-4
+        assert slope == pytest.approx(float((terms.points_gradient.reshape(-1, 3) * way).sum()), rel=1e-4)
+    for k, step in enumerate(1e-5 * np.eye(len(change))):
+        slope = (cost(X, change + step) - cost(X, change - step)) / 2e-5
+        assert slope == pytest.approx(terms.lengths_gradient[k], rel=1e-4, abs=1e-6)
 
 
 def test_views_are_moved_in_time():

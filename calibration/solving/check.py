@@ -22,8 +22,8 @@ from calibration.geometry.rotations import skew
 from calibration.geometry.triangulation import reprojection_error, triangulate_linear, triangulate_robust
 from calibration.geometry.upright import up_of
 from calibration.solving.board import Board, BoardView
+from calibration.solving.body import Body
 from calibration.solving.lengths import Lengths, corner_pixels, measure_lengths
-from calibration.solving.person import Body
 from calibration.solving.size import UP_PROBLEM, bone_ratio, in_a_room, size_problem, upside_down
 
 # What passes: a board's corners within so many pixels, a person's joints within so much of the image's long side.

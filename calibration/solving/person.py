@@ -9,6 +9,7 @@ Estimation in a Multi-camera Setup*, 2014; Takahashi et al., *Human Pose as Cali
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
+from typing import Final
 
 import cv2
 import numpy as np
@@ -19,52 +20,21 @@ from calibration.errors import CalibrationError
 from calibration.geometry.camera import Camera, image_to_ray
 from calibration.geometry.triangulation import reprojection_error, triangulate_robust
 from calibration.solving.beside import at_times, tell
+from calibration.solving.body import Body, bone_lengths, bone_spread, height_of, walk_up
 from calibration.solving.bundle import Observations, adjust
-from calibration.solving.gait import way, without
-from calibration.solving.vertical import Vertical, vertical
 
 _MIN_JOINTS = 120
 """Two cameras that see fewer joints at the same times than this are not linked."""
-# Parts of a standing height (Drillis and Contini 1966): the length of each limb, and of hips to shoulders.
-_THIGH, _SHANK, _UPPER_ARM, _TRUNK = 0.245, 0.246, 0.186, 0.288
 _ADJUSTED_FRAMES = 100
 _SPREAD = 0.25
 """Bones that change their length by more than this do not belong to one body seen by these cameras."""
 _STEPS = 40
 """Most steps of an adjustment."""
-# A walking body sways by 3 degrees or so; one that leans more does not tell up.
-_LEAN_DEGREES = 10.0
 _UNSURE_DEGREES = 1.5
 # Beyond them a correction is none: the recordings are not in step, or the lenses are others.
 _LATE_S, _OTHER_LENS = 0.25, 0.3
-_STEEP = 0.35
-"""Sine of the slope above which the way of the feet is none on a floor."""
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """Which joints are which; each a (right, left) pair of indexes."""
-
-    hips: tuple[int, int]
-    knees: tuple[int, int]
-    ankles: tuple[int, int]
-    shoulders: tuple[int, int]
-    elbows: tuple[int, int]
-    wrists: tuple[int, int]
-
-    @property
-    def limbs(self) -> list[int]:
-        """The twelve joints that are points of a body, not means of others."""
-        return [
-            j for pair in (self.hips, self.knees, self.ankles, self.shoulders, self.elbows, self.wrists) for j in pair
-        ]
-
-    def bones(self) -> tuple[list[tuple[int, int]], Array]:
-        """Bones (B) as joint pairs and their lengths (B,) as parts of the height."""
-        pairs = [(a, b) for x, y in ((self.hips, self.knees), (self.knees, self.ankles), (self.shoulders, self.elbows))
-                 for a, b in zip(x, y, strict=True)]  # fmt: skip
-        pairs += list(zip(self.hips, self.shoulders, strict=True))
-        return pairs, np.repeat([_THIGH, _SHANK, _UPPER_ARM, _TRUNK], 2)
+_BELIEVED: Final = 3.0
+"""Degrees to which each camera must be known to every other one, in 95 of 100 cases: 20 cm in 4 m."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,6 +59,8 @@ class FromPerson:
     """Cameras later than the first, and by how many seconds; the others are in step, as far as can be told."""
     focal: float = 1.0
     """Factor by which all focal lengths were corrected."""
+    pair_degrees: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    """(V, V) what the error of each pair's relative rotation stays below in 95 of 100 such walks, degrees."""
 
 
 def solve_from_person(
@@ -127,10 +99,11 @@ def solve_from_person(
     weight = np.where(seen, score, 0.0)
     placed = _chain(cameras, masked, seen, body, height_mm)
     placed, settled = _refine(placed, masked, weight)
-    placed, beside = tell(placed, masked, weight, step_s)
+    limbs = body.limbs
+    placed, beside = tell(placed, masked[:, :, limbs], weight[:, :, limbs], step_s, body.tied(height_mm))
     masked = at_times(masked, beside.late_s, step_s)
     joints = triangulate_robust(placed, masked, weight).points
-    scale = height_mm / _height(joints, body)
+    scale = height_mm / height_of(joints, body)
     placed = tuple(replace(c, t=c.t * scale) for c in placed)
     result = triangulate_robust(placed, masked, weight)
     error = reprojection_error(placed, result.points, masked)
@@ -152,6 +125,8 @@ def solve_from_person(
             problems.append(f"camera {camera.name} seems {1e3 * abs(late):.0f} ms {'late' if late > 0 else 'early'}")
     if abs(np.log(beside.focal)) > _OTHER_LENS:
         problems.append(f"the walk wants focal lengths {beside.focal:.2f} times those that were given")
+    if unsure := _unsure(placed, beside.pair_degrees):
+        problems.append(unsure)
     if not settled:
         remarks.append("the adjustment had not settled when it ran out of steps; let the person walk all over the room")
     remarks.append(f"the scale comes from a height of {height_mm:g} mm and average proportions: check a known length")
@@ -165,111 +140,23 @@ def solve_from_person(
         if up_degrees > _UNSURE_DEGREES:
             remarks.append(f"up is known to {up_degrees:.1f} degrees only; let the person walk longer, to and fro")
     late = {camera.name: float(s) for camera, s in zip(placed, beside.late_s, strict=True) if s}
-    return FromPerson(placed, result.points, up, rms, tuple(remarks), tuple(problems), up_degrees, late, beside.focal)
+    return FromPerson(
+        placed, result.points, up, rms, tuple(remarks), tuple(problems), up_degrees, late, beside.focal,
+        beside.pair_degrees,
+    )  # fmt: skip
 
 
-def _height(joints: Array, body: Body) -> float:
-    """The height, in the joints' unit, of the body of average proportions that fits best."""
-    pairs, part = body.bones()
-    lengths = _bone_lengths(joints, pairs)
-    good = np.isfinite(lengths)
-    if not good.any():
-        raise CalibrationError("no bone was located often enough to tell the scale; let the person walk in full view")
-    # The legs and the trunk make the height; the arms count where nothing else was seen.
-    long = good & (np.arange(len(part)) // 2 != 2)
-    use = long if bool(np.any(long)) else good
-    return float(lengths[use].sum() / part[use].sum())
-
-
-def limb_lengths(joints: Array, body: Body) -> tuple[Array, Array]:
-    """Median lengths (B,) of the long bones, thighs, shanks and upper arms, and their lengths as parts of the height.
-
-    Args:
-        joints: (F, J, 3) mm, NaN where not located.
-        body: which joints are which.
-
-    Returns:
-        Lengths in the joints' unit, NaN for bones located in fewer than five frames; and parts.
-    """
-    pairs, part = body.bones()
-    trunk = [set(pair) & set(body.hips) and set(pair) & set(body.shoulders) for pair in pairs]
-    long = np.array([not part_of_trunk for part_of_trunk in trunk])
-    return _bone_lengths(joints, pairs)[long], part[long]
-
-
-def bone_spread(joints: Array, body: Body) -> float:
-    """By how much the length of the typical bone changes, as a part of it: 1.48 times the median deviation.
-
-    Args:
-        joints: (F, J, 3) mm, NaN where not located.
-        body: which joints are which.
-    """
-    a, b = np.array(body.bones()[0]).T
-    length = np.linalg.norm(joints[:, a] - joints[:, b], axis=-1)
-    spreads = [
-        1.48 * np.median(np.abs(seen - np.median(seen))) / np.median(seen)
-        for seen in (column[np.isfinite(column)] for column in length.T)
-        if len(seen) >= 5
-    ]
-    return float(np.median(spreads)) if spreads else float("nan")
-
-
-def _bone_lengths(joints: Array, pairs: Sequence[tuple[int, int]]) -> Array:
-    a, b = np.array(pairs).T
-    length = np.linalg.norm(joints[:, a] - joints[:, b], axis=-1)
-    enough = np.isfinite(length).sum(0) >= 5
-    return np.array([np.nanmedian(length[:, k]) if enough[k] else np.nan for k in range(len(pairs))])
-
-
-def body_up(joints: Array, body: Body) -> Array:
-    """The median direction from the ankles to the shoulders: against gravity, if the person mostly stood or walked.
-
-    Who walks leans forwards, so what lies along the way of the feet is left out, as the floor is level along it: on
-    walks of two to four seconds this leaves 1.3 degrees of 3.4.
-
-    Args:
-        joints: (F, J, 3) mm, NaN where not located.
-        body: which joints are which.
-
-    Returns:
-        (3,) unit vector.
-
-    Raises:
-        CalibrationError: if shoulders and ankles were never located together, or the person mostly leaned or bent.
-    """
-    d = joints[:, list(body.shoulders)].mean(1) - joints[:, list(body.ankles)].mean(1)
-    d = d[np.isfinite(d).all(1)]
-    if not len(d):
-        raise CalibrationError("shoulders and ankles were never located together; let the person walk in full view")
-    d /= np.linalg.norm(d, axis=1, keepdims=True)
-    up = np.median(d, axis=0)
-    up /= np.linalg.norm(up)
-    along = way(joints[:, list(body.ankles)])
-    if along is not None and abs(along @ up) < _STEEP:
-        up, d = without(up, along), without(d, along)
-    lean = float(np.median(np.degrees(np.arccos(np.clip(d @ up, -1, 1)))))
-    if lean > _LEAN_DEGREES:
-        raise CalibrationError(
-            f"the person leans or bends by {lean:.0f} degrees on average, so up is not known; let them walk upright"
-        )
-    return up
-
-
-def walk_up(joints: Array, body: Body) -> Vertical:
-    """Up by all that a walk tells of it, and how well it is known: see ``calibration.solving.vertical``.
-
-    Args:
-        joints: (F, J, 3) mm, about ten moments a second; NaN where not located.
-        body: which joints are which.
-
-    Raises:
-        CalibrationError: as ``body_up``, which it starts from.
-    """
-    first = body_up(joints, body)
-    trunk = joints[:, list(body.shoulders)].mean(1) - joints[:, list(body.ankles)].mean(1)
-    (hip_r, hip_l), (shoulder_r, shoulder_l) = body.hips, body.shoulders
-    left = joints[:, hip_l] - joints[:, hip_r] + joints[:, shoulder_l] - joints[:, shoulder_r]
-    return vertical(trunk, left, joints[:, list(body.ankles)], first)
+def _unsure(cameras: Sequence[Camera], pair_degrees: Array) -> str:
+    """Why cameras are not known well enough to each other; empty where they are."""
+    a, b = np.unravel_index(np.argmax(pair_degrees), pair_degrees.shape)
+    worst = float(pair_degrees[a, b])
+    if worst <= _BELIEVED:
+        return ""
+    return (
+        f"cameras {cameras[int(a)].name} and {cameras[int(b)].name} may be turned to each other by {worst:.1f} degrees "
+        f"more or less than found, and {_BELIEVED:g} are allowed: let the person walk longer, near and far and "
+        "through all of the room that both see"
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -296,7 +183,7 @@ def _pair(a: Camera, b: Camera, xa: Array, xb: Array, body: Body, height_mm: flo
     two = (replace(a, R=np.eye(3), t=np.zeros(3)), replace(b, R=R, t=1000 * t))
     points = triangulate_robust(two, np.stack([np.where(both[..., None], x, np.nan) for x in (xa, xb)])).points
     pairs, part = body.bones()
-    ratio = part * height_mm / _bone_lengths(points, pairs)
+    ratio = part * height_mm / bone_lengths(points, pairs)
     if np.isnan(ratio).all():
         return None
     rays = np.stack([image_to_ray(a, xa[both]), image_to_ray(b, xb[both]) @ R])

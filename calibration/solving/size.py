@@ -11,7 +11,7 @@ import numpy as np
 
 from calibration.arrays import Array
 from calibration.geometry.camera import Camera
-from calibration.solving.person import Body, limb_lengths
+from calibration.solving.body import Body, limb_lengths
 
 PLAUSIBLE: Final = (0.6, 1.6)
 """Long bones of people, in those of an adult of 1.7 m."""

@@ -13,7 +13,7 @@ import numpy as np
 from calibration.arrays import Array
 from calibration.geometry.camera import Camera, world_to_image
 from calibration.geometry.triangulation import triangulate_linear
-from calibration.solving.person import Body
+from calibration.solving.body import Body
 from calibration.solving.size import PLAUSIBLE, UP_PROBLEM, bone_ratio, in_a_room, size_problem
 from engines import skeleton
 from engines.skeleton import LIMBS

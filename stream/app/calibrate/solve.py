@@ -12,11 +12,12 @@ from calibration.formats import save_calibration
 from calibration.geometry.camera import camera_from_fov
 from calibration.geometry.triangulation import triangulate_robust
 from calibration.solving.board import Board
+from calibration.solving.body import walk_up
 from calibration.solving.check import check_board, check_person, picture
 from calibration.solving.extrinsics import solve_extrinsics
 from calibration.solving.floor import floor_from_ankles, floor_from_board, move_world
 from calibration.solving.intrinsics import MIN_VIEWS, pick, solve_intrinsics
-from calibration.solving.person import solve_from_person, walk_up
+from calibration.solving.person import solve_from_person
 from calibration.solving.person_seen import person_seen
 from calibration.types import Calibration
 from engines.argument_types import FAILED
@@ -165,6 +166,7 @@ def from_person(args: argparse.Namespace) -> int:
             placed, remarks = ground.cameras, remarks + ground.remarks
             print(ground.origin)
         print(f"up: known to {result.up_degrees:.1f} degrees")
+    print(f"cameras: turned to each other as found to within {result.pair_degrees.max():.1f} degrees (95 %)")
     for name, rms in result.rms_px.items():
         print(f"{name}: error {rms:.1f} px")
     for name, late in result.late_s.items():
@@ -181,7 +183,10 @@ def from_person(args: argparse.Namespace) -> int:
             "(--anyway writes it all the same)"
         )
         return FAILED
-    made_of = how_made(args, None) | {"height_mm": args.height}
+    made_of = how_made(args, None) | {
+        "height_mm": args.height,
+        "turned_degrees_95": round(float(result.pair_degrees.max()), 2),
+    }
     save_placed(args, calibration, placed, made_of)
     return 0
 
