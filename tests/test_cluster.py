@@ -194,6 +194,12 @@ def test_two_who_publish_one_camera_are_refused_and_named(publish, capsys):
         (("--camera", "x.mp4", "--publish", "lab", "--keys", "none"), "there is no authority.pem in it"),
         (("--camera", "node:lab/left", "--rotate", "90"), "its images are elsewhere"),
         (("--camera", "node:lab"), "names no camera, as node:lab/left does"),
+        (
+            ("--camera", "node:lab/left", "--record", "takes", "--record-video"),
+            "stay on their computers; give it there",
+        ),
+        (("--camera", "node:lab/left", "--capture", "takes", "--live"), "is on another one; give it there"),
+        (("--camera", "x.mp4", "--publish-images", "5fps,320px"), "--publish-images is of --publish GROUP"),
         (("--camera", "node:l b/left"), "is no group such as lab"),
     ],
 )

@@ -4,9 +4,13 @@ import argparse
 import threading
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
+
+import stream
+from engines.types import ExtraJoints, Seen
 
 for package in ("zenoh", "msgpack"):
     pytest.importorskip(package, reason=f"needs {package}, of requirements-cluster.txt")
@@ -17,6 +21,8 @@ from stream.cluster.messages import Card, Look, Order, Recording, Remark  # noqa
 from stream.cluster.node import Node  # noqa: E402
 from stream.cluster.orders import Orders  # noqa: E402
 from stream.config import SourceConfig  # noqa: E402
+from stream.recordings.replay import read_clocks, read_events, replay  # noqa: E402
+from stream.recordings.takes import open_take  # noqa: E402
 from stream.sinks._thumbnails import PictureLimits, Thumbnails, picture_limits  # noqa: E402
 from stream.sources.node import make  # noqa: E402
 from stream.types import ClockReading, Event, Frame  # noqa: E402
@@ -341,3 +347,98 @@ def test_what_is_no_size_of_pictures_is_refused(text):
 
 def test_a_size_of_pictures_is_read():
     assert picture_limits("5fps,320px") == PictureLimits(5.0, 320) == picture_limits(" 5 fps, 320 px ")
+
+
+def test_what_is_wrong_with_a_camera_is_noted_once(computer):
+    group = free_group()
+    one = computer(group)
+    notes = iter(["", "", *(f"no new frame for {k} s" for k in range(4, 9))])
+    one.node._cards = lambda: [Card("left", (640, 480), 30.0, None, None, next(notes, ""))]
+    with fusing(group) as (_, told, _):
+        until(lambda: any(getattr(note, "text", "") == "is well again" for note in told))
+        said = [note.text for note in told if getattr(note, "source", "") == f"{one.node.id}: left"]
+    assert len(said) == 2 and said[0].startswith("no new frame for")
+
+
+# whole runs
+
+
+COV = np.stack([np.float32([[4 + k, 1], [1, 3]]) for k in range(17)])
+HEEL = ExtraJoints(("left_heel",), np.float32([[200, 300]]), np.float32([0.7]), np.float32([[[4, 1], [1, 3]]]))
+
+
+def crowd(t):
+    """Somebody with covariances and further joints, who walks over the image."""
+    (one,) = somebody(t).people
+    return Seen("made-up", (replace(one, detection=replace(one.detection, cov=COV, extra=HEEL)),))
+
+
+def test_a_recording_of_cameras_elsewhere_holds_all_of_it_and_outlives_them(computer, tmp_path):
+    group, over = free_group(), threading.Event()
+    left, right = computer(group), computer(group, camera="right")
+    left.node._cards = lambda: [Card("left", (640, 480), 30.0, "serial-1", None)]
+
+    def publish():
+        index = 0
+        while not over.wait(1 / 30):
+            for one, name in ((left, "left"), (right, "right")):
+                one.node.put(name, index, one.clock(), (640, 480), crowd(0.01 * index))
+            index += 1
+
+    thread = threading.Thread(target=publish, daemon=True)
+    thread.start()
+    names = [f"{name}=node:{group}/{name}" for name in ("left", "right")]
+    try:
+        with stream.open_stream(*names, record=tmp_path, runtime="onnx", precision="fp32") as live:
+            got = iter(live)
+            for _ in range(15):
+                next(got)
+            right.node.close()
+            until(lambda: next(got).frames[1] is None)
+            for _ in range(10):
+                next(got)
+    finally:
+        over.set()
+        thread.join()
+    take = open_take(tmp_path)
+    one, other = take.run_info.cameras
+    assert (one.name, one.size, one.serial) == ("left", (640, 480), "serial-1") and other.serial is None
+    views = [view for estimate in replay(take) for k in range(2) for view in estimate.views_of(k)]
+    for view in views:
+        np.testing.assert_allclose(view.detection.cov, COV, rtol=1e-5)
+        assert view.detection.extra.names == ("left_heel",) and view.detection.origin == "made-up"
+        np.testing.assert_allclose(view.detection.extra.cov, HEEL.cov, rtol=1e-5)
+    assert len(views) > 30
+    assert {reading.other for reading in read_clocks(take)} == {left.node.id, right.node.id}
+    assert left.asked() == [True, False], "it was recorded from the start to the end"
+
+
+def test_a_file_that_is_played_in_real_time_is_marked_where_it_was(tmp_path):
+    """Its take is at the times of the file, which its readings of the clock bring to those of whoever fuses."""
+    group = free_group()
+    live = stream.open_stream(
+        "cam=synthetic:frames=900", realtime=True, publish=str(group), record=tmp_path, runtime="onnx",
+        detector="movenet-lightning", people=1,
+    )  # fmt: skip
+    thread = threading.Thread(target=lambda: [None for _ in live], daemon=True)
+    thread.start()
+    try:
+        with fusing(group) as (orders, told, _):
+            until(lambda: orders._told)
+            assert not list(tmp_path.iterdir()), "it waits"
+            orders.record(True, time.monotonic())
+            until(lambda: any(True for take in tmp_path.iterdir() for _ in replay(open_take(take))))
+            here = time.monotonic()
+            orders.event("key", "jump", here)
+            live.control.event("key", "fall")
+            event = until(lambda: next((e for e in told if getattr(e, "text", "") == "fall"), None))
+            until(lambda: any(e.text == "jump" for e in read_events(open_take(tmp_path))))
+    finally:
+        live.close()
+        thread.join(PATIENCE_S)
+    take = open_take(tmp_path)
+    ahead = np.median([reading.ahead for reading in read_clocks(take)])
+    t = next(e.t for e in read_events(take) if e.text == "jump")
+    assert t < 40 and abs(t + ahead - here) < NEAR_S and abs(event.t - here) < 4 * NEAR_S
+    moments = [estimate.t for estimate in replay(take)]
+    assert moments[0] - NEAR_S < t < moments[-1] + NEAR_S

@@ -5,6 +5,7 @@ import fcntl
 import os
 import resource
 import signal
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -211,3 +212,14 @@ def test_a_full_disk_stops_the_frames_loudly(tmp_path: Path) -> None:
     recorder.open(make_run_info())
     recorder.close()
     assert len(list(read_frames(open_take(take), "cam0"))) >= 1
+
+
+def test_pictures_of_other_computers_are_not_recorded_as_images(tmp_path: Path) -> None:
+    info = make_run_info(2)
+    here, there = info.cameras
+    recorder = FrameRecorder(tmp_path)
+    recorder.open(replace(info, cameras=(here, replace(there, source="node:lab/cam1"))))
+    for estimate in make_estimates(6):
+        recorder.write(estimate, {name: np.zeros((48, 64, 3), np.uint8) for name in ("cam0", "cam1")})
+    assert "6 images of 1 camera" in recorder.close()
+    assert [path.name for path in tmp_path.glob("*.mkv")] == ["frames-0-cam0-00000.mkv"]

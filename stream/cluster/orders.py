@@ -52,6 +52,8 @@ class _Told:
     read: float = float("-inf")
     """When it was told of the clocks last."""
     here: bool = True
+    ill: set[str] = field(default_factory=set)
+    """Its cameras with which something is wrong."""
     takes: list[str] = field(default_factory=list)
     """Its own, as they were heard of."""
     recording: Recording | None = None
@@ -210,6 +212,7 @@ class Orders:
             told.waits_until = told.fetches_until = 0.0
         if not peer.here or peer.offset is None:
             return
+        self._note_cameras(node, peer, told, now)
         self._keep(told, peer.hello.recording)
         if now >= told.waits_until:
             self._order(node, peer, told, now)
@@ -218,6 +221,13 @@ class Orders:
             offset = peer.offset.seconds
             pull = Pull(told.heard, MOST_REMARKS)
             self._listener.ask(node, "told", pull, _QUICK_S, lambda data: self._remarked(node, told, offset, data))
+
+    def _note_cameras(self, node: str, peer: Peer, told: _Told, now: float) -> None:
+        """Note what is wrong with a camera once, and once that it is not any more: what is said goes on changing."""
+        for card in peer.hello.cards:
+            if bool(card.note) != (card.name in told.ill):
+                self._tell(Event(now, f"{node}: {card.name}", card.note or "is well again"))
+                (told.ill.add if card.note else told.ill.discard)(card.name)
 
     def _keep(self, told: _Told, recording: Recording) -> None:
         told.recording = recording

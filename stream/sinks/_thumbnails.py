@@ -32,6 +32,10 @@ class PictureLimits:
     px: int
     """Of the longer side."""
 
+    def __str__(self) -> str:
+        """As it is given."""
+        return f"{self.fps:g}fps,{self.px}px"
+
 
 def picture_limits(text: str) -> PictureLimits:
     """Read ``5fps,320px``; raises argparse.ArgumentTypeError."""

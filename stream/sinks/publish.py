@@ -120,7 +120,16 @@ class Publish:
     @property
     def _ahead(self) -> float:
         """Seconds by which the clock is ahead of the times of the run."""
-        return 0.0 if self._monotonic or not math.isfinite(self._base) else self._base
+        return self._base if self._timed and not self._monotonic else 0.0
+
+    @property
+    def _timed(self) -> bool:
+        """Whether it is known how the times of the run lie in the clock's: of a file once its first frame was seen."""
+        return self._monotonic or math.isfinite(self._base)
+
+    def _time_of(self, t: float) -> float:
+        """The time of the run at a time of the clock; the start of a file that has not begun."""
+        return t - self._ahead if self._timed else 0.0
 
     def _look_after(self, node: Node) -> None:
         """Say when whoever fuses is gone, and when it is back."""
@@ -139,9 +148,9 @@ class Publish:
         node, run = self._node, self._run
         if node is None:
             return
-        now = time.monotonic() - self._ahead
+        now = self._time_of(time.monotonic())
         reading = None
-        if order.ahead is not None:
+        if order.ahead is not None and self._timed:
             reading = ClockReading(now, node.id, order.who, order.ahead.seconds + self._ahead, order.ahead.within)
         before = run.recording()
         if reading is not None and order.record is not True:
@@ -157,7 +166,7 @@ class Publish:
             run.tell(reading)
         for remark in order.remarks:
             if self._rate():
-                self._note(Event(remark.t - self._ahead, f"{order.who}: {remark.source}", remark.text))
+                self._note(Event(self._time_of(remark.t), f"{order.who}: {remark.source}", remark.text))
 
     def _note(self, event: Event) -> None:
         self._foreign.append(event)
