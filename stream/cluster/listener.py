@@ -284,8 +284,9 @@ class Listener:
 
     def begin(self) -> None:
         """Whoever is to be heard is attached: frames of files may be fetched."""
-        self._reading = True
-        self._wake.set()
+        if not self._reading:  # it is called for every frame
+            self._reading = True
+            self._wake.set()
 
     def note(self, feed: Feed) -> str:
         """What is wrong with a camera, in a line."""
