@@ -63,12 +63,20 @@ def reprojection_misfit(views: Views, joints: Array, used: Sequence[int], option
     Jt = J.swapaxes(-1, -2)
     distance = np.median(z, axis=1)[:, None, None, None]
     noise = (options.noise_mm / distance) ** 2 * views.noise
-    says = (Jt @ np.linalg.inv(noise) @ J) * views.seen[..., None, None]
+    says = (Jt @ _inverse(noise) @ J) * views.seen[..., None, None]
     pose = np.linalg.inv(says[list(used)].sum(0) + np.eye(3) / options.pose_mm**2)
-    square = away[..., None, :] @ np.linalg.solve(noise + J @ pose @ Jt, away[..., None])
+    square = (away * (_inverse(noise + J @ pose @ Jt) * away[..., None, :]).sum(-1)).sum(-1)
     # A joint behind the camera is as far off as can be.
-    misfit = np.where(local[..., 2] > NEAR_MM, np.sqrt(square[..., 0, 0]), np.inf)
+    misfit = np.where(local[..., 2] > NEAR_MM, np.sqrt(square), np.inf)
     return medians(misfit, _compared(views) & np.isfinite(joints).all(-1))
+
+
+def _inverse(A: Array) -> Array:
+    """Of covariances (..., 2, 2): many small ones take LAPACK long."""
+    out = np.empty_like(A)
+    out[..., 0, 0], out[..., 1, 1] = A[..., 1, 1], A[..., 0, 0]
+    out[..., 0, 1], out[..., 1, 0] = -A[..., 0, 1], -A[..., 1, 0]
+    return out / (A[..., 0, 0] * A[..., 1, 1] - A[..., 0, 1] * A[..., 1, 0])[..., None, None]
 
 
 def lifted_misfit(views: Views, joints: Array) -> Array:

@@ -86,6 +86,8 @@ class Problem:
     """(V, 16)."""
     rows: Array
     """(Q, 16) with Q = L M 16: the whitened mixture residuals are ``exp(-s) rows @ x - target``."""
+    columns: Array
+    """(16, Q) the same the other way round, as it lies in memory."""
     target: Array
     """(Q, 3)."""
     log_kernel: Array
@@ -95,8 +97,9 @@ class Problem:
 def pose_problem(views: Views, distance: Array, options: FusionOptions = FusionOptions()) -> Problem:
     """Prepare what does not change; at least one view is lifted, the person is ``distance`` (V,) mm from each."""
     sigma = options.spread * np.maximum(views.sigma[:, :, 1:], 1.0)
-    rows = _whitener(options.chain) / sigma[..., None, :]
-    whiten = np.linalg.cholesky(np.linalg.inv(views.noise[:, 1:])).swapaxes(-1, -2)
+    apart = _whitener(options.chain) / sigma[..., None, :]
+    rows = (apart @ RELATIVE).reshape(-1, _N)
+    whiten = _whitening(views.noise[:, 1:])
     return Problem(
         options,
         views.R,
@@ -104,8 +107,9 @@ def pose_problem(views: Views, distance: Array, options: FusionOptions = FusionO
         views.ray[:, 1:],
         whiten * (views.seen[:, 1:] * distance[:, None] / options.noise_mm)[..., None, None],
         views.seen[:, 1:],
-        (rows @ RELATIVE).reshape(-1, _N),
-        (rows @ views.mean[:, :, 1:]).reshape(-1, 3),
+        rows,
+        np.ascontiguousarray(rows.T),
+        (apart @ views.mean[:, :, 1:]).reshape(-1, 3),
         np.log(np.maximum(views.weight, 1e-9)) - 3 * np.log(sigma).sum(-1),
     )
 
@@ -132,15 +136,36 @@ class Sight(NamedTuple):
     """(S, V, 16, 2, 3) by the joint, 1/mm."""
 
 
+def _square(v: Array) -> Array:
+    """Squared length of vectors (..., d) of few numbers, along which numpy sums slowly."""
+    return sum(v[..., k] ** 2 for k in range(1, v.shape[-1])) + v[..., 0] ** 2
+
+
+def _whitening(cov: Array) -> Array:
+    """(..., 2, 2) upper triangles A with ``A^T A`` the inverse of covariances (..., 2, 2)."""
+    a, b, c = cov[..., 0, 0], cov[..., 0, 1], cov[..., 1, 1]
+    det = a * c - b * b
+    out = np.zeros_like(cov)
+    out[..., 0, 0] = np.sqrt(c / det)
+    out[..., 0, 1] = -b / np.sqrt(c * det)
+    out[..., 1, 1] = 1 / np.sqrt(c)
+    return out
+
+
+def _turned(A: Array, b: Array) -> Array:
+    """``A @ b`` of matrices (..., 2, 2) and (..., 2, n), of which numpy multiplies many small ones slowly."""
+    return A[..., :1] * b[..., :1, :] + A[..., 1:] * b[..., 1:, :]
+
+
 def sight(p: Problem, x: Array) -> Sight:
     """Project poses (S, 16, 3) mm and compare them with what was seen."""
     local = x[:, None] @ p.R.transpose(0, 2, 1) + p.t[:, None]
     z = np.maximum(local[..., 2], NEAR_MM)
     projected = local[..., :2] / z[..., None]
-    r = (p.whiten @ (projected - p.ray)[..., None])[..., 0]
+    r = _turned(p.whiten, (projected - p.ray)[..., None])[..., 0]
     # d(x/z)/dX = (R1 - (x/z) R3) / z
-    J = p.whiten @ ((p.R[:, None, :2] - projected[..., None] * p.R[:, None, 2:]) / z[..., None, None])
-    return Sight(r, (r**2).sum(-1), J)
+    J = _turned(p.whiten, (p.R[:, None, :2] - projected[..., None] * p.R[:, None, 2:]) / z[..., None, None])
+    return Sight(r, _square(r), J)
 
 
 def _tails(p: Problem, square: Array) -> tuple[Array, Array]:
@@ -193,7 +218,7 @@ def mixtures(p: Problem, x: Array, s: Array) -> MixtureTerms:
     shrink = np.exp(-s)[:, None, None]
     fitted = p.rows @ (x * shrink)
     w = fitted - p.target
-    tail = p.options.mixture_degrees + (w**2).sum(-1)
+    tail = p.options.mixture_degrees + _square(w)
     log = np.log(tail / p.options.mixture_degrees).reshape(count, views, kernels, _N).sum(-1)
     log = p.log_kernel - (p.options.mixture_degrees + 3) / 2 * log
     top = log.max(-1, keepdims=True)
@@ -203,12 +228,12 @@ def mixtures(p: Problem, x: Array, s: Array) -> MixtureTerms:
     energy = -(top + np.log(total))[..., 0].mean(-1)
     weight = (p.options.mixture_degrees + 3) / tail
     k = weight * (share / views).repeat(_N, -1).reshape(count, -1)
-    # The residuals' derivatives: exp(-s) rows by the joints, -fitted by the log-scale.
-    weighted = (p.rows.T * (k * shrink[..., 0])[:, None]) @ np.concatenate([w, -fitted], -1)
-    kf = k[..., None] * fitted
-    scale = np.stack([-(kf * w).sum((1, 2)), (kf * fitted).sum((1, 2))], -1)
-    normal = (p.rows.T * (k * shrink[..., 0] ** 2)[:, None]) @ p.rows
-    return MixtureTerms(energy, weighted[..., :3], normal, scale, weighted[..., 3:], share, weight, w)
+    # The residuals' derivatives: exp(-s) rows by the joints, -fitted = -exp(-s) rows @ x by the log-scale.
+    pull = p.columns * (k * shrink[..., 0])[:, None]
+    normal = (pull @ p.rows) * shrink
+    gradient, coupling = pull @ w, -normal @ x
+    scale = -np.stack([(x * gradient).sum((1, 2)), (x * coupling).sum((1, 2))], -1)
+    return MixtureTerms(energy, gradient, normal, scale, coupling, share, weight, w)
 
 
 def _symmetry(p: Problem, x: Array) -> Terms:

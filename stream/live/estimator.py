@@ -25,7 +25,6 @@ from engines.types import (
     Mixture,
     Pose,
     Seen,
-    TimedSession,
     empty_detection,
 )
 from stream.config import DetectConfig, PeopleConfig, SyncConfig, TrackConfig
@@ -241,8 +240,8 @@ class Estimator:
             fresh = sum(look.fresh for look in looks)
             for eye, look in zip(self._eyes, looks, strict=True):
                 # Not while the session looks at the next frame: only of files, for which speed never counts.
-                if look.fresh and pending is self._pending and isinstance(eye.session, TimedSession):
-                    eye.session.report(pending.detect_s / fresh)
+                if look.fresh and pending is self._pending and eye.timed is not None:
+                    eye.timed.report(pending.detect_s / fresh)
         return looks, pending.detect_s
 
     def _lift(

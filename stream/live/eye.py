@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engines.types import CrowdSession, Seen
+from engines.types import CrowdSession, Seen, TimedSession
 from stream.live.cuts import Cuts
 from stream.live.interpolation import interpolate_all
 from stream.live.known import followed
@@ -42,6 +42,8 @@ class Eye:
     """They are told what is seen in each frame."""
     clock: Callable[[], float]
     """Seconds; only to measure."""
+    timed: TimedSession | None = field(init=False)
+    """The session, if it wants to know how long it took."""
     free: threading.Lock = field(default_factory=threading.Lock)
     """Its frames are looked at one after another: a session takes no two at once."""
     frame_index: int = -1
@@ -51,6 +53,10 @@ class Eye:
     cuts: Cuts = field(default_factory=Cuts)
     seen: Seen | None = None
     before: tuple[float, Seen] | None = None
+
+    def __post_init__(self) -> None:
+        """Asking whether it is a protocol's takes long."""
+        self.timed = self.session if isinstance(self.session, TimedSession) else None
 
     def look(self, frame: Frame | None, target: float) -> Look:
         """Detect, once a frame, and interpolate to the target time where a frame before it is known.
