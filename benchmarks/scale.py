@@ -13,7 +13,9 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -36,6 +38,9 @@ FPS: Final = 30.0
 FRAMES: Final = 300
 APART_MM: Final = 1500.0
 WARM_UP_S: Final = 3.0
+MESSAGES: Final = "messages"
+PARTS: Final = {"compute": "fusing", "camera-": "cameras", "cluster-": "clocks", "MainThread": "reader"}
+"""How the names of threads begin, and what they do; the network's own, in which messages are decoded, have no name."""
 
 
 def cameras_of(count: int) -> tuple[Camera, ...]:
@@ -78,29 +83,44 @@ def publish(to: Group, total: int, mine: Sequence[int], people: int) -> None:
             node.put(camera.name, index, t, camera.size, its[round(t * FPS) % FRAMES])
 
 
+def used_by(process: psutil.Process) -> Counter[str]:
+    """Processor seconds of this process so far, by what they went into."""
+    names = {thread.native_id: thread.name for thread in threading.enumerate()}
+    found: Counter[str] = Counter()
+    for one in process.threads():
+        name = names.get(one.id, "")
+        part = next((part for start, part in PARTS.items() if name.startswith(start)), MESSAGES)
+        found[part] += one.user_time + one.system_time
+    return found
+
+
 def fuse(to: Group, total: int, seconds: float) -> dict[str, Any]:
     """The fusing process: what it managed."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     cameras = cameras_of(total)
     sources = [f"{camera.name}=node:{to}/{camera.name}" for camera in cameras]
-    process, late, moments, used, fused = psutil.Process(), [], 0, 0.0, 0
+    process, late, moments, used, fused = psutil.Process(), [], 0, Counter[str](), 0
+    stages: Counter[str] = Counter()
     with stream.open_stream(*sources, calibration=Calibration(cameras), runtime="onnx", policy="latest") as live:
         start = begun = time.monotonic() + WARM_UP_S
         for estimate in live:
             now = time.monotonic()
             if now < begun:
-                used, start = sum(process.cpu_times()[:2]), now
+                used, start = used_by(process), now
                 continue
             moments += 1
+            stages.update(estimate.stages or {})
             fused += sum(person.pose is not None for person in estimate.people)
             late.append(now - min(frame.t for frame in estimate.frames if frame is not None))
             if now > begun + seconds:
                 break
         took = time.monotonic() - start
-        cpu = (sum(process.cpu_times()[:2]) - used) / took
-    return {"moments_s": moments / took, "p50_ms": 1e3 * float(np.median(late)), "cpu": cpu,
-            "p95_ms": 1e3 * float(np.quantile(late, 0.95)), "people": fused / max(moments, 1)}  # fmt: skip
+        after = used_by(process)
+    cores = {part: (after[part] - used[part]) / took for part in (*PARTS.values(), MESSAGES)}
+    return {"moments_s": moments / took, "p50_ms": 1e3 * float(np.median(late)), "cpu": sum(cores.values()),
+            "p95_ms": 1e3 * float(np.quantile(late, 0.95)), "people": fused / max(moments, 1), "cores": cores,
+            "stage_ms": {name: 1e3 * s / max(moments, 1) for name, s in stages.items()}}  # fmt: skip
 
 
 def measured(nodes: int, cameras: int, people: int, seconds: float) -> dict[str, Any]:
@@ -162,6 +182,9 @@ def main(arguments: list[str] | None = None) -> int:
             rows.append(row := measured(nodes, cameras, args.people, args.seconds))
             print("{nodes} x {cameras} | {moments_s:.1f} | {p50_ms:.0f}, {p95_ms:.0f} | {people:.1f} | {cpu:.2f}, "
                   "{node_cpu:.2f}".format(**row), flush=True)  # fmt: skip
+            print("    of it " + ", ".join(f"{part} {share:.2f}" for part, share in row["cores"].items())
+                  + "; ms a moment " + ", ".join(f"{name} {ms:.1f}" for name, ms in row["stage_ms"].items()),
+                  flush=True)  # fmt: skip
         if args.json:
             args.json.write_text(json.dumps({"machine": machine.describe(), "rows": rows}, indent=1))
     return 0
