@@ -12,8 +12,10 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,10 +36,16 @@ PROGRAM: Final = "from calibration.programs import stream; raise SystemExit(stre
 PATIENCE_S: Final = 900
 
 
-def cameras(copies: int) -> list[tuple[str, str]]:
-    """Name and source of each camera: its video so many times."""
-    folder = demo.fetch(demo.MULTI) / "videos"
-    return [(name, "+".join([str(folder / f"{name}.mp4")] * copies)) for name in NAMES]
+def cameras(folder: Path, copies: int) -> list[tuple[str, str]]:
+    """Name and source of each camera: its video so many times, in files of their own, as one is not read twice."""
+    found = []
+    for name in NAMES:
+        files = [folder / f"{name}-{k}.mp4" for k in range(copies)]
+        for file in files:
+            if not file.exists():
+                shutil.copyfile(demo.fetch(demo.MULTI) / "videos" / f"{name}.mp4", file)
+        found.append((name, "+".join(map(str, files))))
+    return found
 
 
 def calibration() -> list[str]:
@@ -63,14 +71,14 @@ def ended(process: subprocess.Popen[str]) -> tuple[str, float]:
     return said, usage.ru_utime + usage.ru_stime
 
 
-def run(count: int, copies: int, flags: Sequence[str], paced: bool) -> dict[str, float]:
-    """One run with so many processes that detect; 0: one process does everything."""
+def run(count: int, sources: Sequence[tuple[str, str]], flags: Sequence[str], paced: bool) -> dict[str, float]:
+    """One run of cameras with so many processes that detect; 0: one process does everything."""
     flags = [*flags, *(["--realtime"] if paced else [])]
     begun = time.monotonic()
     if not count:
-        fuses, nodes = start([f"--camera={n}={s}" for n, s in cameras(copies)] + calibration() + [*flags]), []
+        fuses, nodes = start([f"--camera={n}={s}" for n, s in sources] + calibration() + [*flags]), []
     else:
-        nodes_of, group, parts = spread(tuple(SourceConfig(s, n) for n, s in cameras(copies)), count)
+        nodes_of, group, parts = spread(tuple(SourceConfig(s, n) for n, s in sources), count)
         given = [[f"--camera={c.name}={c.source}" for c in part] for part in parts]
         nodes = [start([*part, f"--publish={group}", *flags]) for part in given]
         for node in nodes:
@@ -127,11 +135,12 @@ def main(arguments: list[str] | None = None) -> int:
     for precision in args.precision.split(","):
         flags = [f"--precision={precision}", f"--detector={args.detector}", f"--runtime={args.runtime}"]
         found: dict[int, list[list[dict[str, float]]]] = {count: [[], []] for count in counts}
-        for turn in range(args.rounds):
-            for count in counts if turn % 2 == 0 else counts[::-1]:
-                for kept, copies in zip(found[count], (short, long), strict=True):
-                    kept.append(run(count, copies, flags, args.paced))
-                    print(precision, count or "threads", copies, kept[-1], file=sys.stderr, flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            for turn in range(args.rounds):
+                for count in counts if turn % 2 == 0 else counts[::-1]:
+                    for kept, copies in zip(found[count], (short, long), strict=True):
+                        kept.append(run(count, cameras(Path(folder), copies), flags, args.paced))
+                        print(precision, count or "threads", copies, kept[-1], file=sys.stderr, flush=True)
         for count in counts:
             rows.append({"precision": precision, "processes": count, **told(*found[count], args.paced)})
     keys = [key for key in rows[0] if key not in ("precision", "processes")]
