@@ -32,6 +32,7 @@ from tests.test_cluster_failures import Cable  # noqa: E402
 PATIENCE_S = 30.0
 AHEAD_S = 1000.0
 """Of the nodes' clocks."""
+NEVER = "it was begun without --record"
 NEAR_S = 0.25
 """Beyond the jitter of a loaded machine."""
 
@@ -60,7 +61,7 @@ class Computer:
         return time.monotonic() + AHEAD_S
 
     def recording(self):
-        return Recording(self.on, f"take-{self.takes}" if self.takes else "", self.why)
+        return Recording(self.on, f"take-{self.takes}" if self.takes else "", self.why, self.why == NEVER)
 
     def obey(self, order):
         self.orders.append((self.clock(), order))
@@ -105,19 +106,23 @@ def test_takes_are_begun_and_ended_and_what_was_answered_is_said(computer, monke
     monkeypatch.setattr("stream.cluster.orders._PATIENT_S", 0.0)
     group = free_group()
     one, other = computer(group), computer(group, "the disk is full", "right")
+    never = computer(group, NEVER, "middle")
     with fusing(group) as (orders, told, _):
         assert orders.facts() == [] and orders.note == "", "nothing was asked of anybody"
-        until(lambda: len(orders._told) == 2)
+        until(lambda: len(orders._told) == 3)
         orders.record(True, time.monotonic())
-        until(lambda: one.on and other.asked())
-        assert orders.facts() == [("nodes", "1 of 2 record")] or until(lambda: orders.facts()[0][1] == "1 of 2 record")
+        until(lambda: one.on and other.asked() and never.asked())
+        assert until(lambda: orders.facts()[0][1] == "1 of 3 record")
         assert until(lambda: orders.note) == f"{other.node.id} does not record: the disk is full"
         lines = orders.finish()
     assert one.asked() == [True, False] and one.takes == 1, "it was told that it is over"
     assert f"{one.node.id}: recorded there: take-1" in lines
     assert f"{other.node.id}: nothing was recorded there: the disk is full" in lines
+    assert f"{never.node.id}: nothing was recorded there: {NEVER}" in lines, "said here, and not all the time"
     readings = [note for note in told if isinstance(note, ClockReading)]
-    assert {r.other for r in readings} == {one.node.id, other.node.id} and len({r.clock for r in readings}) == 1
+    assert {r.other for r in readings} == {one.node.id, other.node.id, never.node.id} and len(
+        {r.clock for r in readings}
+    ) == 1
     assert all(abs(r.ahead - AHEAD_S) <= r.within < NEAR_S for r in readings)
     ahead = [order.ahead for _, order in one.orders if order.ahead]
     assert ahead and all(abs(one.seconds + AHEAD_S) <= one.within for one in ahead)
@@ -405,7 +410,7 @@ def test_a_recording_of_cameras_elsewhere_holds_all_of_it_and_outlives_them(comp
     assert (one.name, one.size, one.serial) == ("left", (640, 480), "serial-1") and other.serial is None
     views = [view for estimate in replay(take) for k in range(2) for view in estimate.views_of(k)]
     for view in views:
-        np.testing.assert_allclose(view.detection.cov, COV, rtol=1e-5)
+        assert view.detection.cov is not None and np.allclose(view.detection.cov, COV, rtol=1e-5)
         assert view.detection.extra.names == ("left_heel",) and view.detection.origin == "made-up"
         np.testing.assert_allclose(view.detection.extra.cov, HEEL.cov, rtol=1e-5)
     assert len(views) > 30

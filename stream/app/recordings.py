@@ -64,7 +64,7 @@ class Recordings:
         newest = captured or self._switch.newest
         on = captures or self._switch.recording
         why = self.refuses or self._problem or self._switch.problem
-        return Recording(on, "" if newest is None else newest.name, why)
+        return Recording(on, "" if newest is None else newest.name, why, bool(self.refuses))
 
     def _captured(self) -> tuple[bool, Path | None]:
         return (False, None) if self._capture is None else self._capture.recording()

@@ -557,8 +557,9 @@ class Listener:
             return None
         try:
             # Pictures wait behind all else, on the way back, too.
-            last = {"priority": zenoh.Priority.BACKGROUND} if isinstance(message, Look) else {}
-            replies = session.get(key(self._group.name, node, what), payload=encode(message), timeout=2.0, **last)
+            rank = zenoh.Priority.BACKGROUND if isinstance(message, Look) else zenoh.Priority.DATA
+            where = key(self._group.name, node, what)
+            replies = session.get(where, payload=encode(message), timeout=2.0, priority=rank)
             return next((bytes(reply.ok.payload) for reply in replies if reply.ok is not None), None)
         except zenoh.ZError:
             return None

@@ -57,6 +57,8 @@ class Recording:
     """The name of the folder, of the newest take where none is being written; empty where there was none."""
     why: str
     """Why it cannot record, in a line; empty where it can."""
+    refuses: bool = False
+    """Whether that is as it was asked for where it was begun, and no fault."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,11 @@ class Orders:
         """What is wrong: nodes that do not record though they should; empty when all is well."""
         if not self._record or time.monotonic() - self._at < _PATIENT_S:
             return ""
-        said = [f"{node} does not record: {why}" for node, (on, why) in self._states().items() if not on]
+        peers = self._live()
+        said = [
+            f"{node} does not record: {why}" for node, (on, why) in self._states().items()
+            if not on and not peers[node].hello.recording.refuses
+        ]  # fmt: skip
         return "; ".join(said)
 
     def facts(self) -> list[tuple[str, str]]:
@@ -273,8 +277,8 @@ class Orders:
             _log.info("%s records into %s%s", node, recording.take, "" if asked else ", though it was told not to")
         elif asked:
             _log.warning("%s does not record: %s", node, recording.why or "it did not begin")
-        else:
-            _log.info("%s has ended its recording%s", node, f" {recording.take}" if recording.take else "")
+        elif recording.take:
+            _log.info("%s has ended its recording %s", node, recording.take)
 
     def _remarked(self, node: str, told: _Told, offset: float, data: bytes) -> None:
         remarks = decode(data, Remarks).remarks

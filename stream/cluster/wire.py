@@ -130,7 +130,7 @@ def _hello_fields(hello: Hello) -> list[Any]:
 
 
 def _recording_fields(recording: Recording) -> list[Any]:
-    return [recording.on, recording.take[:_MOST_TEXT], recording.why[:_MOST_TEXT]]
+    return [recording.on, recording.take[:_MOST_TEXT], recording.why[:_MOST_TEXT], recording.refuses]
 
 
 def _remark_fields(remarks: Sequence[Remark]) -> list[Any]:
@@ -281,8 +281,8 @@ def _ask(value: object) -> Ask:
 
 
 def _recording(value: object) -> Recording:
-    on, take, why = _parts(value, 3)
-    return Recording(_flag(on), _text(take), _text(why))
+    on, take, why, refuses = _parts(value, 4)
+    return Recording(_flag(on), _text(take), _text(why), _flag(refuses))
 
 
 def _remarks(value: object) -> tuple[Remark, ...]:

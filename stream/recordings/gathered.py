@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ from stream.recordings.gather import Part, Plan
 from stream.recordings.gathered_events import gathered_events
 from stream.recordings.gathered_frames import renumbered
 from stream.recordings.replay import read_events
-from stream.recordings.rows import encode_events, encode_frames
+from stream.recordings.rows import encode_events
 from stream.recordings.schema import ESTIMATES, EVENTS, FRAMES, MOMENTS, array_of, schemas
 from stream.recordings.segments import SegmentWriter
 from stream.recordings.takes import calibration_file, video_of, video_stem
@@ -84,17 +84,21 @@ class Gatherer:
                     yield k, old, new, path
 
     def _frames(self, folder: Path, names: dict[tuple[int, str], str]) -> None:
-        rows: list[tuple[object, ...]] = []
+        parts: list[list[NDArray[Any]]] = []
         for k, part in enumerate(self._plan.parts):
             for camera, one in part.frames.items():
-                columns = (one.index, one.time, one.file, one.number, one.video_time, one.arrival, one.device_time)
-                for index, t, file, *rest in zip(*(column.tolist() for column in columns), strict=True):
-                    if (k, file) in names:
-                        rows.append((camera, index, t, names[k, file], *rest))
-        rows.sort(key=lambda row: row[2])  # pyright: ignore[reportArgumentType, reportCallIssue] - seconds
-        with _Writer(folder, FRAMES, self._columns[FRAMES]) as writer:
-            for at in range(0, len(rows), _ROWS):
-                writer.append(encode_frames(self._columns[FRAMES], rows[at : at + _ROWS]))
+                file = np.array([names.get((k, old), "") for old in one.file.tolist()], object)
+                here = file != ""
+                named = np.full(len(file), camera, object)
+                columns = (named, one.index, one.time, file, one.number, one.video_time, one.arrival, one.device_time)
+                parts.append([column[here] for column in columns])
+        whole = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        order, schema = np.argsort(whole[2], kind="stable"), self._columns[FRAMES]
+        with _Writer(folder, FRAMES, schema) as writer:
+            for at in range(0, len(order), _ROWS):
+                rows = order[at : at + _ROWS]
+                arrays = [pa.array(c[rows], field.type) for c, field in zip(whole, schema, strict=True)]
+                writer.append(pa.record_batch(arrays, schema=schema))
 
     def _events(self, folder: Path) -> None:
         parts = sorted(self._plan.parts, key=lambda part: not part.fuses)

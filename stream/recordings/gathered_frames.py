@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from calibration.arrays import Array
@@ -34,8 +35,8 @@ def frame_columns(take: Take, shift: Shift, on_fault: Callable[[Span], None]) ->
     rows: dict[str, list[list[Any]]] = {}
     names = ("frame_index", "time", "file", "number", "video_time", "arrival", "device_time")
     for batch in take.batches(FRAMES, on_fault):
-        cameras = array_of(batch, "camera")
-        columns = [array_of(batch, name) for name in names]
+        cameras = _texts(batch, "camera")
+        columns = [_texts(batch, name) if name == "file" else array_of(batch, name) for name in names]
         for camera in dict.fromkeys(cameras.tolist()):
             here = cameras == camera
             rows.setdefault(camera, []).append([column[here] for column in columns])
@@ -46,9 +47,15 @@ def frame_columns(take: Take, shift: Shift, on_fault: Callable[[Span], None]) ->
             np.concatenate(c) for c in zip(*rows[camera], strict=True)
         )
         order = np.argsort(time, kind="stable")
-        columns = (index, shift(time), file, number, video_time, shift(arrival), device)
-        found[camera] = FrameColumns(*(column[order] for column in columns))
+        moved: tuple[Any, ...] = (index, shift(time), file, number, video_time, shift(arrival), device)
+        found[camera] = FrameColumns(*(column[order] for column in moved))
     return found
+
+
+def _texts(batch: pa.RecordBatch, name: str) -> NDArray[Any]:
+    """A column of texts of which there are few: hours of frames share those."""
+    coded = batch.column(name).dictionary_encode()
+    return np.array(coded.dictionary.to_pylist(), object)[coded.indices.to_numpy()]
 
 
 def renumbered(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import cv2
+import numpy as np
 
 from calibration.arrays import Image
 from stream.cluster.messages import Look, Picture
@@ -93,4 +94,4 @@ def _reduced(image: Image, px: int) -> Image:
     height, width = image.shape[:2]
     scale = min(px / max(width, height), 1.0)
     size = max(round(width * scale), 1), max(round(height * scale), 1)
-    return image if scale == 1.0 else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return image if scale == 1.0 else np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
