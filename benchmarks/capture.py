@@ -36,6 +36,7 @@ from calibration.arrays import Image
 from calibration.errors import UserError
 from engines.argument_types import Parser
 from stream.config import SourceConfig
+from stream.recordings.captured import held
 from stream.recordings.replay import read_frames
 from stream.recordings.schema import FRAMES
 from stream.recordings.takes import open_take
@@ -157,7 +158,9 @@ def _sent_between(root: str, camera: int, take: Any, name: str, arrivals: Sequen
     frames = iter(read_frames(take, name))
     first = next(frames)
     number = read_mark(first.image)
-    begin = max(k for k, (n, t) in enumerate(log) if n == number and t <= arrivals[0])
+    begin = max((k for k, (n, t) in enumerate(log) if n == number and t <= arrivals[0]), default=None)
+    if begin is None:  # it was connected again: what it was sent before is forgotten, and the take itself says it
+        return sum(held(take)[name].lost.values())
     # The last one by its arrival: to decode all of them takes longer than to capture them.
     later = [k for k, (_, t) in enumerate(log) if t <= arrivals[-1]]
     missing = max(later) - begin + 1 - len(arrivals)

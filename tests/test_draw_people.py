@@ -9,13 +9,15 @@ import pytest
 
 from calibration.geometry.camera import world_to_camera
 from engines.skeleton import HEAD, PELVIS
+from stream.drawing import compose as composing
 from stream.drawing import primitives as draw
 from stream.drawing.compose import compose
 from stream.drawing.facts import Status
 from stream.drawing.figures import figures, follow, own_colour, shift
 from stream.drawing.layout import arrange as _layout
-from stream.drawing.panel import draw_scene
+from stream.drawing.panel import draw_scene, look_at
 from stream.drawing.scene import ViewState, camera_to_stage, world_axes
+from stream.drawing.sheet import Sheet
 from stream.recordings.run_info import RunInfo
 from stream.types import Estimate
 from tests.walker import UP, alone, crowd, looking_at, multi, photograph, single, standing_at, view_of, walker
@@ -221,6 +223,47 @@ def test_whoever_comes_is_in_the_picture_within_a_third_of_a_second() -> None:
         roots = np.array([place.root for place in view.stage.places.values()])
         away = np.linalg.norm((roots - view.stage.root)[:, :2], axis=1).max()
         assert k < 15 or away < 1.1 * view.stage.reach, f"frame {k}"
+
+
+@pytest.mark.parametrize("yaw", [-150, -60, 30, 120])
+def test_who_lies_nearer_than_the_others_is_not_cut_off(yaw: float) -> None:
+    estimate, _, info = crowd([0, 1])
+    far = looking_at("cam0", np.array([0, -9500.0, 1700]), np.array([0, 0, 900.0]), (1280, 720), None)
+    standing = walker(0.1) - [2600, 0, 0]
+    lying = (walker(0.1) - [0, 0, 950]) @ np.array([[0.0, 0, -1], [0, 1, 0], [1, 0, 0]]) + [2600, -1800, 300]
+    people = [
+        replace(person, views=(view_of(far, world),))
+        for person, world in zip(estimate.people, (standing, lying), strict=True)
+    ]
+    view = ViewState(cameras=info.cameras, yaw=yaw)
+    for k in range(30):
+        view = follow(view, replace(estimate, t=k / 30, people=tuple(people)))
+    area = (0, 44, 504, 646)
+    eye = look_at(area, view).eye
+    shown = figures(replace(estimate, people=tuple(people)), view)
+    places = [eye.project(figure.joints + shift(figure, view))[0] for figure in shown]
+    x, y = np.concatenate(places).T
+    assert x.min() > 0 and x.max() < 504 and y.min() > 44 and y.max() < 690
+    assert np.ptp(x) > 100, "and no smaller than is needed"
+
+
+def test_while_it_records_the_caption_says_where_and_how_up_is_known() -> None:
+    estimate, images, info = crowd([0, 1])
+    view = follow(ViewState(cameras=info.cameras), estimate)
+    told = []
+
+    class Told(Sheet):
+        """Notes what is written."""
+
+        def text(self, words: str, *args: object, **kwargs: object) -> int:
+            told.append(words)
+            return super().text(words, *args, **kwargs)  # pyright: ignore[reportArgumentType]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(composing, "Sheet", Told)
+        for size in ((1280, 720), (1920, 1080), (640, 360)):
+            compose(images, estimate, replace(STATUS, recording=True, take="takes/1"), replace(view, size=size))
+    assert len([words for words in told if words.startswith("recording into takes/1 · up assumed")]) == 3
 
 
 def test_who_returns_after_a_while_does_not_glide_from_where_they_were() -> None:

@@ -126,8 +126,11 @@ def _label_scene(image: Image, people: Sequence[Figure], estimate: Estimate, sta
         title += f" · {view.cameras[view.camera].name}"
     title += f" · {estimate.left_out} more not followed" if estimate.left_out else ""
     panel.text(panel.fit_text(title, end - 20, 17, 550), (16, 30), draw.TEXT, 17, 550)
-    fits = next((c for c in captions(view) if panel.text_size(c, 12) <= w - 28), captions(view)[-1])
-    words = f"recording into {status.take}" if status.recording and status.take else fits
+    told = captions(view)
+    if status.recording and status.take:
+        take = f"recording into {status.take}"
+        told = [*(f"{take} · {words}" for words in (*told[:-1], up_in_words(view.cameras).partition(":")[0])), take]
+    words = next((c for c in told if panel.text_size(c, 12) <= w - 28), told[-1])
     panel.text(panel.fit_text(words, w - 28, 12), (16, h - 12), draw.DIM, 12)
 
 

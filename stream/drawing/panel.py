@@ -34,6 +34,7 @@ _HIGH, _WIDE = 2400.0, 1780.0  # mm that fit into the panel: a person with both 
 _NEAR_HIGH, _NEAR_WIDE = 2080.0, 1500.0  # the same of a close-up
 _FARTHEST: Final = 5200.0  # mm: cameras beyond this are not worth a smaller person
 _MOST_EXTENT: Final = 12_000.0  # mm: people farther apart than this are not all shown
+_LYING: Final = 850.0  # mm: from the pelvis to the head or the hands of who crouches, leans or lies
 _ARMS: Final = 1200.0  # mm: what two people at the rims of a group reach beyond their pelvises
 _FLOOR_RADIUS: Final = 1900.0
 _GRID: Final = 500.0
@@ -226,9 +227,7 @@ def _fit_cameras(view: ViewState, area: draw.Rect, target: Array, centres: Array
     _, _, w, h = area
     extent = _extent(area, _WIDE, _HIGH)
     rim = text_scale(view.size) * np.array([45, 25])
-    angle = np.arange(8) * np.pi / 4
-    around = np.stack([np.cos(angle), np.sin(angle), 0 * angle], 1) * (stage.reach + 350)
-    people = np.array([*stage.root[:2], stage.floor]) + np.concatenate([around, around + [0, 0, 1900.0]])
+    people = _rims(np.array([*stage.root[:2], stage.floor]), stage.reach + 350)
     while True:
         look = eye(view, area, target, extent)
         cameras, crowd = (np.abs(look.project(points)[0] - look.centre) for points in (centres, people))
@@ -237,6 +236,29 @@ def _fit_cameras(view: ViewState, area: draw.Rect, target: Array, centres: Array
         if room and ((cameras < [w / 2, h / 2] - rim).all() or farther > _FARTHEST) or farther > _MOST_EXTENT:
             return look
         extent = farther
+
+
+def _rims(foot: Array, radius: float) -> Array:
+    """(16, 3) mm, stage axes: a circle on the floor, and one above it that is over a person's head."""
+    angle = np.arange(8) * np.pi / 4
+    around = np.stack([np.cos(angle), np.sin(angle), 0 * angle], 1) * radius
+    return foot + np.concatenate([around, around + [0, 0, 1900.0]])
+
+
+def _rooms_of(stage: Stage, arms: float) -> Array:
+    """(N, 3) mm, stage axes: around everybody who is there, as far as the reach has followed them.
+
+    Args:
+        stage: where they stand.
+        arms: mm, from a pelvis.
+    """
+    middle, out = stage.root[:2], []
+    for place in stage.places.values():
+        if place.t == stage.t and np.isfinite(place.root).all():
+            off = place.root[:2] - middle
+            off *= min(1.0, stage.reach / max(float(np.linalg.norm(off)), 1e-9))
+            out.append(_rims(np.array([*(middle + off), stage.floor]), arms))
+    return np.concatenate(out) if out else _rims(np.array([*middle, stage.floor]), arms)
 
 
 def _draw_label(
@@ -315,7 +337,15 @@ def look_at(area: draw.Rect, view: ViewState) -> Look:
         # Looked at above the middle of a person, which leaves room for raised arms; the nearer, the less of that.
         target = middle + [0, 0, 1000.0 - 120.0 * min(max((view.zoom - 1) / 0.3, 0.0), 1.0)]
     extent = min(_extent(area, wide, high), _MOST_EXTENT)
-    return Look(eye(view, area, target, extent), middle, radius)
+    if view.close:
+        return Look(eye(view, area, target, extent), middle, radius)
+    # Who stands nearer than the middle is seen larger, and farther out.
+    at_one, people = replace(view, zoom=1.0), _rooms_of(stage, min(350 + stage.reach, _LYING))
+    while True:
+        look = eye(at_one, area, target, extent)
+        if (np.abs(look.project(people)[0] - look.centre) < np.array(area[2:]) / 2).all() or extent >= _MOST_EXTENT:
+            return Look(replace(look, focal=look.focal * view.zoom), middle, radius)
+        extent *= 1.02
 
 
 def _stage(view: ViewState) -> Stage:
