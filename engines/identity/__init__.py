@@ -45,7 +45,7 @@ def step(
     if cameras is None or len(cameras) == 1:
         links = _each_by_itself(before, seen, t, options)
     else:
-        links = link(before, seen, mixtures, cameras, t, options)
+        links = link(before, seen, mixtures, cameras, t, options, t - state.t)
     people = _seen_again(links, seen, t)
     alone: tuple[float | None, ...] = (None,) * len(seen)
     if cameras is not None and len(cameras) > 1:
@@ -67,7 +67,7 @@ def step(
         if person is not None and person.shown and any(k is not None for k in mine)
     ]
     kept = sorted((p for p in named if p is not None), key=lambda p: (p.person_id < 0, p.person_id))
-    return State(tuple(kept), next_id, alone, left_out), tuple(sorted(who, key=lambda one: one.person_id))
+    return State(tuple(kept), next_id, alone, left_out, t), tuple(sorted(who, key=lambda one: one.person_id))
 
 
 def placed(state: State, poses: Mapping[int, Pose | None], t: float) -> State:

@@ -25,6 +25,8 @@ _LIMBS: Final = np.array(LIMBS)
 _MOTION_S: Final = 0.2
 _FAR: Final = 1e3
 _LATE_S: Final = 0.35
+_APART_S: Final = 0.2
+"""After so long nobody is where they were to be well enough for half of the cameras not to see somebody new."""
 
 
 class Links(NamedTuple):
@@ -63,13 +65,15 @@ def link(
     cameras: Sequence[Camera],
     t: float,
     options: IdentityOptions,
+    since: float = 0.0,
 ) -> Links:
-    """Say who each sighting of one frame set is."""
+    """Say who each sighting of one frame set is; the one before was ``since`` seconds ago."""
     kept = list(people)
     every = iter(spots_of([s for answer in seen if answer for s in answer.people], t))
     spots = [[next(every) for _ in answer.people] if answer else [] for answer in seen]
     members: list[list[int | None]] = [[None] * len(seen) for _ in kept]
-    for camera_index, row, k in _followed(kept, cameras, spots, t, options):
+    late = _LATE_S if since <= _APART_S else 0.0
+    for camera_index, row, k in _followed(kept, cameras, spots, t, options, late):
         members[row][camera_index] = k
     kept, members = _without_taken(kept, members, spots)
     nodes, rows = _left_over(kept, members, seen, mixtures, cameras)
@@ -103,9 +107,12 @@ def link(
 
 def _followed(
     people: Sequence[Known], cameras: Sequence[Camera], spots: Sequence[Sequence[Spotted]], t: float,
-    options: IdentityOptions,
+    options: IdentityOptions, late: float,
 ) -> Iterator[tuple[int, int, int]]:  # fmt: skip
-    """Camera, row of the person and number of the sighting; one assignment a camera, of costs made together."""
+    """Camera, row of the person and number of the sighting; one assignment a camera, of costs made together.
+
+    Who was fused longer than ``late`` seconds ago may have gone anywhere: they are looked for in the world, not here.
+    """
     flat = [s for theirs in spots for s in theirs]
     if not people or not flat:
         return
@@ -115,8 +122,7 @@ def _followed(
     shared = {
         row: placed for row, person in enumerate(people) if (placed := person.placed) is not None and placed.shared
     }
-    # Who was not fused for a while may have gone anywhere: they are looked for in the world, not here.
-    fresh = np.array([t - placed.t <= _LATE_S for placed in shared.values()], bool)
+    fresh = np.array([t - placed.t <= late for placed in shared.values()], bool)
     if fresh.any():
         joints = np.stack([carried(placed, t, options) for placed in shared.values()])
         local = [world_to_camera(camera, joints) for camera in cameras]
@@ -134,7 +140,7 @@ def _followed(
         cost[list(shared)] = np.where(fits, share, _FAR)
     for row, person in enumerate(people):
         # A little less for a track that goes on: of two who stand in one line each keeps theirs.
-        told = person.placed is not None and person.placed.shared and t - person.placed.t <= _LATE_S
+        told = person.placed is not None and person.placed.shared and t - person.placed.t <= late
         for k, (camera_index, s) in enumerate(zip(own.tolist(), flat, strict=True)):
             before = person.views[camera_index]
             if before is not None and s.track == before.track:

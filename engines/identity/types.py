@@ -1,5 +1,6 @@
 """What is kept of everybody, and what is said of one frame set. All frozen: a step makes a new state of the old."""
 
+import math
 from dataclasses import dataclass
 
 from calibration.arrays import Array, Bools
@@ -107,6 +108,8 @@ class State:
     """One a camera: since when, seconds, what it sees is nobody's whom others see; None: it is not."""
     left_out: int = 0
     """People of the last frame set who are not followed because there are too many."""
+    t: float = -math.inf
+    """Seconds of the last frame set."""
 
     def estranged(self, t: float, options: IdentityOptions = IdentityOptions()) -> tuple[int, ...]:
         """Cameras whose sightings have been nobody's for so long that their calibration is to be doubted."""
