@@ -17,9 +17,11 @@ for package in ("zenoh", "msgpack"):
 
 from stream.cluster.keys import make_keys  # noqa: E402
 from stream.cluster.listener import Listener  # noqa: E402
-from stream.cluster.messages import Card, Look, Order, Recording, Remark  # noqa: E402
+from stream.cluster.messages import Card, Hello, Look, Order, Pull, Recording, Remark  # noqa: E402
 from stream.cluster.node import Node  # noqa: E402
 from stream.cluster.orders import Orders  # noqa: E402
+from stream.cluster.session import key, open_session  # noqa: E402
+from stream.cluster.wire import VERSION, decode, encode  # noqa: E402
 from stream.config import SourceConfig  # noqa: E402
 from stream.recordings.replay import read_clocks, read_events, replay  # noqa: E402
 from stream.recordings.takes import open_take  # noqa: E402
@@ -447,3 +449,71 @@ def test_a_file_that_is_played_in_real_time_is_marked_where_it_was(tmp_path):
     assert t < 40 and abs(t + ahead - here) < NEAR_S and abs(event.t - here) < 4 * NEAR_S
     moments = [estimate.t for estimate in replay(take)]
     assert moments[0] - NEAR_S < t < moments[-1] + NEAR_S
+
+
+# what is not as it should be
+
+
+@contextmanager
+def pretending(group, node, **answers):
+    """Somebody in the group who answers as is said, by the last part of the key."""
+    session = open_session("test", group, listen=False)
+    try:
+        for what, data in answers.items():
+            where = key(group.name, node, what)
+            session.declare_queryable(where, lambda query, where=where, data=data: query.reply(where, data))
+        token = session.liveliness().declare_token(key(group.name, node, "alive"))
+        yield token
+    finally:
+        session.close()
+
+
+def test_another_version_is_named_by_its_answer_and_by_its_silence(monkeypatch):
+    monkeypatch.setattr("stream.cluster.listener._SILENT_S", 0.1)
+    group = free_group()
+    listener = Listener(group)
+    listener.open()
+    try:
+        with pretending(group, "newer-1", hello=b"HSN\x09\x02rest"), pretending(group, "older-1"):
+            lines = until(lambda: len(found := listener.problems()) == 2 and found)
+        assert f"newer-1 is not heard: it speaks version 9, this program {VERSION}; install the same" in lines[0]
+        assert "older-1 is there and does not answer; is it of another version of this program?" in lines[1]
+    finally:
+        listener.close()
+
+
+def test_a_question_of_another_version_is_answered_so_that_it_can_be_named(computer):
+    node = computer(free_group()).node
+    assert decode(node._hello(b"HSN\x01\x05x", 1.0), Hello).node == node.id
+
+
+def test_garbage_for_orders_and_pictures_changes_nothing(computer):
+    group = free_group()
+    one = computer(group, pictures=Thumbnails(PictureLimits(5.0, 320)))
+    with fusing(group) as (orders, _, listener):
+        until(lambda: orders._told)
+        for what in ("order", "picture", "told", "pull", "hello"):
+            for data in (b"", b"HSN", encode(Pull(1, 1)), b"HSN" + bytes([VERSION, 7]) + b"\x91" * 3000):
+                list(listener._session.get(key(group.name, one.node.id, what), payload=data, timeout=1.0))
+        orders.record(True, time.monotonic())
+        until(lambda: one.on)
+    assert one.asked() == [True, False]
+
+
+def test_a_fault_in_an_order_is_told_and_the_next_one_is_carried_out(computer, caplog):
+    group = free_group()
+    one = computer(group)
+    obey, fails = one.obey, iter([True])
+
+    def faulty(order):
+        if next(fails, False):
+            raise OSError(28, "No space left on device")
+        obey(order)
+
+    one.node._obey = faulty
+    with fusing(group) as (orders, _, _):
+        until(lambda: orders._told)
+        orders.record(True, time.monotonic())
+        until(lambda: "No space left" in caplog.text)
+        orders.event("key", "jump")
+        until(one.remarks)

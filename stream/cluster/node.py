@@ -302,14 +302,13 @@ class Node:
                 self._stop.wait(min(max(order.at - self._clock(), 0.0), _LATER_S))
             if self._obey is not None and not self._stop.is_set():
                 self._obey(replace(order, remarks=self._new_of(order)))
+        except Exception as error:  # of this thread nobody else would hear
+            _log.debug("an order could not be carried out", exc_info=True)
+            _log.error("%s", str(error) if isinstance(error, StreamError) else own_fault("an order", error))
+        try:
             query.reply(mine, encode(self._recording()))
         except zenoh.ZError:
             _log.debug("an order could not be answered", exc_info=True)  # whoever gave it is gone
-        except StreamError as error:
-            _log.error("%s", error)
-        except Exception as error:  # of this thread nobody else would hear
-            _log.debug("an order could not be carried out", exc_info=True)
-            _log.error("%s", own_fault("an order", error))
         finally:
             query.drop()
             with self._change:
