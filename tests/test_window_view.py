@@ -6,19 +6,20 @@ import cv2
 import numpy as np
 import pytest
 
+from calibration.geometry.camera import camera_from_fov
 from engines.skeleton import HEAD, L_ANKLE, L_WRIST, NECK, R_WRIST, THORAX
 from engines.types import ExtraJoints
 from stream.drawing import primitives as draw
 from stream.drawing.compose import captions, compose, layout_of
 from stream.drawing.facts import Status
-from stream.drawing.figures import figures, follow, ghost_opacity, shift
+from stream.drawing.figures import figures, first_camera, follow, ghost_opacity, shift
 from stream.drawing.keys import KEYS
 from stream.drawing.layout import arrange, scene_area
 from stream.drawing.panel import look_at
 from stream.drawing.picking import pick
 from stream.drawing.scene import ViewState
 from stream.drawing.sheet import text_scale
-from stream.drawing.tiles import head_in_image, mirrored
+from stream.drawing.tiles import head_in_image, lifted_head, mirrored
 from stream.recordings.run_info import CameraInfo, RunInfo
 from stream.sinks.window import in_picture, on_dark, picture_size
 from stream.types import Estimate
@@ -157,7 +158,9 @@ def test_the_camera_whose_3d_is_shown_can_be_chosen() -> None:
     assert [p.camera for p in figures(made[0], view)] == ["cam01"]
     other = replace(view, camera=1)
     assert [p.camera for p in figures(made[0], other)] == ["cam02"]
-    assert view.next_camera().camera == 0 and other.next_camera().camera is None
+    assert view.next_camera(0).camera == 1 and other.next_camera(0).camera is None
+    assert view.next_camera(1).camera == 0, "the second one is shown, as it alone sees somebody"
+    assert first_camera(made[0]) == 0
     unseen, _, _ = uncalibrated(second_sees=False)
     assert figures(unseen, other) == (), "and of no other where it sees nobody"
     assert [p.camera for p in figures(unseen, view)] == ["cam01"]
@@ -226,6 +229,28 @@ def test_a_head_is_drawn_of_a_face_or_of_neck_and_top() -> None:
     top = head_in_image(replace(seen, xy=xy, score=score))
     assert top is not None and top[0][1] == pytest.approx(face[1] - 40 + top[1], abs=0.5)
     assert mirrored(replace(seen, extra=extra), 1280).extra is not None
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_of_a_detector_without_a_face_the_head_is_where_the_lifted_pose_has_it(mirror: bool) -> None:
+    estimate, images, info = single()
+    seen = only_view(estimate)
+    assert seen.answer is not None and seen.root is not None
+    found = lifted_head(seen.detection, seen.answer)
+    camera = camera_from_fov("cam0", (1280, 720), info.cameras[0].fov_degrees or 60.0)
+    middle = (seen.answer[HEAD] + seen.answer[NECK]) / 2 + seen.root
+    truth = camera.K @ (middle / middle[2])
+    assert found is not None and np.abs(found[0] - truth[:2]).max() < 0.3 * found[1] and 10 < found[1] < 40
+    assert lifted_head(seen.detection, None) is None and lifted_head(seen.detection, seen.answer * np.nan) is None
+    few = replace(seen.detection, score=np.where(np.arange(17) < 3, seen.detection.score, 0))
+    assert lifted_head(few, seen.answer) is None
+    view = replace(looked_at((estimate, images, info)), mirror=mirror)
+    bare = with_person(estimate, views=(replace(seen, answer=None),))
+    shown, without = (compose(images, one, STATUS, view) for one in (estimate, bare))
+    ((x, y, w, h),), _, _ = layout_of(images, estimate, view)
+    changed = np.argwhere(np.abs(shown[y : y + h, x : x + w].astype(int) - without[y : y + h, x : x + w]).max(-1) > 40)
+    at = changed.mean(0)[::-1] * [1280 / w, 720 / h]
+    assert np.abs(at - ([1279 - truth[0], truth[1]] if mirror else truth[:2])).max() < found[1]
 
 
 def test_the_keys_are_shown_over_the_picture_at_every_size() -> None:

@@ -64,6 +64,12 @@ def shown_cameras(estimate: Estimate, view: ViewState) -> Sequence[int]:
     return range(count) if view.camera is None or not 0 <= view.camera < count else [view.camera]
 
 
+def first_camera(estimate: Estimate) -> int:
+    """Number of the first camera that sees somebody, 0 where none does."""
+    seeing = (k for k in range(len(estimate.frames)) if any(view.answer is not None for view in estimate.views_of(k)))
+    return next(seeing, 0)
+
+
 def ghost_opacity(probability: float) -> float:
     """How strong the limbs, and the bar, of another hypothesis than the answer are, 0..1."""
     return 0.22 + 0.78 * min(max(probability, 0.0), 1.0)

@@ -114,10 +114,14 @@ class ViewState:
         there = self.there
         return int(digit) if int(digit) in there else next((i for i in there if str(i).endswith(digit)), None)
 
-    def next_camera(self) -> "ViewState":
-        """The view that shows the 3D of the next camera, after the last of the first that sees somebody again."""
-        following = 0 if self.camera is None else self.camera + 1
-        return replace(self, camera=following if following < len(self.cameras) else None)
+    def next_camera(self, first: int) -> "ViewState":
+        """The view that shows the 3D of the next camera; if that is the first that sees somebody, of whichever it is.
+
+        Args:
+            first: number of the first camera that sees somebody.
+        """
+        following = ((first if self.camera is None else self.camera) + 1) % max(len(self.cameras), 1)
+        return replace(self, camera=None if following == first else following)
 
     def next_person(self) -> "ViewState":
         """The view that tells of the next of those who are there, after the last of the first again."""

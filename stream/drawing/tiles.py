@@ -18,6 +18,10 @@ from stream.drawing.scene import ViewState
 from stream.drawing.sheet import Sheet, text_scale
 from stream.types import Estimate, Person
 
+_LAID: Final = 6
+"""On so many joints, at least, a pose is laid."""
+_HEAD_MM: Final = 120.0
+"""Half of a head's height, about."""
 _FACE: Final = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 
 
@@ -67,11 +71,14 @@ def _draw_people_in_image(
     part = sheet.image
     h, w = part.shape[:2]
     scale = w / size[0], h / size[1]
-    seen = [(person.person_id, shown.detection) for person in people if (shown := person.views[index]) is not None]
+    views = [(person.person_id, shown) for person in people if (shown := person.views[index]) is not None]
+    heads = [head_in_image(shown.detection) or lifted_head(shown.detection, shown.answer) for _, shown in views]
+    seen = [(person_id, shown.detection) for person_id, shown in views]
     if view.mirror:
         seen = [(person_id, mirrored(detection, size[0])) for person_id, detection in seen]
-    for person_id, detection in seen:
-        draw_skeleton(part, detection, scale, own_colour(view, person_id), sheet.scale)
+        heads = [head and (np.array([size[0] - 1 - head[0][0], head[0][1]]), head[1]) for head in heads]
+    for (person_id, detection), head in zip(seen, heads, strict=True):
+        draw_skeleton(part, detection, scale, own_colour(view, person_id), sheet.scale, head)
     for person_id, detection in seen:
         own = own_colour(view, person_id)
         there = (detection.score > 0) & np.isfinite(detection.xy).all(-1)
@@ -119,12 +126,32 @@ def head_in_image(detection: Detection) -> tuple[Array, float] | None:
     return None
 
 
+def lifted_head(detection: Detection, answer: Array | None) -> tuple[Array, float] | None:
+    """As ``head_in_image``, of a detector that tells of no face: where the lifted pose has it.
+
+    Args:
+        detection: in the image.
+        answer: (17, 3) the pose, camera axes; it is laid on the joints that are seen, scaled and shifted.
+    """
+    there = (detection.score > 0) & np.isfinite(detection.xy).all(-1)
+    if answer is None or not np.isfinite(answer).all() or there.sum() < _LAID:
+        return None
+    flat, xy = answer[there, :2], detection.xy[there]
+    middle = flat.mean(0)
+    scale = float(((flat - middle) * (xy - xy.mean(0))).sum() / max(((flat - middle) ** 2).sum(), 1e-9))
+    if scale <= 0:
+        return None
+    head = (answer[HEAD, :2] + answer[NECK, :2]) / 2
+    return xy.mean(0) + scale * (head - middle), scale * _HEAD_MM
+
+
 def draw_skeleton(
     image: Image,
     detection: Detection,
     scale: tuple[float, float],
     own: Colour | None = None,
     thick: float = 1.0,
+    head: tuple[Array, float] | None = None,
 ) -> None:
     """Draw a detection on an image (H, W, 3) in place.
 
@@ -138,6 +165,7 @@ def draw_skeleton(
         scale: (x, y) by which the image was resized.
         own: the colour of the person, where several are to be told apart.
         thick: of lines, by how much more than in a picture of 1280x720.
+        head: its middle and radius, pixels of the full image; None for what the detection tells of it.
     """
 
     def rim_of(joint: int) -> Colour:
@@ -157,7 +185,7 @@ def draw_skeleton(
         # COCO and BlazePose have no spine: a thin link, so that the person does not fall into two halves.
         draw.line(image, xy[PELVIS], xy[THORAX], draw.mix(draw.MIDDLE, draw.BACK, 0.1), max(inner // 2, 1))
     rim = (2 if inner > (2 if own else 1) else 1) * max(round(thick), 1)
-    if (head := head_in_image(detection)) is not None:
+    if (head := head or head_in_image(detection)) is not None:
         middle, radius = resize_pixels(head[0], scale), head[1] * scale[1]
         neck = xy[NECK] if seen[NECK] else xy[THORAX] if seen[THORAX] else None
         paint = own or draw.MIDDLE

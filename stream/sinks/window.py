@@ -19,7 +19,7 @@ from stream.control import Control
 from stream.drawing import primitives as draw
 from stream.drawing.compose import compose
 from stream.drawing.facts import Status
-from stream.drawing.figures import follow
+from stream.drawing.figures import first_camera, follow
 from stream.drawing.picking import pick
 from stream.drawing.primitives import Rect
 from stream.drawing.scene import STEP, ViewState
@@ -343,7 +343,8 @@ class Window:
         elif key == "n":
             self._view = view.next_person()
         elif key == "c":
-            self._view = view.next_camera()
+            estimate = self._shown[0] if self._shown else None
+            self._view = view.next_camera(first_camera(estimate) if estimate else 0)
         elif key == "home" or (key == "0" and view.numbered("0") is None):
             first = self._first
             self._view = replace(view, yaw=first.yaw, pitch=first.pitch, zoom=first.zoom, close=False)
