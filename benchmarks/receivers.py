@@ -73,7 +73,7 @@ def _osc(port: str) -> Iterator[float]:
             packet, now = OscPacket(s.recv(65536)), time.monotonic()
             for timed in packet.messages:
                 if timed.message.address == "/moment":
-                    yield now - timed.message.params[1]
+                    yield now - timed.message.params[1] - timed.message.params[2] / 1e6
 
 
 def _lsl(name: str) -> Iterator[float]:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 import socket
 import time
 from dataclasses import replace
@@ -20,7 +21,7 @@ from tests.faults.fault import row
 from tests.live_peers import Peer
 from tests.walker import KERNELS, alone, crowd, looking_at, multi, single, view_of, walker
 
-pytest.importorskip("pythonosc", reason="needs python-osc, of requirements-live.txt")
+osc_packet = pytest.importorskip("pythonosc.osc_packet", reason="needs python-osc, of requirements-live.txt")
 LEVEL = looking_at("cam0", np.array([0.0, -4200, 950]), np.array([0.0, 0, 950]), (1280, 720), None)
 UNITY = {  # the humanoid of Unity: whose child each bone is
     "Hips": "root", "Spine": "Hips", "Chest": "Spine", "Neck": "Chest", "Head": "Neck",
@@ -147,15 +148,39 @@ def test_every_joint_of_everybody_comes_by_its_name():
         event = peer.until(lambda got: got["where"] == "/event")
         sink.event(Event(0.1, "osc-in", "came by OSC"))
         sink.event(Event(0.2, "user", "last"))
-        assert peer.until(lambda got: got["where"] == "/event")["values"][2] == "last", "no echo"
+        assert peer.until(lambda got: got["where"] == "/event")["values"][3] == "last", "no echo"
         sink.close()
     found = {got["where"]: got["values"] for got in peer.got if "where" in got}
-    assert event["values"] == [0.1, "user", "jump"]
+    assert event["values"] == [0, 100_000, "user", "jump"]
     for someone in Space(info).people(estimate):
         for name, point, sigma in zip(JOINTS, someone.joints, someone.sigma, strict=True):
             np.testing.assert_allclose(found[f"/pose/{someone.person_id}/{name}"], [*point, sigma], rtol=1e-6)
         np.testing.assert_allclose(found[f"/person/{someone.person_id}"][0], someone.probability, rtol=1e-6)
-    assert found["/moment"][:2] == [0, 0.1]
+    unix = info.unix_offset + estimate.t
+    assert found["/moment"][:3] == [0, 0, 100_000]
+    assert found["/moment"][3:] == ([-1, 0] if math.isnan(unix) else [int(unix), round(1e6 * (unix % 1))])
+
+
+def test_every_argument_is_of_a_kind_that_all_receivers_know():
+    """OSC 1.0 demands ints, floats, strings and blobs; some receivers end at anything else."""
+    estimate, _, info = multi(2)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(20)
+        sink = Osc(Address(*receiver.getsockname()), hypotheses=True)
+        sink.open(info)
+        sink.write(replace(estimate, t=1234567.75), {})
+        sink.event(Event(1e6 + 0.25, "user", "jump"))
+        times, tags = [], set()
+        while not times or times[-1][0] != "/event":
+            data = receiver.recv(65536)
+            tags |= set(b"".join(re.findall(rb",([a-zA-Z]+)\0", data)))
+            for timed in osc_packet.OscPacket(data).messages:
+                if timed.message.address in ("/moment", "/event"):
+                    times.append((timed.message.address, *timed.message.params[:3]))
+        sink.close()
+    assert tags == set(b"ifs")
+    assert times[0] == ("/moment", 0, 1234567, 750_000) and times[-1][:3] == ("/event", 1_000_000, 250_000)
 
 
 def test_all_hypotheses_on_request():

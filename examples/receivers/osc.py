@@ -22,7 +22,7 @@ def joint(address, x, y, z, sigma):
 dispatcher = Dispatcher()
 dispatcher.map("/VMC/Ext/Bone/Pos", bone)
 dispatcher.map("/pose/*/left_wrist", joint)
-dispatcher.map("/event", lambda _, time, source, text: print(f"{time:.3f} s {source}: {text}", flush=True))
+dispatcher.map("/event", lambda _, s, us, source, text: print(f"{s + us / 1e6:.3f} s {source}: {text}", flush=True))
 port = int(sys.argv[1]) if len(sys.argv) > 1 else 39539
 with BlockingOSCUDPServer(("127.0.0.1", port), dispatcher) as server:
     print(f"listening on 127.0.0.1:{port}", flush=True)

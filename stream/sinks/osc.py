@@ -3,6 +3,7 @@
 Of python-osc, because it is the binding that others use and needs nothing else.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,6 +24,8 @@ from stream.types import Estimate, Event, StreamError
 
 _SENT: Final = 1400
 """Bytes of a datagram that no network has to take apart."""
+_INT: Final = 0x7FFFFFFF
+"""The largest int there is."""
 
 
 class Osc:
@@ -68,7 +71,7 @@ class Osc:
     def event(self, event: Event) -> None:
         """Send an event that did not come by OSC itself."""
         if event.source != NAME:
-            self._out.send(_bundle([_message("/event", (event.t, "d"), (event.source, "s"), (event.text, "s"))]))
+            self._out.send(_bundle([_message("/event", *_time(event.t), (event.source, "s"), (event.text, "s"))]))
 
     def close(self) -> str | None:
         """How much was sent."""
@@ -83,14 +86,14 @@ class Osc:
         whose = someone.person_id
         unix = self._info.unix_offset + estimate.t
         found = [
-            _message("/moment", (estimate.index, "i"), (estimate.t, "d"), (unix, "d")),
+            _message("/moment", (estimate.index, "i"), *_time(estimate.t), *_time(unix)),
             _message(f"/person/{whose}", (someone.probability, "f"), (someone.method, "s")),
         ]
         for name, point, sigma in zip(JOINTS, someone.joints, someone.sigma, strict=True):
             found.append(_message(f"/pose/{whose}/{name}", *((value, "f") for value in (*point, sigma))))
         for k, guess in enumerate(someone.guesses):
             where = f"/hypothesis/{whose}/{k}"
-            found.append(_message(where, (guess.probability, "f"), (guess.track, "h"), (guess.camera, "s")))
+            found.append(_message(where, (guess.probability, "f"), (guess.track & _INT, "i"), (guess.camera, "s")))
             for name, point in zip(JOINTS, guess.joints, strict=True):
                 found.append(_message(f"{where}/{name}", *((value, "f") for value in point)))
         return found
@@ -123,12 +126,24 @@ def _vmc(avatar: Avatar | None, seconds: float) -> list[bytes]:
     return found
 
 
+def _time(seconds: float) -> tuple[tuple[int, str], tuple[int, str]]:
+    """Whole seconds and microseconds; -1 and 0 where it is not known.
+
+    A float has no room for both, and doubles are none of the four kinds that OSC 1.0 demands of every receiver:
+    some, such as node-osc and Pure Data, give up at one, with all that comes in its bundle.
+    """
+    if math.isnan(seconds):
+        return (-1, "i"), (0, "i")
+    whole, rest = divmod(round(seconds * 1e6), 1_000_000)
+    return (whole, "i"), (rest, "i")
+
+
 def _message(where: str, *arguments: tuple[Any, str]) -> bytes:
     from pythonosc.osc_message_builder import OscMessageBuilder
 
     builder = OscMessageBuilder(where)
     for value, kind in arguments:
-        builder.add_arg(value if kind == "s" else int(value) if kind in "ih" else float(value), kind)
+        builder.add_arg(value if kind == "s" else int(value) if kind == "i" else float(value), kind)
     return builder.build().dgram
 
 
