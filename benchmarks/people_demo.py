@@ -101,7 +101,7 @@ def nowhere(estimates: Sequence[Estimate]) -> dict[str, int]:
         for detection in _seen_by(estimates, NAMES.index(camera)):
             seen = detection.score[list(LIMBS)] >= MIN_SCORE
             x, y = detection.xy[list(LIMBS)][seen].mean(0) if seen.any() else (-1.0, -1.0)
-            found[place] += left <= x < right and top <= y < bottom
+            found[place] += int(left <= x < right and top <= y < bottom)
     return found
 
 
@@ -115,7 +115,9 @@ def run(name: str, precision: str) -> dict:
     lifter, found = MDNLifter(), {"detector": name, "precision": precision}
     cameras, estimates = estimates_of(demo.fetch(demo.PEOPLE), name, precision, lifter, PeopleConfig())
     found["people"], found["nobody"] = figures(cameras, estimates), nowhere(estimates)
-    found["ids"] = sorted({p.person_id for e in estimates for p in e.people})
+    views = [(p.person_id, name) for e in estimates for p in e.people
+             for name, view in zip(NAMES, p.views, strict=True) if view is not None]  # fmt: skip
+    found["ids"] = {f"{k} in {name}": n for (k, name), n in sorted(Counter(views).items())}
     cameras, estimates = estimates_of(demo.fetch(demo.MULTI), name, precision, lifter, PeopleConfig(1))
     found["single"] = figures(cameras, estimates)
     return found
@@ -135,4 +137,5 @@ def markdown(found: dict) -> str:
                 f"{np.nanmedian(held):.1f}: " + ", ".join(f"{v:.1f}" for v in held),
             ])  # fmt: skip
     places = ", ".join(f"{place} {count}" for place, count in found["nobody"].items())
-    return "\n\n".join([table(heads, rows), f"Sightings where nobody is: {places}. Ids: {found['ids']}."])
+    seen = ", ".join(f"{who} {count}" for who, count in found["ids"].items())
+    return "\n\n".join([table(heads, rows), f"Sightings where nobody is: {places}. Sightings of each id: {seen}."])
