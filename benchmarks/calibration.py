@@ -189,7 +189,13 @@ def ours(walk: Walk) -> dict[str, float]:
         true = placed[0].R.T @ walk.truth[0].R @ [0.0, 0.0, 1.0]
         vertical = float(np.degrees(np.arccos(np.clip(up @ true, -1, 1))))
     R, t = np.stack([c.R for c in placed]), np.stack([c.t for c in placed])
-    return errors(walk, R, t) | {"vertical": vertical, "refused": float(bool(result.problems))}
+    held = [angle < result.pair_degrees[a, b] for (a, b), angle in turned(walk, R).items()]
+    return errors(walk, R, t) | {
+        "vertical": vertical,
+        "refused": float(bool(result.problems)),
+        "predicted": float(result.pair_degrees.max()),
+        "held": float(np.mean(held)),
+    }
 
 
 def theirs(walk: Walk, lifter: MDNLifter) -> dict[str, float]:
@@ -238,39 +244,61 @@ def lifted(walk: Walk, lifter: MDNLifter) -> Array:
 
 
 def errors(walk: Walk, R: Array, t: Array) -> dict[str, float]:
-    """Median over pairs of the relative rotation's error in degrees, and the scale's."""
-    turns, lengths = [], []
+    """Median over pairs of the relative rotation's error in degrees, the largest of them, and the scale's."""
+    turns, lengths = list(turned(walk, R).values()), []
     centres = np.stack([-r.T @ s for r, s in zip(R, t, strict=True)])
     for a, b in combinations(range(len(R)), 2):
-        true = walk.truth[b].R @ walk.truth[a].R.T
-        turns.append(float(angle_degrees(R[b] @ R[a].T, true)))
         apart = np.linalg.norm(walk.truth[a].centre - walk.truth[b].centre)
         lengths.append(float(np.linalg.norm(centres[a] - centres[b]) / apart))
-    return {"rotation": float(np.median(turns)), "scale": abs(float(np.median(lengths)) - 1)}
+    return {
+        "rotation": float(np.median(turns)),
+        "worst": max(turns),
+        "scale": abs(float(np.median(lengths)) - 1),
+    }
+
+
+def turned(walk: Walk, R: Array) -> dict[tuple[int, int], float]:
+    """Error of the relative rotation of each pair of cameras, degrees."""
+    return {
+        (a, b): float(angle_degrees(R[b] @ R[a].T, walk.truth[b].R @ walk.truth[a].R.T))
+        for a, b in combinations(range(len(R)), 2)
+    }
 
 
 def measure(name: str, walks: Sequence[Walk], lifter: MDNLifter, peer: bool) -> dict[str, Any]:
-    """Medians over walks of a kind."""
-    rows: dict[str, list[Mapping[str, float]]] = {"ours": [], "theirs": []}
+    """Medians over walks of a kind: those that ours does not refuse, of both."""
+    rows: dict[str, list[Mapping[str, float]]] = {"ours": [], "theirs": [], "theirs on what ours refused": []}
     seconds = {"ours": 0.0, "theirs": 0.0}
     refused: list[str] = []
+    predictions: list[tuple[float, float]] = []
+    held: list[float] = []
     for walk in walks:
-        begin = time.perf_counter()
+        begin = time.process_time()
+        row: Mapping[str, float] = {"refused": 1.0}
         try:
-            rows["ours"].append(ours(walk))
+            row = ours(walk)
+            predictions.append((row["predicted"], row["worst"]))
+            held.append(row["held"])
+            if row["refused"]:
+                refused.append(f"{row['worst']:.2f} degrees off, {row['predicted']:.2f} predicted")
         except CalibrationError as error:
             refused.append(str(error))
-        seconds["ours"] += time.perf_counter() - begin
+        seconds["ours"] += time.process_time() - begin
+        if not row["refused"]:
+            rows["ours"].append(row)
         if peer:
-            begin = time.perf_counter()
-            rows["theirs"].append(theirs(walk, lifter))
-            seconds["theirs"] += time.perf_counter() - begin
-    mean = {
+            begin = time.process_time()
+            rows["theirs on what ours refused" if row["refused"] else "theirs"].append(theirs(walk, lifter))
+            seconds["theirs"] += time.process_time() - begin
+    medians = {
         who: {key: float(np.median([row[key] for row in mine])) for key in mine[0]}
         for who, mine in rows.items()
         if mine
     }
-    return {"name": name, **mean, "refused": refused, "seconds": seconds, "walks": len(walks)}
+    return {
+        "name": name, **medians, "refused": refused, "seconds": seconds, "walks": len(walks),
+        "held": float(np.mean(held)) if held else float("nan"), "predictions": predictions,
+    }  # fmt: skip
 
 
 def report(found: Sequence[Mapping[str, Any]]) -> str:
@@ -283,14 +311,17 @@ def report(found: Sequence[Mapping[str, Any]]) -> str:
     for case in found:
         both = "ours" in case and "theirs" in case
         ratio = f"{case['ours']['rotation'] / case['theirs']['rotation']:.2f}" if both else "-"
-        share = len(case["refused"]) + case["walks"] * case.get("ours", {}).get("refused", 0)
         rows.append((
             case["name"], cell(case, "ours", "rotation"), cell(case, "theirs", "rotation"), ratio,
-            cell(case, "ours", "vertical"), cell(case, "ours", "scale", 100), f"{share:.0f} of {case['walks']}",
+            cell(case, "ours", "worst"), cell(case, "ours", "predicted"), f"{100 * case['held']:.0f} %",
+            cell(case, "ours", "vertical"), cell(case, "ours", "scale", 100),
+            f"{len(case['refused'])} of {case['walks']}",
         ))  # fmt: skip
-    return table(
-        ("cameras x seconds", "ours, degrees", "HumanCalib", "ratio", "vertical, degrees", "scale, %", "refused"), rows
-    )
+    head = (
+        "cameras x seconds", "ours, degrees", "HumanCalib", "ratio", "worst pair", "predicted (95 %)", "pairs within",
+        "vertical, degrees", "scale, %", "refused",
+    )  # fmt: skip
+    return table(head, rows)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,5 +1,7 @@
 """Pictures of videos that are not as a screen shows them: interlaced, high dynamic range, other colours and depths."""
 
+import struct
+
 import av
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from stream.sources import container_lines
 from stream.sources._upright import _GAMMA, _WHITE_NITS
 from tests.media import walker_frames
 from tests.reading import SIZE, file_source, opened, read_all
-from tests.servers import coded, decode
+from tests.servers import coded, decode, write_video
 
 FIELDS = 40
 STEP = 3
@@ -180,3 +182,33 @@ def test_odd_sizes_and_files_of_one_frame(size, count, tmp_path):
         frames = read_all(source)
         assert (source._info.size, source.status().note, source._info.messages) == (size, "", ())
     assert [int(frame.image.mean()) for frame in frames] == [90 + number for number in range(count)]
+
+
+MATRICES = {
+    "right for left": ((-1, 0, 0, 1), lambda image: image[:, ::-1]),
+    "upside down": ((1, 0, 0, -1), lambda image: image[::-1]),
+    "transposed": ((0, 1, 1, 0), lambda image: image.transpose(1, 0, 2)),
+    "transposed the other way": ((0, -1, -1, 0), lambda image: image[::-1, ::-1].transpose(1, 0, 2)),
+    "turned": ((0, 1, -1, 0), lambda image: np.rot90(image, -1)),
+    "turned by a half": ((-1, 0, 0, -1), lambda image: image[::-1, ::-1]),
+}
+
+
+@pytest.mark.parametrize("kind", MATRICES)
+def test_a_display_matrix_is_followed_also_where_it_mirrors(kind, tmp_path, capsys):
+    plain = write_video(tmp_path / "plain.mp4", 2)
+    data = plain.read_bytes()
+    at = data.index(struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30), data.index(b"tkhd"))
+    (a, b, c, d), expected = MATRICES[kind]
+    marked = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+    path = tmp_path / "marked.mp4"
+    path.write_bytes(data[:at] + marked + data[at + 36 :])
+    with opened(file_source(plain)) as source:
+        before = read_all(source)
+    with opened(file_source(path)) as source:
+        messages = source._info.messages
+        after = read_all(source)
+    np.testing.assert_array_equal(after[1].image, expected(before[1].image))
+    mirrors = a * d - b * c < 0
+    assert any("mirrors its images" in line for line in messages) == mirrors
+    assert any("to be mirrored" in line for line in container_lines(path)) == mirrors

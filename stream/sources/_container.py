@@ -9,7 +9,7 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from stream.sources._upright import HDR
+from stream.sources._upright import HDR, mark_of
 from stream.sources._video import reason
 from stream.sources.file import FORMATS
 from stream.types import StreamError
@@ -38,13 +38,15 @@ def container_lines(path: Path) -> Iterator[str]:
     yield from lines
 
 
-def _track(stream: Stream, turn: int) -> str:
+def _track(stream: Stream, mark: tuple[int, bool]) -> str:
+    turn, mirrored = mark
     codec = stream.codec_context
     parts = [f"track {stream.index}: {stream.type}", "no decoder for it" if codec is None else codec.name]
     if isinstance(stream, VideoStream) and codec is not None:
         parts += [f"{stream.width}x{stream.height} {stream.pix_fmt or ''}".rstrip()]
         kind = HDR.get(int(stream.codec_context.color_trc or 0))
         parts += [f"high dynamic range ({kind}), tone-mapped"] if kind else []
+        parts += ["to be mirrored"] if mirrored else []
         parts += [f"to be turned by {turn} degrees"] if turn else []
         parts += [f"{float(stream.average_rate):.4g} frames a second on average"] if stream.average_rate else []
     if stream.frames:
@@ -52,13 +54,13 @@ def _track(stream: Stream, turn: int) -> str:
     return ", ".join(parts)
 
 
-def _rotation(stream: VideoStream | None) -> int:
-    """Degrees by which the first image is to be turned; 0 where none can be decoded."""
+def _rotation(stream: VideoStream | None) -> tuple[int, bool]:
+    """Degrees by which the first image is to be turned, and whether it is mirrored; 0 where none can be decoded."""
     if stream is None:
-        return 0
+        return 0, False
     try:
         for frame in stream.container.decode(stream):  # pyright: ignore[reportAttributeAccessIssue]
-            return round(frame.rotation / 90) % 4 * 90 if isinstance(frame, VideoFrame) else 0
+            return mark_of(frame) if isinstance(frame, VideoFrame) else (0, False)
     except av.error.FFmpegError:
         pass
-    return 0
+    return 0, False

@@ -1,10 +1,12 @@
 """From decoded images to BGR as it is shown: upright, and high dynamic range brought down to what a screen has."""
 
+import struct
 from functools import cache
 from typing import Final
 
 import cv2
 import numpy as np
+from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorTrc, VideoReformatter
 
@@ -33,8 +35,24 @@ class ToBGR:
         kind = HDR.get(int(of.color_trc))
         if kind is not None:
             image = np.asarray(cv2.LUT(image, tone_table(kind)), np.uint8)
-        turn = round(of.rotation / 90) % 4 * 90
+        turn, mirrored = mark_of(of)
+        if mirrored:
+            image = np.asarray(cv2.flip(image, 1), np.uint8)
         return np.asarray(cv2.rotate(image, _ROTATE[turn]), np.uint8) if turn else image
+
+
+def mark_of(frame: VideoFrame) -> tuple[int, bool]:
+    """By how many degrees, counter-clockwise, an image is to be turned by its display matrix, and whether it is to be
+    mirrored, right for left, before that.
+    """
+    turn = round(frame.rotation / 90) % 4 * 90
+    data = frame.side_data
+    for k in range(len(data)):
+        if data[k].type == Type.DISPLAYMATRIX:
+            a, b, _, c, d = struct.unpack("5i", bytes(data[k])[:20])
+            # FFmpeg's rotation is that of the first column, which a mirror turns round.
+            return ((turn + 180) % 360, True) if a * d - b * c < 0 else (turn, False)
+    return turn, False
 
 
 @cache

@@ -18,7 +18,7 @@ from calibration.arrays import Image
 from stream.sources._fields import Fields
 from stream.sources._order import PresentationOrder
 from stream.sources._timecode import timecode_of
-from stream.sources._upright import ToBGR
+from stream.sources._upright import ToBGR, mark_of
 from stream.types import StreamError
 
 # PyAV leaves FFmpeg's own log off, and it must stay off: FFmpeg logs URLs with their passwords.
@@ -163,6 +163,7 @@ class OpenVideo:
         self._to_bgr = ToBGR()
         self.interlaced: bool | None = None
         """Whether its images are two fields each; None until there was one."""
+        self._mirrored = False
         # Of what is live, the next field would have to be waited for.
         self._by_field = timeout is None and not self.untimed
         self._fields: Fields | None = None
@@ -240,6 +241,11 @@ class OpenVideo:
         if ratio and ratio > 0 and ratio != 1:
             times = f"{float(ratio):.3f} times"
             notes.append(f"{self.shown}: its pixels are {times} as wide as high; calibrate it as it is")
+        if self._mirrored:
+            notes.append(
+                f"{self.shown}: its display matrix mirrors its images, and they are shown so; where they show people's "
+                "right for left then, clear it"
+            )
         if self.interlaced:
             rate = f", {self.rate:.4g} a second" if self.rate else ""
             notes.append(
@@ -349,7 +355,7 @@ class OpenVideo:
     def _decoded(self, frame: VideoFrame, pts: int | None, arrival: float) -> Iterator[Decoded]:
         base = self.stream.time_base
         if self.interlaced is None:
-            self.interlaced = frame.interlaced_frame
+            self.interlaced, self._mirrored = frame.interlaced_frame, mark_of(frame)[1]
         if self.interlaced and self._by_field and pts is not None and base is not None:
             if self._fields is None or not self._fields.fits(frame):
                 yield from self._last_fields(arrival)
