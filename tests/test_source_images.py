@@ -187,6 +187,32 @@ def test_pictures_that_are_not_read_are_named_among_others(tmp_path):
         file_source(tmp_path / "2.heic").open()
 
 
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [(b"\0\0\0\x18ftypheic", "HEIC"), (b"\0\0\0\x1cftypavif", "AVIF"), (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000")],
+)
+def test_pictures_under_another_name_are_named(head, kind, tmp_path):
+    for name in ("1.jpg", "2.jpg"):
+        (tmp_path / name).write_bytes(head + bytes(200))
+    with pytest.raises(StreamError, match=rf"not one image .*: it is {kind} under another name; convert it"):
+        file_source(tmp_path).open()
+
+
+def test_a_folder_of_folders_names_them(tmp_path):
+    (tmp_path / "cam01").mkdir()
+    with pytest.raises(StreamError, match=r"only other folders \(cam01\); give each camera the one with its images"):
+        file_source(tmp_path).open()
+
+
+def test_further_pictures_of_a_tiff_are_said(tmp_path):
+    assert cv2.imwritemulti(str(tmp_path / "1.tif"), [coded(1), coded(2), coded(3)])
+    cv2.imwrite(str(tmp_path / "2.tif"), coded(4))
+    with opened(file_source(tmp_path)) as source:
+        (line,) = source._info.messages
+        assert [decode(frame.image) for frame in read_all(source)] == [1, 4]
+    assert "1.tif holds 3 pictures, of which only the first is used" in line
+
+
 def test_the_synthetic_figure_is_where_it_says():
     source = SyntheticSource(SourceConfig("synthetic:frames=20", "cam"))
     info = source.open()

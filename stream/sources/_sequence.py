@@ -76,7 +76,8 @@ class SequenceSource(ABC):
                 self._shots = self._begin()
                 self._first = next(self._shots, None)
                 if self._first is None:
-                    raise StreamError(f"{self.config.shown}: there is not one image in it that can be read")
+                    why = f" ({self.note})" if self.note else ""
+                    raise StreamError(f"{self.config.shown}: there is not one image in it that can be read{why}")
                 self._info = self._settled(self._describe(self._first))
             except BaseException:
                 self._finish()

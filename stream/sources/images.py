@@ -22,7 +22,7 @@ SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".pnm"}
 )
 UNREAD = frozenset({".heic", ".heif", ".avif", ".jxl", ".jp2", ".exr", ".hdr", ".psd", ".svg", ".pdf",
-                    ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"})  # fmt: skip
+                    ".tga", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"})  # fmt: skip
 """Pictures that are not read here."""
 VIDEOS = frozenset({".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".m2ts", ".ts", ".mpg", ".mpeg", ".wmv",
                     ".flv", ".3gp", ".insv", ".lrv", ".mxf", ".dv", ".gif"})  # fmt: skip
@@ -31,6 +31,13 @@ _LOOKED_AT = 9
 """Pictures of a folder that are looked at first, for the size that most have and the bits of 16 that are used."""
 _WHITES = ((16.0, 1.0), *((float((1 << bits) - 1),) * 2 for bits in (8, 10, 12, 14, 16)))
 """Up to which value a floating-point picture has which white."""
+_OTHERS = {
+    "HEIC": (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc", b"ftypmsf1"),
+    "AVIF": (b"ftypavif", b"ftypavis"),
+    "JPEG 2000": (b"jP  \r\n\x87\n",),
+    "JPEG XL": (b"JXL \r\n\x87\n",),
+}
+"""What pictures that are not read begin with, from their fifth byte on."""
 _APNG_HEAD = 4096
 """An animated PNG says so before its first image."""
 
@@ -74,8 +81,11 @@ class ImagesSource(SequenceSource):
     def _begin(self) -> Iterator[Shot]:
         shown, folder = self.config.shown, Path(self.config.source)
         problem = ""
+        folders: list[str] = []
         try:
-            there = [folder] if folder.is_file() else [path for path in folder.iterdir() if path.is_file()]
+            inside = [folder] if folder.is_file() else list(folder.iterdir())
+            there = [path for path in inside if path.is_file()]
+            folders = sorted(path.name for path in inside if path.is_dir() and not path.name.startswith("."))
         except OSError as error:
             there, problem = [], error.strerror or str(error)
         if problem:
@@ -85,7 +95,7 @@ class ImagesSource(SequenceSource):
         self._paths = tuple(path for path in there if path.suffix.lower() in SUFFIXES)
         unread = [path for path in there if path.suffix.lower() in UNREAD]
         if not self._paths:
-            raise StreamError(f"{shown}: {_instead(there, unread)}")
+            raise StreamError(f"{shown}: {_instead(there, unread, folders)}")
         self._unread = unread
         step = max(1, len(self._paths) // _LOOKED_AT)
         seen = [image for path in self._paths[::step][:_LOOKED_AT] if (image := _load(path)) is not None]
@@ -127,6 +137,12 @@ class ImagesSource(SequenceSource):
             messages.append(f"{shown}: {len(self._unread)} pictures of kinds that are not read ({kinds}) are left out")
         if 8 < self._bits < 16:
             messages.append(f"{shown}: its 16-bit pictures use {self._bits} bits; they are stretched to that")
+        pages = _pages(self._paths[0])
+        if pages > 1:
+            messages.append(
+                f"{shown}: {self._paths[0].name} holds {pages} pictures, of which only the first is used; save each "
+                "as a file of its own"
+            )
         if self._white > 1:
             messages.append(f"{shown}: its floating-point pictures are taken as 0 to {self._white:g}, not 0 to 1")
         return SourceInfo(
@@ -134,7 +150,7 @@ class ImagesSource(SequenceSource):
         )
 
 
-def _instead(there: Sequence[Path], unread: Sequence[Path]) -> str:
+def _instead(there: Sequence[Path], unread: Sequence[Path], folders: Sequence[str]) -> str:
     """What there is in place of pictures that can be read, and what to do."""
     videos = [path.name for path in there if path.suffix.lower() in VIDEOS]
     if videos:
@@ -146,6 +162,11 @@ def _instead(there: Sequence[Path], unread: Sequence[Path]) -> str:
     if unread:
         kinds = ", ".join(sorted({path.suffix.lower() for path in unread}))
         return f"its pictures are of a kind that is not read here ({kinds}); convert them to JPEG or PNG"
+    if folders:
+        some = f"{', '.join(folders[:3])}{' ...' if len(folders) > 3 else ''}"
+        return (
+            f"there are no images in this folder, only other folders ({some}); give each camera the one with its images"
+        )
     return "there are no images in this folder (jpg, png, bmp, webp, tif ...)"
 
 
@@ -157,7 +178,8 @@ def _why(path: Path) -> str:
         return ""
     if head[:4] == b"RIFF" and b"ANIM" in head:
         return ": it is an animated WebP; convert it to a video"
-    return ": it is HEIC under another name" if head[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1") else ""
+    kind = next((kind for kind, marks in _OTHERS.items() if head[4:12] in marks), "")
+    return f": it is {kind} under another name; convert it to JPEG or PNG" if kind else ""
 
 
 def _load(path: Path) -> NDArray[Any] | None:
@@ -175,6 +197,17 @@ def _load(path: Path) -> NDArray[Any] | None:
     if image is not None and image.dtype in (np.float64, np.int32, np.uint32):
         image = image.astype(np.float32)
     return None if image is None or image.dtype not in (np.uint8, np.uint16, np.float32) else image
+
+
+def _pages(path: Path) -> int:
+    """How many pictures a TIFF holds; 1 for other files, and where that cannot be told."""
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return 1
+    try:
+        with quiet_opencv():
+            return cv2.imcount(str(path))
+    except cv2.error:
+        return 1
 
 
 def _bits(image: NDArray[Any]) -> int:
