@@ -1,6 +1,8 @@
 """Addresses of every other kind: RTSP over UDP, snapshots, MPEG-TS over UDP, playlists; and what is refused by name."""
 
+import hashlib
 import http.server
+import re
 import socket
 import threading
 import time
@@ -93,6 +95,76 @@ def test_a_snapshot_that_is_the_same_is_no_new_frame_and_a_camera_that_fails_com
         wait_until(lambda: len(reading.frames) > count + 2)
         assert source.status().reconnects >= 1
     reading.thread.join(20)
+
+
+class Asking(http.server.BaseHTTPRequestHandler):
+    """Pictures of a server that wants a Digest login, and addresses that lead to others."""
+
+    protocol_version = "HTTP/1.1"
+    number = 0
+
+    def do_GET(self):  # noqa: N802
+        said = self.headers.get("Authorization", "")
+        self.server.logins.append((self.path, said.partition(" ")[0]))
+        if self.path == "/elsewhere":
+            self.send_response(302)
+            self.send_header("Location", f"{self.server.other}/open.jpg")
+        elif self.path == "/digest.jpg" and not self._knows(said):
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Digest realm="cam", nonce="abc", qop="auth"')
+        else:
+            Asking.number += 1
+            suffix = ".webp" if self.path == "/open.webp" else ".jpg"
+            body = cv2.imencode(suffix, coded(Asking.number % 1024, SIZE))[1].tobytes()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/octet-stream")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+            return
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def _knows(self, said):
+        """RFC 7616, MD5."""
+        told = dict(re.findall(r'(\w+)="?([^",]+)"?', said))
+        if not said.startswith("Digest"):
+            return False
+        one, two = _md5("u:cam:p@ss"), _md5(f"GET:{told['uri']}")
+        parts = (one, told["nonce"], told["nc"], told["cnonce"], told["qop"], two)
+        return told["response"] == _md5(":".join(parts))
+
+    def log_message(self, format, *args):
+        pass
+
+
+def _md5(text):
+    return hashlib.md5(text.encode()).hexdigest()
+
+
+@pytest.fixture
+def asking():
+    servers = [http.server.ThreadingHTTPServer(("127.0.0.1", 0), Asking) for _ in range(2)]
+    for server, other in zip(servers, servers[::-1], strict=True):
+        server.daemon_threads, server.logins = True, []
+        server.other = f"http://127.0.0.1:{other.server_address[1]}"
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    yield servers
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("path", ["digest.jpg", "elsewhere", "open.webp", "open.jpg"])
+@pytest.mark.parametrize("scheme", ["http", "HTTP"])
+def test_snapshots_behind_a_login_and_at_other_addresses(path, scheme, asking):
+    first, second = asking
+    address = f"{scheme}://u:p%40ss@127.0.0.1:{first.server_address[1]}/{path}"
+    with opened(file_source(address, fps=20.0, **FAST)) as source:
+        assert "gives one picture at a time" in source._info.messages[0]
+        assert decode(following(source).image) != decode(following(source).image)
+    assert all(not kind for where, kind in second.logins if where == "/open.jpg"), "no login for another server"
+    assert bool(second.logins) == (path == "elsewhere")
 
 
 class Sender:

@@ -5,6 +5,7 @@ import http.client
 import re
 import ssl
 import time
+import urllib.request
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
@@ -38,31 +39,47 @@ def ask(url: str, seconds: float, most: int = 0) -> Answer | None:
         seconds: for how long, about.
         most: bytes that are read, whatever they are; 0 for as many as it takes to tell what it is.
     """
-    parts = urlsplit(url)
     end = time.monotonic() + seconds
     try:
-        if parts.scheme.lower() == "https":
-            # FFmpeg, which has just been given the same address, does not verify cameras' own certificates either.
-            context = ssl.create_default_context()
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=seconds, context=context)
-        else:
-            connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=seconds)
-        try:
-            headers = {"Accept": "*/*"}
-            if parts.username is not None:
-                login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-                headers["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
-            connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), headers=headers)
-            response = connection.getresponse()
+        with _opener(url).open(_request(url), timeout=seconds) as response:
             if response.status != http.client.OK:
                 return None
             kind = response.headers.get_content_type() if response.headers["Content-Type"] else ""
             return Answer(kind, *_read(response, end, most))
-        finally:
-            connection.close()
     except (OSError, ValueError, http.client.HTTPException):
         return None
+
+
+def _request(url: str) -> urllib.request.Request:
+    """A request for an address without the login in it, which is sent as Basic at first, and to no other server."""
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+    place = host if parts.port is None else f"{host}:{parts.port}"
+    request = urllib.request.Request(parts._replace(netloc=place).geturl(), headers={"Accept": "*/*"})
+    if parts.username is not None:
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        request.add_unredirected_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
+    return request
+
+
+def _opener(url: str) -> urllib.request.OpenerDirector:
+    """What follows a server to another address of the web, and logs in as it asks for (Digest, of most cameras)."""
+    # FFmpeg, which has just been given the same address, does not verify cameras' own certificates either.
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    parts, passwords = urlsplit(url), urllib.request.HTTPPasswordMgrWithDefaultRealm()
+    if parts.username is not None:
+        login = unquote(parts.username), unquote(parts.password or "")
+        passwords.add_password(None, f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", *login)
+    # Not urllib's usual ones, which open files and FTP, too.
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.HTTPHandler(), urllib.request.HTTPSHandler(context=context),
+        urllib.request.HTTPRedirectHandler(), urllib.request.HTTPDigestAuthHandler(passwords),
+        urllib.request.HTTPDefaultErrorHandler(), urllib.request.HTTPErrorProcessor(),
+    ):  # fmt: skip
+        opener.add_handler(handler)
+    return opener
 
 
 def _read(response: http.client.HTTPResponse, end: float, most: int) -> tuple[bytes, bool]:
@@ -82,8 +99,9 @@ def _read(response: http.client.HTTPResponse, end: float, most: int) -> tuple[by
 
 
 def is_picture(answer: Answer) -> bool:
-    """Whether it is one whole JPEG or PNG picture: an address to be asked again for the next one."""
-    return answer.whole and answer.body.startswith((_JPEG, b"\x89PNG")) and not answer.type.startswith("multipart/")
+    """Whether it is one whole picture: an address to be asked again for the next one."""
+    known = answer.body.startswith((_JPEG, b"\x89PNG", b"BM")) or answer.body[8:12] == b"WEBP"
+    return answer.whole and known and not answer.type.startswith("multipart/")
 
 
 def is_playlist(answer: Answer) -> bool:
@@ -113,7 +131,7 @@ def name(answer: Answer) -> str:
         return "it is a playlist (HLS) of which nothing can be played"
     if b"<mpd" in start or answer.type == "application/dash+xml":
         return "it is a playlist (DASH), which is not read here: it is seconds late; give an RTSP or MJPEG address"
-    if start.startswith((b"<!doctype html", b"<html")) or answer.type == "text/html":
+    if start.startswith(b"<!doctype html") or b"<html" in start or answer.type == "text/html":
         return "it is a web page, no video; open it in a browser to find the address of the camera's stream"
     if answer.body[4:8] == b"ftyp":
         return (
@@ -126,6 +144,8 @@ def name(answer: Answer) -> str:
         types = {kind.decode() for kind in _PART_TYPE.findall(answer.body)}
         if types and not any(kind.startswith("image/") for kind in types):
             return f"its parts are {', '.join(sorted(types))}, not images"
+        if types and not any(kind in ("image/jpeg", "image/jpg") for kind in types):
+            return f"its parts are {', '.join(sorted(types))}; set the camera to JPEG"
         return "its parts hold no JPEG image that can be decoded"
     if answer.type.startswith("text/") or answer.type in ("application/json", "application/xml"):
         return f"it is text ({answer.type}), no video"

@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from calibration.arrays import Image
 from stream.config import SourceConfig
@@ -17,9 +17,9 @@ from stream.sources._source import SourceInfo
 from stream.types import StreamError
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_ASK_S = 1.0
+_ASK_S = 2.5
 """Seconds in which a server that gives no video may show what it gives instead."""
-_OWN, _FIRST, _ASK = 0.95, 0.35, 0.15
+_OWN, _FIRST, _ASK = 0.95, 0.35, 0.3
 """Shares of ``SourceConfig.open_s``: for all that is tried, for the first try of a web server, for asking it.
 
 PyAV grants the time of a try twice, to connect and to look at what comes: the first one is over within 0.7."""
@@ -103,7 +103,8 @@ def make(config: SourceConfig) -> "NetworkSource":
             if known
             else f"{config.shown}: only {', '.join(SCHEMES)} addresses are read; give a file by its path"
         )
-    return NetworkSource(config)
+    # FFmpeg knows them in small letters only.
+    return NetworkSource(replace(config, source=scheme + config.source[len(scheme) :]))
 
 
 @dataclass(slots=True)
