@@ -277,14 +277,14 @@ def test_lenses_of_another_camera_are_refused():
 def test_what_a_walk_does_not_tell_is_refused_and_the_prediction_holds():
     true = room(2, arc=80.0)
     errors, predicted, said = [], [], []
-    for seed, (frames, noise) in enumerate(((90, 3.0), (90, 3.0), (90, 3.0), (66, 9.0))):
+    for seed, (frames, noise) in enumerate(((90, 3.0), (90, 3.0), (90, 3.0), (60, 9.0))):
         xy, score = look(true, walker(frames)[::6], np.random.default_rng(seed), noise=noise, outliers=0.0, missing=0.0)
         result = solve_from_person(unplaced(true), xy, score, BODY, HEIGHT, step_s=0.2)
         turn = result.cameras[1].R @ result.cameras[0].R.T
         errors.append(float(angle_degrees(turn, true[1].R @ true[0].R.T)))
         predicted.append(float(result.pair_degrees[0, 1]))
         said.append([problem for problem in result.problems if "may be turned to each other by" in problem])
-    assert (np.array(errors) < predicted).all() and predicted[-1] > 3 > 2 * max(predicted[:3])
+    assert (np.array(errors) < predicted).all() and predicted[-1] > 5 > 2 * max(predicted[:3])
     assert said[:3] == [[], [], []]
     assert "cameras c0 and c1" in said[3][0] and "let the person walk longer" in said[3][0]
 
