@@ -328,3 +328,14 @@ def test_numbers_go_on_over_starts_and_where_images_are_missing():
     assert sorted(found.values()) == list(found.values()) and len(set(found.values())) == 20
     assert [found[43], found[44]] == [8, 9], "the numbers that the missing ones would have"
     assert renumbered(np.arange(3), times[:3] + 50, image, times) == {}
+
+
+def test_the_time_of_day_stays_that_of_the_images(both, tmp_path):
+    assert gather(*both, out=tmp_path / "all") == DONE
+    took = [
+        take.run_info.unix_offset + images(take, name)[5][1] for take, name in zip(both, ("left", "right"), strict=True)
+    ]
+    whole = open_take(tmp_path / "all")
+    # Of computers whose times of day differ, that of the first one counts.
+    assert abs(whole.run_info.unix_offset + images(whole, "left")[5][1] - took[0]) < 1e-3
+    assert whole.run_info.start_monotonic == images(whole, "left")[0][1]

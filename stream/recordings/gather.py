@@ -226,7 +226,10 @@ def _header(parts: Sequence[Part], common: str) -> RunInfo:
         return replace(info, cameras=known, settings={**info.settings, "gather": gather})
     first = min((part for part in parts if part.frames), key=lambda part: (part.span or (0.0, 0.0))[0])
     info, begun = first.take.run_info, (first.span or (0.0, 0.0))[0]
-    since = begun - float(first.shift(np.array([info.start_monotonic]))[0])
+    if np.isfinite(info.unix_offset):
+        since = begun - float(first.shift(np.array([info.start_monotonic]))[0])
+    else:  # files have no time of day
+        since, begun = 0.0, info.start_monotonic
     return RunInfo(
         cameras=known,
         kernels=1,
