@@ -12,14 +12,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from stream.channel import Channel, Closed
+from stream.channel import Closed
 from stream.cluster.clock import Offset
+from stream.cluster.feed import MOST_APART, Feed
 from stream.cluster.group import Group
-from stream.cluster.messages import Ask, Batch, Card, Hello, Look, Order, Picture, Pull, SeenFrame
+from stream.cluster.messages import Ask, Batch, Card, Hello, Look, Order, Pull, SeenFrame
 from stream.cluster.peer_clock import PeerClock
+from stream.cluster.picture_requests import PictureRequests
 from stream.cluster.session import key, new_id, node_of, open_session
 from stream.cluster.system_clock import SystemClock
-from stream.cluster.wire import MOST_BATCH, MOST_JPEG, OtherVersionError, WireError, decode, encode
+from stream.cluster.wire import MOST_BATCH, OtherVersionError, WireError, decode, encode
 from stream.types import StreamError
 
 if TYPE_CHECKING:
@@ -37,19 +39,9 @@ _UNSURE_S: Final = 0.02
 """It is said of a clock that is not known better."""
 _AHEAD: Final = 64
 """Frames of files that are fetched ahead of whoever reads them."""
-_MOST_APART: Final = 50_000
-"""Frames that one camera may be ahead of another."""
 _GONE_S: Final = 10.0
 """Of files: a node that answers nothing for so long is gone."""
 _MOST_STRANGERS: Final = 32
-_WANTED_S: Final = 2.0
-"""So long pictures are asked for after somebody looked at them."""
-_LOOK_S: Final = 0.02
-_LEFT: Final = 3.0
-"""How many times as long as a picture takes the way is left to what else there is."""
-_HELD_UP_S: Final = 0.15
-"""A picture may hold up detections for so long."""
-_FIRST_BYTES, _LEAST_BYTES = 8 << 10, 2 << 10
 _SILENT_S: Final = 3.0
 """A node that is there and has not answered for so long is not of this version."""
 
@@ -78,37 +70,7 @@ class _Peer:
     since: float = field(default_factory=time.monotonic)
     """When it was heard of first."""
     pulling: bool = False
-    looking: bool = False
-    """Whether a thread asks it for pictures."""
     asked: float = float("-inf")
-
-
-class Feed:
-    """What one camera of a group gives. ``read`` is called by one thread."""
-
-    def __init__(self, card: Card, live: bool) -> None:
-        self.card, self.live = card, live
-        self.frames: Channel[tuple[str, SeenFrame]] = Channel("latest", 1) if live else Channel("every", _MOST_APART)
-        """With the node each is of."""
-        self.owner = ""
-        """The node that holds it."""
-        self.changes = 0
-        """How often another node took it over."""
-        self.seq = -1
-        self.t = float("-inf")
-        self.came: float | None = None
-        """Monotonic seconds at which a frame came last."""
-        self.lost: Counter[str] = Counter()
-        """Frames that were not used, by the reason."""
-        self.refused = ""
-        """Who else publishes it, and is not heard."""
-        self.picture: tuple[float, Picture] | None = None
-        """The newest, and the monotonic seconds at which it came."""
-        self.looked = float("-inf")
-        """Monotonic seconds at which it was asked for one."""
-        self.most = _FIRST_BYTES
-        """Of the next picture: what the way takes in ``_HELD_UP_S``."""
-        self.error: StreamError | None = None
 
 
 class Listener:
@@ -122,8 +84,6 @@ class Listener:
         self._group = group
         self.id = new_id()
         """Another one each time; begins with what the computer is called."""
-        self._pictures_until = float("-inf")
-        """Pictures are wanted until then, monotonic seconds."""
         self._lock = threading.RLock()
         self._peers: dict[str, _Peer] = {}
         self._feeds: dict[str, Feed] = {}
@@ -135,6 +95,9 @@ class Listener:
         """Messages that were none, by node."""
         self._stop = threading.Event()
         self._wake = threading.Event()
+        self._pictures = PictureRequests(
+            self._pictured, lambda node, look: self._get(node, "picture", look), self._stranger, self._stop
+        )
         self._reading = False
         self._threads: list[threading.Thread] = []
         self._session: zenoh.Session | None = None
@@ -166,6 +129,7 @@ class Listener:
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(timeout=3.0)
+        self._pictures.join(3.0)
 
     # what is heard
 
@@ -316,50 +280,14 @@ class Listener:
 
     def want_pictures(self) -> None:
         """Somebody looks at pictures now; they are asked for as long as this is called."""
-        now = time.monotonic()
-        self._pictures_until = now + _WANTED_S
         with self._lock:
-            found = [(n, p) for n, p in self._peers.items() if p.hello and p.hello.picture_fps and not p.looking]
-            for _, peer in found:
-                peer.looking = True
-        for node, peer in found:
-            self._start(lambda node=node, peer=peer: self._look_on(node, peer), "cluster-pictures")
+            fps = {node: peer.hello.picture_fps for node, peer in self._peers.items() if peer.hello and not peer.gone}
+        self._pictures.want({node: each for node, each in fps.items() if each})
 
-    def _look_on(self, node: str, peer: _Peer) -> None:
-        """Ask for pictures, one at a time: on a slow way there is never more of them between detections than one."""
-        try:
-            while not self._stop.is_set() and not peer.gone and time.monotonic() < self._pictures_until:
-                hello, wait = peer.hello, _LOOK_S
-                for feed in self._feeds_of(node, peer):
-                    every = 1 / hello.picture_fps if hello and hello.picture_fps else _WANTED_S
-                    begun = time.monotonic()
-                    if begun - feed.looked < every:
-                        continue
-                    feed.looked = begun
-                    self._look(node, feed)
-                    # As long as it took is left to detections three times over.
-                    wait = max(wait, _LEFT * (time.monotonic() - begun))
-                self._stop.wait(min(wait, _WANTED_S))
-        finally:
-            peer.looking = False
-
-    def _look(self, node: str, feed: Feed) -> None:
-        before, begun = feed.picture, time.monotonic()
-        look = Look(feed.card.name, -1 if before is None else before[1].seq, feed.most)
-        sample = self._get(node, "picture", look)
-        took = time.monotonic() - begun
-        if sample is None:
-            if took > _HELD_UP_S:
-                feed.most = max(feed.most // 4, _LEAST_BYTES)
-            return
-        feed.most = min(max(int(len(sample) / took * _HELD_UP_S), _LEAST_BYTES), MOST_JPEG)
-        try:
-            picture = decode(sample, Picture)
-        except WireError as error:
-            self._stranger(node, error)
-            return
-        if picture.camera == feed.card.name and feed.owner == node:
-            feed.picture = time.monotonic(), picture
+    def _pictured(self, node: str) -> list[Feed]:
+        with self._lock:
+            peer = self._peers.get(node)
+            return [] if peer is None or peer.gone else self._feeds_of(node, peer)
 
     # nodes, heard in threads of zenoh's
 
@@ -591,7 +519,7 @@ class Listener:
             feed.t = frame.t
         with suppress(Closed):
             if not feed.frames.put((node, frame), block=False):
-                raise StreamError(f"{self._group}: {frame.camera} is {_MOST_APART} frames ahead of another camera; "
+                raise StreamError(f"{self._group}: {frame.camera} is {MOST_APART} frames ahead of another camera; "
                                   "check --sync-offset")  # fmt: skip
 
     def _start(self, work: Callable[[], None], name: str, *, daemon: bool = True) -> None:

@@ -4,7 +4,6 @@ A message begins with ``HSN``, the version, and its kind. Arrays are bytes of a 
 Nothing that comes can make this raise anything but ``WireError``, run code, or take more memory than it has bytes.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,6 +13,8 @@ import numpy as np
 
 from calibration.arrays import Array
 from engines.types import Detection, ExtraJoints, Seen, Sighting
+from stream.cluster import fields
+from stream.cluster.fields import MOST_TEXT, WireError
 from stream.cluster.jpeg import jpeg_size
 from stream.cluster.messages import (
     Ahead,
@@ -47,15 +48,9 @@ MOST_FPS: Final = 15.0
 MOST_JPEG: Final = 96 << 10
 """Bytes of a picture."""
 _MAGIC: Final = b"HSN"
-_MOST_PEOPLE, _MOST_EXTRA, _MOST_CAMERAS, _MOST_TEXT = 100, 300, 64, 200
-_MOST_WHOLE: Final = 1 << 53
-_FAR_PX, _FAR_S = 1e6, 1e12
+_MOST_PEOPLE, _MOST_EXTRA, _MOST_CAMERAS = 100, 300, 64
 
 T = TypeVar("T")
-
-
-class WireError(Exception):
-    """What came is no message of this program."""
 
 
 class OtherVersionError(WireError):
@@ -94,10 +89,10 @@ def decode(data: bytes, of: type[T]) -> T:
     if data[4] != kind.number:
         raise WireError("a message of another kind")
     try:
-        fields = unpackb(data[5:], strict_map_key=True, max_map_len=0, max_ext_len=0, max_array_len=_MOST_EXTRA)
+        unpacked = unpackb(data[5:], strict_map_key=True, max_map_len=0, max_ext_len=0, max_array_len=_MOST_EXTRA)
     except (ValueError, TypeError, OverflowError, UnpackException) as error:
         raise WireError(f"no MessagePack ({type(error).__name__})") from None
-    return kind.read(fields)
+    return kind.read(unpacked)
 
 
 # writing
@@ -122,7 +117,7 @@ def _bytes(values: Array) -> bytes:
 
 
 def _hello_fields(hello: Hello) -> list[Any]:
-    cards = [[c.name, *c.size, c.fps, c.serial, c.frames, c.note[:_MOST_TEXT]] for c in hello.cards]
+    cards = [[c.name, *c.size, c.fps, c.serial, c.frames, c.note[:MOST_TEXT]] for c in hello.cards]
     recording = _recording_fields(hello.recording)
     times = [float(hello.sent), float(hello.received), float(hello.answered)]
     system = None if hello.system is None else list(hello.system)
@@ -130,11 +125,11 @@ def _hello_fields(hello: Hello) -> list[Any]:
 
 
 def _recording_fields(recording: Recording) -> list[Any]:
-    return [recording.on, recording.take[:_MOST_TEXT], recording.why[:_MOST_TEXT], recording.refuses]
+    return [recording.on, recording.take[:MOST_TEXT], recording.why[:MOST_TEXT], recording.refuses]
 
 
 def _remark_fields(remarks: Sequence[Remark]) -> list[Any]:
-    return [[r.number, float(r.t), r.source[:_MOST_TEXT], r.text[:MOST_REMARK]] for r in remarks]
+    return [[r.number, float(r.t), r.source[:MOST_TEXT], r.text[:MOST_REMARK]] for r in remarks]
 
 
 def _order_fields(order: Order) -> list[Any]:
@@ -145,189 +140,147 @@ def _order_fields(order: Order) -> list[Any]:
 # reading
 
 
-def _parts(value: object, count: int) -> Sequence[Any]:
-    if not isinstance(value, list) or len(value) != count:
-        raise WireError(f"not {count} fields")
-    return value
-
-
-def _items(value: object, most: int) -> list[Any]:
-    if not isinstance(value, list) or len(value) > most:
-        raise WireError(f"no list of {most} at most")
-    return value
-
-
-def _text(value: object, most: int = _MOST_TEXT) -> str:
-    if not isinstance(value, str) or len(value) > most or not (value.isprintable() or not value):
-        raise WireError("no text")
-    return value
-
-
-def _whole(value: object, least: int = 0, most: int = _MOST_WHOLE) -> int:
-    if type(value) is not int or not least <= value <= most:
-        raise WireError("no whole number in its bounds")
-    return value
-
-
-def _flag(value: object) -> bool:
-    if type(value) is not bool:
-        raise WireError("no yes or no")
-    return value
-
-
-def _number(value: object, least: float = -_FAR_S, most: float = _FAR_S) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise WireError("no number in its bounds")
-    if not (math.isfinite(value) and least <= value <= most):
-        raise WireError("no number in its bounds")
-    return float(value)
-
-
-def _or_none(value: object, read: Callable[[object], T]) -> T | None:
-    return None if value is None else read(value)
-
-
-def _floats(value: object, *shape: int) -> Array:
-    if not isinstance(value, bytes) or len(value) != 4 * math.prod(shape):
-        raise WireError("no array of its size")
-    return np.frombuffer(value, "<f4").astype(np.float32, copy=False).reshape(shape)
-
-
-def _places(value: object, count: int) -> Array:
-    xy = _floats(value, count, 2)
-    if not (np.abs(xy) <= _FAR_PX).all():  # NaN neither
-        raise WireError("no places in an image")
-    return xy
-
-
-def _scores(value: object, count: int) -> Array:
-    score = _floats(value, count)
-    if not ((score >= 0) & (score <= 1)).all():
-        raise WireError("no scores")
-    return score
-
-
-def _covariances(value: object, count: int) -> Array:
-    cov = _floats(value, count, 2, 2)
-    # What is NaN is not known, and compares as what is right.
-    if (np.abs(cov) > _FAR_PX**2).any():
-        raise WireError("no covariances")
-    (a, b), (c, d) = cov.transpose(1, 2, 0)
-    across = a * d
-    if ((a < 0) | (d < 0) | (across - b * c < -1e-3 * (1 + across))).any():
-        raise WireError("no covariances")
-    return cov
-
-
 def _frame(value: object) -> SeenFrame:
-    camera, seq, index, t, width, height, origin, left_out, people = _parts(value, 9)
-    sightings = tuple(map(_sighting, _items(people, _MOST_PEOPLE)))
+    camera, seq, index, t, width, height, origin, left_out, people = fields.parts(value, 9)
+    sightings = tuple(map(_sighting, fields.items(people, _MOST_PEOPLE)))
     if len({one.track for one in sightings}) != len(sightings):
         raise WireError("one track twice")
     return SeenFrame(
-        _text(camera), _whole(seq), _whole(index), _number(t), _size(width, height),
-        Seen(_text(origin), sightings, _whole(left_out, most=10_000)),
-    )  # fmt: skip
+        fields.text(camera),
+        fields.whole(seq),
+        fields.whole(index),
+        fields.number(t),
+        _size(width, height),
+        Seen(fields.text(origin), sightings, fields.whole(left_out, most=10_000)),
+    )
 
 
 def _size(width: object, height: object) -> tuple[int, int]:
-    return _whole(width, 1, 65535), _whole(height, 1, 65535)
+    return fields.whole(width, 1, 65535), fields.whole(height, 1, 65535)
 
 
 def _sighting(value: object) -> Sighting:
-    track, origin, xy, score, derived, cov, extra = _parts(value, 7)
-    bits = _whole(derived, most=(1 << 17) - 1)
+    track, origin, xy, score, derived, cov, extra = fields.parts(value, 7)
+    bits = fields.whole(derived, most=(1 << 17) - 1)
     found = Detection(
-        _places(xy, 17), _scores(score, 17), np.array([bool(bits >> k & 1) for k in range(17)]), _text(origin),
-        cov=_or_none(cov, lambda c: _covariances(c, 17)), extra=_or_none(extra, _extra),
-    )  # fmt: skip
-    return Sighting(_whole(track, most=1 << 40), found)
+        fields.places(xy, 17),
+        fields.scores(score, 17),
+        np.array([bool(bits >> k & 1) for k in range(17)]),
+        fields.text(origin),
+        cov=fields.or_none(cov, lambda c: fields.covariances(c, 17)),
+        extra=fields.or_none(extra, _extra),
+    )
+    return Sighting(fields.whole(track, most=1 << 40), found)
 
 
 def _extra(value: object) -> ExtraJoints:
-    names, xy, score, cov = _parts(value, 4)
-    called = tuple(_text(name) for name in _items(names, _MOST_EXTRA))
+    names, xy, score, cov = fields.parts(value, 4)
+    called = tuple(fields.text(name) for name in fields.items(names, _MOST_EXTRA))
     if len(set(called)) != len(called):
         raise WireError("one joint twice")
     n = len(called)
-    return ExtraJoints(called, _places(xy, n), _scores(score, n), _covariances(cov, n))
+    return ExtraJoints(called, fields.places(xy, n), fields.scores(score, n), fields.covariances(cov, n))
 
 
 def _card(value: object) -> Card:
-    name, width, height, fps, serial, frames, note = _parts(value, 7)
-    rate = _or_none(fps, lambda f: _number(f, 1e-3, 1e5))
-    return Card(_text(name), _size(width, height), rate, _or_none(serial, _text), _or_none(frames, _whole), _text(note))
+    name, width, height, fps, serial, frames, note = fields.parts(value, 7)
+    rate = fields.or_none(fps, lambda f: fields.number(f, 1e-3, 1e5))
+    return Card(
+        fields.text(name),
+        _size(width, height),
+        rate,
+        fields.or_none(serial, fields.text),
+        fields.or_none(frames, fields.whole),
+        fields.text(note),
+    )
 
 
 def _hello(value: object) -> Hello:
-    node, software, live, cards, sent, received, answered, recording, remarks, fps, system = _parts(value, 11)
-    known = tuple(map(_card, _items(cards, _MOST_CAMERAS)))
+    node, software, live, cards, sent, received, answered, recording, remarks, fps, system = fields.parts(value, 11)
+    known = tuple(map(_card, fields.items(cards, _MOST_CAMERAS)))
     if len({card.name for card in known}) != len(known):
         raise WireError("one camera twice")
     return Hello(
-        _text(node), _text(software), _flag(live), known, _number(sent), _number(received), _number(answered),
-        _recording(recording), _whole(remarks), _number(fps, 0.0, MOST_FPS), _or_none(system, _system),
-    )  # fmt: skip
+        fields.text(node),
+        fields.text(software),
+        fields.flag(live),
+        known,
+        fields.number(sent),
+        fields.number(received),
+        fields.number(answered),
+        _recording(recording),
+        fields.whole(remarks),
+        fields.number(fps, 0.0, MOST_FPS),
+        fields.or_none(system, _system),
+    )
 
 
 def _system(value: object) -> tuple[float, float]:
-    ahead, within = _parts(value, 2)
-    return _number(ahead), _number(within, 0.0)
+    ahead, within = fields.parts(value, 2)
+    return fields.number(ahead), fields.number(within, 0.0)
 
 
 def _ask(value: object) -> Ask:
-    sent, who = _parts(value, 2)
-    return Ask(_number(sent), _text(who))
+    sent, who = fields.parts(value, 2)
+    return Ask(fields.number(sent), fields.text(who))
 
 
 def _recording(value: object) -> Recording:
-    on, take, why, refuses = _parts(value, 4)
-    return Recording(_flag(on), _text(take), _text(why), _flag(refuses))
+    on, take, why, refuses = fields.parts(value, 4)
+    return Recording(fields.flag(on), fields.text(take), fields.text(why), fields.flag(refuses))
 
 
 def _remarks(value: object) -> tuple[Remark, ...]:
     found = []
-    for item in _items(value, MOST_REMARKS):
-        number, t, source, text = _parts(item, 4)
-        found.append(Remark(_whole(number), _number(t), _text(source), _text(text, MOST_REMARK)))
+    for item in fields.items(value, MOST_REMARKS):
+        number, t, source, text = fields.parts(item, 4)
+        found.append(
+            Remark(fields.whole(number), fields.number(t), fields.text(source), fields.text(text, MOST_REMARK))
+        )
     if any(b.number <= a.number for a, b in pairwise(found)):
         raise WireError("events out of order")
     return tuple(found)
 
 
 def _ahead(value: object) -> Ahead:
-    seconds, within = _parts(value, 2)
-    return Ahead(_number(seconds), _number(within, 0.0))
+    seconds, within = fields.parts(value, 2)
+    return Ahead(fields.number(seconds), fields.number(within, 0.0))
 
 
 def _order(value: object) -> Order:
-    who, record, at, remarks, ahead = _parts(value, 5)
-    return Order(_text(who), _or_none(record, _flag), _number(at), _remarks(remarks), _or_none(ahead, _ahead))
+    who, record, at, remarks, ahead = fields.parts(value, 5)
+    return Order(
+        fields.text(who),
+        fields.or_none(record, fields.flag),
+        fields.number(at),
+        _remarks(remarks),
+        fields.or_none(ahead, _ahead),
+    )
 
 
 def _look(value: object) -> Look:
-    camera, after, most = _parts(value, 3)
-    return Look(_text(camera), _whole(after, -1), _whole(most, most=MOST_JPEG))
+    camera, after, most = fields.parts(value, 3)
+    return Look(fields.text(camera), fields.whole(after, -1), fields.whole(most, most=MOST_JPEG))
 
 
 def _picture(value: object) -> Picture:
-    camera, seq, width, height, jpeg = _parts(value, 5)
+    camera, seq, width, height, jpeg = fields.parts(value, 5)
     if not isinstance(jpeg, bytes) or len(jpeg) > MOST_JPEG:
         raise WireError("no picture in its bounds")
-    size = _whole(width, 1, MOST_PICTURE), _whole(height, 1, MOST_PICTURE)
+    size = fields.whole(width, 1, MOST_PICTURE), fields.whole(height, 1, MOST_PICTURE)
     if jpeg_size(jpeg) != size:
         raise WireError("no JPEG of its size")
-    return Picture(_text(camera), _whole(seq), size, jpeg)
+    return Picture(fields.text(camera), fields.whole(seq), size, jpeg)
 
 
 def _pull(value: object) -> Pull:
-    after, most = _parts(value, 2)
-    return Pull(_whole(after, -1), _whole(most, most=MOST_BATCH))
+    after, most = fields.parts(value, 2)
+    return Pull(fields.whole(after, -1), fields.whole(most, most=MOST_BATCH))
 
 
 def _batch(value: object) -> Batch:
-    frames, over = _parts(value, 2)
-    return Batch(tuple(map(_frame, _items(frames, MOST_BATCH))), _flag(over))
+    frames, over = fields.parts(value, 2)
+    return Batch(tuple(map(_frame, fields.items(frames, MOST_BATCH))), fields.flag(over))
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,7 +306,10 @@ _KINDS: Final[dict[type, _Kind]] = {
         _Kind(Order, 7, _order_fields, _order),
         _Kind(Recording, 8, _recording_fields, _recording),
         _Kind(
-            Remarks, 9, lambda told: [_remark_fields(told.remarks)], lambda value: Remarks(_remarks(*_parts(value, 1)))
+            Remarks,
+            9,
+            lambda told: [_remark_fields(told.remarks)],
+            lambda value: Remarks(_remarks(*fields.parts(value, 1))),
         ),
         _Kind(Picture, 10, lambda p: [p.camera, p.seq, *p.size, p.jpeg], _picture),
         _Kind(Look, 11, lambda look: [look.camera, look.after, look.most], _look),

@@ -16,8 +16,9 @@ import numpy as np
 
 from calibration.arrays import Image
 from stream.channel import Closed
+from stream.cluster.feed import Feed
 from stream.cluster.group import Group, group
-from stream.cluster.listener import Feed, Listener
+from stream.cluster.listener import Listener
 from stream.cluster.messages import Picture, SeenFrame
 from stream.config import SourceConfig
 from stream.sources._clock import RateMeter
