@@ -115,6 +115,22 @@ def test_captures_become_one_on_the_clock_of_whoever_fused(both, tmp_path, capsy
     assert [content(take) for take in both] == before, "they are copied"
 
 
+def test_readings_of_clocks_are_told_and_survive_a_clean_copy(both, tmp_path, capsys):
+    left, _ = both
+    assert inspect([str(left.folder)]) == DONE
+    assert (
+        f"clock of {FUSES}: 3.250000 s ahead of that of pc-left, known to 0.4 ms (20 readings)"
+        in capsys.readouterr().out
+    )
+    assert recover([str(left.folder), "--out", str(tmp_path / "copy")]) == DONE
+    copy = open_take(tmp_path / "copy")
+    assert list(read_clocks(copy)) == list(read_clocks(left)) and len(list(read_clocks(copy))) == 20
+    table = next(left.folder.glob("clocks-*.arrows"))
+    assert "clocks: 20 rows readable" in capsys.readouterr().out and table.exists()
+    assert gather(*both, out=tmp_path / "all") == DONE and inspect([str(tmp_path / "all")]) == DONE
+    assert "gathered from " in capsys.readouterr().out
+
+
 def test_the_gathered_take_is_a_source_as_any_other(both, tmp_path):
     assert gather(*both, out=tmp_path / "all") == DONE
     for k, text in enumerate(sources_of_take(tmp_path / "all")):

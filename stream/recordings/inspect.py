@@ -4,13 +4,18 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
+from calibration.text import one_line
 from stream.recordings.captured import captured_lines
+from stream.recordings.common_time import shift_of
 from stream.recordings.people import People
 from stream.recordings.recover import check
+from stream.recordings.replay import read_clocks
 from stream.recordings.schema import ESTIMATES, FRAMES, MOMENTS, STREAMS
 from stream.recordings.segments import segments
 from stream.recordings.takes import Take, holds, open_take
-from stream.types import StreamError
+from stream.types import ClockReading, StreamError
 from stream.words import number_of
 
 
@@ -36,6 +41,7 @@ def inspect_take(path: Path) -> Iterator[str]:
         if camera.calibration is None and camera.fov_degrees is None:
             lens = "lens not stated"
         yield f"  camera {camera.name}: {camera.source} ({camera.kind}), {size}, {lens}"
+    yield from (f"  {line}" for line in _clocks(take))
     if take.captured:
         yield from (f"  {line}" for line in captured_lines(take))
         yield from (f"  {line}" for line in _faults(take))
@@ -54,6 +60,22 @@ def inspect_take(path: Path) -> Iterator[str]:
     over_time = f", and {info.lifter['temporal']} on the frames before" if "temporal" in info.lifter else ""
     yield f"  lifter: {info.lifter.get('model', 'not known')} on {runtime}, {kernels}{over_time}"
     yield from (f"  {line}" for line in _faults(take))
+
+
+def _clocks(take: Take) -> Iterator[str]:
+    """How far other computers' clocks were, and of which takes it was gathered."""
+    of: dict[tuple[str, str], list[ClockReading]] = {}
+    for reading in read_clocks(take):
+        of.setdefault((reading.clock, reading.other), []).append(reading)
+    for (clock, other), readings in of.items():
+        shift, count = shift_of(readings), number_of(len(readings), "reading")
+        ahead, within = float(np.mean(shift.ahead)), 1e3 * shift.within
+        how = "ahead of" if ahead >= 0 else "behind"
+        yield f"clock of {other}: {abs(ahead):.6f} s {how} that of {clock}, known to {within:.1f} ms ({count})"
+    gathered = take.run_info.settings.get("gather")
+    takes = gathered.get("takes") if isinstance(gathered, dict) else None
+    if isinstance(takes, dict):
+        yield f"gathered from {', '.join(one_line(str(name), 100) for name in takes)}"
 
 
 def _contents(take: Take) -> Iterator[str]:
