@@ -35,7 +35,8 @@ def test_cameras_of_both_kinds_are_captured_frame_by_frame(tmp_path: Path, capsy
         assert main([*cameras, "--capture", str(tmp_path), "--seconds", "1.5", "--view", "none"]) == DONE
         sent = [number for number, _ in rtsp.sent[0]]
     take = open_take(tmp_path)
-    said = capsys.readouterr().out
+    said, told = capsys.readouterr()
+    assert "fused" not in told, "of estimates there is nothing to say"
     for name in ("left", "right"):
         seen = [decode(frame.image) for frame in read_frames(take, name)]
         assert len(seen) > 20 and held(take)[name].lost == {} and f"{name}: {len(seen)} frames" in said

@@ -204,6 +204,12 @@ def test_gaps_by_the_clock_of_a_device_and_by_arrival():
     for k in range(100):
         burst.add(3.0 if 30 <= k < 91 else k / 30, None)
     assert burst.missing == 0, "held up, and none is missing"
+    again = GapCounter()
+    for k in range(60):
+        again.add(k / 30, k / 30)
+    for k in range(30):
+        again.add(5 + k / 30, k / 30)  # opened again, with a clock that begins anew
+        assert again.missing == (90 if k >= 10 else 0), "it is told as soon as frames come at their own pace"
 
 
 def test_what_tells_the_size_of_coded_images(tmp_path: Path):

@@ -147,7 +147,7 @@ def capture_info(
     """What a take says of cameras whose images will be turned by ``turns`` degrees for the sake of a calibration."""
     upright = [o.turned(turns.get(o.info.name, 0)) for o in opened]
     fitted, lines = setup.cameras(upright, config.lift.fov_degrees, turns)
-    for line in lines:
+    for line in lines if setup.calibration else ():  # without one, nothing that is captured depends on it
         _log.info(line)
     rates = [o.info.fps for o in opened if o.info.fps]
     return RunInfo(
