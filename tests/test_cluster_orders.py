@@ -334,7 +334,7 @@ def test_on_a_slow_way_pictures_are_fewer_and_no_detection_is_lost(computer):
             if frame.picture is not None:
                 shown.add(id(source._shown_picture))
             assert len(late) < 3000
-        # At 15 a second they would take eight times what the cable carries.
+        # At 15 a second they would take twelve times what the cable carries.
         assert source._feed.lost["old"] == 0 and np.median(late) < 0.5, (np.median(late), source._feed.lost)
         assert source._feed.most < 20_000
     finally:
@@ -517,3 +517,30 @@ def test_a_fault_in_an_order_is_told_and_the_next_one_is_carried_out(computer, c
         until(lambda: "No space left" in caplog.text)
         orders.event("key", "jump")
         until(one.remarks)
+
+
+@pytest.mark.slow
+def test_marks_of_the_time_of_a_cut_are_in_the_take_at_their_time(computer):
+    group = free_group()
+    cable = Cable(group)
+    one = computer(cable.group)
+    try:
+        with fusing(group) as (orders, told, _):
+            orders.record(True, time.monotonic())
+            until(lambda: one.on)
+            cable.whole.clear()
+            until(lambda: any(getattr(note, "text", "") == "does not answer" for note in told))
+            t = time.monotonic()
+            orders.event("key", "while it was cut", t)
+            one.node.remark(one.clock(), "key", "there, too")
+            here = time.monotonic()
+            time.sleep(3)
+            assert one.remarks() == []
+            cable.whole.set()
+            (remark,) = until(one.remarks)
+            event = until(lambda: next((e for e in told if getattr(e, "text", "") == "there, too"), None))
+            assert any(getattr(note, "text", "") == "is heard again" for note in told)
+            assert abs(remark.t - AHEAD_S - t) < NEAR_S and abs(event.t - here) < NEAR_S
+            assert one.asked() == [True], "it went on, and is not told again"
+    finally:
+        cable.close()
