@@ -41,8 +41,9 @@ def estimates_of(
     detector = detectors.load(name, DetectorOptions(NetworkOptions("onnx", precision)))
     with ExitStack() as stack:
         sources = [make_source(SourceConfig(str(folder / "videos" / f"{camera}.mp4"), camera)) for camera in NAMES]
-        infos = [stack.enter_context(closing(source)) and source.open() for source in sources]
-        cameras = cameras_of(folder, [info.size for info in infos])
+        for source in sources:
+            stack.enter_context(closing(source))
+        cameras = cameras_of(folder, [source.open().size for source in sources])
         fuse = Fuser(cameras, "map", MIN_SCORE)
         estimator = Estimator(cameras, detector, lifter, DetectConfig(min_score=MIN_SCORE), fuse=fuse, people=people)
         found: list[Estimate] = []
@@ -112,7 +113,8 @@ def _seen_by(estimates: Sequence[Estimate], camera: int) -> Iterator[Detection]:
 
 def run(name: str, precision: str) -> dict:
     """Both recordings."""
-    lifter, found = MDNLifter(), {"detector": name, "precision": precision}
+    lifter = MDNLifter()
+    found: dict = {"detector": name, "precision": precision}
     cameras, estimates = estimates_of(demo.fetch(demo.PEOPLE), name, precision, lifter, PeopleConfig())
     found["people"], found["nobody"] = figures(cameras, estimates), nowhere(estimates)
     views = [(p.person_id, name) for e in estimates for p in e.people

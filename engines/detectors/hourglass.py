@@ -167,7 +167,8 @@ def decode(heatmaps: Array) -> tuple[Array, Array]:
     """
     K, h, w = heatmaps.shape
     flat = heatmaps.reshape(K, -1)
-    smooth = np.stack([cv2.GaussianBlur(m, (0, 0), NEAR, borderType=cv2.BORDER_CONSTANT) for m in heatmaps])
+    blurred = (cv2.GaussianBlur(one, (0, 0), NEAR, borderType=cv2.BORDER_CONSTANT) for one in heatmaps)
+    smooth: Array = np.stack([np.asarray(one) for one in blurred])
     row, column = np.divmod(smooth.reshape(K, -1).argmax(1), w)
     padded = np.pad(smooth, ((0, 0), (1, 1), (1, 1)), mode="edge")
     k, r, c = np.arange(K), row + 1, column + 1
