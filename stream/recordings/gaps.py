@@ -65,10 +65,10 @@ class GapCounter:
                 self._missed(-1)
             return
         if last is not None and device_t is not None and last[1] is not None and device_t > last[1]:
+            # A clock that began anew, as of a connection that was opened again, tells when what its opening held up was
+            # made: what is missing before it is known.
+            self._settle()
             self._stamped(device_t - last[1], within)
-            if self._owed and (usual := self._usual()) is not None:
-                # Before it the clock began anew, as that of a connection that was opened again.
-                self._settling((arrival - last[0]) / usual)
         elif last is not None and (usual := self._usual()) is not None:
             self._unstamped((arrival - last[0]) / usual, within / usual)
         if not self._owed:
@@ -92,23 +92,20 @@ class GapCounter:
             self._owed += owed
             self._total += round(steps - 1 - owed)
         elif self._owed:
-            self._settling(steps)
-
-    def _settling(self, steps: float) -> None:
-        """A frame came, so many frames after the last one: of those that are owed some may have been held up."""
-        self._owed = max(self._owed - max(1 - steps, 0.0), 0.0)
-        self._early = self._early + 1 if steps < _EARLY else 0
-        # While several in a row come faster than they are made, more may come.
-        self._since = self._since + 1 if self._owed and self._early < 2 else 0
-        if self._since >= _SETTLED:
-            self._settle()
+            self._owed = max(self._owed - max(1 - steps, 0.0), 0.0)
+            self._early = self._early + 1 if steps < _EARLY else 0
+            # While several in a row come faster than they are made, more may come.
+            self._since = self._since + 1 if self._owed and self._early < 2 else 0
+            if self._since >= _SETTLED:
+                self._settle()
 
     def _missed(self, frames: int) -> None:
         self.missing += frames
         self._total += frames
 
     def _settle(self) -> None:
-        self._missed(round(self._owed))
+        if self._owed:
+            self._missed(round(self._owed))
         self._owed, self._since = 0.0, 0
 
     def _usual(self) -> float | None:
