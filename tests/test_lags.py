@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import stream
 from engines.types import Pose
 from stream.live.doubts import Doubts
 from stream.live.lags import Lags
@@ -110,6 +111,36 @@ def test_it_is_said_once_and_taken_back_when_it_is_over():
 def later(estimate, seconds):
     frames = tuple(replace(frame, t=frame.t + seconds) for frame in estimate.frames)
     return replace(estimate, t=estimate.t + seconds, frames=frames)
+
+
+@pytest.mark.slow
+@pytest.mark.video
+@pytest.mark.parametrize("frames", [0, 3])
+def test_of_the_demo_only_what_was_done_to_it_is_said(frames, demo_estimates):
+    cameras, moments = demo_estimates
+    lags, lines = Lags(cameras, (0.0,) * 4, begin=lambda work: work(), rest=0.0), []
+    for turn in range(15):  # it is 1.7 s long
+        for k, estimate in enumerate(moments):
+            t, before = (turn * len(moments) + k) / 60, moments[max(0, k - frames)]
+            people = []
+            for somebody in estimate.people:
+                then = next((one for one in before.people if one.person_id == somebody.person_id), somebody)
+                views = (*somebody.views[:2], then.views[2], *somebody.views[3:])
+                people.append(replace(somebody, views=views))
+            references = tuple(None if one is None else replace(one, t=t) for one in estimate.frames)
+            lines += lags(replace(estimate, t=t, frames=references, people=tuple(people)))
+    if not frames:
+        assert lines == []
+    else:
+        (line,) = lines
+        assert float(line.split("cam03=")[1].split()[0]) == pytest.approx(-frames / 60, abs=0.010)
+
+
+@pytest.fixture(scope="module")
+def demo_estimates():
+    with stream.open_stream(demo="multi", detector="movenet-lightning", runtime="onnx") as live:
+        moments = list(live)
+        return [camera.calibration for camera in live.run_info.cameras], moments
 
 
 def test_it_rests_for_long_and_only_one_comparison_is_made_at_a_time():
