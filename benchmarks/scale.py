@@ -2,6 +2,7 @@
 
     python -m benchmarks.scale                                      # 4 nodes x 4 cameras x 2 people, on one core
     python -m benchmarks.scale --sizes 1x4,2x4,4x4,8x4,16x4 --seconds 30 --json scale.json
+    python -m benchmarks.scale --sizes 1x4,4x4,16x4 --parts         # what the time of fusing goes into, in one thread
 
 Every node is a process that publishes at 30 frames a second what a detector would have found; the fusing process has
 one core. Nothing is detected and nothing drawn: what is measured is all that comes after.
@@ -25,19 +26,31 @@ import psutil
 
 import stream
 from benchmarks import machine, scenes
+from benchmarks.table import table
 from calibration.geometry.camera import Camera
 from calibration.types import Calibration
+from engines.fusion import Fuser
+from engines.lifter import MDNLifter
+from engines.runtimes import NetworkOptions
 from engines.types import Seen, Sighting
 from stream.cluster.group import Group, group
+from stream.cluster.messages import Card, SeenFrame
 from stream.cluster.node import Node
-from stream.cluster.wire import Card
-from stream.config import SourceConfig
+from stream.cluster.wire import decode, encode
+from stream.config import DetectConfig, PeopleConfig, SourceConfig
+from stream.live.doubts import Doubts
+from stream.live.estimator import Estimator
+from stream.live.known import NoDetector
+from stream.live.synchronise import LiveMatcher
 from stream.sources.synthetic import SyntheticSource
+from stream.types import KnownFrame
 
 FPS: Final = 30.0
 FRAMES: Final = 300
 APART_MM: Final = 1500.0
 WARM_UP_S: Final = 3.0
+WARM_UP: Final = 10
+"""Moments."""
 MESSAGES: Final = "messages"
 PARTS: Final = {"compute": "fusing", "camera-": "cameras", "cluster-": "clocks", "MainThread": "reader"}
 """How the names of threads begin, and what they do; the network's own, in which messages are decoded, have no name."""
@@ -123,6 +136,56 @@ def fuse(to: Group, total: int, seconds: float) -> dict[str, Any]:
             "stage_ms": {name: 1e3 * s / max(moments, 1) for name, s in stages.items()}}  # fmt: skip
 
 
+def parts(total: int, people: int, moments: int = 60) -> dict[str, float]:
+    """Processor milliseconds a moment of each part of fusing so many cameras, in one thread."""
+    cameras = cameras_of(total)
+    seen, spent = seen_by(cameras, people), Counter[str]()
+    lifter = MDNLifter(None, NetworkOptions("onnx", "auto"))
+    estimator = Estimator(
+        cameras, NoDetector(), lifter, fuse=Fuser(cameras), people=PeopleConfig(), clock=time.thread_time
+    )
+    doubts, matcher = Doubts(cameras, DetectConfig().min_score), LiveMatcher([FPS] * total)
+    black = np.zeros((scenes.SIZE[1], scenes.SIZE[0], 3), np.uint8)
+    frames = [
+        [SeenFrame(c.name, i, i, i / FPS + 5e-4 * k, c.size, seen[k][i]) for k, c in enumerate(cameras)]
+        for i in range(moments + WARM_UP)
+    ]
+    data = [list(map(encode, row)) for row in frames]
+    for index, row in enumerate(data):
+        if index == WARM_UP:
+            spent.clear()
+        spent["decode"] -= time.thread_time()
+        came = [decode(message, SeenFrame) for message in row]
+        spent["decode"] += time.thread_time()
+        known = [KnownFrame(f.camera, f.index, f.t, black, f.seen) for f in came]
+        spent["match"] -= time.thread_time()
+        found = None
+        for k, frame in enumerate(known):
+            matcher.add(k, frame)
+            found = matcher.next() or found
+        spent["match"] += time.thread_time()
+        if found is None:
+            raise SystemExit("frames of one time were no moment")
+        estimate = estimator(found)
+        spent.update(estimate.stages or {})
+        spent["check"] -= time.thread_time()
+        doubts(estimate)
+        spent["check"] += time.thread_time()
+    names = {"detect": "interpolate", "track": "follow"}
+    return {names.get(name, name): 1e3 * s / moments for name, s in spent.items()}
+
+
+def print_parts(sizes: Sequence[tuple[int, int]], people: int) -> None:
+    """A table of the parts, in shares of the whole."""
+    found = {f"{n} x {c}": parts(n * c, people) for n, c in sizes}
+    rows = [
+        [name, *(f"{each[name] / sum(each.values()):.0%}" for each in found.values())]
+        for name in next(iter(found.values()))
+    ]
+    last = ["CPU ms a moment", *(f"{sum(each.values()):.1f}" for each in found.values())]
+    print(table(("part", *found), [*rows, last]))
+
+
 def measured(nodes: int, cameras: int, people: int, seconds: float) -> dict[str, Any]:
     """One size: what the fusing process says, and the processor time of a node."""
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -167,6 +230,7 @@ def main(arguments: list[str] | None = None) -> int:
     p.add_argument("--people", type=int, default=2)
     p.add_argument("--seconds", type=float, default=20.0)
     p.add_argument("--json", type=Path)
+    p.add_argument("--parts", action="store_true", help="what fusing is made of, in one thread and without a network")
     for hidden in ("--group", "--mine", "--total"):  # of the processes that it starts
         p.add_argument(hidden, help=argparse.SUPPRESS)
     args = p.parse_args(arguments)
@@ -174,6 +238,8 @@ def main(arguments: list[str] | None = None) -> int:
         publish(group(args.group), int(args.total), [int(k) for k in args.mine.split(",")], args.people)
     elif args.group:
         print(json.dumps(fuse(group(args.group), int(args.total), args.seconds)))
+    elif args.parts:
+        print_parts([(int(n), int(c)) for n, c in (size.split("x") for size in args.sizes.split(","))], args.people)
     else:
         rows = []
         print("nodes x cameras | moments/s | p50, p95 ms | people fused | cores: fusing, a node")

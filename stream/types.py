@@ -150,7 +150,7 @@ class Estimate:
     spread_s: float = 0.0
     """``FrameSet.spread_s``."""
     stages: Mapping[str, float] | None = None
-    """Seconds each stage took: "detect", "lift", "fuse", "track"."""
+    """Seconds each stage took: "detect", "lift", "associate", "fuse", "track"."""
     left_out: int = 0
     """How many more people were found than are followed, in the camera with the most of them."""
     too_small: int = 0

@@ -47,7 +47,7 @@ def test_the_figure_is_lifted_placed_and_tracked(lifter):
         assert view.mixture.weight.sum() == pytest.approx(1, abs=1e-5)
         assert len(view.tracks) == 5
         assert person.pose is None
-        assert set(estimate.stages) == {"detect", "lift", "track"}
+        assert set(estimate.stages) == {"detect", "lift", "associate", "track"}
     # A stick figure with straight limbs is no captured person; a constant guess is off by 250 mm and more.
     assert np.mean(errors) < 130
     np.testing.assert_allclose(np.mean(roots, 0), [0, 0, 4000], atol=500)

@@ -206,8 +206,8 @@ class Estimator:
         people = self._everybody(who, frame_set.t, seen, mixtures, rays, fused_of)
         frames = tuple(_reference(*pair) for pair in zip(frame_set.frames, seen, strict=True))
         stages = {
-            "detect": detect_s, "lift": lifted - start + remembered - told,
-            "track": self._clock() - fused + told - lifted,
+            "detect": detect_s, "lift": lifted - start + remembered - told, "associate": told - lifted,
+            "track": self._clock() - fused,
         }  # fmt: skip
         if self._fuse:
             stages["fuse"] = fused - remembered
