@@ -56,10 +56,11 @@ def average(parts: Sequence[tuple[Path, float]], data: Path, out: Path) -> MDN:
     for (path, _), other in zip(parts, products, strict=True):
         if [w.shape for w, _ in other] != first:
             raise UserError(f"--of {path}: its network is another one than that of {parts[0][0]}")
+    shares = [share for _, share in parts]
     mixed = [
-        (sum(share / total * p[layer][0] for (_, share), p in zip(parts, products, strict=True)),
-         sum(share / total * p[layer][1] for (_, share), p in zip(parts, products, strict=True)))
-        for layer in range(len(first))
+        (np.average([w for w, _ in same], axis=0, weights=shares).astype(np.float32),
+         np.average([bias for _, bias in same], axis=0, weights=shares).astype(np.float32))
+        for same in zip(*products, strict=True)
     ]  # fmt: skip
     source = train.open_source(settings, data, None)
     network = train.build(settings)
