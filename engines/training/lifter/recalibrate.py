@@ -10,6 +10,7 @@ from torch import Tensor
 
 from engines.models.mdn import MDN
 from engines.training.data.mocap import Poses
+from engines.training.lifter import augment
 from engines.training.lifter.batches import Batch, evaluation_batch
 from engines.training.lifter.losses import log_kernels
 from engines.training.lifter.paper import Normalisation
@@ -21,11 +22,15 @@ NOISES = (0.0, 2.0)
 def fit(network: MDN, poses: Poses, scale_mm: float, noises: tuple[float, ...] = NOISES) -> dict[str, float]:
     """Fit a network that looks through the virtual camera, on random level views of the poses (seed 2).
 
+    Every pose is seen as it is and with the bones of somebody else, whom the network has not met: the last part of a
+    training may have been on these people too.
+
     Returns:
         ``temperature`` and ``sigma_scale``.
     """
     rng = np.random.default_rng(2)
-    batches = [evaluation_batch(poses.joints, rng, noise)[0] for noise in noises]
+    strangers = augment.from_bones(augment.scale_bones(augment.to_bones(poses.joints), rng))
+    batches = [evaluation_batch(joints, rng, noise)[0] for joints in (poses.joints, strangers) for noise in noises]
     return _fit(network, [Batch(b.inputs, b.targets / np.float32(scale_mm)) for b in batches])
 
 
