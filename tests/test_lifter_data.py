@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from calibration.errors import UserError
 from engines import skeleton as sk
 from engines.build import lifter as build_lifter
 from engines.models.mdn import MDN, MDNShape
+from engines.training.checkpoints import average_weights
 from engines.training.data import mocap
 from engines.training.data.mocap import PROXY_SUBJECTS, REPEATS, TRAIN_FILES, load_proxy, load_training
 from engines.training.evaluation import lifter as evaluation
@@ -292,3 +294,12 @@ def test_evaluation_of_the_proxies_and_with_a_detectors_errors(tmp_path, capsys)
     assert "--proxy is of --data" in refused(capsys, evaluation.main, "evaluate", "--mocap", mocap_file, "--proxy")
     flags = ("--data", str(folder), "--detector-noise", "1", "--views", "h36m4")
     assert "is for --views random" in refused(capsys, evaluation.main, "evaluate", *flags)
+
+
+def test_statistics_of_the_norms_are_averaged_like_weights():
+    averaged, now = nn.BatchNorm1d(2), nn.BatchNorm1d(2)
+    now.running_mean += 10
+    now.num_batches_tracked += 7
+    average_weights(averaged, now, 0.9)
+    assert averaged.running_mean.tolist() == pytest.approx([1, 1])
+    assert averaged.num_batches_tracked == 7

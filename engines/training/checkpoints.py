@@ -125,11 +125,17 @@ def brief(error: Exception) -> str:
 
 @torch.no_grad()
 def average_weights(averaged: torch.nn.Module, network: torch.nn.Module, decay: float) -> None:
-    """Exponential moving average of the weights; running statistics of batch norm are copied."""
+    """Exponential moving average of the weights, and of the running statistics of batch norm.
+
+    The last statistics are of some ten batches: of the lifter's they moved the errors by 0.5 to 2 mm up and down.
+    """
     for a, b in zip(averaged.parameters(), network.parameters(), strict=True):
         a.lerp_(b, 1 - decay)
     for a, b in zip(averaged.buffers(), network.buffers(), strict=True):
-        a.copy_(b)
+        if a.is_floating_point():
+            a.lerp_(b, 1 - decay)
+        else:
+            a.copy_(b)
 
 
 def fastest_precision() -> str:
