@@ -129,12 +129,14 @@ def test_high_dynamic_range_looks_as_its_original(kind, tmp_path):
 @pytest.mark.video
 @pytest.mark.parametrize("kind", SIGNAL)
 def test_people_in_high_dynamic_range_are_found_where_they_are_in_the_original(kind, tmp_path):
-    from engines.detectors import load
+    from engines.detectors import DetectorOptions, load
+    from engines.runtimes import NetworkOptions
 
     images = walker_frames([100])
     with opened(file_source(write_hdr(tmp_path / "a.mp4", kind, images))) as source:
         frames = read_all(source)
-    detector = load("movenet-lightning")
+    # Not what this machine is measured to be fastest with, which changes with what else it does.
+    detector = load("movenet-lightning", DetectorOptions(NetworkOptions("onnx", "fp32")))
     for frame, image in zip(frames, images, strict=True):
         mapped, original = detector.session()(frame.image, 0.0), detector.session()(image, 0.0)
         sure = (original.score > 0.4) & (mapped.score > 0.2)
