@@ -142,7 +142,8 @@ def test_buttons_and_keys_record_mark_and_hold(browser, live, tmp_path):
         page.wait_for_function("held => scene.moment.index > held", arg=held)
         page.keyboard.press("r")
         page.wait_for_selector("#record:not(.now)")
-        take = find_take(tmp_path / "recordings")
+    # Only now: what writes it may have taken longer to load than all of that.
+    take = find_take(tmp_path / "recordings")
     assert len(list(replay(open_take(take)))) > 3
     assert [(event.source, event.text) for event in read_events(open_take(take))] == [
         ("page", "the jump"), ("page", "mark"),
