@@ -3,7 +3,7 @@
 As ``python -m calibration sync`` does with recordings, two cameras at a time are compared over some seconds: by their
 epipolar lines, and by the movement alone, which must not contradict that. What two windows, one after the other, agree
 on is brought together with the other pairs. A pair is looked at once in a while and beside everything else, so that it
-costs about a fiftieth of a core, however many cameras there are.
+costs about a thirtieth of a core, however many cameras there are.
 """
 
 import threading
@@ -41,8 +41,8 @@ _LEAST_S: Final = 0.018
 _SIGMAS: Final = 4.0
 _FLOOR_S: Final = 0.004
 """One standard deviation of what they make of it."""
-_REST: Final = 50.0
-"""A comparison is followed by a rest so many times as long."""
+_REST: Final = 30.0
+"""A comparison is followed by a rest so many times as long as it kept a core busy."""
 _REST_S: Final = 0.5
 """And by one of so many seconds at least."""
 _LIMBS: Final = np.array(LIMBS)
@@ -74,7 +74,7 @@ class Lags:
         offsets: seconds that have been added to the times of each already (``--sync-offset``).
         min_score: a joint below it counts as not seen.
         begin: starts a comparison.
-        rest: after a comparison none is made for so many times as long as that took.
+        rest: after a comparison none is made for so many times the processor time that it took.
     """
 
     def __init__(
@@ -157,13 +157,13 @@ class Lags:
 
     def _compare(self, pair: Pair, moments: Sequence[_Moment], who: int) -> None:
         """Beside the run."""
-        begun = time.perf_counter()
+        begun = time.thread_time()  # of its own work: on a busy machine it waits much longer than that
         try:
             tracks = [_track(moments, k, who, self._min_score) for k in pair]
             found = _offset([self._cameras[k] for k in pair], tracks)
         except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
             found = refused(str(error))
-        self._done.put((pair, found, time.perf_counter() - begun))
+        self._done.put((pair, found, time.thread_time() - begun))
 
     # what is found
 
