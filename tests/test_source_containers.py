@@ -118,6 +118,17 @@ def test_times_of_decoding_in_place_of_those_of_presentation(codec, suffix, tmp_
     assert np.allclose(np.diff([frame.t for frame in frames]), 1 / 30, atol=1.1e-3)
 
 
+def test_files_that_are_read_at_once_and_again_lose_nothing(source):
+    """PyAV finds what packets carry by its address, and small numbers are one object for all files."""
+    for _ in range(20):
+        with ExitStack() as stack:
+            readers = [stack.enter_context(opened(file_source(source))) for _ in range(2)]
+            for number in range(grid.COUNT):
+                frames = [reader.read() for reader in readers]
+                assert [frame.index for frame in frames] == [number, number]
+            assert [reader.status().corrupt for reader in readers] == [0, 0]
+
+
 def test_clocks_of_one_kind_may_be_one_clock_and_are_only_named():
     infos = [info("a", 100.0), info("b", 100.02), info("c", 101.5)]
     moved, (line,) = common_starts(infos, {})

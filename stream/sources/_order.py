@@ -19,6 +19,12 @@ _COUNTED = ("h264", "hevc")
 """Their decoders drop most of what they cannot make sense of without an error, and give one image a packet."""
 
 
+class _Own(int):
+    """A number that is an object of its own. PyAV finds what a packet carries by its address, and small numbers are one
+    object for all: a decoder of another file that was done with its 5 took away that of this one.
+    """
+
+
 class PresentationOrder:
     """The times and losses of one track.
 
@@ -63,7 +69,7 @@ class PresentationOrder:
             self._last = time
             if self._patient or self._decoding:
                 heapq.heappush(self._times, time)
-        packet.opaque = self._number
+        packet.opaque = _Own(self._number)
         self._inside[self._number] = time
         self._number += 1
         return self._counts
