@@ -111,3 +111,14 @@ def test_inspect_shows_every_file(chapters, capsys):
     said = capsys.readouterr().out
     assert "chapters, a recording" in said and "about 40 frames" in said
     assert said.count("container: mov") == 2 and "no decoder for it" in said
+
+
+def test_chapters_of_older_cameras_are_counted_too(chapters, tmp_path):
+    names = [tmp_path / name for name in ("GOPR0012.MP4", "GP010012.MP4", "GP020012.MP4")]
+    for name in names:
+        name.write_bytes(Path(chapters[0]).read_bytes())
+    for given, said in ((names, []), ([names[0], names[2]], ["chapter 02 of recording 0012 comes after it, not 01"])):
+        source = source_of("+".join(map(str, given)))
+        messages = source.open().messages
+        source.close()
+        assert len(messages) == len(said) and all(a in b for a, b in zip(said, messages, strict=True))

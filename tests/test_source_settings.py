@@ -14,6 +14,7 @@ from stream.app.build import open_sources
 from stream.app.calibrate.synchronise import by_timecode
 from stream.app.command_line import config_of
 from stream.app.flags import parser
+from stream.app.time_table import read_times
 from stream.config import Config
 from stream.live.files import FileMatcher
 from stream.sources import make_source, timecode_seconds
@@ -138,6 +139,27 @@ def test_moments_without_a_frame_and_frames_without_a_time(tmp_path: Path) -> No
     frames = read_all(source)
     assert np.allclose([frame.t for frame in frames], [0, 0.1, 0.2, 0.4, 0.5, 0.6, 0.7])
     assert "3 of its frames have no time in --times and are left out" in source.status().note
+
+
+WRITTEN = {
+    "as a spreadsheet of Europe does": (
+        "sep=;\nsync_index;camera;time\n",
+        lambda k, t: f"{k};left;{t:.6f}".replace(".", ","),
+    ),
+    "with units": ("sync index, camera name, time (ms)\n", lambda k, t: f"{k}, left, {1e3 * t:.6f}"),
+    "in microseconds": ("frame_number,camera,timestamp_us\n", lambda k, t: f"{k},left,{round(1e6 * t)}"),
+    "as dates": ("frame,camera,timestamp_utc\n", lambda k, t: f"{k},left,1970-01-01T00:00:{t:09.6f}Z"),
+    "as times of day": ("frame,camera,time\n", lambda k, t: f"{k},left,00:00:{t:09.6f}"),
+    "with remarks": ("# by our camera\n\nsync_index|camera|time\n", lambda k, t: f"{k}|left|{t:.6f}"),
+}
+
+
+@pytest.mark.parametrize("how", WRITTEN)
+def test_tables_as_others_write_them(how: str, tmp_path: Path) -> None:
+    head, row = WRITTEN[how]
+    true = [5 + k / 30 for k in range(4)]
+    (tmp_path / "t.csv").write_text(head + "\n".join(row(k, t) for k, t in enumerate(true)))
+    assert np.allclose(read_times(tmp_path / "t.csv")["left"], true, atol=2e-6)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import io
 import math
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from calibration.text import decode
@@ -16,10 +17,16 @@ Times = dict[str, list[float | None]]
 """By camera as the table calls it: the time of each frame in order, seconds; None where the table has none."""
 
 _CAMERA = ("camera", "camera_name", "camera_id", "cam", "cam_id", "port")
-_TIME = ("time", "frame_time", "time_s", "timestamp", "timestamp_s", "time_seconds")
-_SCALED = {"timestamp_ns": 1e-9, "time_ns": 1e-9, "timestamp_unix_ns": 1e-9, "timestamp_ms": 1e-3, "time_ms": 1e-3}
+_TIME = ("time", "frame_time", "time_s", "timestamp", "timestamp_s", "time_seconds", "seconds", "timestamp_unix",
+         "timestamp_utc", "timestamp_unix_s", "timestamp_seconds")  # fmt: skip
+_SCALED = {
+    "timestamp_us": 1e-6, "time_us": 1e-6, "timestamp_unix_ms": 1e-3, "timestamp_ns": 1e-9, "time_ns": 1e-9,
+    "timestamp_unix_ns": 1e-9, "timestamp_ms": 1e-3, "time_ms": 1e-3,
+}  # fmt: skip
 _FRAME = ("frame_index", "frame", "frame_number", "frame_id")
 _SYNC = "sync_index"
+_CLOCK = re.compile(r"(\d{1,2}):(\d{2}):(\d{2}(?:[.,]\d+)?)")
+_UNIT = re.compile(r"\s*[(\[](\w+)[)\]]$")
 _MOST_BYTES = 1 << 28
 _MOST_FRAMES = 10_000_000
 
@@ -34,7 +41,7 @@ def read_times(path: Path) -> Times:
         StreamError: if it cannot be read, lacks a column or holds times that do not increase.
     """
     rows = _rows(path)
-    head = [cell.strip().lower() for cell in (rows[0] if rows else [])]
+    head = [_UNIT.sub(r"_\1", cell.strip().lower()).replace(" ", "_") for cell in (rows[0] if rows else [])]
     camera, frame = _column(head, _CAMERA), _column(head, _FRAME)
     time, factor = _column(head, _TIME), 1.0
     if time is None:
@@ -49,7 +56,7 @@ def read_times(path: Path) -> Times:
         rows = [rows[0], *sorted(rows[1:], key=lambda row: _number(row, at, path) or 0.0)]
     found: dict[str, dict[int, float | None]] = {}
     for row in rows[1:]:
-        t = _number(row, time, path)
+        t = _moment(row, time, path)
         if t is None:
             continue
         if len(row) <= camera:
@@ -104,9 +111,13 @@ def _rows(path: Path) -> list[list[str]]:
     if len(data) > _MOST_BYTES:
         raise StreamError(f"--times {path}: too large for a table of times")
     try:
-        text = decode(data)
-        comma = max(",;\t", key=text.partition("\n")[0].count)
-        return [row for row in csv.reader(io.StringIO(text), delimiter=comma) if row]
+        lines = decode(data).splitlines()
+        # What programs and people write before the names of the columns.
+        while lines and (not lines[0].strip() or lines[0].lstrip().startswith("#") or lines[0].startswith("sep=")):
+            del lines[0]
+        comma = max(",;\t|", key=lines[0].count) if lines else ","
+        rows = [row for row in csv.reader(io.StringIO("\n".join(lines)), delimiter=comma) if row]
+        return rows if comma == "," else [[_point(cell) for cell in row] for row in rows]
     except (ValueError, csv.Error) as error:
         problem = " ".join(str(error).split())[:100]
     raise StreamError(f"--times {path}: not a table of comma-separated values ({problem})")
@@ -114,6 +125,25 @@ def _rows(path: Path) -> list[list[str]]:
 
 def _column(head: Sequence[str], names: Sequence[str]) -> int | None:
     return next((head.index(name) for name in names if name in head), None)
+
+
+def _point(cell: str) -> str:
+    """A number with a decimal comma, as tables of other separators have it, with a point."""
+    return cell.replace(",", ".") if re.fullmatch(r"\s*-?\d+,\d+\s*", cell) else cell
+
+
+def _moment(row: Sequence[str], at: int, path: Path) -> float | None:
+    """A time, in the column's unit; of a date or a time of day in seconds, of UTC where it names no zone."""
+    text = row[at].strip() if at < len(row) else ""
+    if clock := _CLOCK.fullmatch(text):
+        return 3600.0 * int(clock[1]) + 60 * int(clock[2]) + float(clock[3].replace(",", "."))
+    if text[4:5] == "-":
+        try:
+            date = datetime.fromisoformat(text)
+        except ValueError:
+            return _number(row, at, path)
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    return _number(row, at, path)
 
 
 def _number(row: Sequence[str], at: int, path: Path) -> float | None:

@@ -19,6 +19,8 @@ from stream.types import StreamError
 
 _GOPRO = re.compile(r"G[HXLS](\d\d)(\d{4})\.(?:MP4|LRV)", re.IGNORECASE)
 """Chapter and number of a recording."""
+_OLD_GOPRO = re.compile(r"G(?:OPR|P(\d\d))(\d{4})\.(?:MP4|LRV)", re.IGNORECASE)
+"""The same of cameras up to the HERO5: the first chapter has no number, the second one is 01."""
 
 
 def claims(source: str) -> bool:
@@ -123,10 +125,18 @@ def _by(info: SourceInfo) -> str:
 
 def _missing_chapters(paths: Sequence[str]) -> Iterator[str]:
     """A line for a chapter that a GoPro's names say there was, and is not given."""
-    found = [_GOPRO.fullmatch(Path(path).name) for path in paths]
+    found = [_chapter(Path(path).name) for path in paths]
     for path, before, after in zip(paths, found, found[1:], strict=False):
-        if before and after and before[2] == after[2] and int(after[1]) != int(before[1]) + 1:
+        if before and after and before[1] == after[1] and after[0] != before[0] + 1:
             yield (
-                f"{path}: chapter {after[1]} of recording {after[2]} comes after it, not {int(before[1]) + 1:02d}: "
+                f"{path}: chapter {after[0]:02d} of recording {after[1]} comes after it, not {before[0] + 1:02d}: "
                 "times from there on are wrong"
             )
+
+
+def _chapter(name: str) -> tuple[int, str] | None:
+    """Chapter and number of a GoPro's recording."""
+    for names in (_GOPRO, _OLD_GOPRO):
+        if match := names.fullmatch(name):
+            return int(match[1] or 0), match[2]
+    return None
