@@ -192,8 +192,8 @@ class Options(SinkOptions):
     """Where to."""
 
     publish: Group | None = flag(
-        None, "publish what the cameras see of people, for --from GROUP on the computer that fuses, which also says when "
-        "--record and --capture of live cameras begin here",
+        None, "publish what the cameras see of people, for --from GROUP on the computer that fuses, which also says "
+        "when --record and --capture of live cameras begin here",
         metavar="GROUP[@HOST[:PORT]]", parse=group, example="lab",
     )  # fmt: skip
 
