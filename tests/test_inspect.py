@@ -1,6 +1,8 @@
 """What is made of files and takes, without running anything."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from tests.remux import copied, moved
 from tests.servers import write_video
 from tests.takes import make_estimates, record
 
+ROOT = Path(__file__).resolve().parents[1]
 SECRET = "hush-7"
 
 
@@ -77,3 +80,15 @@ def test_a_take_of_version_1(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     shutil.copytree(Path(__file__).parent / "data" / "version-1" / "multi", tmp_path / "multi")
     said = lines(capsys, tmp_path / "multi")
     assert "a take, version 1" in said[0] and said[-1] == "  faults: none"
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault(tmp_path: Path) -> None:
+    inspect = f"{sys.executable} -u -m stream inspect --camera synthetic:frames=3 --camera synthetic:frames=4"
+    command = f"{inspect} | true; exit ${{PIPESTATUS[0]}}"  # -u: each line is printed at once, and fails at once
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_name_cannot_command_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_video(tmp_path / "a\n\x1b[31m.mp4", 3)
+    assert lines(capsys, tmp_path / "a\n\x1b[31m.mp4")[0].endswith("a\\n\\x1b[31m.mp4: file, a recording")

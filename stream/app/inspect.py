@@ -1,13 +1,13 @@
 """``python -m stream inspect``: what is made of a source or a take, without running anything."""
 
 import logging
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 from calibration.errors import UserError
 from engines.argument_types import DONE, INTERRUPTED, MISTAKE, Parser
+from stream.app.console import shown
 from stream.app.logs import lines_shown
 from stream.recordings.inspect import inspect_take, is_take
 from stream.sources import container_lines, files_of, kind_of, make_source, parse_source
@@ -31,13 +31,13 @@ def main(arguments: list[str] | None = None) -> int:
                 try:
                     take = text in options.paths and is_take(Path(text))
                     for line in inspect_take(Path(text)) if take else source_lines(text):
-                        print(line)
+                        print(shown(line))
                 except UserError as error:
                     # The others are looked at all the same.
                     _log.error(f"stream inspect: {error}")
                     code = MISTAKE
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output (head, less) has seen enough
+        pass  # the reader of our output (head, less) has seen enough
     except KeyboardInterrupt:
         return INTERRUPTED
     return code
