@@ -63,6 +63,17 @@ def test_a_rotation_and_a_track_without_a_decoder_are_said(tmp_path: Path, capsy
     assert any("160x120" in line and "to be turned by" in line for line in said)
 
 
+def test_a_file_cut_off_and_one_joined_behind_another(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write_video(tmp_path / "a.mp4", 20, options={"movflags": "faststart"}).read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(data[:-100])
+    (tmp_path / "joined.mp4").write_bytes(data + data)
+    assert main([str(tmp_path / name) for name in ("a.mp4", "cut.mp4", "joined.mp4")]) == 0
+    whole, cut, joined = capsys.readouterr().out.split(str(tmp_path))[1:]
+    assert "missing" not in whole and "behind" not in whole
+    assert "cut off: its last 100 bytes are missing" in cut and "behind" not in cut
+    assert f"another file begins behind it ({len(data)} bytes), which is not read" in joined
+
+
 def test_a_take_whole_and_damaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     take = record(tmp_path / "takes", make_estimates(12))
     said = lines(capsys, tmp_path / "takes")

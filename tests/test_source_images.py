@@ -72,6 +72,14 @@ def exif(jpeg: bytes, orientation: int) -> bytes:
     return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
 
 
+def test_inspect_says_which_pictures_are_left_out_before_they_are_read(tmp_path):
+    for number, size in enumerate((SIZE, SIZE, SIZE[::-1])):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), coded(number, size))
+    with opened(file_source(tmp_path)) as source:
+        (line,) = source._info.messages
+    assert line.endswith("pictures of another size than 160x120 are left out (2.png is 120x160)")
+
+
 @pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, -1), (8, 1)])
 def test_photographs_are_turned_upright(tmp_path, orientation, turns):
     image = coded(5)

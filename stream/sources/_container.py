@@ -5,14 +5,18 @@ from pathlib import Path
 
 import av
 import av.error
-from av.stream import Stream
+from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from stream.sources._truncation import joined_bytes, missing_bytes
 from stream.sources._upright import HDR, mark_of
 from stream.sources._video import reason
 from stream.sources.file import FORMATS
 from stream.types import StreamError
+
+_HEAD = 16
+"""Bytes behind which another file may begin: without reading all of it, that is seen in MP4 and MOV."""
 
 
 def container_lines(path: Path) -> Iterator[str]:
@@ -36,6 +40,10 @@ def container_lines(path: Path) -> Iterator[str]:
     if problem:
         raise StreamError(f"{path}: {problem}")
     yield from lines
+    if missing := missing_bytes(path):
+        yield f"cut off: its last {missing} bytes are missing"
+    if behind := joined_bytes(path, _HEAD):
+        yield f"another file begins behind it ({behind} bytes), which is not read"
 
 
 def _track(stream: Stream, mark: tuple[int, bool]) -> str:
@@ -46,6 +54,7 @@ def _track(stream: Stream, mark: tuple[int, bool]) -> str:
         parts += [f"{stream.width}x{stream.height} {stream.pix_fmt or ''}".rstrip()]
         kind = HDR.get(int(stream.codec_context.color_trc or 0))
         parts += [f"high dynamic range ({kind}), tone-mapped"] if kind else []
+        parts += ["a cover picture, not used"] if stream.disposition & Disposition.attached_pic else []
         parts += ["to be mirrored"] if mirrored else []
         parts += [f"to be turned by {turn} degrees"] if turn else []
         parts += [f"{float(stream.average_rate):.4g} frames a second on average"] if stream.average_rate else []

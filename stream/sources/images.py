@@ -73,6 +73,8 @@ class ImagesSource(SequenceSource):
     _paths: tuple[Path, ...] = ()
     _unread: Sequence[Path] = ()
     _size: tuple[int, int] | None = None
+    _other = ""
+    """A picture of another size than most, of those that were looked at first."""
     _bits = 8
     """Of 16, that are used."""
     _white = 1.0
@@ -98,9 +100,13 @@ class ImagesSource(SequenceSource):
             raise StreamError(f"{shown}: {_instead(there, unread, folders)}")
         self._unread = unread
         step = max(1, len(self._paths) // _LOOKED_AT)
-        seen = [image for path in self._paths[::step][:_LOOKED_AT] if (image := _load(path)) is not None]
+        looked = [(path.name, image) for path in self._paths[::step][:_LOOKED_AT] if (image := _load(path)) is not None]
+        seen = [image for _, image in looked]
         if seen:
             self._size = Counter((image.shape[1], image.shape[0]) for image in seen).most_common(1)[0][0]
+            self._other = next(
+                (f"{n} is {i.shape[1]}x{i.shape[0]}" for n, i in looked if i.shape[1::-1] != self._size), ""
+            )
             self._bits = max(_bits(image) for image in seen)
             self._white = max(_white(image) for image in seen)
         return self._run()
@@ -137,6 +143,8 @@ class ImagesSource(SequenceSource):
             messages.append(f"{shown}: {len(self._unread)} pictures of kinds that are not read ({kinds}) are left out")
         if 8 < self._bits < 16:
             messages.append(f"{shown}: its 16-bit pictures use {self._bits} bits; they are stretched to that")
+        if self._other:
+            messages.append(f"{shown}: pictures of another size than {size[0]}x{size[1]} are left out ({self._other})")
         pages = _pages(self._paths[0])
         if pages > 1:
             messages.append(
