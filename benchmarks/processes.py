@@ -142,7 +142,9 @@ def main(arguments: list[str] | None = None) -> int:
                         kept.append(run(count, cameras(Path(folder), copies), flags, args.paced))
                         print(precision, count or "threads", copies, kept[-1], file=sys.stderr, flush=True)
         for count in counts:
-            rows.append({"precision": precision, "processes": count, **told(*found[count], args.paced)})
+            rows.append(
+                {"precision": precision, "processes": count, **told(found[count][0], found[count][1], args.paced)}
+            )
     keys = [key for key in rows[0] if key not in ("precision", "processes")]
     cells = []
     for row in rows:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -96,10 +96,10 @@ def publish(to: Group, total: int, mine: Sequence[int], people: int) -> None:
             node.put(camera.name, index, t, camera.size, its[round(t * FPS) % FRAMES])
 
 
-def used_by(process: psutil.Process) -> Counter[str]:
+def used_by(process: psutil.Process) -> dict[str, float]:
     """Processor seconds of this process so far, by what they went into."""
     names = {thread.native_id: thread.name for thread in threading.enumerate()}
-    found: Counter[str] = Counter()
+    found = dict.fromkeys((*PARTS.values(), MESSAGES), 0.0)
     for one in process.threads():
         name = names.get(one.id, "")
         part = next((part for start, part in PARTS.items() if name.startswith(start)), MESSAGES)
@@ -113,8 +113,8 @@ def fuse(to: Group, total: int, seconds: float) -> dict[str, Any]:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     cameras = cameras_of(total)
     sources = [f"{camera.name}=node:{to}/{camera.name}" for camera in cameras]
-    process, late, moments, used, fused = psutil.Process(), [], 0, Counter[str](), 0
-    stages: Counter[str] = Counter()
+    process, late, moments, used, fused = psutil.Process(), [], 0, dict[str, float](), 0
+    stages: dict[str, float] = defaultdict(float)
     with stream.open_stream(*sources, calibration=Calibration(cameras), runtime="onnx", policy="latest") as live:
         start = begun = time.monotonic() + WARM_UP_S
         for estimate in live:
@@ -123,14 +123,15 @@ def fuse(to: Group, total: int, seconds: float) -> dict[str, Any]:
                 used, start = used_by(process), now
                 continue
             moments += 1
-            stages.update(estimate.stages or {})
+            for name, s in (estimate.stages or {}).items():
+                stages[name] += s
             fused += sum(person.pose is not None for person in estimate.people)
             late.append(now - min(frame.t for frame in estimate.frames if frame is not None))
             if now > begun + seconds:
                 break
         took = time.monotonic() - start
         after = used_by(process)
-    cores = {part: (after[part] - used[part]) / took for part in (*PARTS.values(), MESSAGES)}
+    cores = {part: (after[part] - used.get(part, 0.0)) / took for part in after}
     return {"moments_s": moments / took, "p50_ms": 1e3 * float(np.median(late)), "cpu": sum(cores.values()),
             "p95_ms": 1e3 * float(np.quantile(late, 0.95)), "people": fused / max(moments, 1), "cores": cores,
             "stage_ms": {name: 1e3 * s / max(moments, 1) for name, s in stages.items()}}  # fmt: skip
@@ -139,7 +140,7 @@ def fuse(to: Group, total: int, seconds: float) -> dict[str, Any]:
 def parts(total: int, people: int, moments: int = 60) -> dict[str, float]:
     """Processor milliseconds a moment of each part of fusing so many cameras, in one thread."""
     cameras = cameras_of(total)
-    seen, spent = seen_by(cameras, people), Counter[str]()
+    seen, spent = seen_by(cameras, people), defaultdict[str, float](float)
     lifter = MDNLifter(None, NetworkOptions("onnx", "auto"))
     estimator = Estimator(
         cameras, NoDetector(), lifter, fuse=Fuser(cameras), people=PeopleConfig(), clock=time.thread_time
@@ -167,7 +168,8 @@ def parts(total: int, people: int, moments: int = 60) -> dict[str, float]:
         if found is None:
             raise SystemExit("frames of one time were no moment")
         estimate = estimator(found)
-        spent.update(estimate.stages or {})
+        for name, s in (estimate.stages or {}).items():
+            spent[name] += s
         spent["check"] -= time.thread_time()
         doubts(estimate)
         spent["check"] += time.thread_time()

@@ -248,11 +248,12 @@ def _track(moments: Sequence[_Moment], k: int, who: int, min_score: float) -> tu
 
 def _offset(cameras: Sequence[Camera], tracks: Sequence[tuple[Array, Array, Array]]) -> Offset:
     """What must be added to the second camera's times; not to be trusted where movement and calibration disagree."""
-    both = (*tracks[0], *tracks[1])
-    placed = refine_offset(*cameras, *both, _MOST_S)
+    (times_a, xy_a, score_a), (times_b, xy_b, score_b) = tracks
+    a, b = cameras
+    placed = refine_offset(a, b, times_a, xy_a, score_a, times_b, xy_b, score_b, _MOST_S)
     if not placed.trusted:
         return placed
-    moved = estimate_offset(*both, _MOST_S)
+    moved = estimate_offset(times_a, xy_a, score_a, times_b, xy_b, score_b, _MOST_S)
     apart = abs(placed.seconds - moved.seconds)
     if moved.trusted and apart > 0.02 + _SIGMAS * np.hypot(placed.sigma, moved.sigma):
         return refused("calibration and movement disagree")
