@@ -97,6 +97,17 @@ def test_a_snapshot_that_is_the_same_is_no_new_frame_and_a_camera_that_fails_com
     reading.thread.join(20)
 
 
+class Web(http.server.ThreadingHTTPServer):
+    """Where the other server is, and what each path was asked for with."""
+
+    daemon_threads = True
+    other = ""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Asking)
+        self.logins: list[tuple[str, str]] = []
+
+
 class Asking(http.server.BaseHTTPRequestHandler):
     """Pictures of a server that wants a Digest login, and addresses that lead to others."""
 
@@ -104,11 +115,12 @@ class Asking(http.server.BaseHTTPRequestHandler):
     number = 0
 
     def do_GET(self):  # noqa: N802
-        said = self.headers.get("Authorization", "")
-        self.server.logins.append((self.path, said.partition(" ")[0]))
+        said, web = self.headers.get("Authorization", ""), self.server
+        assert isinstance(web, Web)
+        web.logins.append((self.path, said.partition(" ")[0]))
         if self.path == "/elsewhere":
             self.send_response(302)
-            self.send_header("Location", f"{self.server.other}/open.jpg")
+            self.send_header("Location", f"{web.other}/open.jpg")
         elif self.path == "/digest.jpg" and not self._knows(said):
             self.send_response(401)
             self.send_header("WWW-Authenticate", 'Digest realm="cam", nonce="abc", qop="auth"')
@@ -144,9 +156,8 @@ def _md5(text):
 
 @pytest.fixture
 def asking():
-    servers = [http.server.ThreadingHTTPServer(("127.0.0.1", 0), Asking) for _ in range(2)]
+    servers = [Web() for _ in range(2)]
     for server, other in zip(servers, servers[::-1], strict=True):
-        server.daemon_threads, server.logins = True, []
         server.other = f"http://127.0.0.1:{other.server_address[1]}"
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     yield servers

@@ -6,7 +6,7 @@ from typing import Final
 
 import cv2
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideData
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorTrc, VideoReformatter
 
@@ -46,13 +46,12 @@ def mark_of(frame: VideoFrame) -> tuple[int, bool]:
     mirrored, right for left, before that.
     """
     turn = round(frame.rotation / 90) % 4 * 90
-    data = frame.side_data
-    for k in range(len(data)):
-        if data[k].type == Type.DISPLAYMATRIX:
-            a, b, _, c, d = struct.unpack("5i", bytes(data[k])[:20])
-            # FFmpeg's rotation is that of the first column, which a mirror turns round.
-            return ((turn + 180) % 360, True) if a * d - b * c < 0 else (turn, False)
-    return turn, False
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if not isinstance(matrix, SideData):
+        return turn, False
+    a, b, _, c, d = struct.unpack("5i", bytes(matrix)[:20])
+    # FFmpeg's rotation is that of the first column, which a mirror turns round.
+    return ((turn + 180) % 360, True) if a * d - b * c < 0 else (turn, False)
 
 
 @cache
