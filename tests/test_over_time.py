@@ -168,7 +168,7 @@ def test_views_are_fused_by_what_single_frames_say(lifter, temporal):
     source, heard = figure(), []
 
     class Fuse:
-        def __call__(self, detections, mixtures, t):
+        def __call__(self, detections, mixtures, t, rays=None):
             heard.append(mixtures[0])
 
         def another(self):
