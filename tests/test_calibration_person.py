@@ -286,7 +286,7 @@ def test_what_a_walk_does_not_tell_is_refused_and_the_prediction_holds():
         said.append([problem for problem in result.problems if "may be turned to each other by" in problem])
     assert (np.array(errors) < predicted).all() and predicted[-1] > 5 > 2 * max(predicted[:3])
     assert said[:3] == [[], [], []]
-    assert "cameras c0 and c1" in said[3][0] and "let the person walk longer" in said[3][0]
+    assert result.too_short and "cameras c0 and c1" in said[3][0] and "let the person walk longer" in said[3][0]
 
 
 def test_the_predicted_error_of_a_pair_is_that_of_95_of_100_cases():

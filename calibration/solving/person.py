@@ -62,6 +62,8 @@ class FromPerson:
     """Factor by which all focal lengths were corrected."""
     pair_degrees: Array = field(default_factory=lambda: np.zeros((0, 0)))
     """(V, V) what the error of each pair's relative rotation stays below in 95 of 100 such walks, degrees."""
+    too_short: bool = False
+    """Whether all that speaks against it is that the walk tells too little."""
 
 
 def solve_from_person(
@@ -143,7 +145,7 @@ def solve_from_person(
     late = {camera.name: float(s) for camera, s in zip(placed, beside.late_s, strict=True) if s}
     return FromPerson(
         placed, result.points, up, rms, tuple(remarks), tuple(problems), up_degrees, late, beside.focal,
-        beside.pair_degrees,
+        beside.pair_degrees, too_short=problems == [unsure],
     )  # fmt: skip
 
 

@@ -177,10 +177,11 @@ def from_person(args: argparse.Namespace) -> int:
     warn(remarks)
     keep_picture(args, picture(check_person(placed, xy, score), placed))
     if result.problems and not args.anyway:
+        doubts = " Are the recordings in step (`sync`), the lenses theirs, and is it one person?"
+        doubts = "" if result.too_short else doubts
         _log.error(
-            f"calibration {args.command}: not written: {'; '.join(result.problems)}. Are the recordings in step "
-            f"(`sync`), the lenses theirs, and is it one person? Seen: {person_seen(cameras, xy, score)} "
-            "(--anyway writes it all the same)"
+            f"calibration {args.command}: not written: {'; '.join(result.problems)}.{doubts} Seen: "
+            f"{person_seen(cameras, xy, score)} (--anyway writes it all the same)"
         )
         return FAILED
     made_of = how_made(args, None) | {
