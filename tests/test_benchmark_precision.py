@@ -35,6 +35,8 @@ def test_each_precision_is_a_case_of_its_own_and_the_medians_are_compared(tmp_pa
     assert saved["rate_ratio"] == pytest.approx(8.4 / 4.2)
     assert saved["cpu_ratio"] == pytest.approx(16.0 / 8.0)
     assert "| 2.00 | 160.0, 80.0 | 2.00 | >= 1.9 | met |" in capsys.readouterr().out
+    busy = json.loads(out.read_text())["saved"]["4, hourglass, onnx"] | {"others": 1.4}
+    assert "| >= 1.9 | not judged | 1.40 |" in precision.markdown({"4, hourglass, onnx": busy})
 
 
 def test_crops_in_one_call_and_one_by_one(tmp_path, monkeypatch, capsys):
