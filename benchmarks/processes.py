@@ -1,7 +1,7 @@
 """Whether many cameras are detected sooner by several processes of one machine than by the threads of one.
 
     python -m benchmarks.processes                                  # the four-camera demo, fp32 and int8, by turns
-    python -m benchmarks.processes --paced --rounds 3 --json processes.json
+    python -m benchmarks.processes --rounds 3 --json processes.json
 
 "threads" is one run of all cameras. "processes" are as many that publish a part of the cameras each, over the same path
 as between computers, and one that fuses. Both are run on short and on long recordings (the demo's, one after another),
@@ -71,9 +71,8 @@ def ended(process: subprocess.Popen[str]) -> tuple[str, float]:
     return said, usage.ru_utime + usage.ru_stime
 
 
-def run(count: int, sources: Sequence[tuple[str, str]], flags: Sequence[str], paced: bool) -> dict[str, float]:
+def run(count: int, sources: Sequence[tuple[str, str]], flags: Sequence[str]) -> dict[str, float]:
     """One run of cameras with so many processes that detect; 0: one process does everything."""
-    flags = [*flags, *(["--realtime"] if paced else [])]
     begun = time.monotonic()
     if not count:
         fuses, nodes = start([f"--camera={n}={s}" for n, s in sources] + calibration() + [*flags]), []
@@ -84,31 +83,17 @@ def run(count: int, sources: Sequence[tuple[str, str]], flags: Sequence[str], pa
         for node in nodes:
             while node.stdout and not node.stdout.readline().startswith("publish: "):
                 pass
-        quiet = [flag for flag in flags if flag != "--realtime"]
-        fuses = start([f"--camera={c.name}={c.source}" for c in nodes_of] + calibration() + quiet)
+        fuses = start([f"--camera={c.name}={c.source}" for c in nodes_of] + calibration() + [*flags])
     said, cpu = ended(fuses)
     cpu += sum(ended(node)[1] for node in nodes)
     moments = re.search(r"(\d+) moments in ([\d.]+) s", said)
-    late = re.search(r"latency, ms: p50 (\d+), p95 (\d+)", said)
     if moments is None:
         raise SystemExit(said)
-    return {
-        "wall": time.monotonic() - begun, "cpu": cpu, "moments": float(moments[1]), "seconds": float(moments[2]),
-        "p50_ms": float(late[1]) if late else np.nan, "p95_ms": float(late[2]) if late else np.nan,
-    }  # fmt: skip
+    return {"wall": time.monotonic() - begun, "cpu": cpu, "moments": float(moments[1])}
 
 
-def told(short: Sequence[dict[str, float]], long: Sequence[dict[str, float]], paced: bool) -> dict[str, float]:
+def told(short: Sequence[dict[str, float]], long: Sequence[dict[str, float]]) -> dict[str, float]:
     """Of runs by turns: moments a second, and processor seconds a moment."""
-    if paced:
-        moments = np.array([r["moments"] for r in long])
-        return {
-            "moments_s": float(np.median(moments / [r["seconds"] for r in long])),
-            "cores": float(np.median([(b["cpu"] - a["cpu"]) / (b["wall"] - a["wall"])
-                                      for a, b in zip(short, long, strict=True)])),
-            "p50_ms": float(np.median([r["p50_ms"] for r in long])),
-            "p95_ms": float(np.median([r["p95_ms"] for r in long])),
-        }  # fmt: skip
     rates = [(b["moments"] - a["moments"]) / (b["wall"] - a["wall"]) for a, b in zip(short, long, strict=True)]
     costs = [(b["cpu"] - a["cpu"]) / (b["moments"] - a["moments"]) for a, b in zip(short, long, strict=True)]
     return {"moments_s": float(np.median(rates)), "least": min(rates), "most": max(rates),
@@ -124,9 +109,6 @@ def main(arguments: list[str] | None = None) -> int:
     p.add_argument("--processes", default="2", help="how many detect; several separated by commas")
     p.add_argument("--copies", default="3,9", help="how often the videos are played, in a short run and in a long one")
     p.add_argument("--rounds", type=int, default=2)
-    p.add_argument(
-        "--paced", action="store_true", help="at the videos' own pace, as cameras are, and not as fast as it goes"
-    )
     p.add_argument("--json", type=Path)
     args = p.parse_args(arguments)
     counts = [0, *map(int, args.processes.split(","))]
@@ -139,7 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
             for turn in range(args.rounds):
                 for count in counts if turn % 2 == 0 else counts[::-1]:
                     for kept, copies in zip(found[count], (short, long), strict=True):
-                        kept.append(run(count, cameras(Path(folder), copies), flags, args.paced))
+                        kept.append(run(count, cameras(Path(folder), copies), flags))
                         print(precision, count or "threads", copies, kept[-1], file=sys.stderr, flush=True)
         for count in counts:
             rows.append(
