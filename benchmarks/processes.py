@@ -124,9 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
                         kept.append(run(count, cameras(Path(folder), copies), flags))
                         print(precision, count or "threads", copies, kept[-1], file=sys.stderr, flush=True)
         for count in counts:
-            rows.append(
-                {"precision": precision, "processes": count, **told(found[count][0], found[count][1], args.paced)}
-            )
+            rows.append({"precision": precision, "processes": count, **told(found[count][0], found[count][1])})
     keys = [key for key in rows[0] if key not in ("precision", "processes")]
     cells = []
     for row in rows:

@@ -275,6 +275,7 @@ def test_images_without_a_time_are_single_frames():
     auto, off = (stream.Estimator(detector="known", temporal=asked, precision="fp32") for asked in ("on", "off"))
     for k in (0, 7):
         assert same(only_view(auto(image(k))).mixture, only_view(off(image(k))).mixture)
-    auto.reset(), off.reset()
+    auto.reset()
+    off.reset()
     pairs = [(only_view(auto(image(k), k / 30)), only_view(off(image(k), k / 30))) for k in range(3)]
     assert [same(a.mixture, b.mixture) for a, b in pairs] == [True, False, False]
