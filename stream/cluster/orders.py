@@ -152,10 +152,14 @@ class Orders:
     def _states(self) -> dict[str, tuple[bool, str]]:
         """Whether each node that was heard records, and why not."""
         found = {}
-        for node, peer in self._live().items():
+        live = self._live()
+        brought = {card.name for peer in live.values() if peer.here for card in peer.hello.cards}
+        for node, peer in live.items():
             recording = peer.hello.recording
             if not peer.here:
-                if self._told.get(node, _Told(0)).ordered:
+                # Started anew, a computer is another node, and the one that it was is over.
+                replaced = brought.issuperset(card.name for card in peer.hello.cards)
+                if self._told.get(node, _Told(0)).ordered and not replaced:
                     found[node] = False, "it does not answer"
             elif recording.on:
                 found[node] = True, ""
