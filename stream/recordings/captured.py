@@ -113,6 +113,11 @@ def captured_lines(take: Take) -> Iterator[str]:
         if len(sizes.get(name, {})) > 1:
             each = ", ".join(f"{count} of {width}x{height}" for (width, height), count in sizes[name].items())
             yield f"{name}: it changed its size: {each}; --from-take leaves out those of another size than the first"
+    yield from event_lines(take)
+
+
+def event_lines(take: Take) -> Iterator[str]:
+    """The events of a take, a line each, in seconds from its start."""
     start = take.run_info.start_monotonic
     yield from (f"event at {event.t - start:z.2f} s: {event.source}: {event.text}" for event in read_events(take))
 

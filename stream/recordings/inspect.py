@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from calibration.text import one_line
-from stream.recordings.captured import captured_lines
+from stream.recordings.captured import captured_lines, event_lines
 from stream.recordings.common_time import shift_of
 from stream.recordings.people import People
 from stream.recordings.recover import check
@@ -51,6 +52,8 @@ def inspect_take(path: Path) -> Iterator[str]:
         of = info.settings.get("refine")
         yield f"  refined from take {of.get('take', 'not known') if isinstance(of, dict) else 'not known'}"
     yield from (f"  {line}" for line in _contents(take))
+    with suppress(StreamError):  # what cannot be read is among the faults
+        yield from (f"  {line}" for line in (*_images(take), *event_lines(take)))
     for name, said in info.detectors.items():
         runtime = said.get("runtime", "not known")
         joint = ", " if runtime.startswith("not") else " on "
@@ -106,6 +109,15 @@ def _contents(take: Take) -> Iterator[str]:
     yield from _people(everybody, count, first_t or 0.0)
     if fused:
         yield "fused: " + ", ".join(f"{name} {n}" for name, n in fused.most_common())
+
+
+def _images(take: Take) -> Iterator[str]:
+    """How many images of each camera are there."""
+    images: Counter[str] = Counter()
+    for batch in take.batches(FRAMES) if segments(take.folder, FRAMES) else ():
+        images.update(batch.column("camera").to_pylist())
+    if images:
+        yield "images: " + ", ".join(f"{name} {n}" for name, n in sorted(images.items()))
 
 
 def _people(everybody: People, moments: int, first_t: float) -> Iterator[str]:
