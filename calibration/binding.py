@@ -104,7 +104,7 @@ def bind(calibration: Calibration, sources: Sequence[SourceId], how: str = "auto
         )
     if not rest and left:
         names_left = ", ".join(calibration.names[k] for k in left)
-        warnings.append(f"the calibration also has {names_left}, not given with --camera and left out")
+        warnings.append(f"the calibration also has {names_left}: not among the cameras, left out")
     chosen = [k for k in entry if k is not None]
     ends = [PurePath(source.source).name for source in sources]
     files = [

@@ -157,6 +157,35 @@ def test_one_that_joins_later_is_told_the_present_state(computer):
         assert late.remarks() == again.remarks() == []
 
 
+def test_one_that_was_started_anew_is_not_missed_as_the_one_that_it_was(computer, monkeypatch):
+    monkeypatch.setattr("stream.cluster.orders._PATIENT_S", 0.0)
+    group = free_group()
+    with fusing(group) as (orders, _, _):
+        other, before = computer(group, camera="right"), computer(group)
+        orders.record(True, time.monotonic())
+        until(lambda: before.on and other.on)
+        before.node.close()
+        until(lambda: orders.facts() == [("nodes", "1 of 2 record")])
+        assert before.node.id in orders.note
+        again = computer(group)
+        until(lambda: again.on and orders.facts() == [("nodes", "2 of 2 record")])
+        assert orders.note == ""
+
+
+def test_cameras_that_come_later_than_the_run_are_named_once(computer, caplog):
+    group = free_group()
+    with fusing(group) as (_, _, listener):
+        computer(group)
+        listener.attach("left", PATIENCE_S)
+        listener.begin()
+        late = computer(group, camera="right")
+        until(lambda: f"{late.node.id} came later and publishes right" in caplog.text)
+        again = computer(group)
+        until(lambda: again.node.id in listener.peers())
+        assert caplog.text.count("came later") == 1
+        listener.leave()
+
+
 def test_nodes_that_nobody_commanded_do_as_they_did(computer):
     group = free_group()
     one = computer(group)
@@ -456,6 +485,30 @@ def test_a_file_that_is_played_in_real_time_is_marked_where_it_was(tmp_path):
     t = next(e.t for e in read_events(take) if e.text == "jump")
     # On a busy machine a file falls behind its own pace, and its times with it.
     assert t < 40 and abs(t + ahead - here) < 1.5 and abs(event.t - here) < 1.5
+
+
+def test_a_computer_says_that_nobody_fuses_yet_and_when_it_is_asked(monkeypatch, caplog):
+    """And not that its cameras are not calibrated: whoever fuses has the calibration."""
+    monkeypatch.setattr("stream.sinks.publish._ALONE_S", 0.5)
+    caplog.set_level("INFO", logger="stream")
+    group = free_group()
+    live = stream.open_stream(
+        "left=synthetic:frames=900", "right=synthetic:frames=901", realtime=True, publish=str(group), runtime="onnx",
+        detector="movenet-lightning", people=1,
+    )  # fmt: skip
+    thread = threading.Thread(target=lambda: [None for _ in live], daemon=True)
+    thread.start()
+    try:
+        until(lambda: f"nobody asks for {group} yet; begin --from {group} there" in caplog.text)
+        with fusing(group):
+            until(lambda: f"{group} asks now" in caplog.text)
+        until(lambda: f"{group} does not ask any more" in caplog.text)
+        with fusing(group):
+            until(lambda: f"{group} asks again" in caplog.text)
+    finally:
+        live.close()
+        thread.join(PATIENCE_S)
+    assert "not calibrated" not in caplog.text
 
 
 # what is not as it should be

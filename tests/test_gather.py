@@ -169,6 +169,10 @@ def test_with_the_take_of_whoever_fused_it_is_as_if_recorded_by_one(both, tmp_pa
     assert events.count(("key", "jump")) == 1 and ("pc-left: page", "fall") in events
     assert ("pc-right: page", "fall of right") in events
     assert export(whole.folder, "npz", tmp_path / "all.npz") == 0
+    capsys.readouterr()
+    assert inspect([str(whole.folder)]) == DONE
+    said = capsys.readouterr().out
+    assert "  images: left 30, right 30\n" in said and said.count(" s: key: jump\n") == 1
     assert recover([str(whole.folder)]) == DONE
 
 

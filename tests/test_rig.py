@@ -60,7 +60,7 @@ def test_a_name_that_looks_made_up_still_decides(lab):
     # Also of some cameras alone, in the places where they would get that very name.
     _, fitted, lines = fit(lab / "up.toml", "cam0=b", "cam1=x")
     np.testing.assert_allclose(fitted[1].camera.t, CAMERAS[1].t)
-    assert lines == ["the calibration also has cam2, not given with --camera and left out"]
+    assert lines == ["the calibration also has cam2: not among the cameras, left out"]
 
 
 def test_without_names_the_device_decides_and_then_the_order_which_is_said(lab):

@@ -123,9 +123,11 @@ def prepare(
     turns = setup.turns(opened)
     opened = [o.turned(turns.get(o.info.name, 0)) for o in opened]
     cameras, lines = setup.cameras(opened, config.lift.fov_degrees, turns)
+    live = any(o.info.live for o in opened)
+    if setup.calibration is None and outputs.publishes(config.output):
+        lines = []  # the one that fuses has the calibration
     for line in (*said, *lines):
         _log.info(line)
-    live = any(o.info.live for o in opened)
     asked = None if live else asked_rate(config.sources, opened)
 
     lifter = MDNLifter(config.lift.weights, config.network)

@@ -103,7 +103,12 @@ def add(
 
 def directed(config: OutputConfig, live: bool) -> Group | None:
     """Whoever says when takes begin and end: the group to which a live run is published; None: this run by itself."""
-    return next((o.publish for o in sink_options(config) if isinstance(o, publish.Options)), None) if live else None
+    return publishes(config) if live else None
+
+
+def publishes(config: OutputConfig) -> Group | None:
+    """The group to which a run is published; None: to none."""
+    return next((o.publish for o in sink_options(config) if isinstance(o, publish.Options)), None)
 
 
 def sink_options(config: OutputConfig) -> list[SinkOptions]:

@@ -216,7 +216,10 @@ class Listener:
                 break
         if found is None:
             there = ", ".join(self.cameras()) or "none"
-            raise StreamError(f"{self._group}: nobody publishes a camera called {camera}; there are: {there}")
+            raise StreamError(
+                f"{self._group}: nobody publishes a camera called {camera}; there are: {there}; begin --publish "
+                f"{self._group} on the computer that has it"
+            )
         card, hello = found
         with self._lock:
             feed = self._feeds.setdefault(camera, Feed(card, hello.live))
@@ -355,8 +358,10 @@ class Listener:
             peer = self._peer(node)
             if peer is None:
                 return
+            unused: list[str] = []
             if peer.hello is None:
                 _log.debug("%s: %s is heard: %s", self._group, node, ", ".join(c.name for c in hello.cards))
+                unused = [card.name for card in hello.cards if self._reading and card.name not in self._feeds]
             peer.hello, peer.heard, peer.gone = hello, back, False
             ours = self._system.ahead_of(time.monotonic) if self.by_system else None
             line = peer.clock.add(hello, back, ours, self.by_system and hello.live)
@@ -364,6 +369,9 @@ class Listener:
             peer.pulling = peer.pulling or fetch
         if line:
             _log.log(logging.WARNING if peer.clock.problem else logging.INFO, "%s: %s: %s", self._group, node, line)
+        if unused:
+            _log.warning("%s: %s came later and publishes %s, which this run began without; start again to use it",
+                         self._group, node, ", ".join(unused))  # fmt: skip
         if fetch:
             self._start(lambda: self._fetch_on(node, peer), "cluster-fetch")
 

@@ -58,6 +58,10 @@ class Publish:
         """Events that came from whoever fuses: it has them already."""
         self._rate = Rate(RATE)
         self._alone = False
+        self._was_asked = False
+        """Before it was said last."""
+        self._opened = math.inf
+        """Seconds of the monotonic clock."""
         if run.looks is not None:
             self._monotonic = all(info.clock == "monotonic" for info in run.looks.cameras)
             run.looks.watch(self._seen)
@@ -71,7 +75,7 @@ class Publish:
                 obey=self._obey if live else None, pictures=self._thumbnails if live else None,
             )  # fmt: skip
             node.open()
-            self._node = node
+            self._node, self._opened = node, time.monotonic()
         finally:
             self._ready.set()
         _log.info(f"publish: {self._to} as {node.id}" + ("" if live else "; it goes on as its frames are fetched"))
@@ -132,16 +136,21 @@ class Publish:
         return t - self._ahead if self._timed else 0.0
 
     def _look_after(self, node: Node) -> None:
-        """Say when whoever fuses is gone, and when it is back."""
-        alone = node.heard is not None and time.monotonic() - node.heard > _ALONE_S
+        """Say when nobody fuses yet, when whoever fuses is gone, and when it is back."""
+        heard = node.heard
+        alone = time.monotonic() - (self._opened if heard is None else heard) > _ALONE_S
         if alone == self._alone:
             return
         self._alone = alone
-        if alone:
+        if heard is None:
+            keys = "" if self._to.keys is None else ", with the same --keys"
+            _log.info(f"publish: nobody asks for {self._to} yet; begin --from {self._to} there{keys}")
+        elif alone:
             goes_on = "; what is recorded here goes on" if self._run.recording().on else ""
             _log.warning(f"publish: {self._to} does not ask any more{goes_on}")
         else:
-            _log.info(f"publish: {self._to} asks again")
+            _log.info(f"publish: {self._to} asks {'again' if self._was_asked else 'now'}")
+        self._was_asked = heard is not None
 
     def _obey(self, order: Order) -> None:
         """Carry out what whoever fuses wants, in the thread of its orders."""

@@ -106,7 +106,7 @@ def _nobody(of: Group, listener: Listener, within_s: float) -> str:
     heard = f"other groups are heard there: {others}" if others else "nor is any other group"
     return (
         f"--from {of}: no camera of it is heard within {within_s:g} s, {heard}; begin --publish {of} on the computers "
-        "with the cameras"
+        f"with the cameras{', with the same --keys' if of.keys is not None else ''}"
     )
 
 
