@@ -270,6 +270,18 @@ def test_a_damaged_take_is_gathered_without_what_is_damaged(tmp_path, capsys):
     assert recover([str(tmp_path / "all")]) == DONE, "what is there is whole"
 
 
+def test_images_that_a_video_lacks_are_left_out_and_counted(both, tmp_path, capsys):
+    """As of a computer that was killed while it recorded, or a copy that was cut off."""
+    video = next(both[0].folder.glob("frames-0-*.mkv"))
+    data = video.read_bytes()
+    video.write_bytes(data[: len(data) // 2])
+    assert gather(*both, out=tmp_path / "all") == DONE
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "that the table names" in line]
+    got = images(open_take(tmp_path / "all"), "left")
+    assert 0 < len(got) < 30 and f"{video.name} lacks {30 - len(got)} images that the table names" in line
+    assert recover([str(tmp_path / "all")]) == DONE, "what is there is whole"
+
+
 def test_a_header_that_cannot_be_read_is_said(both, tmp_path, capsys):
     broken = tmp_path / "broken"
     broken.mkdir()

@@ -9,16 +9,19 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from stream.recordings.gather import Part, Plan
 from stream.recordings.gathered_events import gathered_events
-from stream.recordings.gathered_frames import renumbered
+from stream.recordings.gathered_frames import FrameColumns, renumbered
+from stream.recordings.recover import image_times
 from stream.recordings.replay import read_events
 from stream.recordings.rows import encode_events
 from stream.recordings.schema import ESTIMATES, EVENTS, FRAMES, MOMENTS, array_of, schemas
 from stream.recordings.segments import SegmentWriter
 from stream.recordings.takes import calibration_file, video_of, video_stem
+from stream.words import number_of
 
 _ROWS: Final = 4096
 _PIECE: Final = 8 << 20
@@ -88,7 +91,7 @@ class Gatherer:
         for k, part in enumerate(self._plan.parts):
             for camera, one in part.frames.items():
                 file = np.array([names.get((k, old), "") for old in one.file.tolist()], object)
-                here = file != ""
+                here = (file != "") & self._there(part, one, folder, file)
                 named = np.full(len(file), camera, object)
                 columns = (named, one.index, one.time, file, one.number, one.video_time, one.arrival, one.device_time)
                 parts.append([column[here] for column in columns])
@@ -99,6 +102,24 @@ class Gatherer:
                 rows = order[at : at + _ROWS]
                 arrays = [pa.array(c[rows], field.type) for c, field in zip(whole, schema, strict=True)]
                 writer.append(pa.record_batch(arrays, schema=schema))
+
+    def _there(self, part: Part, one: FrameColumns, folder: Path, file: NDArray[Any]) -> NDArray[np.bool_]:
+        """(F,) whether each image is in its video: of a computer that died, or a copy cut off, the last are not."""
+        there = np.ones(len(file), bool)
+        for new in dict.fromkeys(file.tolist()):
+            if not new:
+                continue
+            rows, why = file == new, ""
+            try:
+                found = image_times(folder / new)
+            except (OSError, FFmpegError, ValueError, IndexError) as error:
+                found, why = [], f" ({getattr(error, 'strerror', None) or error})"
+            there[rows] = np.isin(np.round(1000 * one.video_time[rows]).astype(int), found)
+            if absent := int((~there[rows]).sum()):
+                old = one.file[rows][0]
+                lost = number_of(absent, "image")
+                self.missing.append(f"{part.take.folder}: {old} lacks {lost} that the table names{why}")
+        return there
 
     def _events(self, folder: Path) -> None:
         parts = sorted(self._plan.parts, key=lambda part: not part.fuses)

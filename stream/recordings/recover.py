@@ -85,8 +85,8 @@ def describe(report: StreamReport) -> list[str]:
     return lines
 
 
-def _images(path: Path) -> list[int]:
-    """The times of a video's images, ms."""
+def image_times(path: Path) -> list[int]:
+    """The times of a video's images, ms; raises FFmpegError, OSError, ValueError or IndexError."""
     # As what it is said to be: a playlist of that name would open its neighbours.
     with av.open(str(path), format="matroska") as container:
         packets = (packet for packet in container.demux(video=0) if packet.size)
@@ -105,7 +105,7 @@ def _check_videos(take: Take) -> tuple[list[str], bool]:
             newest[row["camera"]] = row["file"]
     for name, rows in sorted(named.items()):
         try:
-            found = _images(video_of(take.folder, name))
+            found = image_times(video_of(take.folder, name))
         except FileNotFoundError:
             lines.append(f"{name}: missing, {number_of(len(rows), 'image')} lost")
             whole = False
