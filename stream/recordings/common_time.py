@@ -131,8 +131,8 @@ def _missing(takes: Sequence[Take], unknown: Sequence[int], known: int) -> str:
         )
     return (
         f"{', '.join(names)}{more}: no reading of a clock says how far it was from that of {_named(takes[known])}: "
-        f"they were not recorded in one group (--publish, --from); give --offset {camera}=SECONDS, which is added to "
-        f"its times{days}"
+        "they were not recorded in one group (--publish, --from) while one run fused; leave out what was not, or give "
+        f"--offset {camera}=SECONDS, which is added to its times{days}"
     )
 
 
