@@ -142,7 +142,7 @@ class NetworkSource(LiveSource):
         way = self._way
         known = way.bare or way.udp or way.playlist or way.snapshots
         broken = self._connection is not None and self._connection.given < _FEW and not known
-        if broken and (answer := self._ask()) is not None:
+        if broken and (answer := self._ask(end)) is not None:
             way.bare = known = _http.is_motion_jpeg(answer)
         try:
             # A web server may give something else, and naming or mending that must be over in time, too.
@@ -153,7 +153,7 @@ class NetworkSource(LiveSource):
             way.udp = True
             self._connection = self._open(max(end - time.monotonic(), _LEAST_S))
         except StreamError:
-            answer = None if known else self._ask()
+            answer = None if known else self._ask(end)
             if answer is None:
                 raise
             # To name it takes no time; to open it after all does.
@@ -190,9 +190,10 @@ class NetworkSource(LiveSource):
     def _web(self) -> bool:
         return self.config.source.lower().startswith("http")
 
-    def _ask(self) -> _http.Answer | None:
-        """What a web server really gives, None where it is none or says no."""
-        return _http.ask(self.config.source, min(_ASK * self.config.open_s, _ASK_S)) if self._web else None
+    def _ask(self, end: float) -> _http.Answer | None:
+        """What a web server really gives, None where it is none, says no, or says nothing until ``end``."""
+        left = min(_ASK * self.config.open_s, _ASK_S, end - time.monotonic())
+        return _http.ask(self.config.source, left) if self._web and left > 0 else None
 
 
 class _NetworkConnection:
