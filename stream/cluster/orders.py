@@ -80,7 +80,8 @@ class Orders:
         self._version = 0
         self._events: deque[tuple[int, Event]] = deque(maxlen=_KEPT)
         self._count = 0
-        self._read = float("-inf")
+        self._noted: dict[str, float] = {}
+        """When the clock of each node was noted here last."""
         self._wake, self._stop = threading.Event(), threading.Event()
         self._begun = time.monotonic()
         self._finished = False
@@ -97,7 +98,7 @@ class Orders:
                 return
             self._record, self._at = on, at
             self._version += 1
-            self._read = float("-inf")
+            self._noted = {}
         self._wake.set()
 
     def event(self, source: str, text: str, t: float | None = None) -> None:
@@ -203,12 +204,10 @@ class Orders:
             self._wake.clear()
 
     def _note_clocks(self, now: float) -> None:
-        if now - self._read < _READ_S:
-            return
-        self._read = now
+        noted = self._noted
         for node, peer in self._live().items():
-            if peer.here and peer.offset is not None:
-                offset = peer.offset
+            if peer.here and peer.offset is not None and now - noted.get(node, float("-inf")) >= _READ_S:
+                noted[node], offset = now, peer.offset
                 self._tell(ClockReading(now, self._listener.id, node, offset.seconds, offset.uncertainty))
 
     def _look_at(self, node: str, peer: Peer, now: float) -> None:
