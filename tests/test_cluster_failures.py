@@ -18,7 +18,6 @@ import pytest
 for package in ("zenoh", "msgpack"):
     pytest.importorskip(package, reason=f"needs {package}, of requirements-cluster.txt")
 
-from stream.app.command_line import main  # noqa: E402
 from stream.cluster.system_clock import SystemClock  # noqa: E402
 from stream.cluster.wire import VERSION  # noqa: E402
 from stream.config import SourceConfig  # noqa: E402
@@ -276,12 +275,13 @@ def test_a_second_publisher_of_a_camera_is_refused_and_named(start, fusion):
 @row("a computer of another version publishes to the group",
      2, "it speaks version 77, this program VERSION; install the same",
      "nothing was begun", process=True)  # fmt: skip
-def test_another_version_says_what_to_do(start, capsys):
+def test_another_version_says_what_to_do(start):
     group = free_group()
     process = start(group, "left", fault="version")
-    assert main(["--from", str(group), "--view", "none"]) == 2
-    said = capsys.readouterr().err
-    assert f"{process.node} is not heard: it speaks version 77, this program {VERSION}; install the same" in said
+    command = [sys.executable, "run_stream.py", "--from", str(group), "--view", "none"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    said = f"{process.node} is not heard: it speaks version 77, this program {VERSION}; install the same"
+    assert done.returncode == 2 and said in done.stderr
 
 
 @row("the computer that fuses ends, and is started again",
