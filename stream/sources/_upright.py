@@ -28,6 +28,8 @@ class ToBGR:
 
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
+        self._rotation: float | None = None
+        self._mark = 0, False
 
     def __call__(self, frame: VideoFrame, of: VideoFrame) -> Image:
         """(H, W, 3) uint8 BGR, turned by the mark of the image that it is of."""
@@ -35,7 +37,11 @@ class ToBGR:
         kind = HDR.get(int(of.color_trc))
         if kind is not None:
             image = np.asarray(cv2.LUT(image, tone_table(kind)), np.uint8)
-        turn, mirrored = mark_of(of)
+        if of.rotation != self._rotation:
+            # Not of every image: PyAV's side data and the image hold each other, so that images by the hundred would
+            # stay in memory until the garbage is collected.
+            self._rotation, self._mark = of.rotation, mark_of(of)
+        turn, mirrored = self._mark
         if mirrored:
             image = np.asarray(cv2.flip(image, 1), np.uint8)
         return np.asarray(cv2.rotate(image, _ROTATE[turn]), np.uint8) if turn else image
