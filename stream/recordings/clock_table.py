@@ -29,6 +29,11 @@ class ClockTable:
         """Keep one until it is flushed."""
         self._waiting.append(reading)
 
+    @property
+    def waits(self) -> bool:
+        """Whether something is to be flushed."""
+        return bool(self._waiting)
+
     def flush(self) -> None:
         """Write what waits. Raises OSError where the disk does not take it."""
         waiting, self._waiting = self._waiting, []

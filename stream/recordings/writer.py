@@ -52,7 +52,6 @@ class Recorder:
         self._limits = {"max_bytes": max_bytes, "max_s": max_s}
         self._writers: tuple[SegmentWriter, ...] = ()
         self._clocks: ClockTable | None = None
-        self._clock_waits = False
         self._assumed: dict[str, bool] = {}
         self._pending: list[tuple[Estimate, int]] = []
         self._events: list[Event] = []
@@ -72,16 +71,17 @@ class Recorder:
             StreamError: if they cannot be created.
         """
         self._assumed = {camera.name: camera.fov_assumed for camera in run_info.cameras}
+        columns = schemas(run_info)
         writers: list[SegmentWriter] = []
         try:
             for stream in (ESTIMATES, MOMENTS, EVENTS):
-                writers.append(SegmentWriter(self.take, stream, schemas(run_info)[stream], **self._limits))
+                writers.append(SegmentWriter(self.take, stream, columns[stream], **self._limits))
         except OSError as error:
             for writer in writers:
                 writer.close()
             raise StreamError(f"cannot record to {self.take}: {error.strerror or error}") from None
         self._writers = tuple(writers)
-        self._clocks = ClockTable(self.take, schemas(run_info)[CLOCKS], **self._limits)
+        self._clocks = ClockTable(self.take, columns[CLOCKS], **self._limits)
         self._keeper.start()
 
     def write(self, estimate: Estimate, images: Mapping[str, Image | None]) -> None:
@@ -124,7 +124,6 @@ class Recorder:
             self._begin_waiting()
             if self._clocks is not None:
                 self._clocks.add(reading)
-                self._clock_waits = True
 
     def close(self) -> str:
         """Write what is left and end the files.
@@ -154,6 +153,11 @@ class Recorder:
     def _all(self) -> tuple[SegmentWriter | ClockTable, ...]:
         return (*self._writers, *([] if self._clocks is None else [self._clocks]))
 
+    @property
+    def _waits(self) -> bool:
+        """Whether something waits for the disk; the lock is held."""
+        return bool(self._pending or self._events or (self._clocks is not None and self._clocks.waits))
+
     def _remove(self) -> None:
         """Leave nothing of a take in which there is nothing: beside other files it would seem to be one."""
         with suppress(OSError):
@@ -164,7 +168,7 @@ class Recorder:
 
     def _begin_waiting(self) -> None:
         """Something is about to wait for the disk; the lock is held."""
-        if not self._pending and not self._events and not self._clock_waits:
+        if not self._waits:
             self._oldest = time.monotonic()
 
     def _keep(self) -> None:
@@ -173,8 +177,7 @@ class Recorder:
         try:
             while not self._stop.wait(FLUSH_S / 2):
                 with self._lock:
-                    waits = self._pending or self._events or self._clock_waits
-                    if waits and time.monotonic() - self._oldest >= FLUSH_S:
+                    if self._waits and time.monotonic() - self._oldest >= FLUSH_S:
                         self._flush()
                 if time.monotonic() - synced >= SYNC_S:
                     for writer in self._all:
@@ -195,7 +198,6 @@ class Recorder:
         said, self._events = self._events, []
         self._pending.clear()
         views, frame_sets, events = self._writers
-        self._clock_waits = False
         try:
             if self._clocks is not None:
                 self._clocks.flush()
