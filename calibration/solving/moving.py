@@ -14,7 +14,7 @@ import numpy as np
 
 from calibration.arrays import Array, Bools
 from calibration.geometry.camera import Camera, image_to_ray
-from calibration.geometry.rotations import rotation_matrix
+from calibration.geometry.rotations import rotation_matrix, skew
 from calibration.solving.bones import Bones, bone_terms
 
 OWN: Final = 7
@@ -115,7 +115,7 @@ def _reduced(
         D[:, :, 2] = -flat / z[:, None]
         Jp = D @ moved.R
         Jc = np.zeros((P, 2, n))
-        Jc[:, :, OWN * v : OWN * (v + 1)] = np.concatenate([-D @ _cross(local), -Jp, -Jp @ speed[:, :, None]], -1)
+        Jc[:, :, OWN * v : OWN * (v + 1)] = np.concatenate([-D @ skew(local), -Jp, -Jp @ speed[:, :, None]], -1)
         if n > numbers.size:
             Jc[:, :, -1] = flat
         r = flat - f * rays[v]
@@ -174,11 +174,3 @@ def _noise(r: Array, seen: Bools) -> float:
     # Two views leave less of the noise in the residuals than many: 2 V - 3 of 2 V numbers.
     left = np.sqrt(np.maximum(2 * seen.sum(0) - 3, 1) / np.maximum(2 * seen.sum(0), 1))
     return max(float(np.nanmedian(np.linalg.norm(r, axis=-1) / left)) / 1.18, _LEAST_NOISE_PX)
-
-
-def _cross(x: Array) -> Array:
-    """(P, 3, 3) matrices with ``_cross(x) @ w = x cross w``."""
-    out = np.zeros((len(x), 3, 3))
-    out[:, 0, 1], out[:, 0, 2], out[:, 1, 2] = -x[:, 2], x[:, 1], -x[:, 0]
-    out[:, 1, 0], out[:, 2, 0], out[:, 2, 1] = x[:, 2], -x[:, 1], x[:, 0]
-    return out
