@@ -154,18 +154,16 @@ def _somewhere(points: Array) -> Array:
 
 def _coarse(cameras: Sequence[Camera], points: Array) -> Array:
     """(V, P) by what a detector's errors grow with the person in the picture: what is near is seen larger."""
-    scale = [
-        camera.K[0, 0] / np.maximum(points @ camera.R[2] + camera.t[2], _NEAR_MM) for camera in cameras
-    ]  # fmt: skip
+    scale = [camera.K[0, 0] / np.maximum(points @ camera.R[2] + camera.t[2], _NEAR_MM) for camera in cameras]
     return np.stack(scale) / np.median(scale)
 
 
 def _pairs(found: Adjustment, prior: Array) -> Array:
     """``pair_errors`` by what the pictures and the bones tell: the prior of where cameras are only damped the steps."""
-    known = 1 / prior**2
-    known.reshape(-1)[:-1].reshape(-1, OWN)[1:, : OWN - 1] = 0.0
+    held = np.ones(len(prior))
+    held[:-1].reshape(-1, OWN)[1:, : OWN - 1] = 0.0
     # In units of the prior: radians and millimetres in one matrix.
-    normal = found.normal * np.outer(prior, prior) + np.diag(known * prior**2 + 1e-9)
+    normal = found.normal * np.outer(prior, prior) + np.diag(held + 1e-9)
     return pair_errors(found.cameras, np.linalg.inv(normal) * np.outer(prior, prior), OWN)
 
 
