@@ -17,11 +17,6 @@ _MOTION_S: Final = 0.2
 _SHRINKS_S: Final = 2.0
 
 
-def spot(sighting: Sighting, before: Spotted | None, t: float) -> Spotted:
-    """What is kept of a sighting at t seconds; ``before`` is the last one of the same person in the same camera."""
-    return again(spots([sighting], t), [before], t)[0]
-
-
 def spots(sightings: Sequence[Sighting], t: float) -> list[Spotted]:
     """What is kept of sightings at t seconds of people who were not seen before."""
     if not sightings:
@@ -103,7 +98,7 @@ def match(
     new = [k for k in range(len(seen)) if k not in found]
     if not lost or not new:
         return found
-    spotted = [spot(seen[k], None, t) for k in new]
+    spotted = spots([seen[k] for k in new], t)
     cost = np.array([[away(before, s, t, options) for s in spotted] for _, before in lost])
     for k, column in zip(*linear_sum_assignment(np.minimum(cost, 1e3)), strict=True):
         if cost[k, column] <= 1:
