@@ -140,10 +140,15 @@ def place_root(pose: Array, detection: Detection, camera: Camera, min_score: flo
 
 def place_roots(poses: Array, detections: Sequence[Detection], rays: Array, min_score: float) -> Array:
     """``place_root`` (N, 3) of poses (N, 17, 3) by rays (N, 17, 3)."""
-    score, derived = np.stack([d.score for d in detections]), np.stack([d.derived for d in detections])
-    known = (score >= min_score) & ~derived & np.isfinite(rays).all(-1)
-    root = virtual.place(poses, np.nan_to_num(rays), np.where(known, score, 0.0))
+    weight = np.where(np.isfinite(rays).all(-1), _trust(detections, min_score), 0.0)
+    root = virtual.place(poses, np.nan_to_num(rays), weight)
     return np.where(root[:, 2:] > 0, root, np.nan)
+
+
+def _trust(detections: Sequence[Detection], min_score: float) -> Array:
+    """(N, 17) score of the joints by which a root is placed, 0 of the others."""
+    score, derived = np.stack([d.score for d in detections]), np.stack([d.derived for d in detections])
+    return np.where((score >= min_score) & ~derived, score, 0.0)
 
 
 def root_covariances(
@@ -161,8 +166,7 @@ def root_covariances(
         rays: (N, 17, 3) of its joints.
         min_score: as of ``place_root``.
     """
-    score, derived = np.stack([d.score for d in detections]), np.stack([d.derived for d in detections])
-    weight = np.where((score >= min_score) & ~derived, score, 0.0)
+    weight = _trust(detections, min_score)
     pixel = np.array([_PIXELS / float(camera.K[0, 0]) for camera in cameras])
     return virtual.place_covariance(poses, rays, weight, roots, sigma, pixel)
 
