@@ -271,9 +271,8 @@ class TopDownCrowd:
                 return None
             looked, self._looking = self._looking, None
             return looked.result()
-        if not due(
-            t, self._searched, 0.0 if not sure else self._options.search_s if missing else self._options.others_s
-        ):
+        interval = self._options.search_s if missing else self._options.others_s
+        if not due(t, self._searched, interval if sure else 0.0):
             return None
         self._searched, self._looking = t, None
         small = () if self._tracks else (self._options.small_side,)
