@@ -46,10 +46,8 @@ def matrices(path: Path) -> Products:
 @torch.no_grad()
 def folded(network: MDN) -> Products:
     """The same of a network in evaluation mode, its norms folded into the matrices."""
-    layers = [layer for layer in network.trunk.modules() if isinstance(layer, nn.Linear)]
-    norms = [layer for layer in network.trunk.modules() if isinstance(layer, nn.BatchNorm1d)]
+    layers, norms, heads = _layers(network)
     plain = [fusion.fuse_linear_bn_eval(*both) for both in zip(layers, norms, strict=True)]
-    heads = [network.mean, network.sigma, network.weight]
     products = [(layer.weight.numpy(), layer.bias.numpy()) for layer in plain]
     last = (torch.cat([head.weight for head in heads]), torch.cat([head.bias for head in heads]))
     return [*products, (last[0].numpy(), last[1].numpy())]
@@ -82,9 +80,7 @@ def fill(network: MDN, found: Products, inputs: Tensor, whose: str) -> None:
     Raises:
         UserError: if they are of another network.
     """
-    layers = [layer for layer in network.trunk.modules() if isinstance(layer, nn.Linear)]
-    norms = [layer for layer in network.trunk.modules() if isinstance(layer, nn.BatchNorm1d)]
-    heads = [network.mean, network.sigma, network.weight]
+    layers, norms, heads = _layers(network)
     wanted = [tuple(layer.weight.shape) for layer in layers]
     wanted.append((sum(head.out_features for head in heads), heads[0].in_features))
     if [w.shape for w, _ in found] != wanted:
@@ -99,6 +95,13 @@ def fill(network: MDN, found: Products, inputs: Tensor, whose: str) -> None:
         _set(head, found[-1][0][rows], found[-1][1][rows])
         start += head.out_features
     network.train()
+
+
+def _layers(network: MDN) -> tuple[list[nn.Linear], list[nn.BatchNorm1d], list[nn.Linear]]:
+    """Matrices and norms of the trunk, first to last, and the heads in the order of a file."""
+    layers = [layer for layer in network.trunk.modules() if isinstance(layer, nn.Linear)]
+    norms = [layer for layer in network.trunk.modules() if isinstance(layer, nn.BatchNorm1d)]
+    return layers, norms, [network.mean, network.sigma, network.weight]
 
 
 def _set(layer: nn.Linear, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
