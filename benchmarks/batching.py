@@ -22,22 +22,18 @@ import numpy as np
 from benchmarks import machine
 from benchmarks.table import table, write_json
 from calibration.errors import UserError
-from engines import cards, runtimes
+from engines import detectors, runtimes
 from engines.argument_types import Parser, at_least
 from engines.runtimes import Network, NetworkOptions
 
-FILES: Final = {
-    "movenet-lightning": ("movenet_lightning.onnx", 192),
-    "movenet-thunder": ("movenet_thunder.onnx", 256),
-    "hourglass": ("hourglass.onnx", 256),
-}
-"""Weights and the side of a crop, pixels."""
+SIDES: Final = {"movenet-lightning": 192, "movenet-thunder": 256, "hourglass": 256}
+"""Of a crop, pixels."""
 RUNTIMES: Final = ("onnx", "openvino")
 
 
 def feeds(detector: str, count: int) -> list[dict[str, np.ndarray]]:
     """So many crops of noise, each the input of one call."""
-    rng, side = np.random.default_rng(0), FILES[detector][1]
+    rng, side = np.random.default_rng(0), SIDES[detector]
     if detector == "hourglass":
         return [{"image": rng.random((1, 3, side, side), np.float32)} for _ in range(count)]
     return [{"image": rng.integers(0, 256, (1, side, side, 3), np.uint8)} for _ in range(count)]
@@ -45,7 +41,7 @@ def feeds(detector: str, count: int) -> list[dict[str, np.ndarray]]:
 
 def measure(detector: str, runtime: str, precision: str, count: int, calls: int, pool: ThreadPoolExecutor) -> dict:
     """Ms of so many crops, each way."""
-    path = cards.WEIGHTS / FILES[detector][0]
+    path = detectors.weights_file(detector)
     one, two = (runtimes.load(path, NetworkOptions(runtime, precision, threads)) for threads in (1, 2))
     single = feeds(detector, count)
     all_in_one = {key: np.concatenate([feed[key] for feed in single]) for key in single[0]}
@@ -101,7 +97,7 @@ def run(detectors: Sequence[str], crops: Sequence[int], calls: int) -> dict[str,
 def main(arguments: list[str] | None = None) -> int:
     """Command line; see ``--help``."""
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--detector", nargs="+", default=list(FILES), choices=tuple(FILES))
+    parser.add_argument("--detector", nargs="+", default=list(SIDES), choices=tuple(SIDES))
     parser.add_argument("--crops", type=at_least(1), nargs="+", default=[2, 4])
     parser.add_argument("--calls", type=at_least(1), default=20, help="of each way (default: 20)")
     parser.add_argument("--json", type=Path, metavar="FILE")

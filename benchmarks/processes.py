@@ -9,7 +9,6 @@ and the long less the short is what is told: what loading takes is in both.
 """
 
 import argparse
-import json
 import os
 import re
 import shutil
@@ -24,7 +23,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks import machine
-from benchmarks.table import table
+from benchmarks.table import table, write_json
 from stream.app import demo
 from stream.app.own_nodes import spread
 from stream.config import SourceConfig
@@ -132,7 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
         cells.append([row["precision"], who, *(f"{row[key]:.2f}" for key in keys)])
     print(table(("precision", "detects", *keys), cells))
     if args.json:
-        args.json.write_text(json.dumps({"machine": machine.describe(), "rows": rows}, indent=1))
+        write_json(args.json, {"machine": machine.describe(), "rows": rows})
     return 0
 
 

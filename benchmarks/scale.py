@@ -26,7 +26,7 @@ import psutil
 
 import stream
 from benchmarks import machine, scenes
-from benchmarks.table import table
+from benchmarks.table import table, write_json
 from calibration.geometry.camera import Camera
 from calibration.types import Calibration
 from engines.fusion import Fuser
@@ -254,7 +254,7 @@ def main(arguments: list[str] | None = None) -> int:
                   + "; ms a moment " + ", ".join(f"{name} {ms:.1f}" for name, ms in row["stage_ms"].items()),
                   flush=True)  # fmt: skip
         if args.json:
-            args.json.write_text(json.dumps({"machine": machine.describe(), "rows": rows}, indent=1))
+            write_json(args.json, {"machine": machine.describe(), "rows": rows})
     return 0
 
 
