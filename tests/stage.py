@@ -6,7 +6,7 @@ import numpy as np
 
 from engines.skeleton import LIMBS
 from engines.top_down import TopDownCrowd, TopDownOptions, TopDownSession
-from engines.top_down.finder import FoundPerson
+from engines.top_down.finder import Finder, FoundPerson
 from engines.types import Detection
 
 IMAGE = np.zeros((1000, 2000, 3), np.uint8)
@@ -32,7 +32,7 @@ def limbs(*scores):
     return made
 
 
-class Stage:
+class Stage(Finder):
     """People at known places; the finder sees them, and the network sees who is nearest to the middle of its box."""
 
     def __init__(self, *people):
@@ -63,10 +63,10 @@ class Stage:
         return pose(p["x"], p.get("y", 500), p.get("score", 0.9), p.get("size", 1.0))
 
     def session(self, **options):
-        return TopDownSession("test", self.see, self, TopDownOptions(**options))  # type: ignore[arg-type]
+        return TopDownSession("test", self.see, self, TopDownOptions(**options))
 
     def crowd(self, most=6, **options):
-        return TopDownCrowd("test", self.see, self, most, count(), TopDownOptions(**options))  # type: ignore[arg-type]
+        return TopDownCrowd("test", self.see, self, most, count(), TopDownOptions(**options))
 
 
 def x_of(found):
