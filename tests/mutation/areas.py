@@ -42,7 +42,10 @@ AREAS: Final[dict[str, tuple[Part, ...]]] = {
         Part(("calibration/solving/check.py", "calibration/solving/lengths.py"), ("test_calibration_check",)),
         Part(("calibration/solving/board.py",), ("test_calibration_board",)),
         Part(("calibration/solving/timing*.py", "calibration/solving/offsets.py"), ("test_calibration_timing",)),
-        Part(("calibration/solving/person.py", "calibration/solving/floor.py"), ("test_calibration_person",)),
+        Part(
+            tuple(f"calibration/solving/{name}.py" for name in ("person", "body", "bones", "sureness", "floor")),
+            ("test_calibration_person",),
+        ),
         Part(
             tuple(f"calibration/solving/{name}.py" for name in ("intrinsics", "extrinsics", "bundle", "motion")),
             ("test_calibration_solve", "test_calibration_person"),
