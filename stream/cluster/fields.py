@@ -41,6 +41,11 @@ def text(value: object, most: int = MOST_TEXT) -> str:
     return value
 
 
+def printable(line: str) -> str:
+    """What is sent of a line so that ``text`` takes it."""
+    return "".join(c for c in line if c.isprintable())
+
+
 def whole(value: object, least: int = 0, most: int = MOST_WHOLE) -> int:
     """A whole number from ``least`` to ``most``."""
     if type(value) is not int or not least <= value <= most:

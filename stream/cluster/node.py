@@ -11,6 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 
 from engines.types import Seen
+from stream.cluster.fields import printable
 from stream.cluster.group import Group
 from stream.cluster.messages import (
     Ask,
@@ -167,7 +168,7 @@ class Node:
     def remark(self, t: float, source: str, text: str) -> None:
         """Tell whoever fuses of an event at t seconds of its clock."""
         with self._change:
-            self._remarks.append(Remark(self._remark_count, t, _line(source), _line(text)))
+            self._remarks.append(Remark(self._remark_count, t, printable(source), printable(text)))
             self._remark_count += 1
 
     def finish(self, given_up: Callable[[], bool]) -> int:
@@ -322,7 +323,3 @@ class Node:
         for who in list(islice(self._heard, max(len(self._heard) - _COMMANDERS, 0))):
             del self._heard[who]
         return new
-
-
-def _line(text: str) -> str:
-    return "".join(c for c in text if c.isprintable())

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
+from stream.cluster.fields import printable
 from stream.cluster.listener import Listener, Peer
 from stream.cluster.messages import Ahead, Order, Pull, Recording, Remark, Remarks
 from stream.cluster.wire import MOST_REMARKS, decode
@@ -252,7 +253,7 @@ class Orders:
         reads = now - told.read >= _READ_S and peer.hello.recording.on
         if record is None and not new and not reads:
             return
-        remarks = tuple(Remark(n, e.t + offset.seconds, _printable(e.source), _printable(e.text)) for n, e in new)
+        remarks = tuple(Remark(n, e.t + offset.seconds, printable(e.source), printable(e.text)) for n, e in new)
         ahead = Ahead(-offset.seconds, offset.uncertainty)
         order = Order(self._listener.id, record, at + offset.seconds, remarks, ahead)
         last = new[-1][0] if new else told.events
@@ -293,7 +294,3 @@ class Orders:
             told.heard = max(told.heard, remarks[-1].number)
         told.fetches_until = 0.0
         self._wake.set()
-
-
-def _printable(text: str) -> str:
-    return "".join(c for c in text if c.isprintable())

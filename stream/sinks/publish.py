@@ -12,6 +12,7 @@ from typing import Final
 from calibration.arrays import Image
 from engines.types import Seen
 from stream.channel import Policy
+from stream.cluster.fields import printable
 from stream.cluster.group import Group, group
 from stream.cluster.messages import Card, Order
 from stream.cluster.node import Node
@@ -187,13 +188,9 @@ class Publish:
             return ()
         notes = {camera.name: camera.note for camera in self._run.status().cameras} if looks.live else {}
         return [
-            Card(info.name, info.size, info.fps, info.serial, info.frames, _line(notes.get(info.name, "")))
+            Card(info.name, info.size, info.fps, info.serial, info.frames, printable(notes.get(info.name, "")))
             for info in looks.cameras
         ]
-
-
-def _line(text: str) -> str:
-    return "".join(c for c in text if c.isprintable())
 
 
 @dataclass(frozen=True, slots=True)
