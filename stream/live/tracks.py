@@ -223,7 +223,7 @@ def _chances(
     before = np.array([[track.probability for track in theirs] for theirs in tracks])
     poses = np.array([[track.pose for track in theirs] for theirs in tracks])
     means = np.stack([mixtures[k].mean for k in which])
-    distance = np.sqrt(((poses[:, :, None] - means[:, None]) ** 2).sum(-1).mean(-1))
+    distance = rms_distance(poses, means)
     dt = np.array([t - trackers[k]._t for k in which], distance.dtype)[:, None, None]
     spread = config.still_mm + config.speed_mm_s * dt
     move = np.exp(-0.5 * (distance / spread) ** 2) + config.jump
@@ -235,8 +235,8 @@ def _chances(
 
 
 def rms_distance(a: Array, b: Array) -> Array:
-    """(A, B) root mean square joint distance, mm, between poses (A, J, 3) and (B, J, 3)."""
-    return np.sqrt(((a[:, None] - b[None]) ** 2).sum(-1).mean(-1))
+    """(..., A, B) root mean square joint distance, mm, between poses (..., A, J, 3) and (..., B, J, 3)."""
+    return np.sqrt(((a[..., :, None, :, :] - b[..., None, :, :, :]) ** 2).sum(-1).mean(-1))
 
 
 def most_probable(tracks: Sequence[HypothesisTrack]) -> int:
