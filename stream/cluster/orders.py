@@ -8,11 +8,12 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
+from stream.cluster.clock import Offset
 from stream.cluster.fields import printable
 from stream.cluster.listener import Listener, Peer
 from stream.cluster.messages import Ahead, Order, Pull, Recording, Remark, Remarks
@@ -114,16 +115,16 @@ class Orders:
         """What is wrong: nodes that do not record though they should; empty when all is well."""
         if not self._record or time.monotonic() - self._at < _PATIENT_S:
             return ""
-        peers = self._live()
+        live = self._live()
         said = [
-            f"{node} does not record: {why}" for node, (on, why) in self._states().items()
-            if not on and not peers[node].hello.recording.refuses
+            f"{node} does not record: {why}" for node, (on, why) in self._states(live).items()
+            if not on and not live[node].hello.recording.refuses
         ]  # fmt: skip
         return "; ".join(said)
 
     def facts(self) -> list[tuple[str, str]]:
         """How many record, once that is of interest."""
-        states = self._states()
+        states = self._states(self._live())
         on = sum(state for state, _ in states.values())
         return [("nodes", f"{on} of {len(states)} record")] if states and (on or self._record is not None) else []
 
@@ -151,10 +152,9 @@ class Orders:
     def _live(self) -> dict[str, Peer]:
         return {node: peer for node, peer in self._listener.peers().items() if peer.hello.live}
 
-    def _states(self) -> dict[str, tuple[bool, str]]:
+    def _states(self, live: Mapping[str, Peer]) -> dict[str, tuple[bool, str]]:
         """Whether each node that was heard records, and why not."""
         found = {}
-        live = self._live()
         brought = {card.name for peer in live.values() if peer.here for card in peer.hello.cards}
         for node, peer in live.items():
             recording = peer.hello.recording
@@ -198,18 +198,10 @@ class Orders:
     def _run(self) -> None:
         while not self._stop.is_set():
             now = time.monotonic()
-            self._note_clocks(now)
             for node, peer in self._live().items():
                 self._look_at(node, peer, now)
             self._wake.wait(_LOOK_S)
             self._wake.clear()
-
-    def _note_clocks(self, now: float) -> None:
-        noted = self._noted
-        for node, peer in self._live().items():
-            if peer.here and peer.offset is not None and now - noted.get(node, float("-inf")) >= _READ_S:
-                noted[node], offset = now, peer.offset
-                self._tell(ClockReading(now, self._listener.id, node, offset.seconds, offset.uncertainty))
 
     def _look_at(self, node: str, peer: Peer, now: float) -> None:
         with self._lock:
@@ -220,6 +212,7 @@ class Orders:
             told.waits_until = told.fetches_until = 0.0
         if not peer.here or peer.offset is None:
             return
+        self._note_clock(node, peer.offset, now)
         self._note_cameras(node, peer, told, now)
         self._keep(told, peer.hello.recording)
         if now >= told.waits_until:
@@ -229,6 +222,12 @@ class Orders:
             offset = peer.offset.seconds
             pull = Pull(told.heard, MOST_REMARKS)
             self._listener.ask(node, "told", pull, _QUICK_S, lambda data: self._remarked(node, told, offset, data))
+
+    def _note_clock(self, node: str, offset: Offset, now: float) -> None:
+        noted = self._noted
+        if now - noted.get(node, float("-inf")) >= _READ_S:
+            noted[node] = now
+            self._tell(ClockReading(now, self._listener.id, node, offset.seconds, offset.uncertainty))
 
     def _note_cameras(self, node: str, peer: Peer, told: _Told, now: float) -> None:
         """Note what is wrong with a camera once, and once that it is not any more: what is said goes on changing."""
