@@ -587,7 +587,8 @@ def test_marks_of_the_time_of_a_cut_are_in_the_take_at_their_time(computer):
     try:
         with fusing(group) as (orders, told, _):
             orders.record(True, time.monotonic())
-            until(lambda: one.on)
+            until(lambda: [told.version for told in orders._told.values()] == [1])  # its answer has come, too
+            assert one.on
             cable.whole.clear()
             until(lambda: any(getattr(note, "text", "") == "does not answer" for note in told))
             t = time.monotonic()
