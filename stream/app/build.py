@@ -35,7 +35,7 @@ from stream.live.metrics import Meter, Summary
 from stream.live.pipeline import OpenSource, Pipeline
 from stream.live.starts import common_starts
 from stream.live.timed_start import TimedStart, Told
-from stream.recordings.run_info import up_in_words
+from stream.recordings.run_info import NODE, up_in_words
 from stream.sinks import CameraInfo, MainSink, RunInfo
 from stream.sources import Source, SourceInfo, make_source, open_all
 from stream.types import StreamError
@@ -137,7 +137,7 @@ def prepare(
     detector: Fallback | NoDetector
     if all(o.info.people_known for o in opened):
         detector = NoDetector()
-        whose = "other computers" if any(o.info.source.startswith("node:") for o in opened) else "the files"
+        whose = "other computers" if any(o.info.source.startswith(NODE) for o in opened) else "the files"
         _log.info(f"2D joints are those of {whose}: nothing is detected")
     else:
         rate = frame_set_rate(fps, config.detect.assumed_fps) if live else None

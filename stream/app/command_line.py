@@ -33,7 +33,8 @@ from stream.config import (
 )
 from stream.live.heap import limit_arenas
 from stream.live.metrics import report
-from stream.sources import controls_of, list_cameras, node, parse_sources
+from stream.recordings.run_info import NODE
+from stream.sources import controls_of, list_cameras, parse_sources
 from stream.sources.detections import sources_of_detections
 from stream.sources.node import sources_of_group
 from stream.sources.take import calibration_of_take, sources_of_take
@@ -145,7 +146,7 @@ def _check_clock(args: argparse.Namespace) -> None:
     Raises:
         UserError: where nothing keeps the clock of this computer, or there is no other one.
     """
-    others = getattr(args, "from") or any(node.PREFIX in camera for camera in args.camera)
+    others = getattr(args, "from") or any(NODE in camera for camera in args.camera)
     if not (args.publish or others):
         raise UserError("--clock is for --from and --publish, and neither is given")
     system_clock.check("--clock system")

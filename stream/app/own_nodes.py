@@ -14,7 +14,7 @@ from typing import Final
 from stream.cluster.group import Group
 from stream.cluster.session import check
 from stream.config import SourceConfig
-from stream.sources.node import PREFIX
+from stream.recordings.run_info import NODE
 
 _START_S: Final = 120.0
 """So long a process may take until it publishes: it loads its networks first."""
@@ -35,7 +35,7 @@ def spread(
     check("--demo cluster", group)
     share = -(-len(sources) // processes)
     parts = [sources[k : k + share] for k in range(0, len(sources), share)]
-    nodes = tuple(replace(s, source=f"{PREFIX}{group}/{s.name}", open_s=_START_S) for s in sources)
+    nodes = tuple(replace(s, source=f"{NODE}{group}/{s.name}", open_s=_START_S) for s in sources)
     return nodes, group, parts
 
 

@@ -21,11 +21,11 @@ from stream.cluster.group import Group, group
 from stream.cluster.listener import Listener
 from stream.cluster.messages import Picture, SeenFrame
 from stream.config import SourceConfig
+from stream.recordings.run_info import NODE
 from stream.sources._clock import RateMeter
 from stream.sources._source import SourceInfo, SourceStatus
 from stream.types import KnownFrame, StreamError
 
-PREFIX: Final = "node:"
 HEARD_S: Final = 5.0
 """So long cameras are listened for."""
 _SETTLED_S: Final = 1.5
@@ -37,7 +37,7 @@ _OLD_PICTURE_S: Final = 3.0
 
 def claims(source: str) -> bool:
     """Whether it names a camera of a group."""
-    return source.startswith(PREFIX)
+    return source.startswith(NODE)
 
 
 def make(config: SourceConfig) -> "NodeSource":
@@ -56,7 +56,7 @@ def make(config: SourceConfig) -> "NodeSource":
 
 def _named(source: str) -> tuple[Group, str]:
     """The group and the camera that a source names; raises argparse.ArgumentTypeError."""
-    where, _, camera = source.removeprefix(PREFIX).partition("/")
+    where, _, camera = source.removeprefix(NODE).partition("/")
     camera, _, keys = camera.partition(_KEYS)
     if not camera:
         raise argparse.ArgumentTypeError(f"{source!r} names no camera, as node:lab/left does")
@@ -83,7 +83,7 @@ def sources_of_group(of: Group, within_s: float = HEARD_S, fewest: int = 1) -> t
         listener.close_unused()
         raise
     end = f"{_KEYS}{of.keys}" if of.keys else ""
-    return tuple(f"{name}={PREFIX}{of}/{name}{end}" for name in sorted(names))
+    return tuple(f"{name}={NODE}{of}/{name}{end}" for name in sorted(names))
 
 
 def _heard(listener: Listener, within_s: float, fewest: int) -> set[str]:
@@ -140,7 +140,7 @@ class NodeSource:
     def __init__(self, config: SourceConfig, of: Group, camera: str) -> None:
         self.config, self.name = config, config.name
         self._group, self._camera = of, camera
-        self._shown = f"{PREFIX}{of}/{camera}"  # what stands before its @ is no password
+        self._shown = f"{NODE}{of}/{camera}"  # what stands before its @ is no password
         self._listener: Listener | None = None
         self._feed: Feed | None = None
         self._image: Image = np.zeros((0, 0, 3), np.uint8)
