@@ -15,7 +15,8 @@ from stream.drawing.compose import compose
 from stream.drawing.facts import Status
 from stream.drawing.figures import figures, follow, own_colour, shift
 from stream.drawing.layout import arrange as _layout
-from stream.drawing.panel import draw_scene, look_at
+from stream.drawing.look import look_at
+from stream.drawing.panel import draw_scene
 from stream.drawing.scene import ViewState, camera_to_stage, world_axes
 from stream.drawing.sheet import Sheet
 from stream.recordings.run_info import RunInfo

@@ -15,7 +15,7 @@ from stream.drawing.facts import Status
 from stream.drawing.figures import figures, first_camera, follow, ghost_opacity, shift
 from stream.drawing.keys import KEYS
 from stream.drawing.layout import arrange, scene_area
-from stream.drawing.panel import look_at
+from stream.drawing.look import look_at
 from stream.drawing.picking import pick
 from stream.drawing.scene import ViewState
 from stream.drawing.sheet import text_scale

@@ -11,7 +11,7 @@ from calibration.geometry.camera import resize_pixels
 from stream.drawing.compose import layout_of
 from stream.drawing.figures import figures, shift
 from stream.drawing.layout import scene_area
-from stream.drawing.panel import look_at
+from stream.drawing.look import look_at
 from stream.drawing.primitives import Rect
 from stream.drawing.scene import ViewState
 from stream.drawing.sheet import text_scale
