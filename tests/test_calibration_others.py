@@ -1,4 +1,4 @@
-"""Calibrations of other programs: what is read of them, and what is named and refused."""
+"""Calibrations of other programs: fisheyes, Kalibr, COLMAP, and what is named and refused."""
 
 import json
 import pickle
@@ -11,7 +11,7 @@ import pytest
 from calibration.errors import CalibrationError
 from calibration.formats import load_calibration, save_calibration
 from calibration.geometry.camera import world_to_image
-from calibration.geometry.rotations import rotation_matrix, rotation_vector
+from calibration.geometry.rotations import rotation_vector
 from calibration.types import Calibration, as_lenses
 from tests.calibration_scene import room
 from tests.test_calibration_formats import CALISCOPE, easymocap, rig, same
@@ -75,121 +75,6 @@ def test_what_does_not_say_that_it_is_a_fisheye_can_be_told(tmp_path):
     easymocap(tmp_path, rig(names=("a", "b", "c")))
     with pytest.raises(CalibrationError, match="5 coefficients; a fisheye has 4: leave out --fisheye"):
         load_calibration(tmp_path, fisheye=True)
-
-
-# OpenCV in its three languages
-
-
-@pytest.mark.parametrize("suffix", [".yml", ".yaml", ".xml", ".json"])
-def test_opencv_in_yaml_xml_and_json(tmp_path, suffix):
-    calibration = rig(names=("a2", "a10", "b"))
-    for camera in calibration.cameras:
-        storage = cv2.FileStorage(str(tmp_path / f"{camera.name}{suffix}"), cv2.FILE_STORAGE_WRITE)
-        for key, value in (
-            ("calibration_time", "Mon Nov 30 15:00:00 2026"), ("image_width", 640), ("image_height", 480),
-            ("flags", 0), ("camera_matrix", np.array(camera.K)),
-            ("distortion_coefficients", np.array(camera.dist)[:, None]), ("avg_reprojection_error", 0.31),
-            ("rvec", rotation_vector(camera.R)), ("tvec", np.array(camera.t)[:, None]),
-        ):  # fmt: skip
-            storage.write(key, value)
-        storage.release()
-    (tmp_path / "notes.json").write_text('{"operator": "me"}')
-    back = load_calibration(tmp_path)
-    same(back, calibration)
-    assert back.names == ("a2", "a10", "b")
-    (tmp_path / f"b{suffix}").write_bytes((tmp_path / f"b{suffix}").read_bytes()[:-200])
-    with pytest.raises(CalibrationError, match=rf"b\{suffix}: "):
-        load_calibration(tmp_path)
-
-
-def test_the_two_cameras_of_opencvs_stereo_sample(tmp_path):
-    first, second = rig(2).cameras
-    R, t = second.R @ first.R.T, second.t - second.R @ first.R.T @ first.t
-    storage = cv2.FileStorage(str(tmp_path / "stereo.yml"), cv2.FILE_STORAGE_WRITE)
-    for key, value in (("M1", first.K), ("D1", first.dist[None]), ("M2", second.K), ("D2", second.dist[None]), ("R", R),
-                       ("T", t[:, None]), ("R1", np.eye(3)), ("P1", np.eye(3, 4))):  # fmt: skip
-        storage.write(key, np.array(value))
-    storage.release()
-    with pytest.raises(CalibrationError, match="--size"):
-        load_calibration(tmp_path / "stereo.yml")
-    back = load_calibration(tmp_path / "stereo.yml", size=(640, 480))
-    assert back.names == ("stereo1", "stereo2") and back.placed
-    np.testing.assert_allclose(back.cameras[1].R, R, atol=1e-9)
-    np.testing.assert_allclose(back.cameras[1].t, t, atol=1e-6)
-
-
-def test_the_two_files_of_opencvs_stereo_sample(tmp_path):
-    first, second = rig(2).cameras
-    R, t = second.R @ first.R.T, second.t - second.R @ first.R.T @ first.t
-    for name, pairs in (
-        ("intrinsics", (("M1", first.K), ("D1", first.dist), ("M2", second.K), ("D2", second.dist))),
-        ("extrinsics", (("R", R), ("T", t[:, None]), ("R1", np.eye(3)), ("Q", np.eye(4)))),
-    ):
-        storage = cv2.FileStorage(str(tmp_path / f"{name}.yml"), cv2.FILE_STORAGE_WRITE)
-        for key, value in pairs:
-            storage.write(key, np.array(value))
-        storage.release()
-    for path in (tmp_path, tmp_path / "intrinsics.yml"):
-        back = load_calibration(path, size=(640, 480))
-        assert back.placed
-        np.testing.assert_allclose(back.cameras[1].t, t, atol=1e-6)
-    with pytest.raises(CalibrationError, match=r"give the intrinsics\.yml beside it"):
-        load_calibration(tmp_path / "extrinsics.yml")
-
-
-@pytest.mark.parametrize(
-    ("names", "found"),
-    [(("narrow_stereo", "narrow_stereo"), ("back", "front")), (("rig/left", "rig/right"), ("right", "left"))],
-)
-def test_ros_cameras_have_names_that_can_be_given(tmp_path, names, found):
-    for name, stem in zip(names, ("front", "back"), strict=True):
-        text = ECHO.replace("MODEL", "none").replace("D: [0.1, 0.01, 0.001, 0.002, 0.0]", "D: []")
-        (tmp_path / f"{stem}.yaml").write_text(f"camera_name: {name}\n{text}")
-    back = load_calibration(tmp_path)
-    assert back.names == found
-    assert not back.cameras[0].dist.any()  # an empty list is no distortion
-
-
-@pytest.mark.parametrize("key", ["dist_coeff", "distortion", "distortion_coeffs"])
-def test_json_and_yaml_as_scripts_write_them(tmp_path, key):
-    camera = rig(1).cameras[0]
-    (tmp_path / "a.json").write_text(json.dumps({"camera_matrix": camera.K.tolist(), key: [camera.dist.tolist()]}))
-    (tmp_path / "b.yaml").write_text(f"camera_matrix: {camera.K.tolist()}\n{key}: {[camera.dist.tolist()]}\n")
-    for name in ("a.json", "b.yaml"):
-        (found,) = load_calibration(tmp_path / name, size=(640, 480)).cameras
-        np.testing.assert_allclose(found.dist, camera.dist)
-
-
-ECHO = """header:
-  seq: 1
-  stamp: {secs: 0, nsecs: 0}
-  frame_id: "head"
-height: 480
-width: 640
-distortion_model: "MODEL"
-D: [0.1, 0.01, 0.001, 0.002, 0.0]
-K: [500.0, 0.0, 320.0, 0.0, 501.0, 240.0, 0.0, 0.0, 1.0]
-R: [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-P: [480.0, 0.0, 320.0, 0.0, 0.0, 481.0, 240.0, 0.0, 0.0, 0.0, 1.0, 0.0]
----
-header:
-  seq: 2
-"""
-
-
-@pytest.mark.parametrize("keys", [str, str.lower])
-@pytest.mark.parametrize(("model", "fisheye"), [("plumb_bob", False), ("equidistant", True)])
-def test_a_printed_ros_camera_info(tmp_path, keys, model, fisheye):
-    text = ECHO.replace("MODEL", model)
-    if fisheye:
-        text = text.replace(", 0.0]\nK", "]\nK")
-    for key in "DKRP":
-        text = text.replace(f"\n{key}:", f"\n{keys(key)}:")
-    (tmp_path / "head.yaml").write_text(text)
-    found = load_calibration(tmp_path / "head.yaml")
-    # R is of the rectified picture and places nobody.
-    assert found.names == ("head",) and not found.placed and found.cameras[0].fisheye == fisheye
-    assert found.cameras[0].K[1, 1] == 501 and found.cameras[0].size == (640, 480)
 
 
 # Kalibr
@@ -315,113 +200,7 @@ def test_colmap_without_images_of_some_or_all_and_what_is_wrong_in_it(tmp_path):
             load_calibration(tmp_path)
 
 
-# caliscope, old and unfinished
-
-OLD = """CreationDate = 2023-02-07T08:31:15.128437
-camera_count = 11
-
-{cameras}
-[capture_volume]
-stage = 2
-
-[charuco]
-columns = 4
-units = "inch"
-
-[stereo_1_10]
-RMSE = 0.8
-rotation = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
-translation = [[-1.6], [-0.2], [1.3]]
-
-[point_estimates]
-sync_indices = [{points}]
-obj = [[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]]
-"""
-CAM = """[cam_{port}]
-port = {port}
-size = [ 1280, 720,]
-rotation_count = 1
-error = 0.3
-exposure = "null"
-matrix = [ [ 900.0, 0.0, 640.0,], [ 0.0, 901.0, 360.0,], [ 0.0, 0.0, 1.0,],]
-distortions = [ -0.1, 0.04, 0.0, 0.0, 0.06,]
-{place}
-"""
-PLACE = "translation = [ {port}.0, -0.2, 3.0,]\nrotation = [ [ 0.0, -1.0, 0.0,], [ 1.0, 0.0, 0.0,], [ 0.0, 0.0, 1.0,],]"
-
-
-def old_caliscope(places, points="1, " * 9):
-    cameras = "\n".join(CAM.format(port=port, place=place.format(port=port)) for port, place in places.items())
-    return OLD.format(cameras=cameras, points=points)
-
-
-def test_the_older_config_of_caliscope(tmp_path):
-    path = tmp_path / "config.toml"
-    path.write_text(old_caliscope({1: PLACE, 10: PLACE, 11: PLACE, 2: PLACE}, points="1, " * 600_000))
-    found = load_calibration(path)
-    assert found.names == ("1", "10", "11", "2") and found.placed and not found.lenses
-    np.testing.assert_allclose(found["10"].t, [10_000, -200, 3000])
-    np.testing.assert_allclose(found["10"].R, rotation_matrix(np.array([0, 0, np.pi / 2])), atol=1e-9)
-
-
-@pytest.mark.parametrize(("count", "said"), [("1", "1 by 1, 10 by 1 quarter turns"), ("-1", "1 by -1"), ("0", "")])
-def test_pictures_that_caliscope_shows_turned_are_said(tmp_path, count, said):
-    path = tmp_path / "config.toml"
-    path.write_text(old_caliscope({1: PLACE, 10: PLACE}).replace("rotation_count = 1", f"rotation_count = {count}"))
-    lines = [line for line in load_calibration(path).remarks if "rotation_count" in line]
-    assert len(lines) == bool(said) and all(said in line and "as they are saved, unturned" in line for line in lines)
-
-
-def test_the_oldest_config_of_caliscope_has_lenses_with_other_words(tmp_path):
-    path = tmp_path / "config.toml"
-    path.write_text(
-        "[cam_0]\nport = 0\nresolution = [ 1280, 720,]\nrotation_count = 0\n"
-        'camera_matrix = [ [ "768.39", "0.0", "627.7",], [ "0.0", "771.0", "370.9",], [ "0.0", "0.0", "1.0",],]\n'
-        'distortion = [ [ "0.1", "-0.2", "0.0005", "-0.001", "0.1",],]\nignore = false\n'
-    )
-    found = load_calibration(path)
-    assert found.names == ("0",) and not found.placed
-    assert found["0"].K[0, 0] == 768.39 and found["0"].dist[1] == -0.2
-    path.write_text(path.read_text().replace('"768.39"', '"many"'))
-    with pytest.raises(CalibrationError, match=r"\[0\] matrix: 'many' is not a number"):
-        load_calibration(path)
-
-
-@pytest.mark.parametrize("nothing", ["", 'translation = "null"\nrotation = "null"', "translation = []\nrotation = []"])
-@pytest.mark.parametrize("new", [False, True])
-def test_a_camera_that_caliscope_did_not_place_is_named_and_serves_as_a_lens(tmp_path, nothing, new):
-    path = tmp_path / "camera_array.toml"
-    text = old_caliscope({0: PLACE, 1: nothing, 2: PLACE})
-    path.write_text(text.replace("[cam_", "[cameras.") if new else text)
-    found = load_calibration(path)
-    assert found.placed and found.names == ("0", "2") and [c.name for c in found.lenses] == ["1"]
-    assert any("not placed: 1; the others are used" in line for line in found.remarks)
-    lenses = as_lenses(found)
-    assert lenses.names == ("0", "2", "1") and not lenses.placed and not lenses.cameras[0].t.any()
-    save_calibration(found, tmp_path / "lab.toml")
-    again = load_calibration(tmp_path / "lab.toml")
-    same(again, found)
-    same(as_lenses(again), lenses)
-    save_calibration(found, tmp_path / "p.toml", "pose2sim")
-    assert load_calibration(tmp_path / "p.toml").names == ("0", "2")
-
-
-@pytest.mark.parametrize("nothing", ["", '"null"', "[]"])
-def test_a_camera_whose_lens_caliscope_does_not_know_is_left_out_and_named(tmp_path, nothing):
-    path = tmp_path / "camera_array.toml"
-    text = old_caliscope({0: PLACE, 1: "", 2: PLACE}).replace("[cam_", "[cameras.")
-    before, rest = text.split("[cameras.1]")
-    lines = [
-        line for line in rest.split("[cameras.2]")[0].splitlines() if not line.startswith(("matrix", "distortions"))
-    ]
-    lines += [f"matrix = {nothing}", f"distortions = {nothing}"] if nothing else []
-    path.write_text(before + "[cameras.1]" + "\n".join(lines) + "\n[cameras.2]" + rest.split("[cameras.2]")[1])
-    found = load_calibration(path)
-    assert found.names == ("0", "2") and not found.lenses
-    assert found.remarks[-1].endswith("left out, as its lens is not calibrated yet: 1")
-    path.write_text("[cameras.1]\n" + "\n".join(lines[1:]))
-    with pytest.raises(CalibrationError, match=r"no lens in it is calibrated yet \(cameras.1\)"):
-        load_calibration(path)
+# a camera without a place
 
 
 def test_a_camera_of_another_format_that_has_no_place_is_a_lens_too(tmp_path):
