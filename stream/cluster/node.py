@@ -5,12 +5,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 
 from engines.types import Seen
+from stream.cluster.desk import Desk
 from stream.cluster.fields import printable
 from stream.cluster.group import Group
 from stream.cluster.messages import (
@@ -94,12 +94,10 @@ class Node:
         self._remark_count = 0
         self._heard: dict[str, int] = {}
         """Number of the last event of each who commands."""
-        self._orders = ThreadPoolExecutor(1, thread_name_prefix="cluster-orders")
-        self._waiting_orders = 0
+        self._orders = Desk("an order", _ORDERS)
         self.heard: float | None = None
         """Seconds of the monotonic clock at which whoever fuses asked last; None before it did."""
-        self._looks = ThreadPoolExecutor(1, thread_name_prefix="cluster-pictures")
-        self._looking = 0
+        self._looks = Desk("a picture", _LOOKS)
         self._stop = threading.Event()
         self._change = threading.Condition()
         self._waiting: deque[SeenFrame] = deque()
@@ -124,9 +122,13 @@ class Node:
         session.declare_queryable(mine["told"], lambda query: self._answer(query, mine["told"], self._tell))
         # Nobody else may command: beyond this machine both sides have proved who they are, or there is no session.
         if self._obey is not None and (self._group.loopback or self._group.keys is not None):
-            session.declare_queryable(mine["order"], lambda query: self._take_order(query, mine["order"]))
+            session.declare_queryable(
+                mine["order"], lambda query: self._orders.take(query, mine["order"], Order, self._carry_out)
+            )
         if self._pictures is not None:
-            session.declare_queryable(mine["picture"], lambda query: self._take_look(query, mine["picture"]))
+            session.declare_queryable(
+                mine["picture"], lambda query: self._looks.take(query, mine["picture"], Look, self._show)
+            )
         if self._live:
             self._publisher = session.declare_publisher(
                 mine["frames"], congestion_control=zenoh.CongestionControl.DROP, priority=zenoh.Priority.REAL_TIME,
@@ -193,10 +195,9 @@ class Node:
 
     def close(self) -> None:
         """Take it away."""
-        with self._change:
-            self._stop.set()
-        self._orders.shutdown(cancel_futures=True)
-        self._looks.shutdown(cancel_futures=True)
+        self._stop.set()
+        self._orders.close()
+        self._looks.close()
         session, self._session, self._publisher, self._token = self._session, None, None, None
         if session is not None:
             session.close()
@@ -246,74 +247,21 @@ class Node:
             over = self._over and len(frames) == len(self._waiting) and pull.most > 0
             return encode(Batch(frames, over))
 
-    # pictures
+    def _show(self, look: Look) -> bytes | None:
+        picture = None if self._pictures is None else self._pictures(look)
+        return None if picture is None else encode(picture)
 
-    def _take_look(self, query: "zenoh.Query", mine: str) -> None:
-        """In a thread of zenoh's; what is coded meanwhile waits for no picture."""
+    def _carry_out(self, order: Order) -> bytes:
+        """What became of it, also where it could not be carried out."""
+        if order.record is not None:
+            self._stop.wait(min(max(order.at - self._clock(), 0.0), _LATER_S))
         try:
-            look = decode(bytes(query.payload or b""), Look)
-        except WireError:
-            query.drop()
-            return
-        with self._change:
-            if self._looking >= _LOOKS or self._stop.is_set():
-                query.drop()
-                return
-            self._looking += 1
-            self._looks.submit(self._show, query, mine, look)
-
-    def _show(self, query: "zenoh.Query", mine: str, look: Look) -> None:
-        import zenoh
-
-        try:
-            picture = None if self._pictures is None else self._pictures(look)
-            if picture is not None:
-                query.reply(mine, encode(picture))
-        except zenoh.ZError:
-            _log.debug("a picture could not be sent", exc_info=True)
-        except Exception as error:  # of this thread nobody else would hear
-            _log.debug("a picture could not be made", exc_info=True)
-            _log.error("%s", own_fault("a picture", error))
-        finally:
-            query.drop()
-            with self._change:
-                self._looking -= 1
-
-    # orders
-
-    def _take_order(self, query: "zenoh.Query", mine: str) -> None:
-        """In a thread of zenoh's; it is answered when it is carried out."""
-        try:
-            order = decode(bytes(query.payload or b""), Order)
-        except WireError:
-            query.drop()
-            return
-        with self._change:
-            if self._waiting_orders >= _ORDERS or self._stop.is_set():
-                query.drop()
-                return
-            self._waiting_orders += 1
-            self._orders.submit(self._carry_out, query, mine, order)
-
-    def _carry_out(self, query: "zenoh.Query", mine: str, order: Order) -> None:
-        import zenoh
-
-        try:
-            if order.record is not None:
-                self._stop.wait(min(max(order.at - self._clock(), 0.0), _LATER_S))
             if self._obey is not None and not self._stop.is_set():
                 self._obey(replace(order, remarks=self._new_of(order)))
-        except Exception as error:  # of this thread nobody else would hear
+        except Exception as error:  # whoever gave it is answered all the same
             _log.debug("an order could not be carried out", exc_info=True)
             _log.error("%s", str(error) if isinstance(error, StreamError) else own_fault("an order", error))
-        try:
-            query.reply(mine, encode(self._recording()))
-        except zenoh.ZError:
-            _log.debug("an order could not be answered", exc_info=True)  # whoever gave it is gone
-        finally:
-            query.drop()
-            with self._change:
-                self._waiting_orders -= 1
+        return encode(self._recording())
 
     def _new_of(self, order: Order) -> tuple[Remark, ...]:
         """Its events that were not heard before: an order whose answer was lost is given again."""
