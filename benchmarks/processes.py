@@ -28,11 +28,8 @@ from stream.app import demo
 from stream.app.own_nodes import spread
 from stream.config import SourceConfig
 
-FRAMES: Final = 100
-"""Of one of the demo's videos."""
 NAMES: Final = ("cam01", "cam02", "cam03", "cam04")
 PROGRAM: Final = "from calibration.programs import stream; raise SystemExit(stream())"
-PATIENCE_S: Final = 900
 
 
 def cameras(folder: Path, copies: int) -> list[tuple[str, str]]:
