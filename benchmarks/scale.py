@@ -67,9 +67,7 @@ def seen_by(cameras: Sequence[Camera], people: int) -> list[list[Seen]]:
     faults = scenes.Faults(outliers=0.0, missing=(0, 0), coco=True, uneven=0.3, told=True)
     out: list[list[Seen]] = [[] for _ in cameras]
     for index in range(FRAMES):
-        pose = figure.pose(index)
-        upright = np.stack([pose[:, 0], pose[:, 2], -pose[:, 1]], -1)
-        upright -= [*upright[:, :2].mean(0), upright[:, 2].min() - 80]
+        upright = scenes.on_the_floor(figure.pose(index))
         found = [
             scenes.detect(upright + [(k - (people - 1) / 2) * APART_MM, 0, 0], cameras, faults, rng)
             for k in range(people)

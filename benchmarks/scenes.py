@@ -47,6 +47,12 @@ class Faults:
 CLEAN = Faults(outliers=0.0, missing=(0, 0))
 
 
+def on_the_floor(pose: Array) -> Array:
+    """A pose (17, 3) mm in a level camera's axes as one that stands on the floor at the origin, z up."""
+    upright = np.stack([pose[:, 0], pose[:, 2], -pose[:, 1]], -1)
+    return upright - [*upright[:, :2].mean(0), upright[:, 2].min() - 80]
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """One person at one frame set."""

@@ -3,19 +3,13 @@
 import numpy as np
 import pytest
 
+from benchmarks.scenes import on_the_floor
 from engines.fusion import Fuser
 from engines.identity import State, placed, step
 from engines.types import Seen, Sighting, empty_detection
 from stream.config import SourceConfig
 from stream.sources.synthetic import SyntheticSource
 from tests.fusion_scene import detect, lift, ring
-
-
-def turning(figure, t):
-    """(17, 3) mm, z up, on the floor."""
-    pose = figure.pose(t * figure.fps)
-    upright = np.stack([pose[:, 0], pose[:, 2], -pose[:, 1]], -1)
-    return upright - [*upright[:, :2].mean(0), upright[:, 2].min() - 80]
 
 
 @pytest.mark.parametrize("rate", [15.0, 4.3, 3.8, 3.3])
@@ -25,7 +19,8 @@ def test_two_who_turn_quickly_are_two_at_any_rate(rate):
     fusers, state = {}, State()
     for index in range(round(3 * rate)):
         t = index / rate
-        people = [turning(figure, t) + [x, 0, 0] for x in (-750, 750)]
+        turning = on_the_floor(figure.pose(t * figure.fps))
+        people = [turning + [x, 0, 0] for x in (-750, 750)]
         seen, mixtures = [], []
         for camera in cameras:
             found = [detect(camera, person, rng) for person in people]
