@@ -23,7 +23,14 @@ _TAKE: Final = (
     "test_take_limits", "test_recover", "test_version_2", "test_recording", "faults/test_takes",
     "faults/test_take_schemas",
 )  # fmt: skip
-_TABLE: Final = ("test_take_limits", "test_version_2", "test_version_1", "test_export", "test_export_markers")
+_TABLE: Final = (
+    "test_take_limits",
+    "test_version_2",
+    "test_version_1",
+    "test_export",
+    "test_export_refused",
+    "test_export_markers",
+)
 
 AREAS: Final[dict[str, tuple[Part, ...]]] = {
     "tracks": (Part(("stream/live/tracks.py",), ("test_tracks",)),),
@@ -54,7 +61,7 @@ AREAS: Final[dict[str, tuple[Part, ...]]] = {
     "recordings": (
         Part(
             ("stream/recordings/markers.py",),
-            ("test_take_limits", "test_markers", "test_export_markers", "test_export"),
+            ("test_take_limits", "test_markers", "test_export_markers", "test_export", "test_export_refused"),
         ),
         Part(("stream/recordings/inspect.py",), ("test_take_limits", "test_inspect")),
         Part(tuple(f"stream/recordings/{name}.py" for name in ("segments", "writer", "recover", "takes")), _TAKE),
