@@ -12,6 +12,8 @@ HOSTILE = (
     b"1" + b"0" * 350, b"[nan, nan, nan]", b"{a = {b = 1}}",
 )  # fmt: skip
 """What is put in somewhere."""
+MUTATIONS = range(200)
+"""The seeds that are tried."""
 
 
 def mutate(data: bytes, seed: int) -> bytes:

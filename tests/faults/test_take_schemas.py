@@ -22,10 +22,9 @@ from stream.recordings.takes import open_take
 from stream.types import StreamError
 from tests.faults.commands import run
 from tests.faults.fault import row
-from tests.faults.mutations import mutate
+from tests.faults.mutations import MUTATIONS, mutate
 from tests.takes import make_estimates, make_run_info, record
 
-MUTATIONS = range(200)
 Said = pytest.CaptureFixture[str]
 
 
