@@ -6,8 +6,8 @@ The recordings themselves are not fetched here.
 import numpy as np
 import pytest
 
-from benchmarks import accuracy, detector_noise, peers
-from engines.skeleton import JOINTS, L_WRIST, LIMBS, R_KNEE
+from benchmarks import accuracy, accuracy_parts, detector_noise, peers
+from engines.skeleton import HEAD, JOINTS, L_HIP, L_WRIST, LIMBS, NECK, PELVIS, R_HIP, R_KNEE, SPINE, THORAX
 from engines.types import Detection, EngineError
 from tests.mistakes import refused
 from tests.test_detector_views import facing_x, ring, seen_by
@@ -98,3 +98,42 @@ def test_errors_are_found_as_they_were_made():
     assert simulated["wrist"]["50%"] > simulated["ankle"]["50%"]
     assert JOINTS[detector_noise.PAIRS["knee"][0]] == "right_knee"
     assert "| knee | " in detector_noise.markdown({"x": simulated})
+
+
+def test_each_row_takes_its_own_kind_of_error_away_and_nothing_else():
+    one = facing_x(1)[0]
+    one[[PELVIS, SPINE, THORAX, NECK, HEAD]] = [[0, 0, z] for z in (900, 1150, 1400, 1500, 1650)]
+    angle = np.linspace(0, 1, 20)
+    around = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], -1).reshape(20, 2, 2)
+    truth = np.tile(one, (20, 1, 1))
+    truth[..., :2] = truth[..., :2] @ around
+    truth = accuracy_parts.hip_centred(truth)
+    c, s = np.cos(0.3), np.sin(0.3)
+    turn = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+    frame, shift = accuracy_parts.body_axes(truth), np.random.default_rng(0).normal(size=(17, 3)) * 20
+    shift[[L_HIP, R_HIP, PELVIS, THORAX]] = 0  # else the axes would move with them
+    growing = np.linspace(0, 1, 20)[:, None, None]
+    spoiled = {
+        "one factor on the size": truth * 1.1,
+        "the person's own bone lengths": truth * 0.9,
+        "a constant shift of each joint in the body's axes": truth + np.einsum("tij,kj->tki", frame, shift),
+        "one turn for the whole take": truth @ turn.T,
+        "the best turn of each frame": truth @ turn.T,
+        "a constant shift of each joint in the camera's axes": truth + shift,
+        "depth known": truth + growing * [0, 0, 200],
+        "all but depth known": truth + growing * [200, 100, 0],
+    }
+    assert set(spoiled) == set(accuracy_parts.ROWS) - {"as it is"}
+    for name, answer in spoiled.items():
+        assert np.abs(answer - truth).max() > 10
+        np.testing.assert_allclose(accuracy_parts.ROWS[name](answer, truth), truth, atol=1e-6, err_msg=name)
+    left = accuracy_parts.ROWS["the best turn of each frame"](truth * 1.2, truth)
+    np.testing.assert_allclose(left, truth * 1.2, atol=1e-6, err_msg="turning does not change the size")
+    only = accuracy_parts.ROWS["depth known"](truth + [0, 50, 200], truth)
+    np.testing.assert_allclose(only - truth, np.broadcast_to([0, 50, 0], truth.shape), atol=1e-9)
+
+
+def test_parts_of_the_error_as_a_table():
+    row = {"as it is": [90.0, 60.0, 90.0, 80.0]}
+    text = accuracy_parts.markdown([row, {"as it is": [50.0] * 4}])
+    assert text.splitlines()[-1] == "| as it is | 90 | 60 | 90 | 80 | 80.0 | 50.0 |"

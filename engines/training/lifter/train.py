@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from tqdm import tqdm
 
 from calibration.errors import UserError
@@ -36,7 +37,7 @@ from engines.training.checkpoints import (
 )  # fmt: skip
 from engines.training.data import where
 from engines.training.lifter import paper, unfold
-from engines.training.lifter.batches import Ingredients
+from engines.training.lifter.batches import Batch, Ingredients
 from engines.training.lifter.losses import best_error, expected_error, mean_error, mixture_loss, regression_loss
 from engines.training.lifter.sources import PixelSource, PoseSource, VirtualSource
 
@@ -225,6 +226,83 @@ def begin_from(network: MDN, start: Path, source: PoseSource) -> None:
         raise UserError(f"--start: the network in {start} is another one ({brief(error)})") from error
 
 
+class Learner:
+    """A network in training, which learns from one batch after another.
+
+    Args:
+        settings: what to train; the precision is chosen.
+        total: samples of the whole training: the rate and the annealing go by the share that is over.
+    """
+
+    def __init__(self, settings: LifterSettings, total: int) -> None:
+        self.settings, self.total, self.done, self.nll = settings, total, 0, torch.zeros(())
+        torch.manual_seed(settings.seed)
+        torch.set_flush_denormal(True)  # gradients of dead units otherwise cost ten times as much
+        self.network, self.averaged = build(settings), build(settings)
+        self.averaged.load_state_dict(self.network.state_dict())
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), settings.rate, weight_decay=settings.weight_decay, fused=True
+        )
+
+    def start_from(self, start: Path, source: PoseSource) -> None:
+        """Begin with given weights, see ``begin_from``."""
+        begin_from(self.network, start, source)
+        self.averaged.load_state_dict(self.network.state_dict())
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where a checkpoint was left."""
+        self.network.load_state_dict(state["network"])
+        self.averaged.load_state_dict(state["averaged"])
+        restore(self.optimiser, state["optimiser"], self.settings.weight_decay)
+        self.done = state["done"]
+
+    def learn(self, drawn: Batch) -> None:
+        """Learn from what was drawn, a step for every ``batch`` samples of it."""
+        inputs, targets = torch.from_numpy(drawn.inputs), torch.from_numpy(drawn.targets)
+        for x, y in zip(inputs.split(self.settings.batch), targets.split(self.settings.batch), strict=True):
+            self._step(x, y)
+
+    def _step(self, x: Tensor, y: Tensor) -> None:
+        settings, done = self.settings, self.done / self.total
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(settings, done, self.done // settings.batch)
+        with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bfloat16"):
+            features = self.network.trunk(x)
+        mixture = self.network.heads(features.float())
+        self.nll, prior = mixture_loss(*mixture, y, prior=settings.prior, sharpness=sharpness(settings, done))
+        loss = self.nll + prior
+        if settings.loss == "mse":
+            loss = regression_loss(mixture[0], y)
+        else:
+            # A term that is switched off is not computed: its gradient of 0 would cost as much as any other.
+            if settings.best_error:
+                loss = loss + settings.best_error * best_error(mixture[0], y, heat(settings, done))
+            if settings.mean_error:
+                loss = loss + settings.mean_error * mean_error(mixture[0], mixture[2], y)
+            if settings.expected_error:
+                loss = loss + settings.expected_error * expected_error(mixture[0], mixture[2], y)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        if settings.clip:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
+        self.optimiser.step()
+        self.done += len(x)
+        # Early in a training an average over 1000 steps is mostly the initial weights.
+        step = self.done // settings.batch
+        if step % AVERAGE_EVERY == 0:
+            decay = min(settings.average, (step + 1) / (step + 10)) ** AVERAGE_EVERY
+            average_weights(self.averaged, self.network, decay)
+
+    def save(self, path: Path, source: PoseSource) -> None:
+        """Leave a checkpoint."""
+        save(
+            path, settings=dataclasses.asdict(self.settings), network=self.network.state_dict(),
+            averaged=self.averaged.state_dict(), optimiser=self.optimiser.state_dict(), done=self.done,
+            torch_rng=torch.get_rng_state(), numpy_rng=source.rng.bit_generator.state,
+            normalisation=source.normalisation, data=source.data,
+        )  # fmt: skip
+
+
 def train(
     settings: LifterSettings, data: Path, out: Path, *, detections: Path | None = None,
     resume: bool = False, changes: dict[str, object] | None = None, stop_after: float = math.inf,
@@ -256,66 +334,28 @@ def train(
 
     if settings.precision == "auto":
         settings = dataclasses.replace(settings, precision=fastest_precision())
-    torch.manual_seed(settings.seed)
-    torch.set_flush_denormal(True)  # gradients of dead units otherwise cost ten times as much
-    network, averaged = build(settings), build(settings)
-    if settings.start and not state:
-        begin_from(network, Path(settings.start), source)
-    averaged.load_state_dict(network.state_dict())
-    optimiser = torch.optim.AdamW(network.parameters(), settings.rate, weight_decay=settings.weight_decay, fused=True)
-    done, nll = 0, torch.zeros(())
+    learner = Learner(settings, total)
     if state:
-        network.load_state_dict(state["network"])
-        averaged.load_state_dict(state["averaged"])
-        restore(optimiser, state["optimiser"], settings.weight_decay)
+        learner.restore(state)
         torch.set_rng_state(state["torch_rng"])
         source.rng.bit_generator.state = state["numpy_rng"]
-        done = state["done"]
+    elif settings.start:
+        learner.start_from(Path(settings.start), source)
 
     log = (out / "log.tsv").open("a")
-    started, validated = time.monotonic(), done
+    started, validated = time.monotonic(), learner.done
     chunk = settings.batch * 8  # drawn together: numpy's cost a call is then small beside the network's
-    with tqdm(total=total, initial=done, unit="pose", unit_scale=True, mininterval=5, smoothing=0.05) as bar:
-        while done < total:
-            drawn = source.draw(chunk, done)
-            inputs, targets = torch.from_numpy(drawn.inputs), torch.from_numpy(drawn.targets)
-            for x, y in zip(inputs.split(settings.batch), targets.split(settings.batch), strict=True):
-                for group in optimiser.param_groups:
-                    group["lr"] = learning_rate(settings, done / total, done // settings.batch)
-                with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bfloat16"):
-                    features = network.trunk(x)
-                mixture = network.heads(features.float())
-                sharp = sharpness(settings, done / total)
-                nll, prior = mixture_loss(*mixture, y, prior=settings.prior, sharpness=sharp)
-                loss = nll + prior
-                if settings.loss == "mse":
-                    loss = regression_loss(mixture[0], y)
-                else:
-                    # A term that is switched off is not computed: its gradient of 0 would cost as much as any other.
-                    if settings.best_error:
-                        loss = loss + settings.best_error * best_error(mixture[0], y, heat(settings, done / total))
-                    if settings.mean_error:
-                        loss = loss + settings.mean_error * mean_error(mixture[0], mixture[2], y)
-                    if settings.expected_error:
-                        loss = loss + settings.expected_error * expected_error(mixture[0], mixture[2], y)
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                if settings.clip:
-                    torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
-                optimiser.step()
-                done += len(x)
-                # Early in a training an average over 1000 steps is mostly the initial weights.
-                step = done // settings.batch
-                if step % AVERAGE_EVERY == 0:
-                    average_weights(averaged, network, min(settings.average, (step + 1) / (step + 10)) ** AVERAGE_EVERY)
+    with tqdm(total=total, initial=learner.done, unit="pose", unit_scale=True, mininterval=5, smoothing=0.05) as bar:
+        while learner.done < total:
+            learner.learn(source.draw(chunk, learner.done))
             bar.update(chunk)
             late = time.monotonic() - started > stop_after
-            if done - validated >= VALIDATE_EVERY or done >= total or late:
-                validated = done
-                row = {"samples": done, "nll": nll.item()} | {
+            if learner.done - validated >= VALIDATE_EVERY or learner.done >= total or late:
+                validated = learner.done
+                row = {"samples": learner.done, "nll": learner.nll.item()} | {
                     f"{key}@{noise}": value
                     for noise in (0, 2)
-                    for key, value in validate(averaged, source, noise).items()
+                    for key, value in validate(learner.averaged, source, noise).items()
                     if not key.startswith("p_")
                 }
                 bar.set_postfix_str(f"best {row['best_mpjpe_mm@0']:.1f} argmax {row['argmax_mpjpe_mm@0']:.1f}")
@@ -323,16 +363,11 @@ def train(
                     log.write("\t".join(row) + "\n")
                 log.write("\t".join(f"{v:.2f}" for v in row.values()) + "\n")
                 log.flush()
-                save(
-                    checkpoint, settings=dataclasses.asdict(settings), network=network.state_dict(),
-                    averaged=averaged.state_dict(), optimiser=optimiser.state_dict(), done=done,
-                    torch_rng=torch.get_rng_state(), numpy_rng=source.rng.bit_generator.state,
-                    normalisation=source.normalisation, data=source.data,
-                )  # fmt: skip
+                learner.save(checkpoint, source)
             if late:
                 break
     log.close()
-    return averaged.eval()
+    return learner.averaged.eval()
 
 
 def main(arguments: list[str] | None = None) -> int:
