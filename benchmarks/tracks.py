@@ -42,18 +42,23 @@ Lifted = tuple[list[Mixture], Array, Array]
 
 def single(lifter: MDNLifter, seen: motions.Motions) -> list[Mixture]:
     """Mixtures of every frame, in camera axes."""
-    parts = lifter.run(seen.inputs[0], seen.R_virtual_to_camera[0])
-    return [Mixture(*part) for part in zip(*parts, strict=True)]
+    return lifter(given(seen))
+
+
+def given(seen: motions.Motions) -> list[LifterInput]:
+    """What the lifter is given of every frame."""
+    out = []
+    for x, R, rays in zip(seen.inputs[0], seen.R_virtual_to_camera[0], seen.rays[0], strict=True):
+        pitch = float(np.arctan2(x[52], x[53])) if x[51] else np.nan
+        out.append(LifterInput(x[:34].reshape(17, 2), x[34:51] > 0, pitch, R, rays))
+    return out
 
 
 def over_time(temporal: TemporalLifter, seen: motions.Motions, mixtures: Sequence[Mixture]) -> list[Mixture]:
     """The same with the frames before, one after another as live."""
     past, out = temporal.past(), []
-    frames = zip(seen.inputs[0], seen.R_virtual_to_camera[0], seen.t[0], mixtures, strict=True)
-    for x, R, t, mixture in frames:
-        pitch = float(np.arctan2(x[52], x[53])) if x[51] else np.nan
-        given = LifterInput(x[:34].reshape(17, 2), x[34:51] > 0, pitch, R)
-        out += temporal([Sight(past, float(t), given, mixture)])
+    for t, one, mixture in zip(seen.t[0], given(seen), mixtures, strict=True):
+        out += temporal([Sight(past, float(t), one, mixture)])
     return out
 
 

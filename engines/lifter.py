@@ -16,6 +16,7 @@ from calibration.arrays import Array, Bools
 from calibration.geometry import virtual
 from calibration.geometry.camera import Camera, image_to_ray
 from engines import cards, runtimes
+from engines.on_rays import towards_rays
 from engines.runtimes import NetworkOptions
 from engines.types import Detection, EngineError, LifterInput, Mixture, Runtime
 
@@ -119,7 +120,7 @@ def lifter_inputs(
     pitch = np.where(known, view.pitch, np.nan)
     return [
         LifterInput(*parts)
-        for parts in zip(view.xy.astype(np.float32), seen, pitch.tolist(), view.R_virtual_to_camera, strict=True)
+        for parts in zip(view.xy.astype(np.float32), seen, pitch.tolist(), view.R_virtual_to_camera, lines, strict=True)
     ]
 
 
@@ -221,6 +222,9 @@ class MDNLifter:
             np.stack([i.xy for i in inputs]), np.stack([i.seen for i in inputs]), np.array([i.pitch for i in inputs])
         )
         mean, sigma, weight = self.run(x, np.stack([i.R_virtual_to_camera for i in inputs]))
+        if drawn := [k for k, i in enumerate(inputs) if i.rays is not None]:
+            rays, seen = np.stack([i.rays for i in inputs if i.rays is not None]), np.stack([i.seen for i in inputs])
+            mean[drawn] = towards_rays(mean[drawn], rays, seen[drawn])
         return [Mixture(*parts) for parts in zip(mean, sigma, weight, strict=True)]
 
     def outputs(self, x: NDArray[np.float32]) -> tuple[Array, Array, Array]:
@@ -229,7 +233,7 @@ class MDNLifter:
         return out["mean"], out["sigma"], out["log_weight"]
 
     def run(self, x: NDArray[np.float32], R_virtual_to_camera: Array) -> tuple[Array, Array, Array]:
-        """Encoded inputs (N, 54) to the arrays of ``decode``; for whole data sets."""
+        """Encoded inputs (N, 54) to the arrays of ``decode``, as the network says them; for whole data sets."""
         return decode(*self.outputs(x), R_virtual_to_camera, self.decoding)
 
     def describe(self) -> Mapping[str, str]:

@@ -103,6 +103,9 @@ class LifterInput:
     """Radians the virtual camera looks down, NaN where gravity is not known."""
     R_virtual_to_camera: Array
     """(3, 3) rotation from the virtual camera's axes to the real camera's."""
+    rays: Array | None = None
+    """(17, 3) rays of the joints in the real camera's axes, z = 1, anything where not seen; hypotheses are drawn to
+    them. None: they stay as the network says them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

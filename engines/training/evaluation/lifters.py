@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from calibration.arrays import Array
 from calibration.geometry import virtual
 from engines import cards, lifter, runtimes
+from engines.on_rays import towards_rays
 from engines.training.checkpoints import load_checkpoint
 from engines.training.lifter import paper, views
 from engines.training.lifter.synthetic_views import ObservedPoses
@@ -58,7 +59,7 @@ class VirtualLifter:
         self.name, self.training, self.probabilistic = name, training, training.get("loss") != "mse"
 
     def lift(self, observations: ObservedPoses) -> Lifted:
-        """Pelvis and thorax are derived from hips and shoulders first, as live."""
+        """Pelvis and thorax are derived from hips and shoulders first, and hypotheses drawn to the rays, as live."""
         o = observations
         xy, seen = views.derive(np.where(o.seen[..., None], o.rays, 0), o.seen)
         known = np.asarray(np.isfinite(o.up).all(-1))
@@ -67,7 +68,12 @@ class VirtualLifter:
         x = lifter.encode(view.xy, seen, np.where(known, view.pitch, np.nan))
         out = _batched(self._network, x)
         turn = view.R_virtual_to_camera.astype(np.float32)
-        return Lifted(*lifter.decode(out["mean"], out["sigma"], out["log_weight"], turn, self._decoding))
+        mean, sigma, weight = lifter.decode(out["mean"], out["sigma"], out["log_weight"], turn, self._decoding)
+        rays = np.concatenate([o.rays, np.ones((*o.rays.shape[:2], 1))], -1)
+        for start in range(0, len(mean), _BATCH):
+            part = slice(start, start + _BATCH)
+            mean[part] = towards_rays(mean[part], rays[part], o.seen[part])
+        return Lifted(mean, sigma, weight)
 
 
 class PixelLifter:

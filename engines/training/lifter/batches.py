@@ -20,6 +20,8 @@ class Batch:
     """(N, 54), see ``engines.lifter.encode``."""
     targets: NDArray[np.float32]
     """(N, 16, 3) root-relative joints without the root, mm, virtual camera axes."""
+    rays: Array | None = None
+    """(N, 17, 3) what is seen, virtual camera axes, z = 1; of an evaluation."""
 
 
 def _assemble(xy: Array, seen: NDArray[np.bool_], local: Array, cameras: views.Cameras) -> Batch:
@@ -128,17 +130,24 @@ def usual_lengths(poses: Poses) -> NDArray[np.float32]:
 
 
 def evaluation_batch(
-    joints: Array, rng: np.random.Generator, noise: float, missing: int = 0
+    joints: Array, rng: np.random.Generator, noise: float, missing: int = 0, detector: float = 0.0
 ) -> tuple[Batch, views.Cameras]:
-    """One random level view a pose, aimed at the mean joint, pitch given; nothing augmented.
+    """One random level view a pose, aimed at the mean joint, pitch given; nothing augmented. With its rays.
 
     Args:
         joints: (N, 17, 3) mm, z up.
         rng: source of randomness.
         noise: per cent, as ``views.add_noise`` defines it.
         missing: how many of the eight elbows, wrists, knees and ankles are hidden in each pose.
+        detector: factor on a real detector's errors, see ``detector_noise``; 0 = none.
     """
     cameras = views.sample_cameras(len(joints), rng)
     xy, local = views.project(joints, cameras)
     seen = views.hide_limbs(len(joints), missing, rng)
-    return _assemble(views.add_noise(xy, noise, rng), seen, local, cameras), cameras
+    xy = views.add_noise(xy, noise, rng)
+    if detector:
+        xy = detector_noise.displace(xy, np.full(len(xy), detector), rng)
+    batch = _assemble(xy, seen, local, cameras)
+    R = views.look(*views.derive(xy, seen), cameras).R_virtual_to_camera
+    rays = np.concatenate([xy, np.ones((*xy.shape[:2], 1))], -1) @ R
+    return Batch(batch.inputs, batch.targets, rays / np.maximum(rays[..., 2:], 0.1)), cameras

@@ -44,6 +44,8 @@ class Motions:
     """(B, L, 3, 3)"""
     t: NDArray[np.float32]
     """(B, L) seconds from the first frame."""
+    rays: NDArray[np.float32]
+    """(B, L, 17, 3) what was seen, real camera's axes; z = 1."""
 
     def frames(self, keep: NDArray) -> "Motions":
         """Those frames where keep (L,) is true, or at these indices."""
@@ -309,5 +311,5 @@ def assemble(xy: Array, seen: Bools, eye: Seen, t: Array) -> Motions:
     pitch = np.where(eye.known[:, None], view.pitch, np.nan)
     R = view.R_virtual_to_camera
     targets = (eye.local @ R)[:, :, 1:]
-    parts = (lifter.encode(view.xy, seen, pitch), targets, R, np.swapaxes(eye.R, -1, -2) @ R, t)
+    parts = (lifter.encode(view.xy, seen, pitch), targets, R, np.swapaxes(eye.R, -1, -2) @ R, t, rays)
     return Motions(*(part.astype(np.float32) for part in parts))
