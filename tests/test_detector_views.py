@@ -84,3 +84,18 @@ def test_a_view_is_not_judged_by_itself() -> None:
     watched.xy[0] += 300
     points = detector_views.consensus(cameras, [watched], 0)
     np.testing.assert_allclose(points[:, list(LIMBS)], poses[:, list(LIMBS)], atol=0.01)
+
+
+def test_a_shift_that_all_share_is_not_a_detectors() -> None:
+    """One camera's calibration is off: all are beside the others' consensus there, and one detector has its own error."""
+    cameras, poses = ring(), facing_x(10)
+    right, worse = seen_by(cameras, poses), seen_by(cameras, poses)
+    worse.xy[0, :, L_WRIST] += (0, 400)
+    for watched in (right, worse):
+        watched.xy[0] += (120, -30)
+    results = detector_views.measure(cameras, {"right": right, "worse": worse}, ["right", "worse"], ["right"])
+    assert results["right"]["by_view"]["front"]["pck_0.2"] < 50
+    assert results["right"]["shift_px"]["front"] == pytest.approx([120, -30], abs=0.1)
+    assert results["right"]["less_shift"]["by_view"]["front"]["pck_0.2"] == 100
+    assert results["worse"]["less_shift"]["by_view"]["front"]["pck_0.2"] == pytest.approx(100 * 11 / 12)
+    assert "front (+120.0, -30.0)" in detector_views.markdown(results)
