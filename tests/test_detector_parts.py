@@ -1,5 +1,7 @@
 """The parts of detectors: the crop, the followed box, the heatmaps."""
 
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import cv2
@@ -12,8 +14,8 @@ from engines import preprocess
 from engines.detectors.hourglass import Hourglass, decode
 from engines.preprocess import Box
 from engines.skeleton import COCO, HEAD, LIMBS, NECK, PELVIS, SPINE, to_h36m
-from engines.top_down import Finder, FoundPerson, TopDownSession
-from engines.types import Detection, EngineError
+from engines.top_down import Finder, FoundPerson, TopDownCrowd, TopDownSession
+from engines.types import Detection, EngineError, Seen
 from tests.test_runtimes import write_card
 
 LIMB = list(LIMBS)
@@ -169,7 +171,52 @@ def test_an_empty_scene_is_searched_ten_times_a_second() -> None:
     session = known.session()
     for k in range(120):
         assert not session(IMAGE, k / 60).person
-    assert known.searches == 20
+    assert known.searches == 20 + 2, "at all three sizes in the first picture, which may be the only one"
+
+
+class SmallPerson(KnownPerson):
+    """Somebody whom the finder sees in a large picture only."""
+
+    def everywhere(self, image: np.ndarray, long_side: int) -> list[FoundPerson]:
+        return super().everywhere(image, long_side) if long_side > 256 else []
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_photograph_is_searched_at_every_size_until_somebody_is_found(several: bool) -> None:
+    known = SmallPerson()
+    if several:
+        crowd = TopDownCrowd("known", known.see, known, 2, count())  # type: ignore[arg-type]
+        assert len(crowd(IMAGE, 0.0).people) == 1
+    else:
+        assert known.session()(IMAGE, 0.0).person
+    assert known.searches == 1
+
+
+@pytest.mark.parametrize("surer", [True, False])
+@pytest.mark.parametrize("several", [False, True])
+def test_a_photograph_is_looked_at_twice_and_the_surer_look_counts(surer: bool, several: bool) -> None:
+    """In the square that MultiPose gives, and in that of the limbs that were seen there; a film's next picture once."""
+    known, boxes = KnownPerson(), []
+
+    def see(image: np.ndarray, box: Box) -> Detection:
+        boxes.append(box)
+        pose = known.see(image, box)
+        if len(boxes) != 2:
+            return pose
+        return replace(pose, xy=pose.xy + 5, score=pose.score * np.float32(1.1 if surer else 0.9))
+
+    session = (
+        TopDownCrowd("known", see, known, 2, count())  # type: ignore[arg-type]
+        if several
+        else TopDownSession("known", see, known)  # type: ignore[arg-type]
+    )
+    found = session(IMAGE, 0.0)
+    pose = found.people[0].detection if isinstance(found, Seen) else found
+    assert pose.xy[PELVIS, 0] == pytest.approx(305 if surer else 300)
+    limbs = float(np.ptp(known.shape[LIMB], axis=0).max())
+    assert [box.width for box in boxes] == [pytest.approx(pad * limbs, abs=2) for pad in (1.2, 1.3)]
+    session(IMAGE, 0.01)
+    assert len(boxes) == 3
 
 
 def test_finder_sees_nobody_in_noise() -> None:

@@ -85,7 +85,7 @@ def test_another_way_up_is_only_believed_where_it_is_clearly_better(scores, turn
         pose.score[list(LIMBS)] = scores[way]
         return pose
 
-    found, quarter = see_any_way_up(see, image, Box(0, 0, 400, 400), FollowedBox.strength_of)
+    found, quarter = see_any_way_up(see, image, Box(0, 0, 400, 400), FollowedBox.strength_of, 0.1)
     assert quarter == turns and found.score.max() == pytest.approx(scores[turns])
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -77,7 +78,8 @@ class Hourglass:
             {self._input: np.zeros((1, 3, self._side, self._side), np.float32)},
             {-1: (1, len(MIRRORS[card.joints]), cells, cells)},
         )
-        self._top_down = top_down
+        better = card.values.get("turn_better")
+        self._top_down = replace(top_down, turn_better=float(better)) if isinstance(better, int | float) else top_down
         self._finder, self._flip, self._beside = Finder(open_network, top_down), flip, beside
 
     def session(self) -> TopDownSession:

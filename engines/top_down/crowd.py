@@ -17,7 +17,7 @@ from engines.top_down.finder import Finder, FoundPerson, believable
 from engines.top_down.followed import FollowedBox, due, overlap
 from engines.top_down.options import TopDownOptions
 from engines.top_down.proof import PersonRule, Proof
-from engines.top_down.session import found_box, prominence
+from engines.top_down.session import found_box, look_closer, prominence
 from engines.top_down.turning import See, see_any_way_up, see_turned
 from engines.top_down.whose import own_joints, without_others
 from engines.types import Detection, Seen, Sighting
@@ -107,11 +107,11 @@ class TopDownCrowd:
         self._told = {}
         poses, sure = self._look(image, t)
         again = self._look_again(image, t)
-        everybody = self._search(image, all(sure), t)
+        everybody = self._search(image, all(sure), t, first_picture)
         found: list[FoundPerson] = []
         if everybody is not None:
             found = self._sort_out(image, everybody, dict(zip(map(id, self._tracks), sure, strict=True)), t)
-        looks = [self._see_found(image, person) for person in found]
+        looks = [self._see_found(image, person, first_picture) for person in found]
         # Whoever is found may be somebody new; of the same seen in an old box that is not known.
         again = [pose for pose in again if not any(self._same(pose, other) for other, _ in looks)]
         poses = [*poses, *again]
@@ -141,13 +141,15 @@ class TopDownCrowd:
     def _same(self, a: Detection, b: Detection) -> bool:
         return bool(oks(a.xy[None], a.score[None], b.xy[None], b.score[None])[0, 0] > self._options.same_oks)
 
-    def _see_found(self, image: Image, person: FoundPerson) -> tuple[Detection, int]:
+    def _see_found(self, image: Image, person: FoundPerson, first_picture: bool) -> tuple[Detection, int]:
         """Somebody who was found, and by how many quarter turns they are upright: tried where upright is doubtful."""
-        box = found_box(person.bounds, self._options)
+        box, quarter = found_box(person.bounds, self._options), 0
         pose = self._see(image, box)
-        if FollowedBox.strength_of(pose) >= self._options.upright:
-            return pose, 0
-        return see_any_way_up(self._see, image, box, FollowedBox.strength_of)
+        if FollowedBox.strength_of(pose) < self._options.upright:
+            pose, quarter = see_any_way_up(self._see, image, box, FollowedBox.strength_of, self._options.turn_better)
+        if first_picture:
+            pose = look_closer(self._see, image, pose, quarter, self._options)
+        return pose, quarter
 
     def _lose(self, t: float) -> list[int]:
         """Nobody is seen at all."""
@@ -257,13 +259,14 @@ class TopDownCrowd:
         track.shown = np.where(seen, t, track.shown)
         track.pose, track.t = pose, t
 
-    def _search(self, image: Image, sure: bool, t: float) -> list[FoundPerson] | None:
+    def _search(self, image: Image, sure: bool, t: float, first_picture: bool) -> list[FoundPerson] | None:
         """Everybody in the whole image, of this frame or of one just before; None where it is not known now.
 
         Args:
             image: BGR.
             sure: whether each box surely shows its person.
             t: seconds.
+            first_picture: which may be the only one, so that all sizes are tried until somebody is found.
         """
         missing = self._missing(t)
         if self._looking is not None and sure and not missing:
@@ -277,6 +280,8 @@ class TopDownCrowd:
         self._searched, self._looking = t, None
         small = () if self._tracks else (self._options.small_side,)
         sides = (*self._options.search_sides, *small)
+        if first_picture:
+            return next(filter(None, (self._finder.everywhere(image, side) for side in sides)), [])
         side = sides[self._searches % len(sides)]
         self._searches += 1
         if self._beside is None or missing or not sure:

@@ -65,15 +65,13 @@ class FollowedBox:
             t: seconds.
             same: whether it is to be where the person was.
         """
-        xy, score = pose.xy, pose.score
-        limbs = np.array(LIMBS)
+        xy = pose.xy
         strength = self.strength_of(pose)
-        seen = limbs[score[limbs] >= 0.15]
         if not np.isfinite(xy).all() or not np.isfinite(strength):
             return True  # whoever asked hears of it, and forgets this person
-        if strength < least or len(seen) < 5:
+        bounds = limb_bounds(pose)
+        if strength < least or bounds is None:
             return False
-        bounds = np.stack([xy[seen].min(0), xy[seen].max(0)])
         if same and overlap(bounds, self.bounds) < 0.15:
             return False
         if same and self.bounds is not None and t > self.seen:
@@ -92,6 +90,13 @@ class FollowedBox:
     def stop(self) -> None:
         """Know no more how large the person is and where they go, only where they were."""
         self._side, self._velocity, self._still = 0.0, np.zeros(2), None
+
+
+def limb_bounds(pose: Detection) -> Array | None:
+    """(2, 2) top left and bottom right corner of the limb joints that were seen, pixels; None of fewer than five."""
+    limbs = np.array(LIMBS)
+    seen = limbs[pose.score[limbs] >= 0.15]
+    return np.stack([pose.xy[seen].min(0), pose.xy[seen].max(0)]) if len(seen) >= 5 else None
 
 
 def due(t: float, last: float, interval: float) -> bool:

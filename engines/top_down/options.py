@@ -39,6 +39,11 @@ class TopDownOptions:
     1.15 to 1.3 with it score best on Leeds Sports Pose."""
     turns: bool = True
     """Whether who lies or stands on their hands is shown to the network upright; not to one that sees any way up."""
+    turn_better: float = 0.1
+    """Mean score of the best eight limb joints by which a turned picture must be better to be believed. How much that
+    is depends on what a network's scores are: a card may say so."""
+    closer_pad: float = 1.3
+    """Side of the square of a second look in the first picture over the long side of the limbs that the first found."""
     still_s: float = 0.15
     """A followed square that was nearly the same for so long stays where it is, as long as it would be ..."""
     still: float = 0.02

@@ -34,8 +34,6 @@ _LONG = 0.35
 """Of the body's size in the image: what is shorter (somebody seen from above, or crouching) tells no axis."""
 _CERTAIN = 0.6
 """Mean score of somebody who is upright, for no other way up to be tried."""
-_BETTER = 0.1
-"""Mean score by which a turned picture must be better to be believed."""
 
 
 def see_turned(see: See, image: Image, box: Box, quarter: int) -> Detection:
@@ -122,7 +120,7 @@ def _middle(pose: Detection, right: int, left: int) -> Array | None:
 
 
 def see_any_way_up(
-    see: See, image: Image, box: Box, strength_of: Callable[[Detection], float], first: int = 0
+    see: See, image: Image, box: Box, strength_of: Callable[[Detection], float], better: float, first: int = 0
 ) -> tuple[Detection, int]:
     """What a network sees in a box, turned in the way in which it sees best.
 
@@ -131,6 +129,7 @@ def see_any_way_up(
         image: BGR.
         box: where somebody is.
         strength_of: how sure a pose is, 0..1.
+        better: by how much a turned picture must be surer to be believed.
         first: quarter turns that are tried first, and that another must be clearly better than.
 
     Returns:
@@ -139,7 +138,7 @@ def see_any_way_up(
     plain = see_turned(see, image, box, first)
     if strength_of(plain) >= _CERTAIN and quarter_of(plain, first) == first:
         return plain, first
-    best, turns, strength = plain, first, strength_of(plain) + _BETTER
+    best, turns, strength = plain, first, strength_of(plain) + better
     for quarter in range(4):
         if quarter == first % 4:
             continue
