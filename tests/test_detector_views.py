@@ -87,7 +87,7 @@ def test_a_view_is_not_judged_by_itself() -> None:
 
 
 def test_a_shift_that_all_share_is_not_a_detectors() -> None:
-    """One camera's calibration is off: all are beside the others' consensus there, and one detector has its own error."""
+    """One camera's calibration is off, so that all are beside the others' consensus; one detector errs besides."""
     cameras, poses = ring(), facing_x(10)
     right, worse = seen_by(cameras, poses), seen_by(cameras, poses)
     worse.xy[0, :, L_WRIST] += (0, 400)

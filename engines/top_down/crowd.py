@@ -17,7 +17,7 @@ from engines.top_down.finder import Finder, FoundPerson, believable
 from engines.top_down.followed import FollowedBox, due, overlap
 from engines.top_down.options import TopDownOptions
 from engines.top_down.proof import PersonRule, Proof
-from engines.top_down.session import found_box, look_closer, prominence
+from engines.top_down.session import at_every_size, found_box, look_closer, prominence
 from engines.top_down.turning import See, see_any_way_up, see_turned
 from engines.top_down.whose import own_joints, without_others
 from engines.types import Detection, Seen, Sighting
@@ -95,7 +95,7 @@ class TopDownCrowd:
         self._searches = self._left_out = 0
         self._looking: Future[list[FoundPerson]] | None = None
         """A search of the whole image that goes on beside."""
-        self._first = True
+        self._first, self._again = True, False
         self._told: dict[int, float | None] = {}
         """MultiPose's score of who is in a box that it looked at in this frame; None of nobody. By the
         track's number."""
@@ -111,7 +111,7 @@ class TopDownCrowd:
         found: list[FoundPerson] = []
         if everybody is not None:
             found = self._sort_out(image, everybody, dict(zip(map(id, self._tracks), sure, strict=True)), t)
-        looks = [self._see_found(image, person, first_picture) for person in found]
+        looks = [self._see_found(image, person) for person in found]
         # Whoever is found may be somebody new; of the same seen in an old box that is not known.
         again = [pose for pose in again if not any(self._same(pose, other) for other, _ in looks)]
         poses = [*poses, *again]
@@ -126,8 +126,11 @@ class TopDownCrowd:
             if believed[k] >= first:
                 self._take_up(poses[believed[k]], found[believed[k] - first], quarters[believed[k]], t)
         self._prove()
+        if first_picture:
+            self._look_closer(image, t)
+        least = self._options.proof_first[self._again] if first_picture else None
         self._tracks.sort(key=lambda track: track.number)
-        shown = [track for track in self._tracks if track.proof.shows(first_picture)]
+        shown = [track for track in self._tracks if track.proof.shows(least)]
         people = tuple(Sighting(track.number, track.pose) for track in shown)
         return Seen(self._origin, people, self._left_out)
 
@@ -141,15 +144,24 @@ class TopDownCrowd:
     def _same(self, a: Detection, b: Detection) -> bool:
         return bool(oks(a.xy[None], a.score[None], b.xy[None], b.score[None])[0, 0] > self._options.same_oks)
 
-    def _see_found(self, image: Image, person: FoundPerson, first_picture: bool) -> tuple[Detection, int]:
+    def _see_found(self, image: Image, person: FoundPerson) -> tuple[Detection, int]:
         """Somebody who was found, and by how many quarter turns they are upright: tried where upright is doubtful."""
         box, quarter = found_box(person.bounds, self._options), 0
         pose = self._see(image, box)
         if FollowedBox.strength_of(pose) < self._options.upright:
             pose, quarter = see_any_way_up(self._see, image, box, FollowedBox.strength_of, self._options.turn_better)
-        if first_picture:
-            pose = look_closer(self._see, image, pose, quarter, self._options)
         return pose, quarter
+
+    def _look_closer(self, image: Image, t: float) -> None:
+        """Look again at everybody in the first picture; the surer look is no proof of a person."""
+        for track in self._tracks:
+            again = look_closer(self._see, image, track.pose, track.box.quarter, self._options)
+            if again is track.pose:
+                continue
+            others = [other.pose for other in self._tracks if other is not track]
+            again = without_others(again, others, track.size)
+            if track.box.accept(again, self._options.keep, t, same=True):
+                self._move(track, again, None, 0.0, t)
 
     def _lose(self, t: float) -> list[int]:
         """Nobody is seen at all."""
@@ -281,7 +293,8 @@ class TopDownCrowd:
         small = () if self._tracks else (self._options.small_side,)
         sides = (*self._options.search_sides, *small)
         if first_picture:
-            return next(filter(None, (self._finder.everywhere(image, side) for side in sides)), [])
+            people, self._again = at_every_size(self._finder, image, sides)
+            return people
         side = sides[self._searches % len(sides)]
         self._searches += 1
         if self._beside is None or missing or not sure:

@@ -76,6 +76,9 @@ class TopDownOptions:
     """Somebody found again within this time where they were to be is followed on as if they had not been lost."""
     proof: float = 2.0
     """Somebody is shown when the logits of the looks at them sum to this; it goes as low, no lower."""
+    proof_first: tuple[float, float] = (0.0, 1.0)
+    """In the first picture this is enough of somebody found at the first of the sizes, and of one found at a later:
+    where a picture is searched three times a thing has three chances."""
     proof_most: float = 6.0
     """The sum goes no higher: so much is to be lost before somebody is doubted."""
     doubted: float = 0.25

@@ -62,13 +62,14 @@ class Proof:
         self.given = rule is None
         """Whether it is a person: only they are shown."""
 
-    def shows(self, first: bool) -> bool:
+    def shows(self, least: float | None) -> bool:
         """Whether somebody is to be shown.
 
         Args:
-            first: in the first picture of a session, which may be the only one: there the likelier of the two counts.
+            least: in the first picture of a session, which may be the only one, the sum above which they are; None in
+                all others, which ask for the whole proof.
         """
-        return self.given or (first and self._sum > 0)
+        return self.given or (least is not None and self._sum > least)
 
     @property
     def refuted(self) -> bool:

@@ -1,5 +1,7 @@
 """A session that follows one person: the most prominent, as long as they are there."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from calibration.arrays import Array, Image
@@ -44,6 +46,8 @@ class TopDownSession:
         self._searched = self._now = -np.inf
         self._misses = 0
         self._first: float | None = None
+        self._again = False
+        """Whether the first picture was searched at more than the first size."""
 
     def __call__(self, image: Image, t: float) -> Detection:
         """Detect the followed person in a BGR image at t seconds, or find somebody; nobody() when there is none."""
@@ -71,16 +75,22 @@ class TopDownSession:
                 pose, person.quarter = see_any_way_up(
                     self._see, image, box, person.strength_of, self._options.turn_better
                 )
-                if t == self._first:
-                    pose = look_closer(self._see, image, pose, person.quarter, self._options)
                 believed = believable(found, pose, person.strength_of(pose), person.quarter != 0, self._options)
                 proof = self._proof if self._same(found) else Proof(self._rule, self._options)
                 if believed and person.accept(pose, self._options.acquire, t, same=False):
                     self._proof = proof
                     proof.look(found.score, pose)
-                    return self._follow(pose, t)
+                    return self._follow(self._closer(image, pose, t), t)
         self._following = False
         return empty_detection(self._origin)
+
+    def _closer(self, image: Image, pose: Detection, t: float) -> Detection:
+        """Somebody just found, looked at again in the first picture; the surer look is no proof of a person."""
+        if t == self._first:
+            again = look_closer(self._see, image, pose, self._person.quarter, self._options)
+            if again is not pose and self._person.accept(again, self._options.keep, t, same=True):
+                return again
+        return pose
 
     def _look(self, image: Image, box: Box) -> Detection:
         """Upright by where they were last; any way up where the person was doubtful then."""
@@ -107,14 +117,16 @@ class TopDownSession:
         if self._person.seen != t:  # its joints are not finite, and nothing was learnt of the person
             return pose
         self._following, self._misses = not self._proof.refuted, 0
-        return pose if self._proof.shows(first=t == self._first) else empty_detection(self._origin)
+        least = self._options.proof_first[self._again] if t == self._first else None
+        return pose if self._proof.shows(least) else empty_detection(self._origin)
 
     def _search(self, image: Image, t: float) -> FoundPerson | None:
         self._searched = self._person.checked = t
         sides = (*self._options.search_sides, self._options.small_side)
-        # The first picture may be the only one: no other will come that is searched at the next size.
-        tried = sides if t == self._first else (sides[self._misses % len(sides)],)
-        people = next(filter(None, (self._finder.everywhere(image, side) for side in tried)), [])
+        if t == self._first:
+            people, self._again = at_every_size(self._finder, image, sides)
+        else:
+            people = self._finder.everywhere(image, sides[self._misses % len(sides)])
         self._person.stop()
         self._following = False
         if not people:
@@ -131,6 +143,17 @@ class TopDownSession:
 def found_box(bounds: Array, options: TopDownOptions) -> Box:
     """Where a top-down network looks at somebody whom MultiPose found."""
     return preprocess.square(bounds.mean(0), options.finder_pad * np.ptp(bounds, axis=0).max())
+
+
+def at_every_size(finder: Finder, image: Image, sides: Sequence[int]) -> tuple[list[FoundPerson], bool]:
+    """Who is in the first picture, at the first size at which anybody is, and whether that is not the first of all.
+
+    It may be the only one: no other may come that is searched at the next size.
+    """
+    for k, side in enumerate(sides):
+        if people := finder.everywhere(image, side):
+            return people, k > 0
+    return [], True
 
 
 def look_closer(see: See, image: Image, pose: Detection, quarter: int, options: TopDownOptions) -> Detection:
