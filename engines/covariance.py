@@ -64,7 +64,8 @@ def shapes(maps: Array, uv: Array) -> Array:
         (K, 2, 2) in squared sides of the crop.
     """
     height, width = maps.shape[1:]
-    mass = np.maximum(maps - FLOOR * maps.max((1, 2), keepdims=True), 0)
+    with np.errstate(invalid="ignore"):  # a map that is not finite gives NaN, as its score is
+        mass = np.maximum(maps - FLOOR * maps.max((1, 2), keepdims=True), 0)
     total = mass.sum((1, 2))
     mass = np.where((total > 0)[:, None, None], mass, 1)
     dx = (np.arange(width, dtype=np.float32) + 0.5) / width - uv[:, :1]

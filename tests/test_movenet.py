@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 from calibration.errors import UserError
 from engines import cards, detectors, movenet_heads, runtimes
 from engines.build import cut_movenet
+from engines.detectors.hourglass import Hourglass
 from engines.detectors.movenet import MoveNet
 from engines.movenet_heads import Crowd, Single, decode
 from engines.preprocess import Box
@@ -158,9 +159,10 @@ def test_of_two_equal_peaks_one_is_the_joint_and_the_other_makes_it_unsure() -> 
     assert across < down / 100
 
 
-def test_a_crop_of_one_pixel_and_one_outside_the_picture_are_answered() -> None:
-    detector = detectors.load("movenet-lightning")
-    assert isinstance(detector, MoveNet)
+@pytest.mark.parametrize("name", ["movenet-lightning", "hourglass"])
+def test_a_crop_of_one_pixel_and_one_outside_the_picture_are_answered(name: str) -> None:
+    detector = detectors.load(name)
+    assert isinstance(detector, MoveNet | Hourglass)
     image = figure(192)[..., ::-1]
     for box in (Box(90, 90, 1, 1), Box(5000, -70, 40, 40)):
         found = detector.see(np.ascontiguousarray(image), box)

@@ -13,7 +13,7 @@ from calibration.errors import UserError
 from engines import cards
 from engines.build import hourglass
 from engines.build.export import export
-from engines.detectors.hourglass import MIRRORS, decode
+from engines.detectors.hourglass import MIRRORS, decode, surety
 from engines.models.hourglass import SIGMA
 from engines.models.movenet_trunk import Trunk
 from engines.models.trunk_hourglass import TrunkHourglass, TrunkShape
@@ -125,6 +125,8 @@ def test_a_heatmap_of_one_value_is_no_joint() -> None:
     maps = (torch.softmax(logits.flatten(2), -1).view_as(logits) * (2 * np.pi * SIGMA**2)).numpy()[0]
     uv, score = decode(maps)
     assert score[0] < 0.01
+    assert surety(score, 0.3, 3.2)[0] < 0.05, "as the shipped card has it; it was 0.28 before"
+    assert surety(np.array([0.05]), 0.3, 3.2)[0] == pytest.approx(1 / (1 + np.exp(0.8))), "flat as those of people are"
     assert ((uv >= 0) & (uv <= 1)).all()
 
 
