@@ -130,7 +130,7 @@ def test_files_wait_for_whoever_fuses_and_nothing_is_lost(publish, monkeypatch):
      "NODE ended before all of its frames were fetched", "what was recorded until then")  # fmt: skip
 def test_files_whose_publisher_ends_too_early_end_the_run(publish, monkeypatch):
     monkeypatch.setattr("stream.cluster.node._QUEUE", 4)
-    monkeypatch.setattr("stream.cluster.listener._AHEAD", 1)
+    monkeypatch.setattr("stream.cluster.file_fetch._AHEAD", 1)
     group = free_group()
     publisher = publish("cam01", group)
     with (

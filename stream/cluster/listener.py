@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Final
 from stream.channel import Closed
 from stream.cluster.clock import Offset
 from stream.cluster.feed import MOST_APART, Feed
+from stream.cluster.file_fetch import FileFetch
 from stream.cluster.group import Group
-from stream.cluster.messages import Ask, Batch, Card, Hello, Look, Order, Pull, SeenFrame
+from stream.cluster.messages import Ask, Card, Hello, Look, Order, Pull, SeenFrame
 from stream.cluster.peer_clock import PeerClock
 from stream.cluster.picture_requests import PictureRequests
 from stream.cluster.session import key, new_id, node_of, open_session
 from stream.cluster.system_clock import SystemClock
-from stream.cluster.wire import MOST_BATCH, OtherVersionError, WireError, decode, encode
+from stream.cluster.wire import OtherVersionError, WireError, decode, encode
 from stream.types import StreamError
 
 if TYPE_CHECKING:
@@ -37,10 +38,6 @@ _OLD_S: Final = 1.0
 """A live frame that is older when it comes is not used."""
 _UNSURE_S: Final = 0.02
 """It is said of a clock that is not known better."""
-_AHEAD: Final = 64
-"""Frames of files that are fetched ahead of whoever reads them."""
-_GONE_S: Final = 10.0
-"""Of files: a node that answers nothing for so long is gone."""
 _MOST_STRANGERS: Final = 32
 _SILENT_S: Final = 3.0
 """A node that is there and has not answered for so long is not of this version."""
@@ -373,7 +370,7 @@ class Listener:
             _log.warning("%s: %s came later and publishes %s, which this run began without; start again to use it",
                          self._group, node, ", ".join(unused))  # fmt: skip
         if fetch:
-            self._start(lambda: self._fetch_on(node, peer), "cluster-fetch")
+            self._start(self._fetching(node, peer), "cluster-fetch")
 
     def _stranger(self, node: str, error: WireError) -> None:
         with self._lock:
@@ -445,39 +442,6 @@ class Listener:
 
     # frames of files
 
-    def _fetch_on(self, node: str, peer: _Peer) -> None:
-        """Fetch what a node has, in order, as fast as the slowest of its cameras is read."""
-        after, answered = -1, time.monotonic()
-        try:
-            while not self._stop.is_set():
-                mine = self._feeds_of(node, peer)
-                most = MOST_BATCH if not mine or min(len(feed.frames) for feed in mine) < _AHEAD else 0
-                batch = self._fetch(node, Pull(after, most))
-                if batch is None:
-                    if peer.gone:
-                        raise StreamError(f"{self._group}: {node} ended before all of its frames were fetched")
-                    if time.monotonic() - answered > _GONE_S:
-                        raise StreamError(f"{self._group}: {node} has not answered for {_GONE_S:g} s; start again, or "
-                                          "see what became of it")  # fmt: skip
-                    continue
-                answered = time.monotonic()
-                for frame in batch.frames:
-                    if frame.seq > after:
-                        after = frame.seq
-                        self._file_frame(node, frame)
-                if batch.over:
-                    # It waits to hear that this was heard.
-                    self._fetch(node, Pull(after + 1, 0))
-                    break
-                if not most:
-                    self._stop.wait(0.02)
-            error = None
-        except StreamError as found:
-            error = found
-        for feed in self._feeds_of(node, peer):
-            feed.error = error
-            feed.frames.close()
-
     def _feeds_of(self, node: str, peer: _Peer) -> list[Feed]:
         with self._lock:
             cards = peer.hello.cards if peer.hello is not None else ()
@@ -500,16 +464,14 @@ class Listener:
         except zenoh.ZError:
             return None
 
-    def _fetch(self, node: str, pull: Pull) -> Batch | None:
-        data = self._get(node, "pull", pull)
-        if data is None:
-            self._stop.wait(0.1)
-            return None
-        try:
-            return decode(data, Batch)
-        except WireError as error:
+    def _fetching(self, node: str, peer: _Peer) -> FileFetch:
+        def wrong() -> None:
             self.garbage[node] += 1
-            raise StreamError(f"{self._group}: what {node} sends cannot be used: {error}") from None
+
+        return FileFetch(
+            str(self._group), node, lambda: self._feeds_of(node, peer), lambda pull: self._get(node, "pull", pull),
+            lambda frame: self._file_frame(node, frame), lambda: peer.gone, wrong, self._stop,
+        )  # fmt: skip
 
     def _file_frame(self, node: str, frame: SeenFrame) -> None:
         with self._lock:
