@@ -102,16 +102,70 @@ def test_a_damaged_file_goes_on_and_counts_what_was_lost(tmp_path, capfd):
 
 
 @pytest.mark.parametrize(
-    ("suffix", "options"), [("mp4", {}), ("mp4", {"movflags": "faststart"}), ("mov", {}), ("flv", {})]
+    ("suffix", "options"),
+    [("mp4", {}), ("mp4", {"movflags": "faststart"}), ("mov", {}), ("flv", {}), ("asf", {}), ("ivf", {})],
 )
 def test_a_file_joined_behind_another_is_not_read_and_said(tmp_path, suffix, options):
-    path = write_video(tmp_path / f"a.{suffix}", 20, options=options)
+    codec = {"asf": "mpeg4", "ivf": "libvpx"}.get(suffix, "libx264")
+    path = write_video(tmp_path / f"a.{suffix}", 20, options=options, codec=codec)
     one = path.read_bytes()
     path.write_bytes(one + one)
     with opened(file_source(path)) as source:
         assert len(read_all(source)) == 20
         note = source.status().note
     assert f"behind them another file begins ({len(one)} bytes), which is not read" in note
+
+
+FRAGMENTS = {"movflags": "frag_keyframe+empty_moov"}
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options", "behind"),
+    [("mp4", FRAGMENTS, FRAGMENTS), ("mp4", FRAGMENTS, {}), ("nut", {}, {}), ("mp4", {}, FRAGMENTS)],
+)
+def test_joined_files_that_ffmpeg_would_mix_up_end_with_the_first(tmp_path, suffix, options, behind):
+    path = write_video(tmp_path / f"a.{suffix}", 30, options=options)
+    two = write_video(tmp_path / f"b.{suffix}", 40, options=behind).read_bytes()
+    path.write_bytes(path.read_bytes() + two)
+    with opened(file_source(path)) as source:
+        assert [decode(frame.image) for frame in read_all(source)] == list(range(30))
+        assert f"behind them another file begins ({len(two)} bytes)" in source.status().note
+
+
+def test_fragments_that_all_have_a_header_are_one_recording(tmp_path):
+    """As some recorders write them, one piece after the other."""
+    options = {"movflags": FRAGMENTS["movflags"] + "+default_base_moof"}
+    data = write_video(tmp_path / "a.mp4", 30, options=options).read_bytes()
+    header, pieces = data[: data.index(b"moof") - 4], data.split(b"moof")[1:]
+    lengths = [len(piece) + 4 for piece in pieces[:-1]] + [len(pieces[-1]) + 8]
+    begin = [len(header) + sum(lengths[:k]) for k in range(len(pieces))]
+    joined = b"".join(header + data[at : at + long] for at, long in zip(begin, lengths, strict=True))
+    (tmp_path / "all.mp4").write_bytes(joined)
+    with opened(file_source(tmp_path / "all.mp4")) as source:
+        assert [decode(frame.image) for frame in read_all(source)] == list(range(30))
+        assert source.status().note == ""
+
+
+CUT = {
+    "ogv": ("libvpx", {}), "nut": ("libx264", {}), "asf": ("mpeg4", {}), "wmv": ("wmv2", {}), "mpg": ("mpeg2video", {}),
+    "vob": ("mpeg2video", {}), "ts": ("libx264", {}), "m2ts": ("libx264", {}), "flv": ("libx264", {}),
+    "ivf": ("libvpx", {}), "mjpeg": ("mjpeg", {}), "mkv": ("libx264", {}), "live.mkv": ("libx264", {"live": "1"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", CUT)
+def test_a_file_of_any_kind_that_is_cut_off_is_named_and_a_whole_one_is_not(tmp_path, suffix):
+    codec, options = CUT[suffix]
+    path = write_video(tmp_path / f"a.{suffix}", 30, codec=codec, options=options)
+    with opened(file_source(path)) as source:
+        assert len(read_all(source)) == 30 and source.status().note == ""
+    data = path.read_bytes()
+    for lost in (1, len(data) // 3 | 1):
+        path.write_bytes(data[:-lost])
+        with opened(file_source(path)) as source:
+            frames = len(read_all(source))
+            note = source.status().note
+        assert f"after {frames} frames: it" in note and note.endswith("; is the file cut off?")
 
 
 @pytest.mark.parametrize(("suffix", "options"), [("mp4", {"movflags": "faststart"}), ("mkv", {})])

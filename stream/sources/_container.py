@@ -9,7 +9,8 @@ from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from stream.sources._truncation import joined_bytes, missing_bytes
+from stream.sources._joined import joined_bytes
+from stream.sources._truncation import missing
 from stream.sources._upright import HDR, mark_of
 from stream.sources._video import reason
 from stream.sources.file import FORMATS
@@ -40,8 +41,8 @@ def container_lines(path: Path) -> Iterator[str]:
     if problem:
         raise StreamError(f"{path}: {problem}")
     yield from lines
-    if missing := missing_bytes(path):
-        yield f"cut off: its last {missing} bytes are missing"
+    if lacks := missing(path):
+        yield f"cut off: {lacks}"
     if behind := joined_bytes(path, _HEAD):
         yield f"another file begins behind it ({behind} bytes), which is not read"
 

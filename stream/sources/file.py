@@ -10,9 +10,10 @@ from pathlib import Path
 from calibration.arrays import Image
 from stream.config import SourceConfig
 from stream.sources._clock import MediaClock
+from stream.sources._joined import end_of_first, joined_bytes
 from stream.sources._sequence import SequenceSource, Shot
 from stream.sources._source import NAME, NAME_IN_WORDS, SourceInfo, Start
-from stream.sources._truncation import joined_bytes, missing_bytes, never_finished
+from stream.sources._truncation import missing, never_finished
 from stream.sources._video import OpenVideo
 from stream.types import StreamError
 
@@ -64,9 +65,9 @@ class FileSource(SequenceSource):
             raise StreamError(f"{shown}: not a file")
         if status.st_size == 0:
             raise StreamError(f"{shown}: the file is empty")
-        options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+        options = {"protocol_whitelist": "subfile,file", "format_whitelist": FORMATS}
         try:
-            self._video = OpenVideo(f"file:{path.resolve()}", shown, options)
+            self._video = OpenVideo(_address(path), shown, options)
         except StreamError:
             if not never_finished(path):
                 raise
@@ -103,8 +104,8 @@ class FileSource(SequenceSource):
                 f"{shown}: its last {clock.filled} frames have no times of their own; taken as "
                 f"{self._fps(video):g} frames a second"
             )
-        if not self.note and (missing := self._missing(video)):
-            self.note = f"{shown}: ends after {index} frames: {missing}; is the file cut off?"
+        if not self.note and (lacks := self._missing(video)):
+            self.note = f"{shown}: ends after {index} frames: {lacks}; is the file cut off?"
         if not self.note and (behind := joined_bytes(Path(self.config.source), video.read_to)):
             self.note = (
                 f"{shown}: ends after {index} frames; behind them another file begins ({behind} bytes), which is not "
@@ -114,16 +115,14 @@ class FileSource(SequenceSource):
     def _missing(self, video: OpenVideo) -> str:
         """What is missing at the end: FFmpeg takes the end of a truncated file for the end of the video."""
         try:
-            missing = missing_bytes(Path(self.config.source))
+            said = missing(Path(self.config.source))
         except OSError:
             return ""  # gone by now; what was read was whole
-        if missing:
-            return f"its last {missing} bytes are missing"
         duration = video.duration
         # Durations are not exact, but where nothing better is known.
-        if missing is None and duration and not video.untimed and video.end < 0.95 * duration - 1.5 / self._fps(video):
+        if said is None and duration and not video.untimed and video.end < 0.95 * duration - 1.5 / self._fps(video):
             return f"it has {video.end:.2f} of {duration:.2f} s"
-        return ""
+        return said or ""
 
     def _expected(self, video: OpenVideo) -> int | None:
         """About how many frames there are, by the container's header."""
@@ -170,6 +169,16 @@ class FileSource(SequenceSource):
     def _release(self) -> None:
         if self._video is not None:
             self._video.close()
+
+
+def _address(path: Path) -> str:
+    """What FFmpeg is to open: of files joined as bytes that it would mix up, the first."""
+    try:
+        end = end_of_first(path)
+    except OSError:
+        end = None  # it will say why
+    file = f"file:{path.resolve()}"
+    return file if end is None else f"subfile,,start,0,end,{end},,:{file}"
 
 
 def _before(few: Sequence[Shot], shots: Iterator[Shot]) -> Iterator[Shot]:
