@@ -276,8 +276,10 @@ def test_images_that_a_video_lacks_are_left_out_and_counted(both, tmp_path, caps
     data = video.read_bytes()
     video.write_bytes(data[: len(data) // 2])
     assert gather(*both, out=tmp_path / "all") == DONE
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if "that the table names" in line]
+    said = capsys.readouterr()
+    (line,) = [line for line in said.err.splitlines() if "that the table names" in line]
     got = images(open_take(tmp_path / "all"), "left")
+    assert f"images of left {len(got)}, " in said.out and "images of right 30, " in said.out
     assert 0 < len(got) < 30 and f"{video.name} lacks {30 - len(got)} images that the table names" in line
     assert recover([str(tmp_path / "all")]) == DONE, "what is there is whole"
 

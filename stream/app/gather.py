@@ -66,7 +66,7 @@ def _gather(takes: list[Take], out: Path, offsets: dict[str, float]) -> list[str
             gatherer.write(folder, bar.update)
     for line in (*planned.fault_lines(), *gatherer.missing):
         say(line)
-    return [*planned.lines, _next(planned, out)]
+    return [*planned.lines(gatherer.images), _next(planned, out)]
 
 
 def _check_room(gatherer: Gatherer, folder: Path) -> None:

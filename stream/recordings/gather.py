@@ -5,7 +5,7 @@ them; events are everybody's. Takes are copied and never changed.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
@@ -62,13 +62,19 @@ class Plan:
     """Its header."""
     common: str
     """Whose clock its times are of; empty of files."""
-    lines: list[str]
-    """What is to be said of it."""
 
     @property
     def fusing(self) -> Part | None:
         """The part whose estimates it has."""
         return next((part for part in self.parts if part.fuses), None)
+
+    def lines(self, images: Mapping[tuple[int, str], int]) -> list[str]:
+        """What is to be said of it, a line a take.
+
+        Args:
+            images: by the number of the part and the camera, how many were copied.
+        """
+        return list(_told(self.parts, images))
 
     def fault_lines(self) -> list[str]:
         """What could not be read so far, a line each."""
@@ -100,8 +106,7 @@ def plan(takes: Sequence[Take], offsets: Mapping[str, float]) -> Plan:
         raise StreamError(_nothing(takes, fusing))
     _check_overlap(parts)
     _check_names(parts)
-    info = _header(parts, common)
-    return Plan(parts, info, common, list(_told(parts)))
+    return Plan(parts, _header(parts, common), common)
 
 
 def _check_given(takes: Sequence[Take]) -> None:
@@ -277,11 +282,10 @@ def _captured(parts: Sequence[Part]) -> dict[str, Any]:
     return merged
 
 
-def _told(parts: Sequence[Part]) -> list[str]:
-    lines = []
+def _told(parts: Sequence[Part], images: Mapping[tuple[int, str], int]) -> Iterator[str]:
     begin = min((span[0] for part in parts if (span := part.span) is not None), default=0.0)
     fusing = any(part.fuses for part in parts)
-    for part in parts:
+    for k, part in enumerate(parts):
         span, moved = part.span, float(np.mean(part.shift.ahead))
         when = "" if span is None else f", from {span[0] - begin:.3f} to {span[1] - begin:.3f} s"
         clock = f"its clock moved by {moved:+.6f} s" if moved else "at its own times"
@@ -289,7 +293,7 @@ def _told(parts: Sequence[Part]) -> list[str]:
             sure = part.shift.within
             clock += f", known to {1e3 * sure:.1f} ms" if np.isfinite(sure) and sure > 0 else ""
         if part.frames:
-            what = "images of " + ", ".join(f"{name} {len(one.time)}" for name, one in part.frames.items())
+            what = "images of " + ", ".join(f"{name} {images.get((k, name), 0)}" for name in part.frames)
         else:
             what = "no images"
         estimates = not part.take.captured
@@ -297,5 +301,4 @@ def _told(parts: Sequence[Part]) -> list[str]:
         if estimates and not part.fuses:
             other = "the computer that fused has those of all cameras" if fusing else "they were made apart"
             more = f"; its estimates are left out: {other}"
-        lines.append(f"{part.take.folder}: {what}{when}, {clock}{more}")
-    return lines
+        yield f"{part.take.folder}: {what}{when}, {clock}{more}"

@@ -39,6 +39,8 @@ class Gatherer:
         self._columns = schemas(plan.info)
         self.missing: list[str] = []
         """Videos that could not be copied, a line each."""
+        self.images: dict[tuple[int, str], int] = {}
+        """By the number of the part and the camera, how many images were copied."""
         self._videos = list(self._named())
 
     @property
@@ -92,6 +94,7 @@ class Gatherer:
             for camera, one in part.frames.items():
                 file = np.array([names.get((k, old), "") for old in one.file.tolist()], object)
                 here = (file != "") & self._there(part, one, folder, file)
+                self.images[k, camera] = int(here.sum())
                 named = np.full(len(file), camera, object)
                 columns = (named, one.index, one.time, file, one.number, one.video_time, one.arrival, one.device_time)
                 parts.append([column[here] for column in columns])
