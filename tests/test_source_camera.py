@@ -92,10 +92,10 @@ def test_a_camera_that_has_no_bandwidth_names_it_and_what_helps(cameras, says):
     [
         (["YUYV", "MJPG"], "HD Webcam", ""),
         (["Z16 "], "Intel(R) RealSense(TM) Depth Camera 435", "depth"),
-        (["GREY", "Y8I ", "Y12I"], "Intel(R) RealSense(TM) Depth Camera 435", "depth"),
+        (["GREY", "Y8I ", "Y12I"], "Intel(R) RealSense(TM) Depth Camera 435", "infrared or monochrome"),
         (["YUYV", "BYR2"], "Intel(R) RealSense(TM) Depth Camera 435", ""),
         (["GREY"], "Integrated IR Camera", "infrared"),
-        (["GREY", "Y16 "], "Thermal", "infrared"),
+        (["GREY", "Y16 "], "OV9281 global shutter", "infrared or monochrome"),
         ([], "Integrated IR Camera", "infrared"),
         ([], "Firewire", ""),
     ],

@@ -42,7 +42,7 @@ class CameraDevice:
     unit: str = ""
     """The USB device that it is a part of; empty where that is not known."""
     picture: str = ""
-    """"depth" or "infrared" for what is no colour picture."""
+    """What it shows instead of a colour picture, as ``kind_of_picture`` has it; empty for one in colour."""
 
     def __str__(self) -> str:
         serial = f", serial {self.serial}" if self.serial else ""

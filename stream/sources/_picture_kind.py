@@ -11,8 +11,10 @@ _ENUM_FMT: Final = 0xC0405602  # VIDIOC_ENUM_FMT
 _FORMAT: Final = struct.Struct("III32s4s16s")  # v4l2_fmtdesc: index, type, flags, description, format, the rest
 _CAPTURE: Final = 1
 _MOST: Final = 64
-_DEPTH: Final = frozenset({"Z16 ", "INVZ", "D16 ", "Y12I"})
-_GREY: Final = frozenset({"GREY", "Y8  ", "Y8I ", "Y10 ", "Y12 ", "Y16 ", "INVI", "INZI", "INRI", "Y10P", "Y10B"})
+_DEPTH: Final = frozenset({"Z16 ", "INVZ", "D16 "})
+_GREY: Final = frozenset(
+    {"GREY", "Y8  ", "Y8I ", "Y10 ", "Y12 ", "Y12I", "Y14 ", "Y16 ", "Y16I", "INVI", "INZI", "INRI", "Y10P", "Y10B"}
+)
 """Formats without colour."""
 _NAMED: Final = ((re.compile(r"depth", re.I), "depth"), (re.compile(r"\b(?:IR|infra-?red)\b", re.I), "infrared"))
 
@@ -39,7 +41,7 @@ def formats_of(node: Path) -> list[str]:
 
 
 def kind_of_picture(formats: Collection[str], name: str) -> str:
-    """``depth`` or ``infrared``, and empty for a colour picture.
+    """``depth``, ``infrared`` or ``infrared or monochrome``, and empty for a colour picture.
 
     Args:
         formats: as ``formats_of`` gives them.
@@ -49,5 +51,6 @@ def kind_of_picture(formats: Collection[str], name: str) -> str:
     if not formats:
         return named
     if set(formats) <= _DEPTH | _GREY:
-        return "depth" if set(formats) & _DEPTH else named or "infrared"
+        grey = named if named == "infrared" else "infrared or monochrome"
+        return "depth" if set(formats) & _DEPTH else grey
     return named if named == "infrared" and set(formats) & _GREY else ""
