@@ -186,8 +186,8 @@ def test_rtsp_login(rtsp_python, capfd):
         with pytest.raises(StreamError, match="password refused") as caught:
             file_source(server.url("user:wrong" + SECRET)).open()
         assert SECRET not in "".join(traceback.format_exception(caught.value))
-        with opened(file_source(server.url(f"user:{SECRET}"))) as source:
-            assert source.read() is not None
+        with opened(file_source(server.url(f"user:{SECRET}").replace("rtsp", "RTSP", 1))) as source:
+            assert source.read() is not None, "in capitals, too"
     assert capfd.readouterr() == ("", "")
 
 

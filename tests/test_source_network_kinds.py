@@ -34,7 +34,7 @@ def test_rtsp_that_refuses_tcp_is_read_over_udp_and_said(rtsp_python):
 class Snapshots:
     """A camera that gives its newest picture to whoever asks; one every ``step`` seconds, or broken ones."""
 
-    def __init__(self, step=0.02, login=None):
+    def __init__(self, step=0.02, takes=0.0):
         self.step, self.asked, self.begin = step, [], time.monotonic()
         self.broken = threading.Event()
         outer = self
@@ -42,6 +42,7 @@ class Snapshots:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):  # noqa: N802
                 outer.asked.append(time.monotonic())
+                time.sleep(takes)
                 number = int((time.monotonic() - outer.begin) / outer.step)
                 body = cv2.imencode(".jpg", coded(number % 1024, SIZE))[1].tobytes()
                 self.send_response(500 if outer.broken.is_set() else 200)
@@ -95,6 +96,13 @@ def test_a_snapshot_that_is_the_same_is_no_new_frame_and_a_camera_that_fails_com
         wait_until(lambda: len(reading.frames) > count + 2)
         assert source.status().reconnects >= 1
     reading.thread.join(20)
+
+
+@pytest.mark.slow
+def test_a_camera_that_takes_two_seconds_for_a_picture_is_one():
+    with Snapshots(takes=2.0) as camera, opened(file_source(camera.url, stall_s=5.0)) as source:
+        assert "gives one picture at a time" in source._info.messages[0]
+        assert decode(following(source).image) != decode(following(source).image)
 
 
 class Web(http.server.ThreadingHTTPServer):

@@ -31,6 +31,10 @@ def picture(number: int, size: tuple[int, int] = SIZE) -> bytes:
     return cv2.imencode(".jpg", coded(number % 1024, size))[1].tobytes()
 
 
+def png(number: int) -> bytes:
+    return cv2.imencode(".png", coded(number % 1024, SIZE))[1].tobytes()
+
+
 def noise(number: int, count: int = 3000) -> bytes:
     return random.Random(number).randbytes(count)  # noqa: S311 - no secret
 
@@ -77,6 +81,10 @@ def moved(where: str) -> Serve:
 
 
 PAGE = b"<!DOCTYPE html><html><body>" + b"<p>camera</p>" * 300 + b"</body></html>"
+XHTML = (
+    b'<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN">'
+    b'<html xmlns="http://www.w3.org/1999/xhtml"><body>' + b"<p>camera</p>" * 300 + b"</body></html>"
+)
 HLS = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/hostname\n#EXT-X-ENDLIST\n"
 DASH = b'<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"></MPD>'
 
@@ -88,6 +96,9 @@ REFUSED = [
           "it sends video/mp2t, but no image comes of it", ""),
     Fault("parts that are text", endless(lambda n: part(b"motion" * 50, "text/plain")), 2,
           "its parts are text/plain, not images", ""),
+    Fault("parts that are PNG pictures", endless(lambda n: part(png(n), "image/png")), 2,
+          "its parts are image/png; set the camera to JPEG", ""),
+    Fault("a web page in XHTML", once(XHTML, "application/xhtml+xml"), 2, "it is a web page, no video", ""),
     Fault("a web page", once(PAGE, "text/html"), 2, "it is a web page, no video", ""),
     Fault("a web page that says it is video", once(PAGE, MULTIPART), 2, "it is a web page, no video", ""),
     Fault("a web page without an end", endless(lambda n: PAGE, "text/html"), 2, "it is a web page, no video", ""),
