@@ -1,7 +1,7 @@
 """Whether another file begins behind the one that is played: files put together as bytes (``cat a b > c``).
 
-FFmpeg goes on reading where MPEG-TS, MPEG-PS, Matroska, AVI and Ogg are joined. Of FLV, ASF and IVF it plays the first. MP4 and MOV in
-fragments and NUT it mixes up, or reads none, so of those the first is all that it is given.
+FFmpeg goes on reading where MPEG-TS, MPEG-PS, Matroska, AVI and Ogg are joined. Of FLV, ASF and IVF it plays the first.
+MP4 and MOV in fragments and NUT it mixes up, or reads none, so of those the first is all that it is given.
 """
 
 import os
@@ -12,8 +12,9 @@ from typing import BinaryIO, Final
 
 from stream.sources._truncation import ASF, boxes
 
-_FIRST_ONLY: Final = (b"FLV\x01", b"DKIF", ASF)
+_FIRST_ONLY: Final = (b"FLV\x01", ASF)
 """How those begin of which FFmpeg plays the first."""
+_IVF: Final = b"DKIF\0\0\x20\0"
 _NUT: Final = b"nut/multimedia container\0"
 _LOOKED_AT: Final = 1 << 16
 """Bytes behind the last packet in which another one may begin."""
@@ -50,6 +51,9 @@ def joined_bytes(path: Path, read_to: int) -> int:
         if end is not None:
             return size - end
         head = file.read(len(ASF))
+        if head.startswith(_IVF):  # FFmpeg takes the other one for a frame
+            begins = _find(file, _IVF, len(_IVF))
+            return 0 if begins is None else size - begins
         for begin in _FIRST_ONLY:
             if head.startswith(begin):
                 file.seek(read_to)
