@@ -20,7 +20,7 @@ def test_seeds_are_trained_measured_and_not_trained_again(tmp_path, capsys, monk
     monkeypatch.setitem(PRESETS, "live", small)
     monkeypatch.setattr(seeds, "fastest_precision", lambda: "float32")
     folder = folder_of(tmp_path, ["A", PROXY_SUBJECTS[0], "CMU_07", "CMU_08"], ["x"] * 4)
-    flags = ["--data", str(folder), "--threads", "1", "--seeds", "2", "--samples", "2048"]
+    flags = ["--data", str(folder), "--threads", "1", "--width", "32", "--seeds", "2", "--samples", "2048"]
     assert seeds.main([*flags, "--out", str(tmp_path / "runs")]) == 0
     table = capsys.readouterr().out
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
@@ -31,7 +31,7 @@ def test_seeds_are_trained_measured_and_not_trained_again(tmp_path, capsys, monk
 
     # A network alone learns what it learned beside the other, dropout aside: the samples are the same.
     alone = train.open_source(small, folder, None)
-    beside = train.open_source(seeds.Pair(0, 2048, "float32").settings(1), folder, None)
+    beside = train.open_source(seeds.Pair(0, 2048, 32, "float32").settings(1), folder, None)
     np.testing.assert_array_equal(alone.draw(512, 0).inputs, beside.draw(512, 0).inputs)
 
     # The figures are those of the evaluation's own command, and both seeds count.

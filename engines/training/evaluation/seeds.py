@@ -45,13 +45,14 @@ class Pair:
 
     seed: int
     samples: int
+    width: int
     precision: str
 
     def settings(self, kernels: int) -> LifterSettings:
         """Of the network with that many kernels: one kernel has no coefficients that a prior could act on."""
         prior = 1.0 if kernels == 1 else PRESETS["live"].prior
         return replace(
-            PRESETS["live"], kernels=kernels, prior=prior, samples=self.samples, seed=self.seed,
+            PRESETS["live"], kernels=kernels, prior=prior, samples=self.samples, width=self.width, seed=self.seed,
             precision=self.precision,
         )  # fmt: skip
 
@@ -123,11 +124,11 @@ def markdown(found: Sequence[Figures]) -> str:
     return "\n".join(lines)
 
 
-def run(seeds: Iterable[int], samples: int, data: Path, out: Path) -> list[Figures]:
+def run(seeds: Iterable[int], samples: int, width: int, data: Path, out: Path) -> list[Figures]:
     """Train and measure; by seed."""
     views, found = observe(data), []
     for seed in seeds:
-        pair = Pair(seed, samples, fastest_precision())
+        pair = Pair(seed, samples, width, fastest_precision())
         train(pair, data, out)
         found.append(measure(pair, out, views))
     return found
@@ -142,16 +143,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--samples", type=at_least(1), default=1_000_000, metavar="N", help="of each (default: 1000000)"
     )
+    parser.add_argument("--width", type=at_least(1), default=PRESETS["live"].width, help="of their layers")
     parser.add_argument("--threads", type=int, default=0, help="0 = all cores")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args(arguments)
     if args.threads:
         torch.set_num_threads(args.threads)
     try:
-        found = run(range(args.seeds), args.samples, where.needed(args.data, "--data"), args.out)
+        found = run(range(args.seeds), args.samples, args.width, where.needed(args.data, "--data"), args.out)
         print(markdown(found))
         if args.json:
-            text = json.dumps({"samples": args.samples, "seeds": found}, indent=1)
+            text = json.dumps({"samples": args.samples, "width": args.width, "seeds": found}, indent=1)
             writing.write_text(args.json, text + "\n")
     except (UserError, OSError) as error:
         print(f"engines.training.evaluation.seeds: {error}", file=sys.stderr)
