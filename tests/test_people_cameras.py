@@ -224,3 +224,15 @@ def test_somebody_whom_one_camera_sees_is_single(lifter: MDNLifter) -> None:
     joints = people(2, at(0, 0))
     estimates = run(joints, ring(2), lifter, absent=lambda t, camera: camera == 1)
     assert all(e.people and e.people[0].pose.method == "single" for e in estimates)
+
+
+def test_nobody_is_two_people_when_most_cameras_were_away_for_a_moment(lifter):
+    joints = people(0.6, at(-800, 0), at(800, 0))
+    # Half of the cameras, then one, whose word of the place is unsure, then all.
+    there = {0: range(4), 1: range(1)}
+    estimates = run(joints, ring(8), lifter, absent=lambda t, camera: camera not in there.get(t, range(8)))
+    last = estimates[-1].people
+    assert [person.person_id for person in last] == [0, 1]
+    for person in last:
+        assert person.pose is not None and len(person.pose.cameras) == 8
+    assert all(len(estimate.people) == 2 for estimate in estimates[4:])

@@ -11,6 +11,7 @@ import numpy as np
 from calibration.geometry.camera import Camera
 from engines.identity.doubts import alone_since, doubtful
 from engines.identity.many_cameras import Links, link, place
+from engines.identity.one_body import united
 from engines.identity.one_camera import again, match, spots
 from engines.identity.types import Belonging, IdentityOptions, Known, Placed, Spotted, State
 from engines.types import Mixture, Pose, Seen
@@ -41,7 +42,8 @@ def step(
     Returns:
         The new state, and everybody who is seen, in the order of ``person_id``.
     """
-    before = [person for old in state.people if any((person := _remembered(old, t, options)).views)]
+    alike = united(state.people, state.t, options)
+    before = [person for old in alike if any((person := _remembered(old, t, options)).views)]
     if cameras is None or len(cameras) == 1:
         links = _each_by_itself(before, seen, t, options)
     else:

@@ -38,6 +38,8 @@ class IdentityOptions:
     """Somebody may be found again this far from where they were to be in the world ..."""
     reach_mm_a_second: float = 1200.0
     """... and further with every second."""
+    one_place_mm: float = 150.0
+    """Two whom no camera sees as two are one where the median of their limb joints is no further apart than this."""
     doubt_s: float = 0.5
     """Somebody whom one camera sees, and another that should see them does not, counts after this time."""
     alone_s: float = 1.0
