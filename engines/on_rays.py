@@ -52,6 +52,6 @@ def towards_rays(mean: Array, rays: Array, seen: Bools) -> Array:
     spine = (move[:, :, sk.PELVIS] + move[:, :, sk.THORAX]) / 2
     move[:, :, sk.SPINE] = np.where(known[:, :, sk.SPINE], move[:, :, sk.SPINE], spine)
     for parent, joint in sk.EDGES:
-        if joint not in (sk.SPINE, *_MIDDLES):
+        if joint not in (sk.SPINE, *_MIDDLES) and not counted[:, joint].all():
             move[:, :, joint] = np.where(known[:, :, joint], move[:, :, joint], move[:, :, parent])
     return mean + (move - move[:, :, :1])
