@@ -153,6 +153,9 @@ def test_what_two_views_alone_hardly_contradict_makes_the_sigma_grow_more():
     grown = np.sqrt(np.trace(doubted.cov, axis1=1, axis2=2) / np.trace(sure.cov, axis1=1, axis2=2))
     assert np.median(grown[MEASURED]) > 4
     assert (errors(doubted, truth) > 2 * errors(sure, truth))[MEASURED].mean() > 0.7, "and so it is"
+    half = fuse(detections, mixtures, cameras, "map", options=FusionOptions(pair_grows_more=1.0))
+    more = np.trace(doubted.cov, axis1=1, axis2=2) / np.trace(half.cov, axis1=1, axis2=2)
+    assert np.median(more) > 5, "no miscalibration that is common is as far off"
 
 
 def test_the_misfit_is_in_predicted_standard_deviations():

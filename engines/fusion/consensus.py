@@ -168,9 +168,17 @@ def doubted(agreed: Consensus, options: FusionOptions) -> Fit:
     grown = max(1.0, square)
     if len(used) == 2:
         # What two views disagree about shows only across the planes through both: most of it moves the pose instead.
-        doubt = (np.sqrt(square) - options.pair_sure) / (options.pair_doubted - options.pair_sure)
-        grown = options.two_views * max(grown, options.pair_grows ** float(np.clip(doubt, 0, 1)))
+        doubt = _between(off := float(np.sqrt(square)), options.pair_sure, options.pair_doubted)
+        lifted = float(np.nan_to_num(np.fmax.reduce(lifted_misfit(agreed.views, joints))))
+        more = max(_between(off, *options.pair_wrong), _between(lifted, *options.pair_lifted))
+        grown = max(grown, options.pair_grows**doubt)
+        grown *= options.two_views * options.pair_grows_more**more
     return joints, cov * grown
+
+
+def _between(value: float, low: float, high: float) -> float:
+    """How far a value is on its way from one number to another, 0..1."""
+    return float(np.clip((value - low) / (high - low), 0, 1))
 
 
 def _unlikely(views: Views, group: list[int], fit: Fit, options: FusionOptions) -> float:

@@ -36,6 +36,14 @@ class FusionOptions:
     """... and further away than this a view is wrong (none of them was), to which it came half of the way ..."""
     pair_grows: float = 30.0
     """... and its covariance is multiplied by this, in between by as much less; median of such poses."""
+    pair_wrong: tuple[float, float] = (1.5, 3.0)
+    """Beyond the first of these a calibration that is off by 25 px, as the four-camera demo's, hardly explains how far
+    a pose of two views lies off them; from the second on a view is surely wrong ..."""
+    pair_lifted: tuple[float, float] = (2.5, 3.5)
+    """... and so it is where the pose lies so far from what was lifted of a view, as of ``contradicts_lifted`` (of
+    right pairs of the validation subjects one in fifty is beyond the first) ..."""
+    pair_grows_more: float = 10.0
+    """... and the covariance is multiplied by this again."""
     disputed: float = 0.6
     """Where no two views agree, the variance of a joint over all axes grows by this times the square of how far apart
     their answers are (validation subjects)."""
