@@ -1,7 +1,7 @@
 """Why a camera contradicts the others: which single change makes its detections fit them.
 
-Tried are: its picture is mirrored or upside down, it bears another camera's name, it was moved since the calibration,
-it is late. The change that explains the detections best is the cause, if it explains them; of two that explain them
+Tried are: its picture is mirrored (also top to bottom) or upside down, it bears another camera's name, it was moved
+since the calibration, it is late; and, where none of these explains anything, moved and late at once. The change that explains the detections best is the cause, if it explains them; of two that explain them
 alike the one that could explain less: a moved camera has six numbers to fit with, a late one a single one. Detections
 that nothing explains are another person's, or something's that looks like one.
 """
@@ -33,6 +33,8 @@ _MOVED_COSTS: Final = 3.0
 _LATE_S: Final = 1.5
 """The latest that is tried, either way."""
 _LEAST_MOMENTS: Final = 5
+_BOTH_TRIED: Final = 24
+"""About so many delays are tried together with a move, which costs more than either alone."""
 _MOVES: Final = 0.05
 """A person who moves by less, in their sizes, does not tell when."""
 
@@ -54,13 +56,14 @@ class Cause:
     """What explains the detections of a camera."""
 
     kind: str
-    """"mirrored", "upside down", "exchanged", "moved", "late", "another person", or "unknown"."""
+    """"mirrored", "mirrored top to bottom", "upside down", "exchanged", "moved", "late", "moved and late", "another
+    person", or "unknown"."""
     text: str
     """In words, to be put after the camera's name and "contradicts the other cameras: "."""
     misfit: float
     """Median distance of its joints from where they should be, in sizes of the person, with that change."""
     value: float = 0.0
-    """Of "late" the seconds, negative for early; of "moved" the degrees by which it was turned."""
+    """Of "late" the seconds, negative for early; of "moved" (and late) the degrees by which it was turned."""
     other: int | None = None
     """Of "exchanged" the camera whose picture it is."""
 
@@ -78,7 +81,8 @@ def explain(seen: Watched, cameras: Sequence[Camera], which: int) -> Cause:
     now = _misfit(xy, world_to_image(camera, joints))
     found = [*_turned(xy, camera, joints), *_exchanged(xy, cameras, which, joints)]
     found += _late(seen.t, xy, camera, joints) + _moved(xy, camera, joints)
-    return _best(found, now) or Cause("another person", "it sees another person, or what looks like one", now)
+    best = _best(found, now) or _best(_moved_and_late(seen.t, xy, camera, joints), now)
+    return best or Cause("another person", "it sees another person, or what looks like one", now)
 
 
 def explain_pair(seen: Watched, cameras: Sequence[Camera], a: int, b: int) -> Cause:
@@ -110,13 +114,14 @@ def explain_pair(seen: Watched, cameras: Sequence[Camera], a: int, b: int) -> Ca
             text = f"{pair[1].name} is {_timed(late)} against {pair[0].name}"
             misfit = _disagreement(pair, xa, _at(seen.t, xb, seen.t + late))
             found.append(Cause("late", text, misfit, late))
-    text = "one of them sees another person, or was moved since the calibration"
+    text = "one of them sees another person, was moved since the calibration, or bears another camera's name"
     return _best([c for c in found if c.misfit < _PAIR_EXPLAINED], now) or Cause("unknown", text, now)
 
 
 def _best(found: Sequence[Cause], now: float) -> Cause | None:
     """The change that explains best, the first of several alike."""
-    fits = [c for c in found if c.misfit < min(_MOVED_EXPLAINED if c.kind == "moved" else _EXPLAINED, _BETTER * now)]
+    most = {"moved": _MOVED_EXPLAINED, "moved and late": _MOVED_EXPLAINED}
+    fits = [c for c in found if c.misfit < min(most.get(c.kind, _EXPLAINED), _BETTER * now)]
     return min(fits, key=lambda c: c.misfit * (_MOVED_COSTS if c.kind == "moved" else 1.0), default=None)
 
 
@@ -145,9 +150,14 @@ def _upside_down(xy: Array, size: tuple[int, int]) -> Array:
     return (size[0] - 1, size[1] - 1) - xy
 
 
+def _top_to_bottom(xy: Array, size: tuple[int, int]) -> Array:
+    return _upside_down(_mirrored(xy, size), size)
+
+
 _FLIPS: Final[dict[str, Callable[[Array, tuple[int, int]], Array]]] = {
     "mirrored": _mirrored,
     "upside down": _upside_down,
+    "mirrored top to bottom": _top_to_bottom,
 }
 
 
@@ -247,6 +257,20 @@ def _moved(xy: Array, camera: Camera, joints: Array) -> list[Cause]:
     by = float(np.linalg.norm(moved.centre - camera.centre))
     text = f"it was moved since the calibration: turned by {degrees:.1f} degrees and shifted by {by:.0f} mm"
     return [Cause("moved", text, _misfit(xy, world_to_image(moved, joints)), degrees)]
+
+
+def _moved_and_late(t: Array, xy: Array, camera: Camera, joints: Array) -> list[Cause]:
+    """Both at once: where the camera would have to stand if it were so late."""
+    if len(t) < _LEAST_MOMENTS or not _moves(joints):
+        return []
+    delays = _delays(t)
+    found = []
+    for late in delays[:: max(1, len(delays) // _BOTH_TRIED)]:
+        found += [(cause, float(late)) for cause in _moved(xy, camera, _at(t, joints, t - late)) if late]
+    if not found:
+        return []
+    cause, late = min(found, key=lambda one: one[0].misfit)
+    return [replace(cause, kind="moved and late", text=f"{cause.text}, and is {_timed(late)}")]
 
 
 def _disagreement(cameras: Sequence[Camera], xa: Array, xb: Array) -> float:
