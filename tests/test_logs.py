@@ -61,6 +61,14 @@ def test_a_run_s_lines_and_summary_are_kept_in_a_file(tmp_path: Path, capsys: py
     assert capsys.readouterr() == ("", "")
 
 
+def test_quiet_leaves_what_the_summary_warns_of(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    line = "warning: cam02 contradicts the other cameras: its picture is mirrored (9 of 9 moments)"
+    whole = command_line.report
+    monkeypatch.setattr(command_line, "report", lambda summary: [*whole(summary), line])
+    assert main([*FIGURE, "--quiet"]) == 0
+    assert capsys.readouterr().out == line + "\n"
+
+
 @pytest.mark.parametrize("name", [".", "file/run.log", "\0"])
 def test_a_log_file_that_cannot_be_written_is_one_line(tmp_path: Path, capsys, name: str) -> None:
     (tmp_path / "file").touch()

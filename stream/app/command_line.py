@@ -251,8 +251,9 @@ def _run(args: argparse.Namespace) -> int:
         return FAILED
     for line in lines:
         _log.info(line, extra=PRINTED)
-    if not args.quiet:
-        tell(lines)
+    shown = [line for line in lines if line.startswith("warning: ")] if args.quiet else lines
+    if shown:
+        tell(shown)
     for failure in failures:
         _log.error(f"{program()}: {failure}")
     return FAILED if failures else DONE
