@@ -9,7 +9,8 @@
 Somebody counts where the detector sees at least six limb joints of theirs: in the picture, not hidden by anybody else,
 and not among those that it misses. Who shows fewer is neither missed nor invented. An answer is somebody's in 2D whose
 object keypoint similarity with them is above 0.5, in 3D whose limb joints are 0.5 m from theirs at most in the mean (1
-m with one camera, whose distances are as unsure as the size of a body). IDF1 and MOTA are py-motmetrics', over all
+m with one camera, whose distances are as unsure as the size of a body). MPJPE is of an answer that is theirs so; one
+that is nobody's is invented, and its person missed. IDF1 and MOTA are py-motmetrics', over all
 cameras and frames with one set of ids.
 """
 
@@ -23,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from benchmarks import crowd
 from benchmarks.table import table
@@ -104,13 +106,20 @@ def judge(scene: crowd.Crowd, estimates: Sequence[Estimate], count: Count) -> di
             if answer is not None:
                 off = np.linalg.norm(scene.joints[t][:, crowd.LIMBS] - answer, axis=-1).mean(-1)
                 distance[:, k] = np.where(off < (1000 if single else 500), off, np.nan)
-                nearest = int(off.argmin())
-                found[t, nearest] = _error(scene, t, nearest, answer, single)
+        for person, k in _whose(distance):
+            if (answer := limbs[k]) is not None:
+                found[t, person] = _error(scene, t, person, answer, single)
         _update(world, there[t].any(0), distance, [p.person_id for p in estimate.people])
     count.mot["2D"].append(flat)
     count.mot["3D"].append(world)
     count.minutes += len(estimates) / crowd.FPS / 60
     return found
+
+
+def _whose(distance: Array) -> list[tuple[int, int]]:
+    """Whose answer each is: (person, answer), one each; an answer that is too far from everybody is nobody's."""
+    rows, columns = linear_sum_assignment(np.nan_to_num(distance, nan=1e6))
+    return [(int(a), int(b)) for a, b in zip(rows, columns, strict=True) if np.isfinite(distance[a, b])]
 
 
 def _error(scene: crowd.Crowd, t: int, person: int, answer: Array, single: bool) -> float:

@@ -394,3 +394,12 @@ def test_one_that_is_too_slow_all_the_same_is_tried_less_and_less_often(monkeypa
     answers = paced(session, 0.0, 30 * 120, {"a": 0.05, "b": 0.01})
     begun = [k for k in range(1, len(answers)) if answers[k] == "a" and answers[k - 1] == "b"]
     assert 2 <= len(begun) <= 6 and (np.diff(begun, 2) > -SAMPLE).all(), "by the cards there always was room"
+
+
+def test_a_detector_of_one_person_is_said_to_be_where_several_are_to_be_followed() -> None:
+    one = chain(Scripted("a"))
+    one.crowd(1, iter(range(9)))(IMAGE, 0.0)
+    assert not one.messages
+    for _ in range(2):
+        one.crowd(6, iter(range(9)))(IMAGE, 0.0)
+    assert one.messages == ["detector a follows one person in a picture, and looks for nobody else"]

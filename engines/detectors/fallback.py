@@ -19,7 +19,7 @@ from engines import cards, detectors
 from engines.detectors._crowd import crowd
 from engines.detectors._options import DetectorOptions
 from engines.skeleton import N_JOINTS
-from engines.types import CrowdSession, Detection, Detector, DetectorSession, EngineError, Seen
+from engines.types import CrowdDetector, CrowdSession, Detection, Detector, DetectorSession, EngineError, Seen
 
 _log = logging.getLogger(__name__)
 
@@ -155,7 +155,13 @@ class Fallback:
     def crowd(self, most: int, tracks: Iterator[int]) -> "FallbackCrowd":
         """A new session, one a camera, that follows up to ``most`` people where the one that answers can."""
         self._count()
-        return FallbackCrowd(self, lambda detector: crowd(detector, most, tracks))
+        return FallbackCrowd(self, lambda detector: self._crowd(detector, most, tracks))
+
+    def _crowd(self, detector: Detector, most: int, tracks: Iterator[int]) -> CrowdSession:
+        if most > 1 and not isinstance(detector, CrowdDetector):
+            line = f"detector {detector.name} follows one person in a picture, and looks for nobody else"
+            self._tell(f"one {detector.name}", line)
+        return crowd(detector, most, tracks)
 
     def _count(self) -> None:
         self._sessions += 1
