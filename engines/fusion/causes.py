@@ -1,9 +1,10 @@
 """Why a camera contradicts the others: which single change makes its detections fit them.
 
 Tried are: its picture is mirrored (also top to bottom) or upside down, it bears another camera's name, it was moved
-since the calibration, it is late; and, where none of these explains anything, moved and late at once. The change that explains the detections best is the cause, if it explains them; of two that explain them
-alike the one that could explain less: a moved camera has six numbers to fit with, a late one a single one. Detections
-that nothing explains are another person's, or something's that looks like one.
+since the calibration, it is late; and, where none of these explains anything, moved and late at once. The change that
+explains the detections best is the cause, if it explains them; of two that explain them alike the one that could
+explain less: a moved camera has six numbers to fit with, a late one a single one. Detections that nothing explains are
+another person's, or something's that looks like one.
 """
 
 from collections.abc import Callable, Sequence
