@@ -174,7 +174,7 @@ def test_trust_follows_agreement() -> None:
     merged, weight, _ = pseudo_labels.merge(labels, found, score)
     np.testing.assert_allclose(merged[0, 10], xy[0, 10] + 2, atol=1e-4)
     np.testing.assert_allclose(merged[0, 15], xy[0, 15])
-    assert weight[0, [10, 15, 0, 5, 4]] == pytest.approx([1, 0.25, 0.65, 0.4, 0])
+    assert weight[0, [10, 15, 0, 5, 4]] == pytest.approx([1, 0.6, 0.65, 0.4, 0])
 
 
 # --- Training

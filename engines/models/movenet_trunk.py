@@ -26,6 +26,8 @@ _BLOCKS: Final = (
 """Channels in, of the depthwise convolution, and out; and stride: blocks 1 to 16 of MobileNetV2."""
 EARLY: Final = 3
 """Blocks of the part that training leaves as it is."""
+DEEP: Final = 12
+"""Blocks before the deepest ones, which see the whole person at a 32nd of the input."""
 _TAPPED: Final = (2, 5, 9, 12, 16)
 """Blocks whose outputs are used."""
 _LATERAL: Final = (9, 5, 2)
@@ -113,11 +115,23 @@ class Trunk(nn.Module):
 
     def late(self, second: Tensor, third: Tensor) -> Features:
         """The rest."""
+        return self.deep(*self.middle(second, third))
+
+    def middle(self, second: Tensor, third: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """On to the deepest blocks: the outputs of blocks 2, 5, 9 and 12."""
         x, taps = third, {2: second}
-        for number, block in enumerate(self.blocks[EARLY:], EARLY + 1):
+        for number, block in enumerate(self.blocks[EARLY:DEEP], EARLY + 1):
             x = block(x)
             if number in _TAPPED:
                 taps[number] = x
+        return taps[2], taps[5], taps[9], taps[12]
+
+    def deep(self, second: Tensor, fifth: Tensor, ninth: Tensor, twelfth: Tensor) -> Features:
+        """The deepest blocks, the pyramid and the heatmaps, of what ``middle`` gives."""
+        x, taps = twelfth, {2: second, 5: fifth, 9: ninth, 12: twelfth}
+        for block in self.blocks[DEEP:]:
+            x = block(x)
+        taps[16] = x
         y = self.across[0](relu6(self.last(x)))
         levels = []
         for block, across, merge in zip(_LATERAL, self.across[1:], self.pyramid, strict=True):
@@ -159,6 +173,10 @@ class Trunk(nn.Module):
         early = {id(p) for part in (self.first, self.first_depthwise, self.first_project, *self.blocks[:EARLY])
                  for p in part.parameters()}  # fmt: skip
         return [p for p in self.parameters() if id(p) not in early]
+
+    def deep_parameters(self) -> list[nn.Parameter]:
+        """Those of the deepest blocks and of what follows them at the same resolution; not the pyramid's."""
+        return [p for part in (*self.blocks[DEEP:], self.last, self.across[0]) for p in part.parameters()]
 
     def _in_order(self) -> list[nn.Conv2d]:
         """The convolutions in the order of the file."""

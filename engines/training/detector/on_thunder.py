@@ -39,6 +39,8 @@ class OnThunderSettings:
     rate: float = 1.5e-3
     trunk_rate: float = 0.01  # the trunk's, as a share of it
     trunk_loss: float = 0.0  # weight of the trunk's own heatmaps, once it is trained
+    deep_rate: float = 0.0  # of the trunk's deepest blocks from the start, in sizes (RMS) of each weight
+    beyond: float = 0.0  # weight of what lies further from a joint than 0.2 torsos
     warm_up: float = 0.02  # share of the training; then a cosine to zero
     weight_decay: float = 1e-4
     clip: float = 20.0  # norm of the gradient
@@ -46,6 +48,8 @@ class OnThunderSettings:
     seed: int = 0
 
 
+_EDGE = 0.35
+"""Cells over which the edge of what is near a joint is soft."""
 RISE = 0.03
 """Share of the training over which the trunk's rate rises."""
 SETTLE_ON = 160
@@ -58,18 +62,19 @@ class FixedPart:
 
     Args:
         trunk: the trunk.
-        whole: all of it, or its early part.
+        whole: all of it, or a part.
         threads: of ONNX Runtime.
+        deep: of a part, whether it is all but the deepest blocks, or the early one alone.
     """
 
-    def __init__(self, trunk: Trunk, whole: bool, threads: int) -> None:
-        self._trunk, self._whole = trunk, whole
+    def __init__(self, trunk: Trunk, whole: bool, threads: int, deep: bool = False) -> None:
+        self._trunk, self._whole, self._deep = trunk, whole, deep
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        names = Features._fields if whole else ("second", "third")
+        names = Features._fields if whole else ("second", "fifth", "ninth", "twelfth") if deep else ("second", "third")
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch) / "fixed.onnx"
-            part = trunk if whole else _Early(trunk)
+            part = trunk if whole else _Part(trunk, deep)
             with warnings.catch_warnings():
                 # torch 2.13 warns of a deprecation inside itself.
                 warnings.filterwarnings("ignore", category=FutureWarning, message=".*treespec.*")
@@ -88,16 +93,20 @@ class FixedPart:
             torch.from_numpy(np.asarray(part)).contiguous(memory_format=last)
             for part in self._session.run(None, {"image": image})
         ]
-        return Features(*found) if self._whole else (trunk or self._trunk).late(*found)
+        if self._whole:
+            return Features(*found)
+        trunk = trunk or self._trunk
+        return trunk.deep(*found) if self._deep else trunk.late(*found)
 
 
-class _Early(nn.Module):
-    def __init__(self, trunk: Trunk) -> None:
+class _Part(nn.Module):
+    def __init__(self, trunk: Trunk, deep: bool) -> None:
         super().__init__()
-        self.trunk = trunk
+        self.trunk, self.deep = trunk, deep
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        return self.trunk.early(image)
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        early = self.trunk.early(image)
+        return self.trunk.middle(*early) if self.deep else early
 
 
 def draw(people: Crops, rows: Sequence[int], rng: np.random.Generator) -> tuple[NDArray[np.uint8], Tensor, Tensor]:
@@ -151,9 +160,32 @@ def loss_of(seen: Features, logits: list[Tensor], xy: Tensor, weight: Tensor, se
     """Cross-entropy of the heatmaps of every stack, the trunk's as the first."""
     wanted = targets(xy / STRIDE, logits[-1].shape[-1])
     loss = heatmap_loss(logits, wanted, weight)
+    if settings.beyond:
+        loss = loss + settings.beyond * beyond(logits, xy / STRIDE, weight)
     if settings.trunk_loss and seen.heatmaps.requires_grad:
         loss = loss + settings.trunk_loss * heatmap_loss([seen.heatmaps[:, TRUNKS]], wanted[:, OWN], weight[:, OWN])
     return loss
+
+
+def beyond(logits: list[Tensor], xy: Tensor, weight: Tensor) -> Tensor:
+    """The share of each heatmap that lies further than 0.2 torsos from its joint: what PCK counts, summed over stacks.
+
+    Cross-entropy asks for a Gaussian about every label, of which a wrong one costs without bound; this no more than 1.
+
+    Args:
+        logits: (B, K, C, C) of every stack.
+        xy: (B, K, 2) joints, cells from the edge.
+        weight: (B, K).
+    """
+    hip, shoulder = 3, 12
+    torso = (xy[:, shoulder] - xy[:, hip]).norm(dim=-1)
+    known = (weight[:, shoulder] > 0) & (weight[:, hip] > 0)
+    reach = torch.where(known, 0.2 * torso, 3.0).clamp(2.0, 5.0)[:, None, None, None]
+    centre = torch.arange(logits[-1].shape[-1]) + 0.5
+    apart = ((centre[:, None] - xy[..., 1, None, None]) ** 2 + (centre - xy[..., 0, None, None]) ** 2).sqrt()
+    disc = torch.sigmoid((reach - apart) / _EDGE).flatten(2)
+    shares = [(torch.softmax(out.float().flatten(2), -1) * disc).sum(-1) for out in logits]
+    return torch.stack([((1 - share) * weight).mean() for share in shares]).sum()
 
 
 class Training:
@@ -172,20 +204,34 @@ class Training:
         origin = ""
         if begin_with:
             origin = f"stacks of a training of {begin_with['elapsed'] / 60:.0f} minutes, {begin_with['step']} steps"
-            own = {k: v for k, v in begin_with["averaged"].items() if not k.startswith("trunk.")}
+            own = {k: v for k, v in begin_with["averaged"].items() if settings.deep_rate or not k.startswith("trunk.")}
             self.network.load_state_dict(own, strict=False)
         self.averaged = copied(self.network)
         own = [p for name, p in self.network.named_parameters() if not name.startswith("trunk.")]
-        groups = [{"params": own}, {"params": self.network.trunk.late_parameters()}]
+        groups: list[dict] = [{"params": own}]
+        self._deep: list[float] = []
+        """Rates of the weights of the trunk's deepest blocks, as shares of the others'."""
+        if settings.deep_rate:
+            self.network.trunk.requires_grad_(False)
+            # Its norms are folded, so that its weights are of very different sizes: each moves by shares of its own.
+            for weights in self.network.trunk.deep_parameters():
+                size = max(float(weights.detach().square().mean().sqrt()), 1e-3)
+                self._deep.append(settings.deep_rate * size / settings.rate)
+                groups.append({"params": [weights.requires_grad_()], "weight_decay": 0.0})
+        else:
+            groups.append({"params": self.network.trunk.late_parameters()})
         self.optimiser = torch.optim.AdamW(groups, settings.rate, weight_decay=settings.weight_decay, fused=True)
         self.seconds, self.step = 0.0, 0
         if state:
             self.network.load_state_dict(state["network"])
             self.averaged.load_state_dict(state["averaged"])
             restore(self.optimiser, state["optimiser"], settings.weight_decay)
+            for group in self.optimiser.param_groups[1:] if settings.deep_rate else ():
+                group["weight_decay"] = 0.0
             self.seconds, self.step = state["elapsed"], state["step"]
         self.origin = state.get("origin", "") if state else origin
-        self.fixed = FixedPart(self.network.trunk, settings.frozen >= 1, threads)
+        whole = settings.frozen >= 1 and not settings.deep_rate
+        self.fixed = FixedPart(self.network.trunk, whole, threads, deep=settings.deep_rate > 0)
 
     @property
     def done(self) -> float:
@@ -195,10 +241,11 @@ class Training:
     def learn(self, images: NDArray[np.uint8], xy: Tensor, weight: Tensor) -> float:
         """One step on a batch, of ``draw``; returns its loss."""
         settings, done = self.settings, self.done
-        tuned = done >= settings.frozen
+        tuned = done >= settings.frozen or settings.deep_rate > 0
         # Adam has not seen these weights before: their first steps are small.
         rising = min(max(done - settings.frozen, 0) / RISE, 1)
-        for group, share in zip(self.optimiser.param_groups, (1.0, settings.trunk_rate * rising), strict=True):
+        shares = [1.0, *(self._deep or [settings.trunk_rate * rising])]
+        for group, share in zip(self.optimiser.param_groups, shares, strict=True):
             group["lr"] = settings.rate * share * share_of_rate(settings.warm_up, done)
         self.network.train()
         with torch.set_grad_enabled(tuned):

@@ -34,6 +34,8 @@ MIRROR: Final = np.array(hourglass.MIRRORS[MPII.name])
 """(16,) the joint each joint becomes when left and right are exchanged."""
 AGREE: Final = 0.25
 """Distance in torso lengths below which the teacher confirms a label."""
+DOUBTED: Final = 0.6
+"""Least trust in a label that the teacher contradicts."""
 
 
 def answers(photographs: Photographs, cache: Path) -> tuple[Array, Array]:
@@ -141,7 +143,7 @@ def merge(labels: Array, teacher: Array, score: Array) -> tuple[Array, Array, ND
     apart = np.linalg.norm(xy - teacher, axis=-1) / scale[:, None]
     asked = score > 0.3
     agrees = seen & asked & (apart < AGREE)
-    weight = np.where(seen, np.where(asked & ~agrees, np.maximum(0.25, 1 - score), 1.0), 0.0)
+    weight = np.where(seen, np.where(asked & ~agrees, np.maximum(DOUBTED, 1 - score), 1.0), 0.0)
     xy = np.where(agrees[..., None], (xy + teacher) / 2, xy)
     lent = ~seen & (score > 0.4)
     xy = np.where(lent[..., None], teacher, xy)

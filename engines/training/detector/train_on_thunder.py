@@ -35,7 +35,9 @@ DATA = "lspet", "people"
 """Folders of the sets that are trained on by default."""
 VALIDATE_ON = 1000
 """Photographs of the validation, at most."""
-LEAST = {"stacks": 1, "frozen": 0, "repeats": 1, "batch": 2, "rate": 0, "trunk_rate": 0, "seed": 0}
+LEAST = {"stacks": 1, "repeats": 1, "batch": 2} | dict.fromkeys(
+    ("frozen", "rate", "trunk_rate", "deep_rate", "beyond", "seed"), 0
+)
 
 
 def check(settings: OnThunderSettings) -> None:
@@ -47,6 +49,10 @@ def check(settings: OnThunderSettings) -> None:
     checkpoints.check_least(settings, LEAST)
     if not settings.minutes > 0:
         raise UserError(f"--minutes {settings.minutes}: it is more than 0")
+    if settings.deep_rate and settings.frozen < 1:
+        raise UserError("--deep-rate trains the trunk's deepest blocks, --frozen all of it from a time on: give one")
+    if settings.deep_rate and not settings.rate:
+        raise UserError("--deep-rate goes with --rate above 0")
 
 
 def command(settings: OnThunderSettings, origin: str = "") -> str:
@@ -66,6 +72,8 @@ def resumed(state: dict, changes: dict[str, object], out: Path) -> OnThunderSett
     )
     if settings.stacks != kept.stacks:
         raise UserError(f"--resume: the checkpoint has {kept.stacks} stacks; another number needs another --out")
+    if bool(settings.deep_rate) != bool(kept.deep_rate):
+        raise UserError("--resume: --deep-rate is 0 or above it from the start; another way needs another --out")
     return settings
 
 
@@ -133,10 +141,8 @@ def _log(out: Path, training: Training, losses: list[float], score: float | None
         log.write(line + "\n")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Command line; see ``--help``."""
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint.pt and log.tsv")
+def add_sets(parser: argparse.ArgumentParser) -> None:
+    """The flags that say who is trained on."""
     parser.add_argument(
         "--set", type=Path, action="append", metavar="FOLDER", dest="sets",
         help="folder with images.tar and joints.npz (docs/detectors.md), once for each; the first is validated on; "
@@ -144,6 +150,28 @@ def main(arguments: list[str] | None = None) -> int:
     )  # fmt: skip
     parser.add_argument("--tinypose", type=Path, metavar="ONNX", help="PP-TinyPose, a second opinion on labels")
     parser.add_argument("--cache", type=Path, help="folder of the cut photographs (gigabytes); default: --out")
+
+
+def people_of(
+    folders: list[Path] | None, cache: Path, tinypose: Path | None, repeats: int
+) -> tuple[Crops, tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+    """Who is trained on, and the crops and labels that are validated on, of the flags of ``add_sets``.
+
+    Raises:
+        UserError: if a file is missing or damaged.
+    """
+    found = folders or [where.needed(where.default(name), "--set") for name in DATA]
+    sets = [(folder / "images.tar", folder / "joints.npz") for folder in found]
+    held_out = crops.validation(Photographs(*sets[0]), SIDE, VALIDATE_ON)
+    cache.mkdir(parents=True, exist_ok=True)
+    return prepare(sets, cache, tinypose, repeats), held_out
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; see ``--help``."""
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint.pt and log.tsv")
+    add_sets(parser)
     parser.add_argument("--stacks-of", type=Path, metavar="CHECKPOINT", help="begin with another training's stacks")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--threads", type=at_least(1), default=1)
@@ -155,12 +183,7 @@ def main(arguments: list[str] | None = None) -> int:
         state = begin(args.out, args.resume)
         settings = resumed(state, given, args.out) if state else OnThunderSettings(**given)
         check(settings)
-        folders = args.sets or [where.needed(where.default(name), "--set") for name in DATA]
-        sets = [(folder / "images.tar", folder / "joints.npz") for folder in folders]
-        cache = args.cache or args.out
-        cache.mkdir(parents=True, exist_ok=True)
-        held_out = crops.validation(Photographs(*sets[0]), SIDE, VALIDATE_ON)
-        people = prepare(sets, cache, args.tinypose, settings.repeats)
+        people, held_out = people_of(args.sets, args.cache or args.out, args.tinypose, settings.repeats)
         print(people.report, flush=True)
         train(settings, people, held_out, args.out, resume=args.resume, changes=given, stacks=args.stacks_of,
               threads=args.threads)  # fmt: skip
