@@ -379,6 +379,7 @@ def test_the_deepest_blocks_are_trained_and_the_rest_of_the_trunk_is_not_and_two
     name = "heads.0.weight"
     torch.testing.assert_close(mean["averaged"][name], state["averaged"][name] + 0.025, atol=1e-5, rtol=0)
     assert "checkpoint.pt 0.75" in mean["origin"] and hourglass.read(tmp_path / "mean" / "checkpoint.pt")[1]["crops"]
+    capsys.readouterr()
     assert "above 0" in refused(capsys, average.main, "average", *of[:-1], "0", *sets, "--out", tmp_path / "x")
 
 
