@@ -19,8 +19,10 @@ from calibration.formats import load_calibration
 from calibration.geometry.camera import Camera, world_to_image
 from calibration.types import with_up
 from engines import detectors
+from engines.detectors import DetectorOptions
 from engines.fusion import Fuser
 from engines.lifter import MDNLifter, lifter_input
+from engines.runtimes import NetworkOptions
 from engines.skeleton import L_HIP, LEFT, LIMBS, PARENTS, R_HIP, RIGHT
 from engines.training import metrics
 from engines.types import Detection, Mixture, Pose
@@ -47,8 +49,8 @@ def cameras_of(folder: Path, sizes: Sequence[tuple[int, int]]) -> list[Camera]:
 
 
 def watch(folder: Path, name: str = "movenet-thunder") -> Iterator[tuple[tuple[int, int], list[Detection]]]:
-    """Image size and detections of every video, by a detector."""
-    detector = detectors.load(name)
+    """Image size and detections of every video, by a detector: the same on every machine."""
+    detector = detectors.load(name, DetectorOptions(network=NetworkOptions(runtime="onnx", precision="fp32")))
     for camera in NAMES:
         session, found = detector.session(), []
         source = make_source(SourceConfig(str(folder / "videos" / f"{camera}.mp4"), camera))

@@ -327,12 +327,21 @@ def test_a_live_check_ends_after_ten_positions_or_as_many_as_are_asked_for(live,
 
 def test_a_person_is_looked_at_as_often_as_is_asked_for(monkeypatch):
     asked = []
-    monkeypatch.setattr(session, "load_detector", lambda _: None)
+    monkeypatch.setattr(session, "detector_for", lambda *_: None)
     monkeypatch.setattr(session, "collect_joints", lambda feeds, sessions, every, seconds: asked.append(every))
     for flags in ([], ["--every", "0.5"]):
         command = ["from-person", "--camera", "0", "--height", "1750", "--out", "o", *flags]
         session.joints_seen(parser().parse_args(command), [], [])
     assert asked == [0.1, 0.5]
+
+
+def test_of_files_a_detector_sees_the_same_whatever_is_the_fastest_here():
+    feed = Feed("a", (640, 480), lambda: None)
+    said = session.detector_for("movenet-lightning", [feed]).describe()
+    assert said["runtime"].startswith("onnxruntime") and (said["precision"], said["device"]) == ("fp32", "cpu")
+    assert said["finder_runtime"].endswith("fp32") and said["choice"] == "asked for"
+    live = session.detector_for("movenet-lightning", [feed, replace(feed, live=True)]).describe()
+    assert live["choice"] != "asked for"
 
 
 def test_wrong_board_is_said(shots, tmp_path, capsys):

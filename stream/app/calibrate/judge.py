@@ -10,11 +10,18 @@ from calibration.solving.check import check_board, check_person, picture
 from calibration.solving.person_seen import person_seen
 from engines import skeleton
 from engines.argument_types import DONE, FAILED
-from engines.detectors import load as load_detector
 from stream.app.calibrate.arguments import board_of
 from stream.app.calibrate.reasons import blind
 from stream.app.calibrate.results import check_outputs, keep_picture, warn
-from stream.app.calibrate.session import boards_seen, bound, calibration_of, joints_seen, needed, open_cameras
+from stream.app.calibrate.session import (
+    boards_seen,
+    bound,
+    calibration_of,
+    detector_for,
+    joints_seen,
+    needed,
+    open_cameras,
+)
 from stream.app.calibrate.synchronise import by_timecode, collect_tracks, flags, synchronise, write_offsets
 from stream.live.plausibility import BODY
 
@@ -55,13 +62,13 @@ def sync(args: argparse.Namespace) -> int:
         known = None  # of a take's lenses alone nothing is gained
     with open_cameras(args, several=True) as opened:
         cameras = None if known is None else bound(args, opened, known, placed=True)[1]
-        detector = load_detector(args.detector)
         codes = by_timecode([one.info for one in opened])
         if codes is not None:
             told = flags([one.info.name for one in opened], codes) or "no offset"
             print(f"by their timecodes ({', '.join(str(one.info.timecode) for one in opened)}): {told}")
         feeds = [one.feed(one.info.name) for one in opened]
         frames = [one.info.frames for one in opened]
+        detector = detector_for(args.detector, feeds)
         tracks = collect_tracks(feeds, [detector.session() for _ in feeds], skeleton.LIMBS, args.seconds, frames)
     names = [one.info.name for one in opened]
     result = synchronise(names, tracks, cameras, args.max_offset)
