@@ -18,8 +18,9 @@ BIN := $(VENV)/bin
 run: $(VENV)/.run
 	@$(BIN)/python run_stream.py $(ARGS)
 
+# A worker that dies ends the run: with another in its place xdist may wait for ever.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile --max-worker-restart 0
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
