@@ -117,7 +117,7 @@ def test_a_doubtful_person_is_looked_at_ten_times_a_second_until_they_are_shown(
 @pytest.mark.parametrize(("score", "first", "later"), [(0.58, False, False), (0.65, True, False), (0.72, True, True)])
 def test_who_is_found_at_a_later_size_of_the_first_picture_has_to_be_likelier(score, first, later):
     near, far = Stage(x1000=(0.4, score)), Stage(x1000=(0.4, score))
-    far.everywhere = lambda image, side: Stage.everywhere(far, image, side) if side > 256 else []
+    far.everywhere = lambda image, long_side: Stage.everywhere(far, image, long_side) if long_side > 256 else []
     for stage, seen in ((near, first), (far, later)):
         assert bool(shown(stage.crowd(most=1), 0.0)) == seen
         one = TopDownSession("test", stage.see, stage, OPTIONS, RULE)  # type: ignore[arg-type]
