@@ -73,6 +73,8 @@ class MjpegServer:
         self.number = 0
         self.stalled = threading.Event()
         """While set, connections stay open and nothing is sent."""
+        self.repeats = False
+        """Whether the last picture is sent again and again."""
         self.clients = 0
         self.connections = 0
         self._drop = 0
@@ -117,7 +119,7 @@ class MjpegServer:
             while not self._stop.is_set() and drop == self._drop:
                 if not self.stalled.is_set():
                     jpeg = cv2.imencode(".jpg", coded(self.number % 1024, self.size))[1].tobytes()
-                    self.number += 1
+                    self.number += not self.repeats
                     head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
                     request.wfile.write(head.encode() + jpeg + b"\r\n")
                 due += 1 / self.fps

@@ -91,6 +91,29 @@ def test_a_stalled_stream_is_noticed_by_the_age_of_its_last_frame_and_comes_back
         reading.thread.join(20)
 
 
+@row(
+    "an MJPEG camera sends the same picture again and again",
+    0,
+    "the same to the last bit",
+    "it is used again when it moves",
+)
+def test_pictures_that_stay_the_same_are_said_and_used_again_when_they_move():
+    """A camera whose encoder hangs, or in privacy mode: its server goes on sending the last picture."""
+    with MjpegServer() as server, opened(file_source(server.url(), **FAST)) as source:
+        reading = ReadingThread(source)
+        wait_until(lambda: len(reading.frames) > 3)
+        server.repeats = True
+        wait_until(lambda: "the same to the last bit" in source.status().note)
+        assert source.status().stalled
+        count = len(reading.frames)
+        server.repeats = False
+        wait_until(lambda: len(reading.frames) > count + 3)
+        assert (source.status().note, source.status().reconnects, server.connections) == ("", 0, 1)
+        numbers = [number for _, _, number, *_ in reading.frames]
+        assert all(a != b for a, b in zip(numbers, numbers[1:], strict=False)), "no image twice"
+    reading.thread.join(20)
+
+
 @row("a camera that is switched off and on", 0, "refused", "it is opened again")
 def test_a_server_that_comes_back_on_its_port():
     with MjpegServer() as server:

@@ -92,6 +92,8 @@ class PacketReader:
         self._parameters = b""
         self._delay = 0.0
         self._last = float("-inf")
+        self._before = b""
+        """The JPEG image before."""
         self._held: list[tuple[Capture, float | None]] = []
         """What came while it was not known when it was made, with its stamp."""
 
@@ -118,6 +120,11 @@ class PacketReader:
                     yield Capture(arrival, None, "corrupt")  # not even the beginning of an image
                     continue
                 self.given += data.rstrip(b"\0\r\n").endswith(b"\xff\xd9")
+                if data == self._before:  # a camera that stands still, or a server faster than its camera
+                    self._video.saw(arrival)
+                    yield Capture(arrival, None, "same")
+                    continue
+                self._before = data
             else:
                 self.given += 1
             self._video.saw(arrival)
