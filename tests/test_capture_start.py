@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from stream.live.timed_start import TimedStart, wait_for
 from stream.recordings.replay import read_events, replay
 from stream.recordings.takes import open_take
 from stream.types import StreamError
+from tests.faults.fault import row
 from tests.mistakes import refused
 from tests.program import ROOT
 from tests.reading import wait_until
@@ -80,6 +82,26 @@ def test_a_timed_start_that_is_stopped_or_fails_begins_nothing():
     timed.start(control, lambda: 0.0)
     timed.close()
     assert timed.problem == "the disk is full" and control.stopping
+
+
+@row(
+    "--start-at goes by while cameras open", MISTAKE, "the cameras took so long; give a later time", "nothing is begun"
+)
+@pytest.mark.parametrize("keeps", ["--record", "--capture"])
+def test_a_start_that_goes_by_while_cameras_are_opened_is_refused(
+    keeps: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    class Before(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime(2020, 1, 1, tzinfo=UTC)
+
+    monkeypatch.setattr("stream.app.command_line.datetime", Before)  # when the flags were read
+    with MjpegServer() as server:
+        flags = ["--camera", server.url(), *FAST, "--start-at", "2026-01-02T03:04:05+00:00", keeps, str(tmp_path)]
+        assert main(flags) == MISTAKE
+    assert "the cameras took so long; give a later time" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_the_countdown(

@@ -189,6 +189,14 @@ def test_two_who_publish_one_camera_are_refused_and_named(publish, capsys):
     ("flags", "said"),
     [
         (("--from", "lab", "--camera", "0"), "--from brings its own cameras; leave out --camera"),
+        (("--from", "lab", "--publish", "other"), "--from fuses what others --publish; leave out one of them"),
+        (
+            ("--from", "lab", "--rotate", "left=90", "--capture", "x"),
+            "--capture, --rotate: the images are on the computers",
+        ),
+        (("--from", "lab", "--record", "x", "--record-video"), "--record-video: the images are on the computers that"),
+        (("--from", "lab", "--control", "gain=3"), "give it there, and leave it out here"),
+        (("--demo", "cluster", "--publish", "lab"), "--demo cluster publishes to a group of its own"),
         (("--from", "lab@10.0.0.1"), "beyond this machine it goes encrypted"),
         (("--camera", "x.mp4", "--publish", "lab@lab.example:7447"), "beyond this machine it goes encrypted"),
         (("--camera", "x.mp4", "--publish", "lab", "--keys", "none"), "there is no authority.pem in it"),

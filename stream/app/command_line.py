@@ -41,6 +41,12 @@ from stream.sources.take import calibration_of_take, sources_of_take
 
 _log = logging.getLogger(__name__)
 
+_ELSEWHERE = (
+    "publish_images", "record_video", "capture", "live", "control", "size", "fps", "speed", "rotate", "times",
+    "realtime",
+)  # fmt: skip
+"""Flags that are said of cameras and images, which --from has none of."""
+
 
 def config_of(args: argparse.Namespace, *, sources: bool = True, demo_files: bool = True) -> Config:
     """The Config of parsed flags.
@@ -64,6 +70,10 @@ def config_of(args: argparse.Namespace, *, sources: bool = True, demo_files: boo
     if group and (args.camera or args.demo or args.from_take or args.detections):
         other = next(name for name in ("camera", "demo", "from_take", "detections") if getattr(args, name))
         raise UserError(f"--from brings its own cameras; leave out --{other.replace('_', '-')}")
+    if group:
+        _check_fusing(args)
+    if args.demo == "cluster" and args.publish:
+        raise UserError("--demo cluster publishes to a group of its own; leave out --publish")
     if sources and not (group or args.demo or args.camera or args.from_take or args.detections):
         raise UserError(
             "no camera; give --camera 0, --camera FILE.mp4 or --demo (--list-cameras shows those there are)"
@@ -138,6 +148,21 @@ def _publish_of(args: argparse.Namespace) -> Group | None:
     to = args.publish.with_keys(args.keys)
     check("--publish", to)  # before networks are loaded
     return to
+
+
+def _check_fusing(args: argparse.Namespace) -> None:
+    """Refuse, before anybody is listened to, what is said of cameras or images that are elsewhere.
+
+    Raises:
+        UserError: naming the flag.
+    """
+    if args.publish:
+        raise UserError("--from fuses what others --publish; leave out one of them")
+    if given := [name for name in _ELSEWHERE if getattr(args, name, None)]:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UserError(
+            f"{flags}: the images are on the computers that --publish; give it there, and leave it out here"
+        )
 
 
 def _check_clock(args: argparse.Namespace) -> None:

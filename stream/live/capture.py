@@ -209,9 +209,16 @@ class CaptureRun:
         Args:
             control: of the run.
             newest: time of the newest estimate beside it, monotonic seconds; those up to the end are waited for.
+
+        Raises:
+            StreamError: if the time of day of its start went by while cameras were opened.
         """
         self._control, self._estimated = control, newest
+        self._set_span()
         self._thread.start()
+
+    def _set_span(self) -> None:
+        self._start, self._until = span_of(self.config.start, time.monotonic())
 
     def close(self) -> None:
         """Write what waits. The sources are closed."""
@@ -316,7 +323,7 @@ class CaptureRun:
         """Wait for the start; whether there is one."""
         if self._run_info is None:
             raise RuntimeError("a capture was started that is not ready")
-        self._start, self._until = start, until = span_of(self.config.start, time.monotonic())
+        start, until = self._start or 0.0, self._until
         self.writer.expect(start, until)
         if not wait_for(start, self.config.start.countdown, self._control, self._told, self._make):
             return False

@@ -143,6 +143,9 @@ class DirectedCapture(CaptureRun):
             self._looked = now
             self._look_at_disk(now)
 
+    def _set_span(self) -> None:
+        """Each take has its own."""
+
     def _follow(self) -> None:
         while not self._control.stopping:
             self._look_on()

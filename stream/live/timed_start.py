@@ -36,7 +36,8 @@ def span_of(config: StartConfig, now: float) -> tuple[float, float]:
         left = (config.start_at - datetime.now(UTC)).total_seconds()
         if left < 0:
             raise StreamError(
-                f"--start-at {config.start_at:%H:%M:%S}: that was {-left:.0f} s ago; the cameras took so long"
+                f"--start-at {config.start_at:%H:%M:%S}: that was {-left:.0f} s ago; the cameras took so long; "
+                "give a later time"
             )
         start = now + left
     return start, float("inf") if config.seconds is None else start + config.seconds
@@ -97,9 +98,14 @@ class TimedStart:
         Args:
             control: of the run; is asked to stop at the end, and told of start and end as events.
             newest: time of the newest estimate, monotonic seconds.
+
+        Raises:
+            StreamError: if that time of day went by while cameras were opened.
         """
         self._control = control
-        self._thread = threading.Thread(target=self._watch, args=(control, newest), name="timed-start", daemon=True)
+        self._start, until = span_of(self._config, time.monotonic())
+        work = (control, newest, self._start, until)
+        self._thread = threading.Thread(target=self._watch, args=work, name="timed-start", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -114,10 +120,8 @@ class TimedStart:
         left = 0.0 if self._start is None else self._start - time.monotonic()
         return f"starts in {left:.0f} s" if left > 0 else ""
 
-    def _watch(self, control: Control, newest: Callable[[], float]) -> None:
+    def _watch(self, control: Control, newest: Callable[[], float], start: float, until: float) -> None:
         try:
-            self._start, until = span_of(self._config, time.monotonic())
-            start = self._start
             if not wait_for(start, self._config.countdown, control, self._told, lambda: self._begin(start, until)):
                 return
             control.event("run", "start")
