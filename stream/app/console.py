@@ -10,11 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, TextIO
 
-from tqdm import tqdm
-
 from calibration.errors import UserError
 from engines.argument_types import FAILED, INTERRUPTED, MISTAKE
 from stream.app.install_hint import hint, shadowed
+from stream.bars import Bar
 
 PRINTED: Final = {"printed": True}
 """``extra`` of a line that is on the terminal by other means: it goes to files only."""
@@ -64,7 +63,7 @@ def say(line: str) -> None:
     if _log.hasHandlers():  # else logging would print it once more by itself
         _log.error("%s", shown(line), extra=PRINTED)
     with suppress(OSError):
-        tqdm.write(shown(line), file=sys.stderr)
+        Bar.write(shown(line), file=sys.stderr)
 
 
 def tell(lines: Sequence[str]) -> bool:

@@ -8,8 +8,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from tqdm import tqdm
-
+from stream.bars import Bar
 from stream.types import StreamError
 
 _log = logging.getLogger(__name__)
@@ -39,7 +38,7 @@ def download_wheel(requirement: str, size: int, folder: Path, what: str) -> Path
     with (
         said.open("wb") as log,
         subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env) as pip,
-        tqdm(total=size, desc=what, unit="B", unit_scale=True, disable=_unheard(), file=sys.stderr, leave=False) as bar,
+        Bar(total=size, desc=what, unit="B", unit_scale=True, disable=_unheard(), file=sys.stderr, leave=False) as bar,
     ):
         try:
             while pip.poll() is None:

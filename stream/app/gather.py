@@ -4,11 +4,10 @@ import argparse
 from pathlib import Path
 from typing import Final
 
-from tqdm import tqdm
-
 from calibration.errors import UserError
 from engines.argument_types import DONE, MISTAKE, Parser, finite
 from stream.app.console import ended, say, tell
+from stream.bars import Bar
 from stream.recordings.gather import Plan, plan
 from stream.recordings.gathered import Gatherer
 from stream.recordings.space import free_bytes
@@ -62,7 +61,7 @@ def _gather(takes: list[Take], out: Path, offsets: dict[str, float]) -> list[str
     gatherer = Gatherer(planned)
     with new_folder(out) as folder:
         _check_room(gatherer, folder)
-        with tqdm(total=gatherer.bytes, unit="B", unit_scale=True, desc="copy", disable=None, leave=False) as bar:
+        with Bar(total=gatherer.bytes, unit="B", unit_scale=True, desc="copy", disable=None, leave=False) as bar:
             gatherer.write(folder, bar.update)
     for line in (*planned.fault_lines(), *gatherer.missing):
         say(line)

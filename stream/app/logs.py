@@ -12,10 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from tqdm import tqdm
-
 from calibration.addresses import scrub
 from stream.app.console import shown
+from stream.bars import Bar
 from stream.types import StreamError
 
 CLEARED: Final = "\r\x1b[K"
@@ -87,7 +86,7 @@ class _Terminal(logging.Handler):
             return
         with suppress(OSError, ValueError, AttributeError):  # full, closed, or none (pythonw)
             over = CLEARED if sys.stderr.isatty() else ""  # a line that is rewritten in place may stand there
-            tqdm.write(over + "\n".join(map(shown, self.format(record).split("\n"))), file=sys.stderr)
+            Bar.write(over + "\n".join(map(shown, self.format(record).split("\n"))), file=sys.stderr)
 
 
 class _File(logging.FileHandler):

@@ -4,13 +4,12 @@ import logging
 import threading
 from pathlib import Path
 
-from tqdm import tqdm
-
 from calibration.errors import UserError
 from calibration.writing import aside, check_target
 from engines.argument_types import DONE
 from stream.app.console import say, tell
 from stream.app.take_page import TakePage
+from stream.bars import Bar
 from stream.recordings.export import FORMATS, export
 from stream.recordings.reading import fault_line
 from stream.recordings.segments import Span
@@ -94,7 +93,7 @@ def write_snapshot(
     if out.exists() and not force:
         raise StreamError(f"{out} exists; give another --snapshot, or --force to write over it")
     film = Film(take, select, start, end, _told)
-    with tqdm(unit="moments", disable=None, leave=False) as bar:
+    with Bar(unit="moments", disable=None, leave=False) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total

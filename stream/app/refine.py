@@ -6,7 +6,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from calibration.errors import UserError
 from calibration.formats import save_calibration
@@ -17,6 +16,7 @@ from engines.refinement import RefineOptions
 from engines.refinement.cameras import CameraChange
 from stream.app.console import ended, say, tell
 from stream.app.take_arguments import add_take
+from stream.bars import Bar
 from stream.recordings.captured import must_hold_estimates
 from stream.recordings.reading import fault_line
 from stream.recordings.refined import RefinedPerson, Refinery, filled_share
@@ -115,7 +115,7 @@ def _refine(take: Take, out: Path, options: argparse.Namespace, faults: dict[tup
 
 
 def _solved(refinery: Refinery, what: str) -> list[RefinedPerson]:
-    with tqdm(total=refinery.moments, unit="moments", desc=what, disable=None, leave=False) as bar:
+    with Bar(total=refinery.moments, unit="moments", desc=what, disable=None, leave=False) as bar:
         solved = []
         for one in refinery.solve():
             solved.append(one)

@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from stream.bars import Bar
 from stream.recordings.people import alone, count_merits
 from stream.recordings.schema import ESTIMATES, EVENTS, MOMENTS, array_of
 from stream.recordings.segments import Span, read_journal, segments
@@ -110,9 +110,9 @@ class Reading:
                     batch = batch.filter(pa.array(self._inside(array_of(batch, _TIMES[stream]))))
                 yield batch if self.ids is None else alone(stream, batch, self.ids)
 
-    def _progress(self, total: int, stream: str) -> AbstractContextManager[tqdm | None]:
+    def _progress(self, total: int, stream: str) -> AbstractContextManager[Bar | None]:
         # disable=None: no bar where nobody looks at a terminal. Even a bar that is not shown leaves a thread of tqdm's.
-        return tqdm(total=total, unit="rows", desc=stream, disable=None, leave=False) if self._bar else nullcontext()
+        return Bar(total=total, unit="rows", desc=stream, disable=None, leave=False) if self._bar else nullcontext()
 
     @property
     def faults(self) -> list[Span]:

@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TextIO
 
-from tqdm import tqdm
-
 from calibration.arrays import Image
+from stream.bars import Bar
 from stream.channel import Policy
 from stream.drawing.facts import Status, status_facts
 from stream.recordings.run_info import RunInfo
@@ -102,7 +101,7 @@ class Terminal:
         """
         self._status, self._clock = status, clock
         self._out = sys.stderr if out is None else out
-        self._bar: tqdm | None = None
+        self._bar: Bar | None = None
         self._last: float | None = None
         self._said = ""
         """The note of the last line."""
@@ -185,7 +184,7 @@ class Terminal:
 
     def _progress(self, estimate: Estimate | None, status: Status) -> None:
         if self._bar is None:
-            self._bar = tqdm(total=status.total, unit=" frames", file=self._out, dynamic_ncols=True, mininterval=_TTY_S)
+            self._bar = Bar(total=status.total, unit=" frames", file=self._out, dynamic_ncols=True, mininterval=_TTY_S)
         # This sink skips frame sets, so the number comes from the frame set, not from counting calls.
         if estimate is not None:
             # How many there will be is about known.
