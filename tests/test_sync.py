@@ -168,6 +168,66 @@ def test_live_two_cameras_out_of_phase_give_one_frame_set_a_frame():
     assert len(used) == len(set(used)), "no frame is used twice"
 
 
+@pytest.mark.parametrize("interpolate", [False, True])
+@pytest.mark.parametrize("seed", range(8))
+def test_live_cameras_of_any_phases_give_one_frame_set_a_frame_when_it_is_least_late(seed, interpolate):
+    rng = np.random.default_rng(seed)
+    phases = np.sort(rng.uniform(0, 1 / 30, 5))
+    events = [
+        (k, f) for k, phase in enumerate(rng.permutation(phases)) for f in frames(str(k), np.arange(90) / 30 + phase)
+    ]
+    events.sort(key=lambda event: event[1].t)
+    matcher, found = LiveMatcher([30.0] * 5, SyncConfig(interpolate=interpolate)), []
+    for k, frame in events:
+        matcher.add(k, frame)
+        if (frame_set := matcher.next()) is not None and frame.t > 1.0:
+            found.append((frame.t, frame_set))
+    assert 58 <= len(found) <= 60
+    least = 1 / 30 - np.diff([*phases, phases[0] + 1 / 30]).max()
+    late = np.array([t - frame_set.t for t, frame_set in found])
+    assert np.all(late <= least + 1 / 30 / 8 + 1e-6), "no more than the phases ask for"
+    if interpolate:
+        assert all(min(f.t for f in frame_set.frames) >= frame_set.t for _, frame_set in found)
+        used = [[frame_set.frames[k].index for _, frame_set in found] for k in range(5)]
+        assert all(np.diff(numbers).tolist() == [1] * (len(found) - 1) for numbers in used), "every frame, once"
+
+
+def test_live_frame_sets_are_made_of_frames_that_came_while_nobody_asked():
+    """A busy machine asks when the first camera's next frame is there already: the set before is whole all the same."""
+    phases = [0.0, 0.004, 0.008]
+    events = sorted(
+        ((k, f) for k, p in enumerate(phases) for f in frames(str(k), np.arange(60) / 30 + p)), key=lambda e: e[1].t
+    )
+    matcher, found = LiveMatcher([30.0] * 3), []
+    for number, (k, frame) in enumerate(events):
+        matcher.add(k, frame)
+        if number % 3 == 0:  # with the first one's next
+            found.append(matcher.next())
+    sets = [one for one in found if one is not None]
+    assert len(sets) >= 58 and all(len({f.index for f in one.frames}) == 1 for one in sets[3:])
+
+
+def test_live_a_camera_that_comes_much_later_than_the_others_holds_up_nothing_but_itself():
+    events = [(0, f.t, f) for f in frames("a", np.arange(120) / 30)]
+    events += [(1, f.t + 0.05, f) for f in frames("b", np.arange(120) / 30 + 0.013)]  # over a slow way
+    matcher, found = LiveMatcher([30.0, 30.0]), []
+    for k, came, frame in sorted(events, key=lambda event: event[1]):
+        matcher.add(k, frame)
+        if (frame_set := matcher.next()) is not None and came > 1.0:
+            found.append((came, frame_set))
+    assert 88 <= len(found) <= 92
+    assert all(None not in one.frames and came - one.t < 0.051 for came, one in found)
+
+
+def test_live_a_better_time_is_waited_for_no_longer_than_a_frame():
+    """Phases that jump about promise times that never come."""
+    rng = np.random.default_rng(0)
+    events = [(k, f) for k in range(4) for f in frames(str(k), np.cumsum(rng.uniform(0.5, 1.5, 300)) / 30)]
+    frame_sets, _ = run_live(events, [30] * 4)
+    gaps = np.diff([m.t for m in frame_sets])
+    assert len(frame_sets) > 200 and gaps.max() < 0.15
+
+
 def test_live_a_camera_that_dies_is_left_out_and_comes_back():
     b = [f for f in frames("b", np.arange(120) / 30 + 0.001) if not 1.0 < f.t < 2.0]
     frame_sets, _ = run_live([(0, f) for f in frames("a", np.arange(120) / 30)] + [(1, f) for f in b], [30, 30])

@@ -175,7 +175,9 @@ def prepare(
                   "sync_offset": {o.info.name: o.offset_s for o in opened}},
     )  # fmt: skip
     meter = Meter()
-    interpolate = config.sync.interpolate and (not live or config.setup.sync_delay > 0)
+    # Cameras of several computers are never triggered together.
+    apart = live and any(o.info.kind == "node" for o in opened)
+    interpolate = config.sync.interpolate and (not live or apart or config.setup.sync_delay > 0)
     sync = replace(config.sync, interpolate=interpolate, fps=asked or config.sync.fps)
     if capture is not None:
         for line in capture.ready(run_info, [o.info for o in opened], turns):

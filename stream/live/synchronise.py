@@ -1,7 +1,8 @@
 """Frames of several cameras to frame sets: by their times, never in lock-step, and never with a stale frame.
 
 Files (``stream.live.files``) are matched in order and completely, so that the same files always give the same frame
-sets. Live cameras are matched to the newest time that every living camera has reached.
+sets. Live cameras are matched to the newest time that every living camera has reached, once a frame of the slowest:
+when all of them have a new frame, and these lie about as near together as they ever do.
 """
 
 import math
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from stream.config import SyncConfig
+from stream.live.phases import Phases
 from stream.types import Frame, FrameSet, StreamError
 
 EPSILON: Final = 1e-6
@@ -21,6 +23,8 @@ class NoOverlapError(StreamError):
 
 
 _DEFAULTS: Final = SyncConfig()
+_NEAR: Final = 1 / 8
+"""Frames of live cameras need not lie nearer together than they do at best and so many frames of the slowest."""
 
 
 def match(
@@ -67,16 +71,17 @@ class Interval:
     def __init__(self, fps: float | None) -> None:
         self._steps: deque[float] = deque([1 / fps] if fps else [], maxlen=15)
         self._last: float | None = None
+        self.seconds = self._median()
+        """Of one frame; 1/30 s until two frames are known."""
 
     def add(self, t: float) -> None:
         """A frame of t seconds came."""
         if self._last is not None and t > self._last:
             self._steps.append(t - self._last)
+            self.seconds = self._median()
         self._last = t
 
-    @property
-    def seconds(self) -> float:
-        """Of one frame; 1/30 s until two frames are known."""
+    def _median(self) -> float:
         return sorted(self._steps)[len(self._steps) // 2] if self._steps else 1 / 30
 
 
@@ -124,6 +129,13 @@ class LiveMatcher:
         self._first = math.inf
         self._last = -math.inf
         self._index = 0
+        self._phases = Phases(len(fps))
+        self._had = [-math.inf] * len(fps)
+        """The newest frames there were at the frame set before, seconds; some of them may be for the next one."""
+        self._ready: dict[int, float] | None = None
+        """The newest frame of each camera that is alive, seconds, which say when the next frame set is."""
+        self._held = math.inf
+        """Seconds: the newest frame when all had a new one, which has waited for a better time since."""
         self.superseded = 0
         """Frames that a newer one overtook before they were in a frame set."""
 
@@ -135,22 +147,16 @@ class LiveMatcher:
             self.superseded += frames.popleft().t > self._used[camera]
         self._intervals[camera].add(frame.t)
         self._first = min(self._first, frame.t - self._offsets[camera])
+        self._look(camera)
 
     def next(self) -> FrameSet | None:
         """The newest frame set all living cameras have reached, or None until each has a new frame."""
-        newest = [frames[-1].t - by if frames else None for frames, by in zip(self._frames, self._offsets, strict=True)]
-        now = max((t for t in newest if t is not None), default=None)
-        if now is None:
+        if self._ready is None:
             return None
-        if any(t is None for t in newest) and now - self._first <= self._config.stale_s:
-            return None  # at the start: give every camera the time to come
-        living = [k for k, t in enumerate(newest) if t is not None and now - t <= self._stale(k)]
-        if any(self._frames[k][-1].t <= self._used[k] for k in living):
-            return None
-        target = min(self._frames[k][-1].t for k in living)
-        if target <= self._last:
-            return None  # a camera that lags is back, and the others had gone on without it
-        self._last = target
+        living, self._ready = self._ready, None
+        target = self._last = min(living.values())
+        for k, t in living.items():
+            self._had[k] = t
         candidates = [list(frames) if k in living else [] for k, frames in enumerate(self._frames)]
         limits = [tolerance(self._config, interval) for interval in self._intervals]
         interpolate = self._config.interpolate and len(living) > 1
@@ -164,6 +170,31 @@ class LiveMatcher:
         result = frame_set(self._index, target, chosen)
         self._index += 1
         return result
+
+    def _look(self, camera: int) -> None:
+        """Whether now is the time for a frame set, as a frame of this camera came.
+
+        It is asked after every frame, also of those that come while nobody asks for a frame set: the last good time
+        counts.
+        """
+        times = [frames[-1].t if frames else None for frames in self._frames]
+        now = max(t - by for t, by in zip(times, self._offsets, strict=True) if t is not None)
+        if None in times and now - self._first <= self._config.stale_s:
+            return  # at the start: give every camera the time to come
+        living = {
+            k: t for k, t in enumerate(times)
+            if t is not None and now - (t - self._offsets[k]) <= self._stale(k)
+        }  # fmt: skip
+        target = min(living.values())
+        spread = max(living.values()) - target
+        self._phases.add(camera, spread)
+        # Where a camera lags and is back, the others had gone on without it.
+        if target <= self._last or any(t <= self._had[k] for k, t in living.items()):
+            return
+        self._held = min(self._held, now)
+        slowest = max(self._intervals[k].seconds for k in living)
+        if spread <= self._phases.least(living) + _NEAR * slowest or now - self._held >= slowest:
+            self._ready, self._held = living, math.inf
 
     def _stale(self, camera: int) -> float:
         return max(self._config.stale_frames * self._intervals[camera].seconds, self._config.stale_s)
