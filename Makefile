@@ -18,9 +18,8 @@ BIN := $(VENV)/bin
 run: $(VENV)/.run
 	@$(BIN)/python run_stream.py $(ARGS)
 
-# A worker that dies ends the run: with another in its place xdist may wait for ever.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile --max-worker-restart 0
+	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
